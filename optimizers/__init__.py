@@ -1,0 +1,1 @@
+"""Update rules for Keras that Keras does not have."""

@@ -1,1 +1,40 @@
-"""Update rules for Keras that Keras does not have."""
+"""Update rules for Keras that Keras does not have.
+
+    from optimizers import Lookahead, Model
+
+    model = Model(inputs, outputs)
+    model.compile(Lookahead(keras.optimizers.SGD(0.01, momentum=0.9)), loss=...)
+    model.optimizer.build(model.trainable_variables)
+    model.fit(...)
+
+The classes are imported when they are first asked for: reading a specification needs no Keras.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optimizers.heun import Heun
+    from optimizers.lookahead import Lookahead
+    from optimizers.model import Model
+    from optimizers.soft_batch import FlushTail, SoftBatch
+
+__all__ = ["FlushTail", "Heun", "Lookahead", "Model", "SoftBatch"]
+
+_HOMES = {
+    "FlushTail": "soft_batch",
+    "Heun": "heun",
+    "Lookahead": "lookahead",
+    "Model": "model",
+    "SoftBatch": "soft_batch",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

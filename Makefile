@@ -1,0 +1,51 @@
+# Everything a person does here; `make` alone lists it. Needs Python 3.11-3.13 and a package index.
+
+VENV := .venv
+BIN := $(VENV)/bin
+OPTRUN := $(BIN)/optrun
+SETTINGS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train demo compare test test-all check format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: $(VENV)/.installed ## Train Lookahead on the built-in sample: the first thing to try
+	@$(OPTRUN) train configs/lookahead_vgg19.yaml --sample
+	@echo "To use the command yourself: . $(BIN)/activate"
+
+demo: $(VENV)/.installed ## SGD against Lookahead, the same eight seeds each, on the sample; then compare
+	@$(OPTRUN) train configs/sgd_vgg19.yaml configs/lookahead_vgg19.yaml --sample --seeds 8
+	@$(OPTRUN) compare results
+
+compare: $(VENV)/.installed ## Set all runs in results/ side by side
+	@$(OPTRUN) compare results
+
+test: $(VENV)/.installed-dev ## Run the tests
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/.installed-dev ## Run the tests, also those that take long
+	@$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.installed-dev ## Check format, lint and types, then run the tests
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/.installed-dev ## Format the code
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+setup: $(VENV)/.installed ## Make .venv and install what training needs
+
+clean: ## Remove .venv and caches of tools; never results/ or photos
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
+
+$(VENV)/.installed: $(SETTINGS)
+	@sh tools/install.sh $(VENV)
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@sh tools/install.sh $(VENV) dev
+	@touch $@

@@ -1,0 +1,43 @@
+"""What every source of photos offers."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo as its source holds it.
+
+    Attributes:
+        id: Its name within the source, unique.
+        label: 0 for a cat, 1 for a dog.
+        encoded: The bytes of the image file; empty where they could not be read.
+        unreadable: Why they could not be read; empty where they could.
+    """
+
+    id: str
+    label: int
+    encoded: bytes
+    unreadable: str = ""
+
+
+class Source(Protocol):
+    """A place that photos come from. Asking for anything may raise `data.errors.PhotoError`."""
+
+    @property
+    def name(self) -> str:
+        """Where the photos come from: "sample", "cats_vs_dogs" or the path."""
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether these are the built-in drawings."""
+
+    def identity(self) -> Mapping[str, str | int]:
+        """What tells these photos from others, cheap to find out: no photo is read."""
+
+    def entries(self) -> Mapping[str, int]:
+        """The label of every photo by its id, in the order they are stored in."""
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
+        """Yields the photos with these ids, or all, in the order they are stored in."""

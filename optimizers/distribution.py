@@ -1,0 +1,79 @@
+"""What tf.distribute asks of an optimizer that acts on some updates and not on others.
+
+Under a strategy every replica runs the update in a context of its own. There, a mirrored variable
+is written through `extended.update`, which leaves that context (`merge_call`), and leaving it from
+inside a `tf.cond` fails. So the condition is taken outside: leave once, decide there, and enter the
+replicas again in the branch. Without a strategy both functions are the plain thing.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+_distribute = tf.__internal__.distribute
+
+
+def run_when(condition: Callable[[], Any], action: Callable[[], None]) -> None:
+    """Run `action` on every replica if `condition()`, read from shared variables, holds.
+
+    Args:
+        condition: returns a scalar boolean tensor, the same on every replica.
+        action: writes variables, through `update_each` or an optimizer's `apply`.
+    """
+    if _distribute.strategy_supports_no_merge_call():
+        ops.cond(condition(), action, lambda: None)
+        return
+
+    def decide(strategy: Any) -> None:
+        def on_every_replica() -> None:
+            strategy.extended.call_for_each_replica(action)
+
+        ops.cond(condition(), on_every_replica, lambda: None)
+
+    tf.distribute.get_replica_context().merge_call(decide)
+
+
+def update_each(
+    update: Callable[..., None], variables: Sequence[Any], *companions: Sequence[Any]
+) -> None:
+    """Call `update(variable, *companion)` for each variable, on each replica's own copy.
+
+    Args:
+        update: writes the variable it is given.
+        variables: what is written, Keras or TensorFlow variables.
+        companions: for each variable, the variables or tensors that the update reads.
+    """
+
+    def update_all(strategy: Any, columns: Sequence[Sequence[Any]]) -> None:
+        for variable, *others in zip(*columns, strict=True):
+            strategy.extended.update(variable, update, args=tuple(others), group=False)
+
+    columns = [[_raw(one) for one in column] for column in (variables, *companions)]
+    _distribute.interim.maybe_merge_call(update_all, tf.distribute.get_strategy(), columns)
+
+
+def all_reduce_sum(tensors: Sequence[Any]) -> list[Any]:
+    """The sum of each tensor over the replicas, on each of them; None stays None."""
+    context = tf.distribute.get_replica_context()
+    present = [ops.convert_to_tensor(one) for one in tensors if one is not None]
+    if context is not None and context.num_replicas_in_sync > 1 and present:
+        present = context.all_reduce(tf.distribute.ReduceOp.SUM, present)
+    summed = iter(present)
+    return [None if one is None else next(summed) for one in tensors]
+
+
+def num_replicas() -> int:
+    """How many replicas train together; 1 without a strategy."""
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def colocated(variable: Any) -> Any:
+    """A context in which new variables are placed as `variable` is."""
+    return tf.distribute.get_strategy().extended.colocate_vars_with(_raw(variable))
+
+
+def _raw(value: Any) -> Any:
+    return value.value if isinstance(value, keras.Variable) else value

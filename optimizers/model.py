@@ -1,0 +1,150 @@
+"""A Keras model that serves optimizers which need more than one gradient per step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from optimizers.distribution import all_reduce_sum, num_replicas
+from optimizers.soft_batch import FlushTail, SoftBatch
+from optimizers.unwrapping import find, with_several_evaluations
+
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class Model(keras.Model):  # type: ignore[misc]
+    """A `keras.Model` in every respect, and the model to train with Heun or SoftBatch.
+
+    Built like one, functionally or by subclassing. With an optimizer of one evaluation per step,
+    training is stock Keras. With several, the first is the ordinary forward and backward pass; the
+    loss and the metrics are those of that pass. The others evaluate the loss of the same batch at
+    probe weights, without writing any variable, from the state as it was before the first: the same
+    dropout masks, and batch normalisation's averages untouched. For SoftBatch it states the size of
+    each batch and the end of each epoch.
+
+    Example:
+        >>> import keras
+        >>> from optimizers import Heun
+        >>> inputs = keras.Input((2,))
+        >>> model = Model(inputs, keras.layers.Dense(1)(inputs))
+        >>> model.compile(Heun(0.1), loss="mse")
+        >>> model.optimizer.build(model.trainable_variables)
+    """
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **more: Any,
+    ) -> keras.callbacks.History:
+        """`keras.Model.fit`; with a SoftBatch, `FlushTail` runs before all other callbacks."""
+        soft_batch = find(getattr(self, "optimizer", None), SoftBatch)
+        if soft_batch is not None:
+            self._check_loss_is_a_mean()
+            callbacks = _with_first(FlushTail(), callbacks)
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **more)
+
+    def train_step(self, data: Any) -> Any:
+        """One step on one batch; returns the metrics."""
+        soft_batch = find(self.optimizer, SoftBatch)
+        if soft_batch is not None:
+            if not soft_batch.built:
+                soft_batch.build(self.trainable_variables)
+            soft_batch.weigh_next_batch(self._samples_over_replicas(data))
+        stepper = with_several_evaluations(self.optimizer)
+        if stepper is None:
+            return super().train_step(data)
+        return self._train_step_of_stages(stepper, data)
+
+    def _train_step_of_stages(self, stepper: Any, data: Any) -> Any:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        weights = self.trainable_weights
+        state = self.non_trainable_variables
+        state_before = [tf.convert_to_tensor(variable.value) for variable in state]
+
+        def loss_at_present() -> tuple[Any, Any]:
+            y_pred = self(x, training=True) if self._call_has_training_arg else self(x)
+            loss = self.compute_loss(
+                x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
+            )
+            return y_pred, loss
+
+        with tf.GradientTape() as tape:
+            y_pred, loss = loss_at_present()
+            scaled_loss = self.optimizer.scale_loss(loss)
+        # Each replica's loss is divided by their number, so that gradients add up to the mean.
+        self._loss_tracker.update_state(loss * num_replicas(), sample_weight=_batch_size(x))
+        first = self._reduced(tape.gradient(scaled_loss, [one.value for one in weights]))
+
+        def gradient_at(probe: Sequence[Any] | None) -> Sequence[Any]:
+            if probe is None:
+                return first
+            standing_in = [
+                *zip(weights, probe, strict=True),
+                *zip(state, state_before, strict=True),
+            ]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(probe)
+                with keras.StatelessScope(state_mapping=standing_in, collect_losses=True):
+                    _, loss = loss_at_present()
+                scaled_loss = self.optimizer.scale_loss(loss)
+            return self._reduced(tape.gradient(scaled_loss, probe))
+
+        combined = stepper.step(gradient_at, weights)
+        # `apply` takes what a tape returns: with the loss scale in it, and to be summed up.
+        factor = self.optimizer.scale_loss(tf.ones((), loss.dtype)) / num_replicas()
+        with stepper.combined_gradient():
+            self.optimizer.apply(
+                [None if one is None else one * tf.cast(factor, one.dtype) for one in combined],
+                weights,
+            )
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _reduced(self, scaled_gradients: Sequence[Any]) -> list[Any]:
+        """Gradients without the loss scale, summed over the replicas."""
+        scale = self.optimizer.scale_loss(tf.ones(()))
+        return [
+            None if one is None else one / tf.cast(scale, one.dtype)
+            for one in all_reduce_sum(scaled_gradients)
+        ]
+
+    def _samples_over_replicas(self, data: Any) -> Any:
+        """What the loss is a mean over: the samples of the batch, or the sum of their weights."""
+        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None and _reduction(self.loss) == "mean_with_sample_weight":
+            count = tf.reduce_sum(tf.cast(sample_weight, "float32"))
+        else:
+            count = tf.cast(_batch_size(x), "float32")
+        return all_reduce_sum([count])[0]
+
+    def _check_loss_is_a_mean(self) -> None:
+        if _reduction(self.loss) not in _MEANS:
+            raise ValueError(
+                "SoftBatch averages gradients, so the loss must be a mean over the batch: "
+                f"`reduction` one of {', '.join(_MEANS)}. Received: {_reduction(self.loss)!r}"
+            )
+
+
+def _reduction(loss: Any) -> Any:
+    return getattr(loss, "reduction", "sum_over_batch_size")
+
+
+def _batch_size(x: Any) -> Any:
+    return tf.shape(next(one for one in keras.tree.flatten(x) if one is not None))[0]
+
+
+def _with_first(callback: keras.callbacks.Callback, callbacks: Any) -> Any:
+    """The callbacks with one more in front: one, several, or a CallbackList."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callback.set_model(callbacks.model)
+        callbacks.callbacks.insert(0, callback)
+        return callbacks
+    if callbacks is None:
+        return [callback]
+    return [callback, *(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])]

@@ -1,0 +1,227 @@
+"""Soft batch: one update from the gradients of several batches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from optimizers.distribution import (
+    all_reduce_sum,
+    colocated,
+    num_replicas,
+    run_when,
+    update_each,
+)
+from optimizers.nesting import SEVERAL_EVALUATIONS_IN_SOFT_BATCH, SOFT_BATCH_IN_SOFT_BATCH
+from optimizers.unwrapping import find, with_several_evaluations
+from optimizers.wrapper import Wrapper
+
+_TAILS = ("flush", "carry", "drop")
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class SoftBatch(Wrapper):
+    """Averages the gradients of several batches and gives their mean to an inner optimizer.
+
+    With B₁ ... Bₙ samples in the batches of a window, and gradients gᵢ of their mean losses, all
+    taken at the same weights, the inner optimizer receives
+
+        G = Σ Bᵢ gᵢ / Σ Bᵢ
+
+    the gradient of one batch of all those samples. Between updates neither the weights nor the
+    inner optimizer's state move, and its count, schedule and bias corrections count updates. It is
+    the large batch exactly where the loss is a mean over samples and no layer looks across a batch
+    (batch normalisation) or draws at random (dropout: other masks, the same expectation).
+
+    `optimizers.Model` states the sample counts and the epoch's end. With a plain `keras.Model`
+    batches are taken as equal, and `FlushTail` as a callback marks the epoch's end.
+
+    Args:
+        inner_optimizer: any Keras optimizer; rate, clipping and decay belong to it.
+        batches_per_update: batches in a window, 1 or more; 1 is the inner optimizer itself.
+        tail: what becomes of a window that the epoch's end cuts short: "flush" makes an update of
+            the batches it has, "carry" goes on filling it in the next epoch, "drop" forgets it.
+            After the last epoch of `fit`, "carry" flushes too.
+        name: prefix of the names of the optimizer's variables.
+
+    Raises:
+        TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
+        ValueError: if an argument is out of its range, or around LossScaleOptimizer, another
+            SoftBatch, or an optimizer with several evaluations or `gradient_accumulation_steps`.
+
+    Example:
+        >>> import keras
+        >>> weight = keras.Variable(1.0)
+        >>> optimizer = SoftBatch(keras.optimizers.SGD(0.1), batches_per_update=2)
+        >>> for gradient in (1.0, 3.0):
+        ...     optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
+        ...     print(f"{float(weight.value):.2f}")
+        1.00
+        0.80
+        >>> int(optimizer.iterations)
+        1
+    """
+
+    def __init__(
+        self,
+        inner_optimizer: keras.optimizers.Optimizer,
+        batches_per_update: int,
+        tail: str = "flush",
+        name: str | None = None,
+        **unsupported: Any,
+    ) -> None:
+        if (
+            isinstance(batches_per_update, bool)
+            or not isinstance(batches_per_update, int)
+            or batches_per_update < 1
+        ):
+            raise ValueError(
+                "`batches_per_update` must be a whole number of batches, 1 or more. "
+                f"Received: batches_per_update={batches_per_update!r}"
+            )
+        if tail not in _TAILS:
+            raise ValueError(f"`tail` must be one of {', '.join(_TAILS)}. Received: tail={tail!r}")
+        super().__init__(inner_optimizer, name=name, unsupported=unsupported)
+        self.batches_per_update = batches_per_update
+        self.tail = tail
+        # Variables that had a gradient in any batch; known while the step is traced.
+        self._reached: frozenset[int] = frozenset()
+
+    def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
+        if find(inner_optimizer, SoftBatch) is not None:
+            return SOFT_BATCH_IN_SOFT_BATCH
+        if with_several_evaluations(inner_optimizer) is not None:
+            return SEVERAL_EVALUATIONS_IN_SOFT_BATCH
+        return super()._reason_against(inner_optimizer)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Create the window's mean gradient and its counts, and the inner optimizer's state."""
+        if self.built:
+            return
+        self._batches = self._count("batches_in_window", "int32", "zeros")
+        self._samples = self._count("samples_in_window", "float32", "zeros")
+        self._next_samples = self._count("samples_in_next_batch", "float32", "ones")
+        self._mean_gradients = [self._mean_gradient(variable) for variable in variables]
+        super().build(variables)
+
+    def _count(self, name: str, dtype: str, initializer: str) -> Any:
+        return self.add_variable(
+            shape=(),
+            dtype=dtype,
+            initializer=initializer,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def _mean_gradient(self, variable: Any) -> Any:
+        # A mean over many batches needs more than the eight bits of a bfloat16 gradient.
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        with colocated(variable):
+            return self.add_variable(
+                shape=variable.shape,
+                dtype="float32" if dtype in ("float16", "bfloat16") else dtype,
+                initializer="zeros",
+                name=f"{variable.path.replace('/', '_')}_mean_gradient",
+            )
+
+    def weigh_next_batch(self, samples: Any) -> None:
+        """State how many samples the batch of the next `apply` holds, over all replicas."""
+        if self.built:
+            self._next_samples.assign(ops.cast(samples, "float32"))
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Take a batch's gradient into the window, and make an update if that fills it."""
+        if len(grads) == 0:
+            return
+        self._build_on_first_use(trainable_variables)
+        if self.batches_per_update == 1:
+            self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)
+            return
+        self._accumulate(grads, trainable_variables or self._trainable_variables)
+        self._batches.assign_add(1)
+        run_when(lambda: self._batches >= self.batches_per_update, self._update)
+
+    def _accumulate(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
+        # The running mean m ← (1 − s) m + s g with s = B / Σ B ends at Σ B g / Σ B. In a new window
+        # s = 1, so nothing has to be cleared first and a window of one batch is its gradient.
+        self._check_variables_are_known(variables)
+        samples = self._samples + self._next_samples
+        share = self._next_samples / samples
+
+        def take_in(mean: Any, gradient: Any) -> None:
+            part = ops.cast(share, mean.dtype)
+            self.assign(mean, mean * (1 - part) + ops.cast(gradient, mean.dtype) * part)
+
+        reached = [
+            (self._get_variable_index(variable), gradient)
+            for variable, gradient in zip(variables, all_reduce_sum(grads), strict=True)
+            if gradient is not None
+        ]
+        self._reached |= {index for index, _ in reached}
+        means = [self._mean_gradients[index] for index, _ in reached]
+        update_each(take_in, means, [gradient for _, gradient in reached])
+        self._samples.assign(samples)
+
+    def _update(self) -> None:
+        # The means are the same on every replica, and the inner optimizer adds them up again.
+        gradients = [
+            mean / num_replicas() if index in self._reached else None
+            for index, mean in enumerate(self._mean_gradients)
+        ]
+        self.inner_optimizer.apply(gradients, trainable_variables=self._trainable_variables)
+        self._empty_window()
+
+    def _empty_window(self) -> None:
+        self._batches.assign(0)
+        self._samples.assign(0.0)
+
+    def batches_waiting(self) -> int:
+        """Batches in the window, not yet in an update; for eager use."""
+        return int(ops.convert_to_numpy(self._batches)) if self.built else 0
+
+    def end_epoch(self) -> int:
+        """Deal with the tail, as `tail` says; returns the batches it held. For eager use."""
+        waiting = self.batches_waiting()
+        if waiting and self.tail == "flush":
+            self._flush()
+        elif waiting and self.tail == "drop":
+            self._empty_window()
+        return waiting
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Deal with the last tail, "carry" by an update, then let the inner optimizer finish."""
+        if self.end_epoch() and self.tail == "carry":
+            self._flush()
+        super().finalize_variable_values(var_list)
+
+    def _flush(self) -> None:
+        self._distribution_strategy.run(self._update)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "batches_per_update": self.batches_per_update,
+            "tail": self.tail,
+        }
+
+
+class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]
+    """Marks the epoch's end for a `SoftBatch`, before the epoch is validated.
+
+    `optimizers.Model` adds it by itself. It does nothing for other optimizers.
+    """
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Validation begins: `fit` has made the epoch's last step."""
+        self._end_epoch()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """The epoch ends, validated or not."""
+        self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        soft_batch = find(self.model.optimizer, SoftBatch)
+        if soft_batch is not None:
+            soft_batch.end_epoch()

@@ -1,0 +1,31 @@
+"""Finding an optimizer inside the ones wrapped around it."""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import keras
+
+Found = TypeVar("Found")
+
+
+def chain(optimizer: Any) -> Iterator[Any]:
+    """The optimizer, its `inner_optimizer`, that one's, and so on."""
+    while optimizer is not None:
+        yield optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+
+
+def find(optimizer: Any, kind: type[Found]) -> Found | None:
+    """The outermost optimizer of a class, or None."""
+    return next((one for one in chain(optimizer) if isinstance(one, kind)), None)
+
+
+def with_several_evaluations(optimizer: Any) -> keras.optimizers.Optimizer | None:
+    """The optimizer whose step takes more than one gradient, or None.
+
+    Example:
+        >>> import keras
+        >>> with_several_evaluations(keras.optimizers.SGD(0.1)) is None
+        True
+    """
+    return next((one for one in chain(optimizer) if getattr(one, "evaluations", 1) > 1), None)

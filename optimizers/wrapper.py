@@ -1,0 +1,168 @@
+"""What every optimizer around another one has in common."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import keras
+
+from optimizers.nesting import ACCUMULATION_INSIDE, LOSS_SCALE_INSIDE
+from optimizers.unwrapping import find
+
+_OPTIMIZER_ARGUMENTS = (
+    "learning_rate",
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
+
+
+class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
+    """An optimizer around an inner one, which keeps the rate, the count and the loss scale.
+
+    The count of updates and the learning rate exist once, in the innermost optimizer: a callback
+    that sets the rate of the wrapper sets that one. Each wrapper saves its own variables alone,
+    since Keras saves the inner optimizer beside it.
+
+    Args:
+        inner_optimizer: the optimizer that makes the updates.
+        name: prefix of the names of the wrapper's variables.
+        unsupported: arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer.
+
+    Raises:
+        TypeError: if `inner_optimizer` is no Keras optimizer, or for an argument that it should
+            have been given instead.
+        ValueError: if the inner optimizer cannot stand inside this one.
+    """
+
+    def __init__(
+        self,
+        inner_optimizer: keras.optimizers.Optimizer,
+        *,
+        name: str | None,
+        unsupported: Mapping[str, Any],
+    ) -> None:
+        own = type(self).__name__
+        for argument in unsupported:
+            belongs = "; set it on the inner optimizer" if argument in _OPTIMIZER_ARGUMENTS else ""
+            raise TypeError(f"{own} does not take `{argument}`{belongs}.")
+        if not isinstance(inner_optimizer, keras.optimizers.Optimizer):
+            raise TypeError(
+                "`inner_optimizer` must be an optimizer object, such as "
+                f"keras.optimizers.SGD(0.01). Received: inner_optimizer={inner_optimizer!r}"
+            )
+        reason = self._reason_against(inner_optimizer)
+        if reason is not None:
+            raise ValueError(f"{own} cannot wrap {type(inner_optimizer).__name__}: {reason}.")
+        super().__init__(learning_rate=0.0, name=name)
+        # The base class makes a count and a rate of its own, which nothing would ever use.
+        self._untrack_variable(self._iterations)
+        self._untrack_variable(self._learning_rate)
+        self.inner_optimizer = inner_optimizer
+
+    def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
+        """Why this wrapper cannot go around that optimizer, or None."""
+        if find(inner_optimizer, keras.optimizers.LossScaleOptimizer) is not None:
+            return LOSS_SCALE_INSIDE
+        if inner_optimizer.gradient_accumulation_steps:
+            return ACCUMULATION_INSIDE
+        return None
+
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate; setting it sets that one."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def iterations(self) -> Any:
+        """Updates that the inner optimizer has made."""
+        return self.inner_optimizer.iterations
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """The inner optimizer's fixed loss scale, which LossScaleOptimizer switches off."""
+        inner = getattr(self, "inner_optimizer", None)
+        return None if inner is None else inner.loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, factor: float | None) -> None:
+        inner = getattr(self, "inner_optimizer", None)
+        if inner is not None:
+            inner.loss_scale_factor = factor
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss as the inner optimizer wants it scaled before the gradient is taken."""
+        return self.inner_optimizer.scale_loss(loss)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Create the state for these trainable variables, the inner optimizer's included."""
+        if self.built:
+            return
+        super().build(list(variables))
+        if not self.inner_optimizer.built:
+            self.inner_optimizer.build(list(variables))
+
+    def _build_on_first_use(self, trainable_variables: Sequence[Any] | None) -> None:
+        if self.built:
+            return
+        if trainable_variables is None:
+            raise ValueError(
+                f"{type(self).__name__} must be built before `apply` is called without variables: "
+                "call `optimizer.build(model.trainable_variables)` first."
+            )
+        with keras.name_scope(self.name, caller=self):
+            self.build(trainable_variables)
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Give the weights their final values, as `fit` asks after its last epoch."""
+        self.inner_optimizer.finalize_variable_values(var_list)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The wrapper's own variables, then the inner optimizer's."""
+        return [*self._variables, *self.inner_optimizer.variables]
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the wrapper's own state; Keras saves the inner optimizer as an attribute."""
+        for index, variable in enumerate(self._variables):
+            store[str(index)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the wrapper's own state."""
+        if len(store.keys()) != len(self._variables):
+            warnings.warn(
+                f"The state of {type(self).__name__} '{self.name}' is not loaded: it has "
+                f"{len(self._variables)} variables, the file {len(store.keys())}. Build the "
+                "optimizer before loading: `optimizer.build(model.trainable_variables)`.",
+                stacklevel=2,
+            )
+            return
+        for index, variable in enumerate(self._variables):
+            variable.assign(store[str(index)])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with the inner optimizer's config nested in them."""
+        return {
+            "name": self.name,
+            "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The optimizer of a config, without state."""
+        inner_optimizer = keras.saving.deserialize_keras_object(
+            config["inner_optimizer"], custom_objects=custom_objects
+        )
+        return cls(**{**config, "inner_optimizer": inner_optimizer})

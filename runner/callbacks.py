@@ -1,0 +1,259 @@
+"""What happens around stock Keras training: the clocks, the evaluation, the record of each epoch.
+
+Keras calls the callbacks in the order in which `training` lists them. The evaluation is one of
+them, not `fit`'s own, because it uses the evaluation weights (Lookahead's slow ones), measures the
+training photos as well, and is timed on a clock of its own.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from optimizers.evaluation_weights import evaluation_weights
+from runner import checkpoint
+from runner.scores import Scores, score, stuck_at_chance
+
+
+class Diverged(Exception):
+    """The loss stopped being a finite number; `step` counts the run's steps from 1."""
+
+    def __init__(self, step: int, epoch: int, last_finite_loss: float | None) -> None:
+        before = "" if last_finite_loss is None else f"; it was {last_finite_loss:.4g} before"
+        super().__init__(f"the loss is not finite at step {step}, in epoch {epoch}{before}")
+        self.step = step
+        self.epoch = epoch
+        self.last_finite_loss = last_finite_loss
+
+
+@dataclass
+class Clocks:
+    """Seconds spent on training, on evaluation, and on everything else.
+
+    The first step of a run traces and compiles the network; it belongs to everything else, and its
+    photos do not count towards the rate.
+    """
+
+    started: float = field(default_factory=time.monotonic)
+    training: float = 0.0
+    evaluation: float = 0.0
+    timed_images: int = 0
+
+    @property
+    def other(self) -> float:
+        return time.monotonic() - self.started - self.training - self.evaluation
+
+    @property
+    def images_per_second(self) -> float | None:
+        return self.timed_images / self.training if self.training else None
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.evaluation += time.monotonic() - start
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch in numbers; a line of metrics.jsonl. Accuracies are fractions, times seconds.
+
+    `training_loss` and `training_accuracy` are means over the epoch as it went, with dropout and
+    augmentation; the `training_subset_` scores are measured at its end like the validation's.
+    """
+
+    epoch: int
+    training_loss: float
+    training_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_roc_auc: float | None
+    training_subset_loss: float
+    training_subset_accuracy: float
+    learning_rate: float
+    updates: int
+    gradient_evaluations: int
+    images: int
+    images_per_second: float | None
+    training_seconds: float
+    evaluation_seconds: float
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Photos to predict at an epoch's end: batches of uint8 photos, and their labels [n]."""
+
+    batches: tf.data.Dataset
+    labels: npt.NDArray[np.uint8]
+
+
+class Steps(keras.callbacks.Callback):  # type: ignore[misc]
+    """Times every step, stops at the first loss that is not finite, tells the display."""
+
+    def __init__(
+        self,
+        *,
+        clocks: Clocks,
+        images_per_epoch: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        on_step: Callable[[int, int, float, float, float | None], None],
+    ) -> None:
+        """Set up.
+
+        Args:
+            clocks: Where the time goes.
+            images_per_epoch: Training photos.
+            batch_size: Photos in every batch of an epoch but perhaps its last.
+            steps_per_epoch: Batches in an epoch.
+            on_step: Told epoch and step in it (from 1), mean loss and accuracy so far, images/s.
+        """
+        super().__init__()
+        self._clocks = clocks
+        self._images_per_epoch = images_per_epoch
+        self._batch_size = batch_size
+        self._steps_per_epoch = steps_per_epoch
+        self._on_step = on_step
+        self._first_step_done = False
+        self._epoch = 0
+        self._step_started = 0.0
+        self._last_finite_loss: float | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._step_started = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        # Keras' loss is the mean over the epoch so far: once not finite, it stays so.
+        loss = float((logs or {})["loss"])
+        accuracy = float((logs or {})["accuracy"])
+        if self._first_step_done:
+            self._clocks.training += time.monotonic() - self._step_started
+            self._clocks.timed_images += self._images_of(batch)
+        self._first_step_done = True
+        if not math.isfinite(loss):
+            step = self._epoch * self._steps_per_epoch + batch + 1
+            raise Diverged(step, self._epoch + 1, self._last_finite_loss)
+        self._last_finite_loss = loss
+        self._on_step(self._epoch + 1, batch + 1, loss, accuracy, self._clocks.images_per_second)
+
+    def _images_of(self, batch: int) -> int:
+        return min(self._batch_size, self._images_per_epoch - batch * self._batch_size)
+
+
+class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
+    """At each epoch's end: scores on the evaluation weights, the best epoch's weights kept."""
+
+    def __init__(
+        self,
+        *,
+        clocks: Clocks,
+        validation: EvaluationSet,
+        training_subset: EvaluationSet,
+        best_folder: Path,
+        patience: int | None,
+        gradient_evaluations_per_step: int,
+        steps_per_epoch: int,
+        images_per_epoch: int,
+        on_epoch: Callable[[EpochRecord], None],
+        on_notice: Callable[[str], None],
+    ) -> None:
+        """Set up.
+
+        Args:
+            clocks: Where the time goes.
+            validation: The photos that choose the best epoch.
+            training_subset: As many photos of the training split, always the same.
+            best_folder: The checkpoint of the epoch with the lowest validation loss.
+            patience: Epochs without a better one after which training stops; None: never.
+            gradient_evaluations_per_step: As the optimizer states.
+            steps_per_epoch: Batches in an epoch.
+            images_per_epoch: Training photos.
+            on_epoch: Told of every epoch.
+            on_notice: Told what a person should know.
+        """
+        super().__init__()
+        self._clocks = clocks
+        self._validation = validation
+        self._training_subset = training_subset
+        self._best_folder = best_folder
+        self._patience = patience
+        self._evaluations = gradient_evaluations_per_step
+        self._steps_per_epoch = steps_per_epoch
+        self._images_per_epoch = images_per_epoch
+        self._on_epoch = on_epoch
+        self._on_notice = on_notice
+        self.records: list[EpochRecord] = []
+        self.best: EpochRecord | None = None
+        self.best_logits: npt.NDArray[np.float32] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        with self._clocks.evaluating(), evaluation_weights(self.model):
+            logits = predict(self.model, self._validation.batches)
+            validation = score(logits, self._validation.labels)
+            subset = score(
+                predict(self.model, self._training_subset.batches), self._training_subset.labels
+            )
+            if not math.isfinite(validation.log_loss):
+                raise Diverged(
+                    (epoch + 1) * self._steps_per_epoch,
+                    epoch + 1,
+                    self.records[-1].validation_loss if self.records else None,
+                )
+            is_best = self.best is None or validation.log_loss < self.best.validation_loss
+            if is_best:
+                facts: dict[str, object] = {"epoch": epoch + 1, **asdict(validation)}
+                checkpoint.save(self._best_folder, self.model.get_weights(), facts)
+        record = self._record(epoch + 1, logs or {}, validation, subset)
+        self.records.append(record)
+        if is_best:
+            self.best, self.best_logits = record, logits
+        self._on_epoch(record)
+        if stuck_at_chance(record.training_loss, epoch=record.epoch):
+            self._on_notice(
+                f"epoch {record.epoch}: the loss is that of guessing (ln 2 = 0.693); the network "
+                "does not learn. Try a lower or higher learning rate, pretrained weights "
+                "(model.weights), or global_clipnorm: 1.0 in the optimizer"
+            )
+        if self._patience is not None and self.best is not None:
+            epochs_without_better = record.epoch - self.best.epoch
+            self.model.stop_training = epochs_without_better >= self._patience
+
+    def _record(
+        self, epoch: int, logs: Mapping[str, Any], validation: Scores, subset: Scores
+    ) -> EpochRecord:
+        optimizer = self.model.optimizer
+        return EpochRecord(
+            epoch=epoch,
+            training_loss=float(logs["loss"]),
+            training_accuracy=float(logs["accuracy"]),
+            validation_loss=validation.log_loss,
+            validation_accuracy=validation.accuracy,
+            validation_roc_auc=validation.roc_auc,
+            training_subset_loss=subset.log_loss,
+            training_subset_accuracy=subset.accuracy,
+            learning_rate=float(optimizer.learning_rate),
+            updates=int(optimizer.iterations),
+            gradient_evaluations=epoch * self._steps_per_epoch * self._evaluations,
+            images=epoch * self._images_per_epoch,
+            images_per_second=self._clocks.images_per_second,
+            training_seconds=self._clocks.training,
+            evaluation_seconds=self._clocks.evaluation,
+        )
+
+
+def predict(model: keras.Model, batches: tf.data.Dataset) -> npt.NDArray[np.float32]:
+    """Logits, float32 [n], for batches of photos, with dropout off."""
+    return np.asarray(model.predict(batches, verbose=0), np.float32)[:, 0]

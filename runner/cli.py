@@ -1,0 +1,77 @@
+"""The command line's top floor: names, help texts, and which module answers.
+
+Each command lives in `runner.commands` and is imported when it is called, so that `optrun --help`
+costs no more than Click.
+"""
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "train": "Train what the config files describe, one run per config and seed.",
+    "compare": "Set the runs of results/ side by side.",
+    "config": "Show or check what a config file really says.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of `runner.commands`, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"runner.commands.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if near:
+                error.message += f" Did you mean '{near[0]}'?"
+            raise
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="optrun", message="optrun %(version)s")
+def optrun() -> None:
+    r"""Train one network with several optimizers; learn which won.
+
+    \b
+    optrun train configs/lookahead_vgg19.yaml --sample
+    optrun compare results/
+    """
+
+
+def main() -> None:
+    """Run the command line; a person's mistake ends in a message and exit code 2."""
+    from runner.errors import UserError
+
+    try:
+        optrun.main(prog_name="optrun", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("optrun: interrupted", err=True)
+        sys.exit(130)
+    except UserError as error:
+        click.echo(f"optrun: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,1 @@
+"""The commands of `optrun`: decorators, help text and one lazy call each."""

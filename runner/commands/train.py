@@ -1,0 +1,106 @@
+"""`optrun train`: options and help; the work is in `runner.execution`."""
+
+import re
+from pathlib import Path
+
+import click
+
+
+class SeedRange(click.ParamType):
+    """`N` for seeds 1 to N, `A-B` for seeds A to B."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[int]:
+        if isinstance(value, list):
+            return value
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(value))
+        if match is None:
+            self.fail(f"must be a count (8) or a range (4-6), received {value!r}", param, ctx)
+        first, last = match.groups()
+        seeds = list(range(1, int(first) + 1) if last is None else range(int(first), int(last) + 1))
+        if not seeds:
+            self.fail(f"must name at least one seed, received {value!r}", param, ctx)
+        if len(seeds) > 10_000:
+            self.fail(f"must name at most 10,000 seeds, received {len(seeds):,}", param, ctx)
+        return seeds
+
+
+@click.command()
+@click.argument("configs", nargs=-1, required=True, metavar="CONFIG...")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override any key, nested with dots: --set training.epochs=3. May be repeated.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Train with this seed.")
+@click.option(
+    "--seeds",
+    type=SeedRange(),
+    metavar="N|A-B",
+    help="Train each config with seeds 1 to N, or A to B.",
+)
+@click.option("--sample", is_flag=True, help="Use the built-in sample of drawn cats and dogs.")
+@click.option(
+    "--real", is_flag=True, help="Never let the sample stand in for photos that cannot be had."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where to train; auto takes a GPU where there is one.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder for the run folders.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be trained, and stop.")
+@click.option("--quiet", is_flag=True, help="Print nothing but each run's folder.")
+def train(
+    configs: tuple[str, ...],
+    overrides: tuple[str, ...],
+    seed: int | None,
+    seeds: list[int] | None,
+    sample: bool,
+    real: bool,
+    device: str,
+    results: Path,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    r"""Train what the CONFIG files describe, one run per config and seed.
+
+    \b
+    optrun train configs/lookahead_vgg19.yaml --sample
+    optrun train configs/sgd_vgg19.yaml configs/lookahead_vgg19.yaml --seeds 8
+
+    Exit codes: 0 done, 1 a run failed, 2 a mistake in the command or a config, 3 a run diverged,
+    130 or 143 interrupted.
+    """
+    if sample and real:
+        raise click.UsageError("--sample and --real contradict each other.")
+    if seed is not None and seeds is not None:
+        raise click.UsageError("--seed and --seeds cannot be given together; --seeds 3-3 is one.")
+    from runner.execution import Request, execute
+
+    chosen = seeds if seeds is not None else None if seed is None else [seed]
+    request = Request(
+        configs=tuple(Path(config) for config in configs),
+        overrides=overrides,
+        seeds=chosen,
+        sample=sample,
+        real=real,
+        device=device,
+        results=results,
+        dry_run=dry_run,
+        quiet=quiet,
+    )
+    raise SystemExit(execute(request))

@@ -1,0 +1,97 @@
+"""What `optrun compare` does: read the runs, compare them, show or write the result."""
+
+import contextlib
+import io
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from runner.atomic import write_atomically
+from runner.captions import NOTHING_YET
+from runner.comparison import Comparison
+from runner.comparison import compare as compare_runs
+from runner.errors import UserError
+from runner.measures import sort_column
+from runner.runs import printable, read_all
+
+DEFAULT_RESULTS = Path("results")
+
+_FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
+_WIDE = 200  # columns where nobody's terminal says otherwise; every measure fits side by side
+
+
+def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Path | None) -> None:
+    """Compares the runs in the folders, on the screen or into a file.
+
+    Args:
+        paths: Folders of runs, or folders of single runs; none stands for `results`.
+        sort: A column's name.
+        layout: table, markdown, csv or json; None: by the output's name, else table.
+        output: The file to write; None: standard output.
+
+    Raises:
+        UserError: A path is missing, there is no such column, the file cannot be written.
+    """
+    column = sort_column(sort)
+    if output is not None and layout is None:
+        layout = _FORMAT_BY_SUFFIX.get(output.suffix.lower())
+    layout = layout or "table"
+    paths = list(paths) or [DEFAULT_RESULTS]
+    # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
+    existing = [path for path in paths if path != DEFAULT_RESULTS or path.exists()]
+    comparison = compare_runs(*read_all(existing), sort=column)
+
+    if output is not None:
+        _write(output, _text(comparison, layout, width=_WIDE, styled=False))
+        rows = sum(len(group.rows) for group in comparison.groups)
+        click.echo(f"Wrote {rows} row{'s' if rows != 1 else ''} ({layout}) to {output}", err=True)
+    elif layout != "table" or comparison.groups or comparison.left_out:
+        _print(_text(comparison, layout, width=_terminal_width(), styled=_styled()))
+    if not comparison.groups:
+        places = ", ".join(printable(str(path)) for path in paths)
+        quiet = output is not None or layout != "table"
+        click.echo(NOTHING_YET.format(places=places), err=quiet, nl=False)
+
+
+def _text(comparison: Comparison, layout: str, *, width: int, styled: bool) -> str:
+    if layout in ("csv", "json"):
+        from runner import exports
+
+        return exports.csv_text(comparison) if layout == "csv" else exports.json_text(comparison)
+    from runner import tables
+
+    if layout == "markdown":
+        return tables.markdown(comparison)
+    return tables.render(comparison, width=width, styled=styled)
+
+
+def _terminal_width() -> int:
+    """The terminal's columns; wide where the output is no terminal and COLUMNS says nothing."""
+    return shutil.get_terminal_size(fallback=(_WIDE, 24)).columns
+
+
+def _styled() -> bool:
+    return (
+        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+
+
+def _print(text: str) -> None:
+    """Writes to standard output, where a stream that lacks a character shows `?` for it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        with contextlib.suppress(io.UnsupportedOperation):
+            sys.stdout.reconfigure(errors="replace")
+    click.echo(text, nl=False)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise UserError(
+            f"--output must be a file that can be written, received: {path} ({error.strerror})."
+        ) from error

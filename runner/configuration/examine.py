@@ -1,0 +1,159 @@
+"""A configuration tree against the schema: everything that is wrong with it, each in its place."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from optimizers import specification
+from runner.configuration.documentation import expected, fields, is_section, words
+from runner.configuration.merge import nearest_node, node_at
+from runner.configuration.problems import Path, Place, dotted, nearest, received
+from runner.configuration.schema import (
+    LARGEST,
+    PATH_KEYS,
+    RULES,
+    Experiment,
+    from_quoted_number,
+    from_quoted_numbers,
+)
+from runner.configuration.strict_yaml import Node
+
+_FIELDS = dict(fields())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with the value, or for want of a value, at a path."""
+
+    path: Path
+    place: Place
+    message: str
+
+    def text(self, prefix: Path = ()) -> str:
+        """The message, beginning with the path as a person writes it."""
+        reads_on = self.message.split(maxsplit=1)[0] in ("must", "has", "cannot", "is")
+        return f"{dotted((*prefix, *self.path))}{' ' if reads_on else ': '}{self.message}"
+
+
+def examine(root: Node) -> tuple[Experiment | None, list[Finding]]:
+    """Checks a whole tree, without `extends`.
+
+    Returns:
+        The experiment, or None where there is a finding; and all findings.
+    """
+    plain: Any = root.plain()
+    findings: list[Finding] = []
+    try:
+        experiment = Experiment.model_validate(plain)
+    except ValidationError as error:
+        experiment = None
+        for detail in error.errors(include_url=False, include_context=False):
+            findings += _findings(detail, root, findings)
+        findings += _broken_rules(root, findings)
+    findings += _mistaken_words(root, findings)
+    return (None if findings else experiment), findings
+
+
+def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Iterator[Finding]:
+    location = tuple(str(part) for part in detail["loc"])
+    if not location:
+        return  # a rule; told with its place by _broken_rules
+    if detail["type"] == "extra_forbidden":
+        yield Finding(location, _key_place(root, location), _unknown_key(location))
+        return
+    # A union or a list adds parts of its own to the location.
+    path = next(location[:end] for end in range(len(location), 0, -1) if location[:end] in _FIELDS)
+    if any(finding.path == path for finding in known):
+        return
+    field = _FIELDS[path]
+    node = node_at(root, path)
+    if node is None:
+        message = f"must be stated: {expected(field)}"
+        if path == ("optimizer",):
+            message += "; a file that others extend is checked through them"
+        yield Finding(path, nearest_node(root, path).key_place, message)
+    elif path == ("optimizer",):
+        yield from _optimizer_findings(root, node)
+    else:
+        yield Finding(path, node.place, _wrong_value(path, node.plain()))
+
+
+def _optimizer_findings(root: Node, node: Node) -> Iterator[Finding]:
+    stated = node.plain()
+    for problem in specification.problems(
+        from_quoted_numbers(stated) if isinstance(stated, dict) else stated
+    ):
+        path = ("optimizer", *problem.path)
+        found = node_at(root, path)
+        about_the_value = found is not None and problem.message.startswith("must")
+        place = found.place if found and about_the_value else _key_place(root, path)
+        yield Finding(path, place, problem.message)
+
+
+def _wrong_value(path: Path, value: object) -> str:
+    field = _FIELDS[path]
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"must be {expected(field)}, below 2^31, received {received(value)}"
+    message = f"must be {expected(field)}, received {received(value)}"
+    if isinstance(value, str) and (near := nearest(value, words(field))):
+        return f"{message}; did you mean {near}?"
+    if field.annotation is str and value is not None and not isinstance(value, str | dict | list):
+        return f'{message}; put it in quotes: "{received(value)}"'
+    if is_section(field) and value is None:
+        return f"{message}; leave the key out for its defaults"
+    return message
+
+
+def _unknown_key(path: Path) -> str:
+    *parents, key = path
+    siblings = [known[-1] for known in _FIELDS if known[:-1] == tuple(parents)]
+    if not parents:
+        siblings.append("extends")
+    if near := nearest(key, siblings):
+        return f"is not a known key; did you mean {dotted((*parents, near))}?"
+    elsewhere = {known[-1]: known for known in _FIELDS}
+    if key == "lr" or nearest(key, ["learning_rate"]):
+        return "is not a known key; did you mean optimizer.learning_rate?"
+    if near := nearest(key, elsewhere):
+        return f"is not a known key; did you mean {dotted(elsewhere[near])}?"
+    where = f"{dotted(tuple(parents))} takes" if parents else "it takes"
+    return f"is not a known key; {where} {', '.join(siblings)}"
+
+
+def _key_place(root: Node, path: Path) -> Place:
+    return nearest_node(root, path).key_place
+
+
+def _broken_rules(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """The rules over several values, as far as each of these is fine by itself."""
+    wrong = {finding.path for finding in findings}
+    for rule in RULES:
+        if any(path[:end] in wrong for path in rule.paths for end in range(1, len(path) + 1)):
+            continue
+        nodes = [node_at(root, path) for path in rule.paths]
+        values = [
+            from_quoted_number(node.plain()) if node else _FIELDS[path].get_default()
+            for node, path in zip(nodes, rule.paths, strict=True)
+        ]
+        message = rule.broken(*values)
+        if message:
+            place = next((node.place for node in nodes if node), root.place)
+            yield Finding(rule.paths[0], place, message)
+
+
+def _mistaken_words(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Words that would be taken for paths: `model.weights: imagnet`."""
+    wrong = {finding.path for finding in findings}
+    for path, known in PATH_KEYS.items():
+        node = node_at(root, path)
+        if node is None or path in wrong or not isinstance(node.value, str) or node.value in known:
+            continue
+        written = FilePath(node.value)
+        near = nearest(written.name, known)
+        if near and not written.suffix and not written.exists():
+            message = f"must be {expected(_FIELDS[path])}, received {received(written.name)}"
+            yield Finding(path, node.place, f"{message}; did you mean {near}?")

@@ -1,0 +1,11 @@
+"""The mistakes a person can make, told apart from faults of the program."""
+
+
+class UserError(Exception):
+    """A person's mistake, or a trouble outside the program that only the person can end.
+
+    The message is complete: what must be, what was received, where, and what to do next. The
+    command line prints it to stderr without a traceback and exits with `exit_code`.
+    """
+
+    exit_code = 2

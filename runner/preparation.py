@@ -1,0 +1,181 @@
+"""Everything a plan needs before its first run: device, photos, weights.
+
+All of it is checked here, so that a mistake in the last config is found before the first run's
+hours.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data import prepare as data_prepare
+from data.errors import PhotoError
+from data.photos import Photos
+from data.split import Split, split
+from runner import machine as machines
+from runner import provenance, weights
+from runner.configuration.schema import Experiment
+from runner.display import Display
+from runner.errors import UserError
+from runner.machine import Machine
+from runner.model import build_classifier, convolutions
+from runner.plan import Plan
+
+PhotoKey = tuple[str, int, int | None, float, float]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What the runs of a plan share.
+
+    Attributes:
+        machines: By precision and XLA setting as configured; `auto` is resolved in them.
+        photos: Photos and their split, by what decides them.
+        weights_files: By `model.weights`; None for random weights.
+        weights_hashes: SHA-256 of those files; "random" for random weights.
+        provenance: By config file's folder.
+    """
+
+    machines: dict[tuple[str, bool | str], Machine]
+    photos: dict[PhotoKey, tuple[Photos, Split]]
+    weights_files: dict[str, Path | None]
+    weights_hashes: dict[str, str]
+    provenance: dict[Path, dict[str, object]]
+
+    def machine_of(self, experiment: Experiment) -> Machine:
+        return self.machines[experiment.training.precision, experiment.training.jit_compile]
+
+    def photos_of(self, experiment: Experiment) -> tuple[Photos, Split]:
+        return self.photos[photo_key(experiment)]
+
+
+def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
+    """Get everything, and check that every experiment fits it.
+
+    Raises:
+        UserError: No GPU, no photos, no weights, a batch larger than the training split.
+    """
+    experiments = [run.experiment for run in plan.runs]
+    _check_tensorboard(experiments)
+    deterministic = any(experiment.training.deterministic for experiment in experiments)
+    settings = {(e.training.precision, e.training.jit_compile) for e in experiments}
+    machine_of = {
+        key: machines.prepare(
+            device, precision=key[0], jit_compile=key[1], deterministic=deterministic
+        )
+        for key in sorted(settings, key=str)
+    }
+    files: dict[str, Path | None] = {}
+    hashes: dict[str, str] = {}
+    for name in dict.fromkeys(experiment.model.weights for experiment in experiments):
+        files[name] = None if name == "random" else weights.obtain(name)
+        hashes[name] = _file_hash(files[name])
+    for experiment in _distinct_models(experiments):
+        _check_weights_fit(experiment, files[experiment.model.weights])
+    photos: dict[PhotoKey, tuple[Photos, Split]] = {}
+    for experiment in experiments:
+        key = photo_key(experiment)
+        if key not in photos:
+            photos[key] = _photos(experiment, display)
+        _check_fits(experiment, photos[key][1])
+    _describe(photos, machine_of, display)
+    return Materials(
+        machines=machine_of,
+        photos=photos,
+        weights_files=files,
+        weights_hashes=hashes,
+        provenance={
+            folder: provenance.collect(folder)
+            for folder in {run.config.absolute().parent for run in plan.runs}
+        },
+    )
+
+
+def photo_key(experiment: Experiment) -> PhotoKey:
+    """What decides an experiment's photos and their split."""
+    data = experiment.data
+    return data.source, data.image_size, data.limit, data.validation_share, data.test_share
+
+
+def _photos(experiment: Experiment, display: Display) -> tuple[Photos, Split]:
+    settings = experiment.data
+    try:
+        photos = data_prepare.prepare(
+            settings.source,
+            image_size=settings.image_size,
+            limit=settings.limit,
+            progress=display.photos_prepared,
+        )
+        parts = split(
+            photos.digests,
+            photos.labels,
+            validation_share=settings.validation_share,
+            test_share=settings.test_share,
+        )
+    except PhotoError as error:
+        raise UserError(str(error)) from error
+    finally:
+        display.end_bar()
+    return photos, parts
+
+
+def _check_fits(experiment: Experiment, parts: Split) -> None:
+    batch_size = experiment.training.batch_size
+    if batch_size > len(parts.train):
+        raise UserError(
+            f"training.batch_size must be at most the number of training photos, "
+            f"{len(parts.train):,}, received {batch_size:,} (in {experiment.name})"
+        )
+
+
+def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
+    if file is None:
+        return
+    from runner.training import architecture_of
+
+    model = build_classifier(architecture_of(experiment), seed=0)
+    shapes = {layer.name: tuple(layer.kernel.shape) for layer in convolutions(model)}
+    weights.read_convolutions(file, shapes)
+
+
+def _distinct_models(experiments: Sequence[Experiment]) -> list[Experiment]:
+    return list({(e.model.weights, e.model.width): e for e in experiments}.values())
+
+
+def _check_tensorboard(experiments: Sequence[Experiment]) -> None:
+    wanted = any(experiment.training.tensorboard for experiment in experiments)
+    if wanted and importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "training.tensorboard needs the package tensorboard, which is not installed: "
+            "pip install 'optrun[tensorboard]'"
+        )
+
+
+def _file_hash(path: Path | None) -> str:
+    if path is None:
+        return "random"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe(
+    photos: dict[PhotoKey, tuple[Photos, Split]],
+    machine_of: dict[tuple[str, bool | str], Machine],
+    display: Display,
+) -> None:
+    for found, parts in photos.values():
+        size = found.pixels.shape[1]
+        display.say(
+            f"photos    {len(found.labels):,} of {size} x {size} px from {found.source}: "
+            f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
+            f"{len(parts.test):,} test; {int(np.sum(found.labels)):,} of them dogs"
+        )
+        if found.left_out:
+            display.notice(f"{len(found.left_out):,} photos were left out, unreadable")
+    for machine in machine_of.values():
+        threads = f", {machine.threads} threads" if machine.device == "cpu" else ""
+        display.say(f"machine   {machine.device_name}{threads}, {machine.precision}")

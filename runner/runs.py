@@ -1,0 +1,400 @@
+"""Reading runs: whatever lies in a folder becomes a `Run`, or an `Unreadable` with the reason.
+
+Nothing here writes, and nothing on disk can make it raise: run folders are cut off by crashes,
+edited by hand, and come from other people and other versions. Text from disk is made printable
+as it is read, so that no later output can carry a terminal's control sequences.
+"""
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runner.errors import UserError
+from runner.run_folder import FORMAT
+from runner.writer_lock import LOCK_NAME, is_held
+
+COMPLETED = "completed"
+DIVERGED = "diverged"
+RUNNING = "running"
+KILLED = "killed"  # says "running", but nobody holds its lock
+_WRITTEN_STATES = (RUNNING, COMPLETED, DIVERGED, "interrupted", "failed")
+
+# A run's own files; a folder that holds none of them is somebody's folder, not a broken run.
+_RUN_FILES = ("run.json", "config.yaml", "metrics.jsonl", LOCK_NAME)
+
+# What of a run's provenance can change its numbers, or its clocks, without being an experiment.
+_CIRCUMSTANCES = ("packages", "python", "hardware", "device_name", "threads")
+
+_LARGEST_FILE = 4 * 2**20  # bytes; run.json and config.yaml are some kilobytes
+_LARGEST_METRICS = 256 * 2**20  # bytes
+_DEEPEST_YAML = 50
+_LONGEST_TEXT = 300
+_LARGEST_NUMBER = 1e100  # squares of it are still finite, so that means and spreads are
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as it stands on disk.
+
+    Attributes:
+        folder: Where it lies.
+        state: completed, diverged, interrupted, failed, running or killed.
+        sample: Whether it saw drawn photos instead of real ones.
+        experiment: Hash of the configuration without name, seed and machine.
+        specification: The optimizer, as resolved.
+        comparable: What must be equal for two runs to be ranked together, by dotted name.
+        circumstances: Versions and hardware, which may differ but want a note, by dotted name.
+        initial_weights: Hash; equal hashes make runs of one seed a pair.
+        first_batches: Hash; likewise.
+        result: Measures of a completed run; None for one that is missing or not finite.
+    """
+
+    folder: Path
+    id: str
+    name: str
+    seed: int
+    sample: bool
+    state: str
+    why: str
+    started: datetime
+    optimizer: str
+    experiment: str
+    specification: Mapping[str, object] = field(repr=False)
+    comparable: Mapping[str, object] = field(repr=False)
+    circumstances: Mapping[str, object] = field(repr=False)
+    batch_size: int | None
+    images_per_update: int | None
+    initial_weights: str | None
+    first_batches: str | None
+    result: Mapping[str, float | None] = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """The folder's name, printable."""
+        return printable(self.folder.name)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A run folder that cannot be read, and why."""
+
+    folder: Path
+    reason: str
+
+    @property
+    def label(self) -> str:
+        return printable(self.folder.name)
+
+
+@dataclass(frozen=True)
+class Events:
+    """The lines of metrics.jsonl, and what was skipped ("line 7: not JSON")."""
+
+    events: tuple[Mapping[str, Any], ...]
+    skipped: tuple[str, ...]
+
+
+class _DamageError(Exception):
+    """What is wrong with a run.json."""
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """The run folders that the paths name: run folders themselves, or folders of them.
+
+    Args:
+        paths: Folders; a folder reached twice counts once.
+
+    Returns:
+        Folders that hold a file of a run, whole or not, in the order of their names.
+
+    Raises:
+        UserError: A path is missing or is no folder.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not _is_folder(path):
+            raise UserError(
+                "RESULTS must be a folder of runs or the folder of a run, "
+                f"received: {printable(str(path))}, where there is no folder."
+            )
+        for folder in _run_folders(path):
+            found.setdefault(os.path.realpath(folder), folder)
+    return sorted(found.values(), key=lambda folder: (folder.name, str(folder)))
+
+
+def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[Unreadable]]:
+    """Reads every run that `find` finds in the paths.
+
+    Raises:
+        UserError: A path is missing or is no folder.
+    """
+    runs: list[Run] = []
+    unreadable: list[Unreadable] = []
+    for folder in find(paths):
+        match read(folder):
+            case Run() as run:
+                runs.append(run)
+            case Unreadable() as damaged:
+                unreadable.append(damaged)
+    return runs, unreadable
+
+
+def read(folder: Path) -> Run | Unreadable:
+    """Reads the run in a folder; the trouble, if there is one, is the answer."""
+    try:
+        return _run(folder, _json_object(_content(folder / "run.json")))
+    except _DamageError as damage:
+        return Unreadable(folder, str(damage))
+
+
+def read_events(folder: Path) -> Events:
+    """Reads metrics.jsonl; lines that are torn or not JSON objects are skipped and named."""
+    try:
+        content = _content(folder / "metrics.jsonl", _LARGEST_METRICS)
+    except _DamageError as damage:
+        return Events((), (str(damage),))
+    events: list[Mapping[str, Any]] = []
+    skipped: list[str] = []
+    *lines, last = content.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            events.append(_json_object(line))
+        except _DamageError as damage:
+            skipped.append(f"line {number}: {damage}")
+    if last:  # a whole line ends with a newline
+        skipped.append(f"line {len(lines) + 1}: torn")
+    return Events(tuple(events), tuple(skipped))
+
+
+def read_config(folder: Path) -> Mapping[str, object]:
+    """The values of config.yaml by dotted name; empty where it cannot be read."""
+    import yaml
+
+    try:
+        content = _content(folder / "config.yaml")
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
+        depth = 0
+        for event in yaml.parse(content, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            # What aliases repeat, and repeat again, would be written out below.
+            if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST_YAML:
+                return {}
+        loaded = yaml.load(content, Loader=loader)  # noqa: S506 - it is one of the safe loaders
+    except (_DamageError, yaml.YAMLError, ValueError):
+        return {}
+    return flatten(_clean(loaded)) if isinstance(loaded, dict) else {}
+
+
+def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested mappings as one, with dotted names.
+
+    >>> flatten({"model": {"width": 1.0, "head": {"dropout": 0.5}}, "epochs": 3})
+    {'model.width': 1.0, 'model.head.dropout': 0.5, 'epochs': 3}
+    """
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that does not print written as an escape, cut where very long.
+
+    Control characters, bidirectional overrides, line breaks and lone surrogates all become
+    visible, so a name can neither move the cursor nor pose as another.
+
+    >>> printable("a\x1b[2Jb\u202e")
+    'a\\x1b[2Jb\\u202e'
+    """
+    if len(text) > _LONGEST_TEXT:
+        text = text[: _LONGEST_TEXT - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def number(value: object) -> float | None:
+    """A recorded number; None for what is missing, not a number, not finite or absurdly large."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not -_LARGEST_NUMBER < value < _LARGEST_NUMBER:  # false for NaN too
+        return None
+    return float(value)
+
+
+def _run_folders(path: Path) -> list[Path]:
+    if _is_file(path / "run.json"):
+        return [path]
+    return _children(path) or ([path] if _is_run_folder(path) else [])
+
+
+def _is_run_folder(path: Path) -> bool:
+    try:
+        return any((path / name).exists() for name in _RUN_FILES)
+    except OSError:  # it may not be looked into: `read` will say so
+        return True
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no permission, a circle of links, a name that is too long
+        return False
+
+
+def _children(path: Path) -> list[Path]:
+    """The run folders right inside a folder; what may not be looked into is left out."""
+    try:
+        with os.scandir(path) as entries:
+            folders = [path for path in map(Path, entries) if _is_folder(path)]
+    except OSError as error:
+        raise UserError(
+            f"The folder {printable(str(path))} cannot be read: {error.strerror}."
+        ) from error
+    return [folder for folder in folders if _is_run_folder(folder)]
+
+
+def _content(path: Path, largest: int = _LARGEST_FILE) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise _DamageError(f"{path.name} is not a file")
+        if status.st_size > largest:
+            raise _DamageError(f"{path.name} is larger than {largest // 2**20} MiB")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _DamageError(f"no {path.name}") from None
+    except OSError as error:
+        raise _DamageError(f"{path.name}: {error.strerror}") from error
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        loaded = json.loads(content)
+    except (ValueError, RecursionError):
+        raise _DamageError("not JSON") from None
+    if not isinstance(loaded, dict):
+        raise _DamageError("not a JSON object")
+    try:
+        return {printable(key): _clean(value) for key, value in loaded.items()}
+    except RecursionError:
+        raise _DamageError("nested too deeply") from None
+
+
+def _clean(value: Any) -> Any:
+    """The value with all its text, keys too, made printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {printable(str(key)): _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):  # Python takes NaN and 1e999
+        return str(value)
+    return value
+
+
+def _run(folder: Path, content: Mapping[str, Any]) -> Run:
+    if content.get("format") != FORMAT:
+        received = str(content.get("format"))[:20]
+        raise _DamageError(f"format must be {FORMAT}, received: {received} (another version?)")
+    state = _text(content, "state")
+    if state not in _WRITTEN_STATES:
+        raise _DamageError(f"unknown state: {state}")
+    if state == RUNNING and not is_held(folder / LOCK_NAME):
+        state = KILLED
+    result = content.get("result")
+    if state == COMPLETED and not isinstance(result, dict):
+        raise _DamageError("completed, but without a result")
+    if not isinstance(content.get("sample"), bool):
+        raise _DamageError("sample must be true or false")
+    provenance = _mapping(content, "provenance", required=False)
+    optimizer = _mapping(content, "optimizer")
+    return Run(
+        folder=folder,
+        id=_optional_text(content.get("id")) or "",
+        name=_text(content, "name"),
+        seed=_seed(content),
+        sample=content["sample"],
+        state=state,
+        why=_optional_text(content.get("why")) or "",
+        started=_time(content),
+        optimizer=_text(optimizer, "description"),
+        experiment=_text(content, "experiment"),
+        specification=_mapping(optimizer, "specification", required=False),
+        comparable=flatten(_mapping(content, "comparable")),
+        circumstances=_circumstances(provenance),
+        batch_size=_count(content.get("batch_size")),
+        images_per_update=_count(content.get("images_per_update")),
+        initial_weights=_optional_text(provenance.get("initial_weights")),
+        first_batches=_optional_text(provenance.get("first_batches")),
+        result=(
+            {key: number(value) for key, value in result.items()}
+            if isinstance(result, dict)
+            else {}
+        ),
+    )
+
+
+def _circumstances(provenance: Mapping[str, Any]) -> dict[str, object]:
+    kept = {key: provenance[key] for key in _CIRCUMSTANCES if key in provenance}
+    return flatten(kept)
+
+
+def _text(content: Mapping[str, Any], key: str) -> str:
+    value = content.get(key)
+    if not isinstance(value, str) or not value:
+        raise _DamageError(f"{key} must be text")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _mapping(content: Mapping[str, Any], key: str, *, required: bool = True) -> Mapping[str, Any]:
+    value = content.get(key)
+    if isinstance(value, dict):
+        return value
+    if required:
+        raise _DamageError(f"{key} must be an object")
+    return {}
+
+
+def _seed(content: Mapping[str, Any]) -> int:
+    seed = content.get("seed")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise _DamageError("seed must be a whole number from 0")
+    return seed
+
+
+def _count(value: object) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 < value < 2**63 else None  # type: ignore[operator, return-value]
+
+
+def _time(content: Mapping[str, Any]) -> datetime:
+    try:
+        time = datetime.fromisoformat(_text(content, "started"))
+    except ValueError:
+        raise _DamageError("started must be a time") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,179 @@
+"""One run of a plan: its folder made, trained, its end recorded whatever that end is."""
+
+import os
+import traceback
+from enum import StrEnum
+from pathlib import Path
+
+import tensorflow as tf
+
+from optimizers import specification
+from runner import provenance
+from runner.callbacks import Diverged
+from runner.checkpoint import CheckpointError
+from runner.configuration.load import as_yaml, experiment_hash
+from runner.display import Display
+from runner.errors import UserError
+from runner.machine import Machine
+from runner.plan import PlannedRun
+from runner.preparation import Materials
+from runner.quiet import NativeStderr
+from runner.recording import Recorder
+from runner.run_folder import create
+from runner.training import Outcome, train
+
+
+class RunState(StrEnum):
+    """How a run ended, as run.json has it."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+def carry_out_run(
+    run: PlannedRun, materials: Materials, *, results: Path, display: Display, native: NativeStderr
+) -> RunState:
+    """Train one run and record it.
+
+    A run that fails does not stop the plan; its reason is in its folder and on the screen.
+
+    Raises:
+        KeyboardInterrupt: The person stops the plan; the run is recorded as interrupted.
+        UserError: The run's folder cannot be made.
+    """
+    experiment = run.experiment
+    machine = materials.machine_of(experiment)
+    photos, parts = materials.photos_of(experiment)
+    description = specification.describe(experiment.optimizer)
+    with (
+        create(results, run.name, experiment.training.seed) as folder,
+        native.into(folder.log_path),
+    ):
+        display.say(f"run       {folder.path}")
+        display.say(f"          {description}, seed {experiment.training.seed}")
+        folder.write_config(as_yaml(experiment))
+        _write_private(folder.path / "git.diff", provenance.uncommitted_changes(run.config.parent))
+        recorder = Recorder(folder, display, _facts(run, materials, machine))
+        display.run_started(
+            epochs=experiment.training.epochs,
+            steps_per_epoch=-(-len(parts.train) // experiment.training.batch_size),
+        )
+        try:
+            outcome = train(
+                experiment,
+                photos=photos,
+                split=parts,
+                machine=machine,
+                weights_file=materials.weights_files[experiment.model.weights],
+                run_folder=folder.path,
+                listener=recorder,
+            )
+            folder.save_predictions(outcome.predictions)
+        except Diverged as diverged:
+            display.end_bar()
+            recorder.ended(RunState.DIVERGED, why=str(diverged))
+            display.notice(f"diverged: {diverged}. Try a lower learning rate or global_clipnorm")
+            return RunState.DIVERGED
+        except KeyboardInterrupt:
+            display.end_bar()
+            recorder.ended(RunState.INTERRUPTED, why="stopped by a signal")
+            display.say(f"  interrupted; what it had recorded is in {folder.path}")
+            raise
+        except (UserError, CheckpointError, OSError, tf.errors.ResourceExhaustedError) as error:
+            display.end_bar()
+            return _failed(recorder, display, reason=_reason(error))
+        except Exception as error:  # noqa: BLE001 (our fault: recorded and shown whole, the plan goes on)
+            display.end_bar()
+            recorder.log(traceback.format_exc())
+            traceback.print_exc()
+            return _failed(recorder, display, reason=f"{type(error).__name__}: {error}")
+        display.end_bar()
+        recorder.ended(RunState.COMPLETED, result=outcome.result)
+        _show_result(outcome, folder.path, display)
+        return RunState.COMPLETED
+
+
+def _facts(run: PlannedRun, materials: Materials, machine: Machine) -> dict[str, object]:
+    """The fields of run.json that are known before the start."""
+    experiment = run.experiment
+    photos, parts = materials.photos_of(experiment)
+    training = experiment.training
+    shared = materials.provenance[run.config.absolute().parent]
+    hardware = shared["hardware"]
+    return {
+        "name": run.name,
+        "seed": training.seed,
+        "sample": photos.is_sample,
+        "pid": os.getpid(),
+        "optimizer": {
+            "description": specification.describe(experiment.optimizer),
+            "specification": specification.resolve(experiment.optimizer),
+        },
+        "experiment": experiment_hash(experiment),
+        "comparable": {
+            "photos": photos.fingerprint,
+            "split": parts.fingerprint,
+            "image_size": experiment.data.image_size,
+            "augmentation": experiment.data.augmentation.model_dump(),
+            "model": {
+                **experiment.model.model_dump(exclude={"weights"}),
+                "weights": materials.weights_hashes[experiment.model.weights],
+            },
+            "precision": machine.precision,
+            "epochs": training.epochs,
+            "device": machine.device,
+        },
+        "batch_size": training.batch_size,
+        "images_per_update": training.batch_size
+        * specification.batches_per_update(experiment.optimizer),
+        "provenance": {
+            **shared,
+            "hardware": {
+                **(hardware if isinstance(hardware, dict) else {}),
+                "device": machine.device_name,
+            },
+            "threads": machine.threads,
+            "jit_compile": machine.jit_compile,
+            "photos_source": photos.source,
+            "photos_left_out": len(photos.left_out),
+            "config": str(run.config.absolute()),
+        },
+    }
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return (
+            "the memory of the device is too small for this network: lower training.batch_size "
+            "(soft_batch keeps the photos per update), data.image_size or model.width"
+        )
+    return str(error)
+
+
+def _failed(recorder: Recorder, display: Display, *, reason: str) -> RunState:
+    recorder.ended(RunState.FAILED, why=reason)
+    display.notice(f"failed: {reason}. Its log: {recorder.folder.log_path}")
+    return RunState.FAILED
+
+
+def _show_result(outcome: Outcome, folder: Path, display: Display) -> None:
+    result = outcome.result
+    auc = result["test_roc_auc"]
+    display.say(
+        f"result    validation accuracy {result['best_validation_accuracy']:.1%} at epoch "
+        f"{result['best_epoch']} (the best), test accuracy {result['test_accuracy']:.1%}"
+        + (f", ROC AUC {auc:.4f}" if auc is not None else "")
+        + f"; trained {result['training_seconds']:.0f} s"
+    )
+    if display.quiet:
+        display.report(str(folder))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file for its owner alone: a diff may hold what is nobody else's business."""
+    if text:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)

@@ -1,0 +1,80 @@
+"""What the tests of runs and comparisons share: run folders as a run leaves them."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RESULT = {
+    "best_epoch": 2,
+    "best_validation_loss": 0.25,
+    "best_validation_accuracy": 0.9,
+    "final_validation_loss": 0.3,
+    "final_validation_accuracy": 0.875,
+    "test_accuracy": 0.88,
+    "test_log_loss": 0.31,
+    "test_roc_auc": 0.95,
+    "gap_loss": 0.05,
+    "gap_accuracy": 0.02,
+    "images_per_second": 40.0,
+    "updates": 100,
+    "gradient_evaluations": 100,
+    "images": 1600,
+    "training_seconds": 40.0,
+    "evaluation_seconds": 5.0,
+    "other_seconds": 1.0,
+}
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def run_content() -> Callable[..., dict[str, Any]]:
+    """The content of a whole run.json, with changes."""
+
+    def content(*, result: Mapping[str, object] | None = None, **changes: object) -> dict[str, Any]:
+        name = changes.get("name", "sgd")
+        return {
+            "format": 1,
+            "id": "k3f9ab",
+            "name": name,
+            "seed": 1,
+            "sample": False,
+            "state": "completed",
+            "why": None,
+            "started": "2026-11-20T15:30:00.123456+00:00",
+            "ended": "2026-11-20T15:40:00+00:00",
+            "pid": 123,
+            "optimizer": {"description": f"{name} 1e-4", "specification": {"name": name}},
+            "experiment": f"hash of {name}",
+            "comparable": {"photos": "aa" * 32, "image_size": 128, "model": {"width": 1.0}},
+            "batch_size": 16,
+            "images_per_update": 16,
+            "provenance": {
+                "packages": {"tensorflow": "2.21.0"},
+                "hardware": {"host": "one"},
+                "initial_weights": "bb" * 32,
+                "first_batches": "cc" * 32,
+            },
+            "result": {**RESULT, **(result or {})},
+        } | changes
+
+    return content
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, run_content: Callable[..., dict[str, Any]]) -> MakeRun:
+    """Writes a run folder into tmp_path/results: `make_run(name="adam", seed=2, result={...})`."""
+
+    def make(folder: str = "", **changes: Any) -> Path:
+        content = run_content(**changes)
+        folder = folder or f"{content['name']}-s{content['seed']}-{secrets.token_hex(3)}"
+        path = tmp_path / "results" / folder
+        path.mkdir(parents=True)
+        (path / "run.json").write_text(json.dumps(content))
+        return path
+
+    return make

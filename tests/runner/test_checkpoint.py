@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runner import checkpoint
+
+ARRAYS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.float32(0.1) * np.ones(4, np.float32)]
+
+
+def test_what_was_saved_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "checkpoint" / "best", ARRAYS, {"epoch": 3})
+    for before, after in zip(
+        ARRAYS, checkpoint.load(tmp_path / "checkpoint" / "best"), strict=True
+    ):
+        assert before.tobytes() == after.tobytes()
+        assert before.dtype == after.dtype
+
+
+def test_a_second_save_replaces_the_first_and_leaves_nothing_else(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        checkpoint.save(tmp_path / "best", [np.full(3, value)], {})
+    assert checkpoint.load(tmp_path / "best")[0].tolist() == [2.0, 2.0, 2.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "gone", "format"])
+def test_a_damaged_checkpoint_is_recognised(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "best"
+    checkpoint.save(folder, ARRAYS, {})
+    weights, manifest = folder / "weights.npz", folder / "manifest.json"
+    content = bytearray(weights.read_bytes())
+    if damage == "truncated":
+        weights.write_bytes(content[:-1])
+    elif damage == "altered":
+        content[len(content) // 2] ^= 1
+        weights.write_bytes(content)
+    elif damage == "gone":
+        weights.unlink()
+    else:
+        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.load(folder)
+
+
+def test_a_save_killed_between_its_renames_leaves_the_old_one_readable(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    checkpoint.save(folder, ARRAYS, {})
+    folder.rename(tmp_path / ".best.old")
+    assert len(checkpoint.load(folder)) == len(ARRAYS)

@@ -1,0 +1,41 @@
+import pytest
+
+from runner import machine
+from runner.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("flags", "capability", "precision"),
+    [
+        (set(), None, "float32"),
+        ({"avx512f"}, None, "float32"),
+        ({"avx512_bf16"}, None, "mixed_bfloat16"),
+        ({"amx_bf16"}, None, "mixed_bfloat16"),
+        ({"amx_bf16"}, (6, 1), "float32"),
+        (set(), (7, 0), "mixed_float16"),
+        (set(), (8, 0), "mixed_bfloat16"),
+        (set(), (12, 0), "mixed_bfloat16"),
+    ],
+)
+def test_flags_decide_on_the_precision(
+    flags: set[str], capability: tuple[int, int] | None, precision: str
+) -> None:
+    assert machine.best_precision(frozenset(flags), gpu_capability=capability) == precision
+
+
+def test_a_gpu_asked_for_where_there_is_none_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--device gpu needs a GPU .* or train on the processor"):
+        machine.prepare("gpu", precision="auto", jit_compile="auto", deterministic=False)
+
+
+def test_xla_is_off_on_the_processor_unless_chosen() -> None:
+    prepared = {
+        choice: machine.prepare("cpu", precision="float32", jit_compile=choice, deterministic=False)
+        for choice in ("auto", True, False)
+    }
+    assert {choice: found.jit_compile for choice, found in prepared.items()} == {
+        "auto": False,
+        True: True,
+        False: False,
+    }
+    assert prepared["auto"].device == "cpu"

@@ -1,0 +1,252 @@
+"""What a comparison looks like: on terminals of any width, in Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner import captions, exports, tables
+from runner.cells import seeds_text
+from runner.comparison import Comparison, compare
+from runner.measures import MEASURES
+from runner.runs import read_all
+
+MakeRun = Callable[..., Path]
+Compared = Callable[[], Comparison]
+
+EVIL = "evil\x1b[2J|<script>`*_[link](x)[red]\u202e"
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> Compared:
+    return lambda: compare(*read_all([tmp_path / "results"]))
+
+
+@pytest.fixture
+def several(make_run: MakeRun, compared: Compared) -> Comparison:
+    """Three experiments of two seeds, one of which diverged once."""
+    for name, accuracy in (("sgd", 0.9), ("adam", 0.91234), ("lookahead_vgg19_wide", 0.95)):
+        for seed, sign in ((1, -1), (2, 1)):
+            shift = sign * 0.01
+            make_run(
+                name=name,
+                seed=seed,
+                optimizer={"description": f"{name.title()}, momentum 0.9, lr 1e-4"},
+                result={"test_accuracy": accuracy + shift, "training_seconds": 6000 + 60 * sign},
+            )
+    make_run(name="sgd", seed=3, optimizer={"description": "Sgd"}, state="diverged")
+    return compared()
+
+
+@pytest.mark.parametrize("width", [48, 60, 80, 100, 120, 140, 160, 200, 300])
+def test_at_every_width_all_numbers_are_whole_and_no_line_is_too_long(
+    several: Comparison, width: int
+) -> None:
+    text = tables.render(several, width=width, styled=False)
+    assert max(len(line) for line in text.splitlines()) <= width
+    for number in ("90.0", "91.2", "95.0", "0.250", "0.9500", "100", "40.0", "1.67"):
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", text), number
+    for title in {word for measure in MEASURES for word in " ".join(measure.title).split()}:
+        assert title in text
+    assert "…" not in text
+
+
+def test_at_160_columns_everything_stands_in_one_table(several: Comparison) -> None:
+    text = tables.render(several, width=160, styled=False)
+    assert len(re.findall("^experiment", text, re.MULTILINE)) == 1
+
+
+def test_the_rows_keep_their_order_and_names_in_every_part(several: Comparison) -> None:
+    text = tables.render(several, width=80, styled=False)
+    names = re.findall(r"^(sgd|adam|lookahead_vgg19_wide)\b", text, re.MULTILINE)
+    parts = len(re.findall("^experiment", text, re.MULTILINE))
+    assert parts > 1
+    assert names == [row.name for row in several.groups[0].rows] * parts
+
+
+def test_colours_are_used_only_where_asked_for(several: Comparison) -> None:
+    plain = tables.render(several, width=100, styled=False)
+    styled = tables.render(several, width=100, styled=True)
+    assert "\x1b" not in plain
+    stripped = re.sub(r"\x1b\[[0-9;]*m", "", styled)
+    assert [line.rstrip() for line in stripped.splitlines()] == plain.splitlines()
+
+
+def test_divergence_is_said_in_the_row(several: Comparison) -> None:
+    assert "1 of 3 diverged (seed 3)" in tables.render(several, width=160, styled=False)
+    assert "1 of 3 diverged (seed 3)" in tables.markdown(several)
+
+
+def test_spreads_are_shown_and_explained_only_where_there_are_any(
+    several: Comparison, make_run: MakeRun, tmp_path: Path
+) -> None:
+    text = tables.render(several, width=160, styled=False)
+    assert "90.0" in text
+    assert "± 1.4" in text  # sqrt(2) of a percent
+    assert "sample standard deviation" in text
+    single = compare(read_all([make_run(name="one", seed=1)])[0])
+    alone = tables.render(single, width=160, styled=False)
+    assert "±" not in alone
+
+
+def test_a_small_spread_is_never_shown_as_zero(make_run: MakeRun, compared: Compared) -> None:
+    for seed, accuracy in ((1, 0.9), (2, 0.9001)):
+        make_run(seed=seed, result={"test_accuracy": accuracy})
+    text = tables.markdown(compared())
+    assert "90.01 ± 0.01" in text
+
+
+def test_no_number_is_a_dash_and_the_reason_is_given(make_run: MakeRun, compared: Compared) -> None:
+    make_run(seed=1, result={"test_roc_auc": None})
+    make_run(seed=2)
+    text = tables.markdown(compared())
+    assert "| – |" in text
+    assert "sgd: test roc auc is missing or not finite for seed 1" in text
+
+
+def test_absurd_numbers_keep_the_table_whole(make_run: MakeRun, compared: Compared) -> None:
+    make_run(result={"training_seconds": 1e99, "gap_loss": -1e50, "best_validation_loss": 1e12})
+    text = tables.render(compared(), width=80, styled=False)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "1.00e+12" in text
+
+
+def test_separate_tables_name_what_separates_them(make_run: MakeRun, compared: Compared) -> None:
+    make_run(name="a", comparable={"image_size": 64, "epochs": 1})
+    make_run(name="b", comparable={"image_size": 128, "epochs": 1})
+    make_run(name="c", sample=True, comparable={"image_size": 64, "epochs": 9})
+    text = tables.render(compared(), width=100, styled=False)
+    assert "3 tables, since the runs differ in the photos, image size" in text
+    assert "Real photos · image size 64" in text
+    assert "Real photos · image size 128" in text
+    assert "Drawn sample, no real photos\n" in text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        ({"a": 1}, "One experiment: nothing to compare it with. One seed shows no spread either."),
+        ({"a": 4}, "One experiment: nothing to compare it with."),
+        ({"a": 1, "b": 1}, "One seed each: no conclusion."),
+        ({"a": 1, "b": 8}, "At most one seed: no conclusion about a."),
+        ({"a": 3, "b": 3}, "3 seeds each: too few for a conclusion"),
+        ({"a": 3, "b": 8}, "3 to 8 seeds each: too few for a conclusion"),
+        ({"a": 6, "b": 8}, "Mean ± spread describe these seeds"),
+    ],
+)
+def test_the_conclusion_claims_no_more_than_the_seeds_allow(
+    make_run: MakeRun, compared: Compared, seeds: dict[str, int], expected: str
+) -> None:
+    for name, count in seeds.items():
+        for seed in range(1, count + 1):
+            make_run(name=name, seed=seed)
+    [group] = compared().groups
+    assert captions.conclusion(group).startswith(expected)
+
+
+def test_runs_that_do_not_count_are_named_up_to_a_few(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    make_run()
+    for number in range(6):
+        make_run(f"stopped{number}", name="x", seed=number, state="interrupted")
+    make_run("broken", state="failed", why="disk full")
+    make_run("other", format=9)
+    lines = captions.left_out(compared())
+    assert lines == [
+        "6 interrupted: stopped0, stopped1, stopped2, and 3 more",
+        "1 failed: broken (disk full)",
+        "1 unreadable: other (format must be 1, received: 9 (another version?))",
+    ]
+
+
+def test_seeds_are_written_as_ranges() -> None:
+    assert seeds_text([3, 1, 2, 7, 9, 10]) == "1-3, 7, 9-10"
+    assert seeds_text([0]) == "0"
+
+
+@pytest.fixture
+def hostile(make_run: MakeRun, compared: Compared) -> Comparison:
+    for name in (EVIL, "=1+1", "x" * 5000):
+        make_run(
+            f"run{len(name)}",
+            name=name,
+            optimizer={"description": name},
+            provenance={"packages": {name: name}},
+            comparable={"image_size": 1},
+        )
+    make_run("two\nlines\x1b[31m", name=EVIL, comparable={EVIL: EVIL}, state="diverged")
+    make_run("three", name=EVIL, state="failed", why=EVIL)
+    return compared()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_hostile_names_reach_the_terminal_as_visible_text(hostile: Comparison, width: int) -> None:
+    text = tables.render(hostile, width=width, styled=False)
+    assert text.replace("\n", "").isprintable()
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "[red]" in "".join(text.split())
+
+
+def test_hostile_names_stay_in_their_markdown_cell(hostile: Comparison) -> None:
+    text = tables.markdown(hostile)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert "<script" not in text
+    assert "[link](" not in text.replace("\\[", "").replace("\\]", "")
+    assert text.replace("\n", "").isprintable()
+
+
+def test_csv_holds_full_precision_in_the_recorded_units(several: Comparison) -> None:
+    rows = list(csv.DictReader(io.StringIO(exports.csv_text(several))))
+    assert [row["name"] for row in rows] == [row.name for row in several.groups[0].rows]
+    adam = next(row for row in rows if row["name"] == "adam")
+    assert float(adam["test_accuracy_fraction_mean"]) == pytest.approx(0.91234, rel=1e-15)
+    assert float(adam["test_accuracy_fraction_spread"]) == pytest.approx(0.02 / 2**0.5)
+    assert float(adam["training_seconds_mean"]) == 6000.0
+    assert (adam["seeds_count"], adam["seeds"], adam["diverged_seeds"]) == ("2", "1 2", "")
+    sgd = next(row for row in rows if row["name"] == "sgd")
+    assert sgd["diverged_seeds"] == "3"
+
+
+def test_csv_names_the_unit_of_every_measure() -> None:
+    assert {measure.name_with_unit for measure in MEASURES} == {
+        "best_validation_loss_nats",
+        "best_validation_accuracy_fraction",
+        "final_validation_accuracy_fraction",
+        "test_accuracy_fraction",
+        "test_log_loss_nats",
+        "test_roc_auc",
+        "gap_loss_nats",
+        "gap_accuracy_fraction",
+        "images_per_second",
+        "gradient_evaluations",
+        "training_seconds",
+    }
+
+
+def test_csv_text_is_no_formula(hostile: Comparison) -> None:
+    for row in csv.DictReader(io.StringIO(exports.csv_text(hostile))):
+        assert all(not (value or "").startswith(("=", "+", "-", "@")) for value in row.values())
+
+
+def test_json_holds_everything_with_the_values_by_seed(several: Comparison) -> None:
+    content = json.loads(exports.json_text(several), parse_constant=pytest.fail)
+    [table] = content["tables"]
+    sgd = next(row for row in table["rows"] if row["name"] == "sgd")
+    assert sgd["seeds"] == [1, 2]
+    assert sgd["diverged_seeds"] == [3]
+    assert sgd["measures"]["test_accuracy"]["values"] == [0.89, 0.91]
+    assert [run["state"] for run in sgd["runs"]] == ["completed", "completed", "diverged"]
+    assert {measure["key"] for measure in content["measures"]} == set(sgd["measures"])
+
+
+def test_json_is_strict_whatever_lay_on_disk(make_run: MakeRun, compared: Compared) -> None:
+    folder = make_run(comparable={"a": float("nan")}, optimizer={"description": EVIL})
+    content = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(content.replace('"batch_size": 16', '"batch_size": 1e999'))
+    json.loads(exports.json_text(compared()), parse_constant=pytest.fail)

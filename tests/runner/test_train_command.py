@@ -1,0 +1,479 @@
+"""`optrun train` as a person meets it: the whole way on a tiny sample, and every mistake answered."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+FIVE = ("sgd", "adam", "lookahead", "soft_batch", "heun")
+
+TINY = (
+    "--set", "data.image_size=32",
+    "--set", "data.limit=160",
+    "--set", "model.width=0.125",
+    "--set", "training.epochs=2",
+)  # fmt: skip
+
+Answer = tuple[int, str, str]
+Optrun = Callable[..., Answer]
+
+
+@pytest.fixture
+def optrun(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, photo_cache: Path
+) -> Optrun:
+    """Calls the command line in this process: exit code, stdout, stderr."""
+    from runner import cli
+
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["optrun", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+            raise SystemExit(0)
+        out, err = capfd.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return call
+
+
+def runs_in(results: Path) -> dict[str, dict]:
+    return {
+        path.parent.name: json.loads(path.read_text()) for path in sorted(results.glob("*/run.json"))
+    }
+
+
+def config(name: str) -> Path:
+    return CONFIGS / f"{name}_vgg19.yaml"
+
+
+@pytest.fixture(scope="module")
+def photo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    before = os.environ.get("OPTRUN_CACHE")
+    os.environ["OPTRUN_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["OPTRUN_CACHE"]
+    else:
+        os.environ["OPTRUN_CACHE"] = before
+
+
+@pytest.fixture(scope="module")
+def five_runs(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> tuple[Path, int]:
+    """One plan with all five optimizers, one seed."""
+    from runner.execution import Request, execute
+
+    results = tmp_path_factory.mktemp("five") / "results"
+    code = execute(
+        Request(
+            configs=[config(name) for name in FIVE],
+            overrides=TINY[1::2],
+            sample=True,
+            device="cpu",
+            results=results,
+            quiet=True,
+        )
+    )
+    return results, code
+
+
+def test_each_of_the_five_optimizers_trains_to_the_end(five_runs: tuple[Path, int]) -> None:
+    results, code = five_runs
+    assert code == 0
+    runs = runs_in(results)
+    assert {run["name"] for run in runs.values()} == {f"sample-{name}_vgg19" for name in FIVE}
+    assert {run["state"] for run in runs.values()} == {"completed"}
+    for run in runs.values():
+        assert 0 <= run["result"]["test_accuracy"] <= 1
+        assert run["result"]["epochs"] == 2
+
+
+def test_the_same_seed_starts_every_optimizer_from_the_same_weights_and_batches(
+    five_runs: tuple[Path, int],
+) -> None:
+    runs = runs_in(five_runs[0]).values()
+    assert len({run["provenance"]["initial_weights"] for run in runs}) == 1
+    assert len({run["provenance"]["first_batches"] for run in runs}) == 1
+    assert len({json.dumps(run["comparable"], sort_keys=True) for run in runs}) == 1
+    assert len({run["experiment"] for run in runs}) == len(FIVE)
+
+
+def test_steps_and_gradient_evaluations_are_what_each_optimizer_costs(
+    five_runs: tuple[Path, int],
+) -> None:
+    runs = {run["name"].removeprefix("sample-"): run for run in runs_in(five_runs[0]).values()}
+    images = runs["sgd_vgg19"]["result"]["images"]
+    steps = 2 * -(-(images // 2) // 16)
+    assert {name: run["result"]["gradient_evaluations"] for name, run in runs.items()} == {
+        "sgd_vgg19": steps,
+        "adam_vgg19": steps,
+        "lookahead_vgg19": steps,
+        "soft_batch_vgg19": steps,
+        "heun_vgg19": 2 * steps,
+    }
+    assert runs["heun_vgg19"]["result"]["updates"] == steps
+    assert runs["soft_batch_vgg19"]["result"]["updates"] == 2 * -(-(steps // 2) // 4)
+
+
+def test_a_run_folder_holds_what_its_readme_says(five_runs: tuple[Path, int]) -> None:
+    for folder in five_runs[0].iterdir():
+        assert {"config.yaml", "run.json", "metrics.jsonl", "predictions.npz", "log.txt"} <= {
+            path.name for path in folder.iterdir()
+        }
+        assert (folder / "checkpoint" / "best" / "manifest.json").is_file()
+        events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert [event["event"] for event in events] == ["started", "epoch", "epoch", "ended"]
+
+
+def test_predictions_reproduce_the_scores_of_the_run(five_runs: tuple[Path, int]) -> None:
+    for folder in five_runs[0].iterdir():
+        result = json.loads((folder / "run.json").read_text())["result"]
+        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+            for part, accuracy in (("test", "test"), ("validation", "best_validation")):
+                logits, labels = arrays[f"{part}_logits"], arrays[f"{part}_labels"]
+                assert len(set(arrays[f"{part}_ids"])) == len(labels)
+                assert result[f"{accuracy}_accuracy"] == np.mean((logits > 0) == (labels == 1))
+            z = logits.astype(np.float64)
+            probability = 1 / (1 + np.exp(-z))
+            loss = -np.mean(np.where(labels == 1, np.log(probability), np.log1p(-probability)))
+            assert result["test_log_loss"] == pytest.approx(loss, rel=1e-9)
+
+
+def test_training_from_a_runs_own_config_repeats_it_to_the_last_bit(
+    five_runs: tuple[Path, int], tmp_path: Path, optrun: Optrun
+) -> None:
+    first = next(five_runs[0].glob("sample-lookahead*"))
+    assert optrun("train", first / "config.yaml", "--results", tmp_path, "--device", "cpu")[0] == 0
+    (second,) = tmp_path.iterdir()
+    with np.load(first / "predictions.npz") as one, np.load(second / "predictions.npz") as two:
+        for name in one.files:
+            assert one[name].tobytes() == two[name].tobytes()
+    assert (
+        json.loads((first / "run.json").read_text())["experiment"]
+        == json.loads((second / "run.json").read_text())["experiment"]
+    )
+
+
+def test_compare_reads_what_train_wrote(five_runs: tuple[Path, int], optrun: Optrun) -> None:
+    code, out, _ = optrun("compare", five_runs[0], "--format", "json")
+    assert code == 0
+    for name in FIVE:
+        assert f"sample-{name}_vgg19" in out
+
+
+def test_sample_runs_say_so_first_and_last(tmp_path: Path, optrun: Optrun) -> None:
+    code, out, err = optrun(
+        "train", config("sgd"), "--sample", *TINY, "--set", "training.epochs=1", "--results", tmp_path
+    )
+    assert (code, err) == (0, "")
+    lines = out.strip().splitlines()
+    assert "sample" in lines[0]
+    assert "sample" in lines[-1]
+    assert any("optrun compare" in line for line in lines)
+    assert sum(line.split()[:1] == ["1/1"] for line in lines) == 1
+
+
+def test_quiet_prints_the_folder_alone(tmp_path: Path, optrun: Optrun) -> None:
+    code, out, err = optrun(
+        "train", config("sgd"), "--sample", *TINY, "--set", "training.epochs=1",
+        "--results", tmp_path, "--quiet",
+    )  # fmt: skip
+    (folder,) = tmp_path.iterdir()
+    assert (code, out, err) == (0, f"{folder}\n", "")
+
+
+def test_a_loss_that_is_not_finite_is_recorded_as_diverged_with_its_step(
+    tmp_path: Path, optrun: Optrun
+) -> None:
+    code, out, _ = optrun(
+        "train", config("sgd"), "--sample", *TINY, "--results", tmp_path,
+        "--set", "optimizer.learning_rate=1e30", "--set", "optimizer.global_clipnorm=null",
+    )  # fmt: skip
+    (run,) = runs_in(tmp_path).values()
+    assert (code, run["state"], run["result"]) == (3, "diverged", None)
+    assert "not finite at step" in run["why"]
+    assert "diverged" in out
+
+
+def test_a_network_stuck_at_chance_is_said(tmp_path: Path, optrun: Optrun) -> None:
+    code, out, _ = optrun(
+        "train", config("sgd"), "--sample", *TINY, "--results", tmp_path,
+        "--set", "training.epochs=3", "--set", "optimizer.learning_rate=1e-12",
+        "--set", "model.head.dropout=0",
+        "--set", "model.head.pooling=max",
+    )  # fmt: skip
+    assert code == 0
+    (folder,) = tmp_path.iterdir()
+    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    losses = {e["epoch"]: e["training_loss"] for e in events if e["event"] == "epoch"}
+    told = sum(e["event"] == "notice" for e in events)
+    assert told == sum(abs(loss - np.log(2)) <= 0.01 * np.log(2) for e, loss in losses.items() if e > 1)
+    assert ("does not learn" in out) == (told > 0)
+
+
+def test_a_run_that_fails_does_not_stop_the_rest(
+    tmp_path: Path, optrun: Optrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runner import single_run
+
+    real_train, calls = single_run.train, []
+
+    def failing_first(*args: object, **keywords: object) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("planted")
+        return real_train(*args, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(single_run, "train", failing_first)
+    code, _, err = optrun(
+        "train", config("sgd"), "--sample", *TINY, "--set", "training.epochs=1", "--seeds", "2",
+        "--results", tmp_path,
+    )  # fmt: skip
+    states = {run["seed"]: (run["state"], run["why"]) for run in runs_in(tmp_path).values()}
+    assert code == 1
+    assert states[1] == ("failed", "ZeroDivisionError: planted")
+    assert states[2][0] == "completed"
+    assert "Traceback" in err
+    (failed,) = tmp_path.glob("*-s1-*")
+    assert "ZeroDivisionError" in (failed / "log.txt").read_text()
+
+
+def test_early_stopping_ends_when_nothing_gets_better(tmp_path: Path, optrun: Optrun) -> None:
+    code, _, _ = optrun(
+        "train", config("sgd"), "--sample", *TINY, "--results", tmp_path,
+        "--set", "training.epochs=9", "--set", "training.early_stopping_patience=1",
+        "--set", "optimizer.learning_rate=1e-12",
+    )  # fmt: skip
+    (run,) = runs_in(tmp_path).values()
+    assert code == 0
+    assert run["result"]["epochs"] <= run["result"]["best_epoch"] + 1 < 9
+
+
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_readable_run_and_ends_the_plan(
+    tmp_path: Path, photo_cache: Path, signal_number: signal.Signals, code: int
+) -> None:
+    command = [
+        Path(sys.executable).with_name("optrun"), "train", config("sgd"), "--sample", *TINY,
+        "--set", "training.epochs=500", "--seeds", "2", "--results", tmp_path,
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not any('"epoch"' in m.read_text() for m in tmp_path.glob("*/metrics.jsonl")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal_number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "Traceback" not in out + err
+    (run,) = runs_in(tmp_path).values()
+    assert run["state"] == "interrupted"
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, optrun: Optrun) -> None:
+    code, out, err = optrun(
+        "train", *[config(name) for name in FIVE], "--sample", "--seeds", "4-6", "--dry-run",
+        "--results", tmp_path / "results",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "15 runs" in out
+    assert "seeds 4, 5, 6" in out
+    for word in ("optimizer steps", "gradient evaluations", "Disk in all", "optimizer.name: sgd"):
+        assert word in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def kaggle_archive(path: Path, names: Sequence[str]) -> Path:
+    from io import BytesIO
+
+    from PIL import Image
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for index, name in enumerate(names):
+            buffer = BytesIO()
+            noise = np.random.default_rng(index).integers(0, 256, (40, 40, 3), np.uint8)
+            Image.fromarray(noise).save(buffer, "JPEG")
+            archive.writestr(name, buffer.getvalue())
+    return path
+
+
+def bad_yaml(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: {CONFIGS / 'sgd_vgg19.yaml'}\n" + text)
+    return path
+
+
+CATS = [f"train/cat.{i}.jpg" for i in range(30)]
+DOGS = [f"train/dog.{i}.jpg" for i in range(30)]
+RANDOM = ("--set", "model.weights=random", "--set", "data.image_size=32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.yaml"], "missing.yaml"),
+        ([CONFIGS], "configs"),
+        ([config("sgd"), "--sample", "--device", "gpu"], "--device gpu needs a GPU"),
+        ([config("sgd"), "--sample", "--real"], "contradict"),
+        ([config("sgd"), "--seed", "1", "--seeds", "2"], "--seeds"),
+        ([config("sgd"), "--seeds", "0"], "at least one seed"),
+        ([config("sgd"), "--seeds", "many"], "a count (8) or a range (4-6)"),
+        ([config("sgd"), config("sgd"), "--sample"], "given twice"),
+        ([config("sgd"), "--sample", "--set", "training.batch_size=100000"], "batch_size must be"),
+        ([config("sgd"), "--sample", "--set", "training.batchsize=4"], "batch_size"),
+        ([config("sgd"), "--sample", "--set", "data.image_size=31"], "at least 32"),
+        ([config("sgd"), "--sample", "--results", "/proc/optrun"], "results folder must be"),
+        ([config("sgd"), "--real", "--set", "data.source=no/such.zip"], "no/such.zip"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else None,
+)
+def test_a_mistake_is_answered_with_a_message_and_changes_nothing(
+    arguments: list[object],
+    message: str,
+    tmp_path: Path,
+    optrun: Optrun,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = optrun("train", *arguments)
+    assert code == 2, err
+    assert message in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(CATS, "dog"), (DOGS, "cat"), ([], "cat")],
+    ids=["no dogs", "no cats", "empty"],
+)
+def test_an_archive_without_one_of_the_classes_is_refused(
+    names: list[str], message: str, tmp_path: Path, optrun: Optrun
+) -> None:
+    archive = kaggle_archive(tmp_path / "photos.zip", names)
+    code, _, err = optrun(
+        "train", config("sgd"), "--real", "--set", f"data.source={archive}", *RANDOM,
+        "--results", tmp_path / "results",
+    )  # fmt: skip
+    assert code == 2, err
+    assert message in err.lower()
+    assert "Traceback" not in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_truncated_archive_is_refused(tmp_path: Path, optrun: Optrun) -> None:
+    archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
+    archive.write_bytes(archive.read_bytes()[:5000])
+    code, _, err = optrun(
+        "train", config("sgd"), "--real", "--set", f"data.source={archive}", *RANDOM,
+        "--results", tmp_path / "results",
+    )  # fmt: skip
+    assert code == 2
+    assert "photos.zip" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_weights_file_of_the_wrong_shape_is_refused_before_any_run(
+    tmp_path: Path, optrun: Optrun
+) -> None:
+    import h5py
+
+    file = tmp_path / "weights.h5"
+    with h5py.File(file, "w") as h5:
+        h5["block1_conv1/block1_conv1/kernel:0"] = np.zeros((3, 3, 3, 7), np.float32)
+        h5["block1_conv1/block1_conv1/bias:0"] = np.zeros(7, np.float32)
+    archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
+    code, _, err = optrun(
+        "train", config("sgd"), "--real", "--set", f"data.source={archive}",
+        "--set", f"model.weights={file}", "--results", tmp_path / "results",
+    )  # fmt: skip
+    assert code == 2
+    assert "block1_conv1" in err
+    assert "(3, 3, 3, 7)" in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_photos_of_a_persons_own_are_trained_on(tmp_path: Path, optrun: Optrun) -> None:
+    archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
+    mine = bad_yaml(
+        tmp_path,
+        "data: {source: photos.zip, image_size: 32, validation_share: 0.3, test_share: 0.3}\n"
+        "model: {weights: random, width: 0.125}\ntraining: {epochs: 1, batch_size: 4}\n",
+    )
+    code, out, err = optrun("train", mine, "--real", "--results", tmp_path / "results")
+    assert code == 0, err
+    (run,) = runs_in(tmp_path / "results").values()
+    assert run["sample"] is False
+    assert run["name"] == "mine"
+    assert str(archive) in yaml.safe_load(
+        next((tmp_path / "results").glob("*/config.yaml")).read_text()
+    )["data"]["source"]
+    assert "sample" not in out
+
+
+class TestPhotosThatCannotBeHad:
+    """What happens where the public photos were never obtained and no host answers."""
+
+    @pytest.fixture(autouse=True)
+    def _offline(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        from data import availability
+        from runner import weights
+
+        monkeypatch.setattr(availability, "public_photos_obtained", lambda: False)
+        monkeypatch.setattr(availability, "host_reachable", lambda *a, **k: False)
+        monkeypatch.setattr(weights, "host_reachable", lambda *a, **k: False)
+        monkeypatch.setattr(weights, "cached_file", lambda: tmp_path / weights.FILE_NAME)
+
+    def test_the_sample_stands_in_loudly(self, tmp_path: Path, optrun: Optrun) -> None:
+        code, out, err = optrun(
+            "train", config("sgd"), *TINY, "--set", "training.epochs=1",
+            "--results", tmp_path / "results",
+        )  # fmt: skip
+        assert code == 0, err
+        assert "SAMPLE STANDS IN" in err
+        assert "sample" in out.strip().splitlines()[-1]
+        (run,) = runs_in(tmp_path / "results").values()
+        assert run["name"] == "sample-sgd_vgg19"
+        assert run["sample"] is True
+
+    def test_real_forbids_it(self, tmp_path: Path, optrun: Optrun) -> None:
+        code, _, err = optrun("train", config("sgd"), "--real", "--results", tmp_path / "results")
+        assert code == 2
+        assert "--real forbids the built-in sample" in err
+        assert not (tmp_path / "results").exists()
+
+    def test_a_config_may_forbid_it(self, tmp_path: Path, optrun: Optrun) -> None:
+        code, _, err = optrun(
+            "train", config("sgd"), "--set", "data.when_unavailable=error",
+            "--results", tmp_path / "results",
+        )  # fmt: skip
+        assert code == 2
+        assert "when_unavailable is 'error'" in err
+
+    def test_missing_weights_for_a_persons_own_photos_are_an_error_with_the_ways_out(
+        self, tmp_path: Path, optrun: Optrun
+    ) -> None:
+        archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
+        code, _, err = optrun(
+            "train", config("sgd"), "--set", f"data.source={archive}",
+            "--results", tmp_path / "results",
+        )  # fmt: skip
+        assert code == 2
+        assert "model.weights=" in err
+        assert "--sample" in err

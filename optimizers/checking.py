@@ -101,7 +101,7 @@ def _unknown_optimizer(name: object) -> str:
         return f"'{name}' is not offered: {NOT_OFFERED[key]}"
     spelt = {one.replace("_", ""): one for one in ENTRIES}
     hint = f"; did you mean '{spelt[key]}'?" if key in spelt else nearest(name, ENTRIES)
-    return f"there is no optimizer '{name}'{hint or ';'} Known: {_known_names()}"
+    return f"there is no optimizer '{name}'{hint or '.'} Known: {_known_names()}"
 
 
 def _unknown_arguments(
@@ -117,7 +117,7 @@ def _unknown_arguments(
         elif text in entry.aliases:
             message = f"{entry.class_name} calls this `{entry.aliases[text]}`"
         else:
-            hint = nearest(text, known) or ";"
+            hint = nearest(text, known) or "."
             message = f"{entry.class_name} takes no '{text}'{hint} It takes: {', '.join(known)}"
         yield Problem((*path, text), message)
 
@@ -201,7 +201,7 @@ def _schedule_problems(value: Mapping[object, object], path: Path) -> Iterator[P
     takes = [argument.name for argument in entry.arguments]
     for key in value:
         if key != "schedule" and key not in takes:
-            hint = nearest(str(key), takes) or ";"
+            hint = nearest(str(key), takes) or "."
             message = f"the schedule '{name}' takes no '{key}'{hint} It takes: {', '.join(takes)}"
             yield Problem((*path, str(key)), message)
     yield from _argument_problems(value, entry.arguments, f"the schedule '{name}'", path)

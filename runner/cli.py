@@ -5,6 +5,7 @@ costs no more than Click.
 """
 
 import importlib
+import os
 import sys
 
 import click
@@ -50,7 +51,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="optrun", message="optrun %(version)s")
 def optrun() -> None:
-    r"""Train one network with several optimizers; learn which won.
+    """Train one network with several optimizers; learn which won.
 
     \b
     optrun train configs/lookahead_vgg19.yaml --sample
@@ -75,3 +76,8 @@ def main() -> None:
     except UserError as error:
         click.echo(f"optrun: {error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output, `head` say, has seen enough. Python would complain once more
+        # when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

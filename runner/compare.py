@@ -16,7 +16,8 @@ from runner.comparison import Comparison
 from runner.comparison import compare as compare_runs
 from runner.errors import UserError
 from runner.measures import sort_column
-from runner.runs import printable, read_all
+from runner.runs import read_all
+from runner.untrusted import printable
 
 DEFAULT_RESULTS = Path("results")
 

@@ -19,6 +19,7 @@ from runner.runs import COMPLETED, DIVERGED, Run, Unreadable, flatten, read_conf
 NOT_RECORDED = "not recorded"
 
 _LONGEST_DISTINCTION = 40  # characters of one value
+_MOST_CONFIGURATIONS = 100  # files read to tell rows apart; parsing one takes milliseconds
 
 # What never makes two configurations different experiments.
 _NAMES_ONLY = frozenset({"name", "notes", "training.seed"})
@@ -306,7 +307,9 @@ def _tell_apart(
 ) -> list[tuple[str, ...]]:
     """What differs between rows of one description: optimizer, configuration, else the hash."""
     specifications = [flatten(row.specification) for row in twins]
-    configurations = [config_of((*row.runs, *row.diverged)[0]) for row in twins]
+    configurations: list[Mapping[str, object]] = [{}] * len(twins)
+    if len(twins) <= _MOST_CONFIGURATIONS:
+        configurations = [config_of((*row.runs, *row.diverged)[0]) for row in twins]
     merged = [
         {f"optimizer.{key}": value for key, value in specification.items()} | dict(configuration)
         for specification, configuration in zip(specifications, configurations, strict=True)

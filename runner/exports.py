@@ -7,7 +7,8 @@ import json
 from runner import captions
 from runner.comparison import Comparison, Group, Row
 from runner.measures import MEASURES
-from runner.runs import Run, printable
+from runner.runs import Run
+from runner.untrusted import printable
 
 FORMAT = 1
 

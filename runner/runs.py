@@ -5,10 +5,7 @@ edited by hand, and come from other people and other versions. Text from disk is
 as it is read, so that no later output can carry a terminal's control sequences.
 """
 
-import json
-import math
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +14,7 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.run_folder import FORMAT
+from runner.untrusted import DamageError, clean, content_of, json_object, number, printable
 from runner.writer_lock import LOCK_NAME, is_held
 
 COMPLETED = "completed"
@@ -29,13 +27,10 @@ _WRITTEN_STATES = (RUNNING, COMPLETED, DIVERGED, "interrupted", "failed")
 _RUN_FILES = ("run.json", "config.yaml", "metrics.jsonl", LOCK_NAME)
 
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
-_CIRCUMSTANCES = ("packages", "python", "hardware", "device_name", "threads")
+_CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
 
-_LARGEST_FILE = 4 * 2**20  # bytes; run.json and config.yaml are some kilobytes
 _LARGEST_METRICS = 256 * 2**20  # bytes
 _DEEPEST_YAML = 50
-_LONGEST_TEXT = 300
-_LARGEST_NUMBER = 1e100  # squares of it are still finite, so that means and spreads are
 
 
 @dataclass(frozen=True)
@@ -100,10 +95,6 @@ class Events:
     skipped: tuple[str, ...]
 
 
-class _DamageError(Exception):
-    """What is wrong with a run.json."""
-
-
 def find(paths: Iterable[Path]) -> list[Path]:
     """The run folders that the paths name: run folders themselves, or folders of them.
 
@@ -148,25 +139,26 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[Unreadable]]:
 def read(folder: Path) -> Run | Unreadable:
     """Reads the run in a folder; the trouble, if there is one, is the answer."""
     try:
-        return _run(folder, _json_object(_content(folder / "run.json")))
-    except _DamageError as damage:
-        return Unreadable(folder, str(damage))
+        return _run(folder, json_object(content_of(folder / "run.json")))
+    except DamageError as damage:
+        starting = is_held(folder / LOCK_NAME) and not _is_file(folder / "run.json")
+        return Unreadable(folder, "just starting, no run.json yet" if starting else str(damage))
 
 
 def read_events(folder: Path) -> Events:
     """Reads metrics.jsonl; lines that are torn or not JSON objects are skipped and named."""
     try:
-        content = _content(folder / "metrics.jsonl", _LARGEST_METRICS)
-    except _DamageError as damage:
+        content = content_of(folder / "metrics.jsonl", _LARGEST_METRICS)
+    except DamageError as damage:
         return Events((), (str(damage),))
     events: list[Mapping[str, Any]] = []
     skipped: list[str] = []
     *lines, last = content.split(b"\n")
-    for number, line in enumerate(lines, 1):
+    for position, line in enumerate(lines, 1):
         try:
-            events.append(_json_object(line))
-        except _DamageError as damage:
-            skipped.append(f"line {number}: {damage}")
+            events.append(json_object(line))
+        except DamageError as damage:
+            skipped.append(f"line {position}: {damage}")
     if last:  # a whole line ends with a newline
         skipped.append(f"line {len(lines) + 1}: torn")
     return Events(tuple(events), tuple(skipped))
@@ -177,7 +169,7 @@ def read_config(folder: Path) -> Mapping[str, object]:
     import yaml
 
     try:
-        content = _content(folder / "config.yaml")
+        content = content_of(folder / "config.yaml")
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
         depth = 0
         for event in yaml.parse(content, Loader=loader):
@@ -187,9 +179,9 @@ def read_config(folder: Path) -> Mapping[str, object]:
             if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST_YAML:
                 return {}
         loaded = yaml.load(content, Loader=loader)  # noqa: S506 - it is one of the safe loaders
-    except (_DamageError, yaml.YAMLError, ValueError):
+    except (DamageError, yaml.YAMLError, ValueError):
         return {}
-    return flatten(_clean(loaded)) if isinstance(loaded, dict) else {}
+    return flatten(clean(loaded)) if isinstance(loaded, dict) else {}
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -205,33 +197,6 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def printable(text: str) -> str:
-    r"""The text with everything that does not print written as an escape, cut where very long.
-
-    Control characters, bidirectional overrides, line breaks and lone surrogates all become
-    visible, so a name can neither move the cursor nor pose as another.
-
-    >>> printable("a\x1b[2Jb\u202e")
-    'a\\x1b[2Jb\\u202e'
-    """
-    if len(text) > _LONGEST_TEXT:
-        text = text[: _LONGEST_TEXT - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def number(value: object) -> float | None:
-    """A recorded number; None for what is missing, not a number, not finite or absurdly large."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    if not -_LARGEST_NUMBER < value < _LARGEST_NUMBER:  # false for NaN too
-        return None
-    return float(value)
 
 
 def _run_folders(path: Path) -> list[Path]:
@@ -273,60 +238,20 @@ def _children(path: Path) -> list[Path]:
     return [folder for folder in folders if _is_run_folder(folder)]
 
 
-def _content(path: Path, largest: int = _LARGEST_FILE) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-            raise _DamageError(f"{path.name} is not a file")
-        if status.st_size > largest:
-            raise _DamageError(f"{path.name} is larger than {largest // 2**20} MiB")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise _DamageError(f"no {path.name}") from None
-    except OSError as error:
-        raise _DamageError(f"{path.name}: {error.strerror}") from error
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        loaded = json.loads(content)
-    except (ValueError, RecursionError):
-        raise _DamageError("not JSON") from None
-    if not isinstance(loaded, dict):
-        raise _DamageError("not a JSON object")
-    try:
-        return {printable(key): _clean(value) for key, value in loaded.items()}
-    except RecursionError:
-        raise _DamageError("nested too deeply") from None
-
-
-def _clean(value: Any) -> Any:
-    """The value with all its text, keys too, made printable."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, dict):
-        return {printable(str(key)): _clean(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):  # Python takes NaN and 1e999
-        return str(value)
-    return value
-
-
 def _run(folder: Path, content: Mapping[str, Any]) -> Run:
     if content.get("format") != FORMAT:
         received = str(content.get("format"))[:20]
-        raise _DamageError(f"format must be {FORMAT}, received: {received} (another version?)")
+        raise DamageError(f"format must be {FORMAT}, received: {received} (another version?)")
     state = _text(content, "state")
     if state not in _WRITTEN_STATES:
-        raise _DamageError(f"unknown state: {state}")
+        raise DamageError(f"unknown state: {state}")
     if state == RUNNING and not is_held(folder / LOCK_NAME):
         state = KILLED
     result = content.get("result")
     if state == COMPLETED and not isinstance(result, dict):
-        raise _DamageError("completed, but without a result")
+        raise DamageError("completed, but without a result")
     if not isinstance(content.get("sample"), bool):
-        raise _DamageError("sample must be true or false")
+        raise DamageError("sample must be true or false")
     provenance = _mapping(content, "provenance", required=False)
     optimizer = _mapping(content, "optimizer")
     return Run(
@@ -363,7 +288,7 @@ def _circumstances(provenance: Mapping[str, Any]) -> dict[str, object]:
 def _text(content: Mapping[str, Any], key: str) -> str:
     value = content.get(key)
     if not isinstance(value, str) or not value:
-        raise _DamageError(f"{key} must be text")
+        raise DamageError(f"{key} must be text")
     return value
 
 
@@ -376,14 +301,14 @@ def _mapping(content: Mapping[str, Any], key: str, *, required: bool = True) -> 
     if isinstance(value, dict):
         return value
     if required:
-        raise _DamageError(f"{key} must be an object")
+        raise DamageError(f"{key} must be an object")
     return {}
 
 
 def _seed(content: Mapping[str, Any]) -> int:
     seed = content.get("seed")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise _DamageError("seed must be a whole number from 0")
+        raise DamageError("seed must be a whole number from 0")
     return seed
 
 
@@ -396,5 +321,5 @@ def _time(content: Mapping[str, Any]) -> datetime:
     try:
         time = datetime.fromisoformat(_text(content, "started"))
     except ValueError:
-        raise _DamageError("started must be a time") from None
+        raise DamageError("started must be a time") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

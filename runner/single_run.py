@@ -1,5 +1,6 @@
 """One run of a plan: its folder made, trained, its end recorded whatever that end is."""
 
+import contextlib
 import os
 import traceback
 from enum import StrEnum
@@ -153,7 +154,9 @@ def _reason(error: Exception) -> str:
 
 
 def _failed(recorder: Recorder, display: Display, *, reason: str) -> RunState:
-    recorder.ended(RunState.FAILED, why=reason)
+    # On a full disk the end cannot be recorded either; readers then see a run whose writer died.
+    with contextlib.suppress(OSError):
+        recorder.ended(RunState.FAILED, why=reason)
     display.notice(f"failed: {reason}. Its log: {recorder.folder.log_path}")
     return RunState.FAILED
 

@@ -1,14 +1,14 @@
-"""A comparison as tables: for the terminal (rich) and for Markdown."""
+"""A comparison as tables: for a terminal of any width and for Markdown.
 
-import io
+The terminal's tables are laid out here rather than by rich: every width is known beforehand, and
+a thousand rows take rich five seconds.
+"""
+
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.console import Group as Stack
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, chop_cells
 
 from runner import captions
 from runner.cells import Cell, Column, columns, outcome_text, seeds_text
@@ -16,48 +16,58 @@ from runner.comparison import Comparison, Group, Row
 
 _NARROWEST_NAME = 24  # "sample-sgd_batch64_vgg19"
 _WIDEST_NAME = 44
-_GAP = 2  # columns between two columns
 _SEEDS_WIDTH = 6  # "17-24,": a longer list of seeds takes several lines
+_GAP = "  "
 _NARROWEST_TABLE = 48
+_NOT_COUNTED = "Not counted: "
+
+# ANSI codes that every terminal knows; Click translates them for old Windows consoles.
+_CODES = {"plain": "", "strong": "1", "faint": "2", "bad": "1;31", "heading": "1;36", "care": "33"}
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a cell."""
+
+    text: str
+    style: str = "plain"
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One column of a table: its width, header lines and the lines of each row."""
+
+    width: int
+    header: Sequence[str]
+    rows: Sequence[Sequence[_Line]]
+    right: bool = True
 
 
 def render(comparison: Comparison, *, width: int, styled: bool) -> str:
-    """What a terminal shows, as text; with its colours where `styled`."""
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=width,
-        force_terminal=styled,
-        color_system="standard" if styled else None,
-        legacy_windows=False,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
-    console.print(terminal(comparison, width=width))
-    lines = buffer.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
-
-
-def terminal(comparison: Comparison, *, width: int) -> RenderableType:
-    """All tables with their captions.
+    """All tables with their captions, as a terminal shows them.
 
     Args:
         comparison: The numbers.
         width: Columns of the terminal. Where the measures do not fit side by side they go into
             several tables with the same rows; no number is ever cut.
+        styled: Whether to use colours.
     """
-    parts: list[RenderableType] = []
+    width = max(width, _NARROWEST_TABLE)
+    lines: list[str] = []
     if separation := captions.separation(comparison):
-        parts += [Text(separation, style="yellow"), Text()]
+        lines += [*_paragraph(separation, "care", width, styled), ""]
     for group in comparison.groups:
-        parts += _group_parts(group, comparison.sort, max(width, _NARROWEST_TABLE))
-    if left_out := captions.left_out(comparison):
-        lines = Table.grid(padding=(0, 1, 0, 0))
-        for number, line in enumerate(left_out):
-            lines.add_row(Text("" if number else "Not counted:", "dim"), Text(line, "dim"))
-        parts.append(lines)
-    return Stack(*parts)
+        lines += _paragraph(captions.heading(group), "heading", width, styled)
+        for number, section in enumerate(_sections(columns(group), width)):
+            lines += [*_table(group, section, width, styled, first=number == 0), ""]
+        lines += _paragraph(captions.conclusion(group), "strong", width, styled)
+        for note in captions.notes(group, sort=comparison.sort):
+            lines += _paragraph(note, "faint", width, styled)
+        lines.append("")
+    for number, text in enumerate(captions.left_out(comparison)):
+        start = _NOT_COUNTED if number == 0 else " " * len(_NOT_COUNTED)
+        lines += _paragraph(text, "faint", width, styled, start=start)
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def markdown(comparison: Comparison) -> str:
@@ -70,48 +80,52 @@ def markdown(comparison: Comparison) -> str:
         lines += [f"**{_escape(captions.conclusion(group))}**", ""]
         lines += [f"- {_escape(note)}" for note in captions.notes(group, sort=comparison.sort)]
         lines.append("")
-    left_out = captions.left_out(comparison)
-    if left_out:
-        lines += ["Not counted:", "", *(f"- {_escape(line)}" for line in left_out), ""]
-    return "\n".join(lines)
+    if left_out := captions.left_out(comparison):
+        lines += ["Not counted:", "", *(f"- {_escape(line)}" for line in left_out)]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _group_parts(group: Group, sort: str, width: int) -> Iterator[RenderableType]:
-    yield Text(captions.heading(group), style="bold cyan")
-    for number, section in enumerate(_sections(columns(group), width)):
-        yield _table(group, section, width, first=number == 0)
-        yield Text()
-    yield Text(captions.conclusion(group), style="bold")
-    for note in captions.notes(group, sort=sort):
-        yield Text(note, style="dim")
-    yield Text()
-
-
-def _table(group: Group, section: Sequence[Column], width: int, *, first: bool) -> Table:
-    # The box itself sets a blank between columns, the padding the rest of the gap.
-    padding = (0, _GAP - 1, 0, 0)
-    table = Table(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, show_edge=False)
-    spare = width - _NARROWEST_NAME - _section_width(section, with_seeds=first)
-    table.add_column(
-        Text("experiment", style="bold"),
-        min_width=_NARROWEST_NAME,
-        max_width=min(_WIDEST_NAME, _NARROWEST_NAME + max(spare, 0)),
-        overflow="fold",
-        vertical="top",
-    )
+def _table(
+    group: Group, section: Sequence[Column], width: int, styled: bool, *, first: bool
+) -> Iterator[str]:
+    """The lines of one table; the first of a group has seeds and descriptions besides."""
+    spare = width - _section_width(section, with_seeds=first)
+    names = [_name_lines(row, full=first) for row in group.rows]
+    longest = max(cell_len(line.text) for lines in names for line in lines)
+    name_width = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, spare))
+    wrapped = [
+        [_Line(part, line.style) for line in lines for part in _wrap(line.text, name_width)]
+        for lines in names
+    ]
+    blocks = [_Block(name_width, ["experiment"], wrapped, right=False)]
     if first:
-        table.add_column(Text("seeds", style="bold"), justify="right", width=_SEEDS_WIDTH)
+        blocks.append(_Block(_SEEDS_WIDTH, ["seeds"], [_seeds_lines(row) for row in group.rows]))
     for column in section:
-        header = Text("\n".join(column.header), style="bold", justify="right")
-        table.add_column(header, justify="right", no_wrap=True)
-    for index, row in enumerate(group.rows):
-        cells: list[RenderableType] = [_name_cell(row, full=first)]
-        if first:
-            cells.append(_seeds_cell(row))
-        table.add_row(*cells, *(_measure_cell(column.cells[index]) for column in section))
-        if index + 1 < len(group.rows):
-            table.add_row()
-    return table
+        lines_by_row = [_measure_lines(cell) for cell in column.cells]
+        blocks.append(_Block(_column_width(column), column.header, lines_by_row))
+
+    height = max(len(block.header) for block in blocks)
+    headers = [[*[""] * (height - len(block.header)), *block.header] for block in blocks]
+    yield from _row(
+        [[_Line(text, "strong") for text in header] for header in headers], blocks, styled
+    )
+    rule = sum(block.width for block in blocks) + len(_GAP) * (len(blocks) - 1)
+    yield _style("─" * rule, "faint", styled)
+    for index in range(len(group.rows)):
+        if index:
+            yield ""
+        yield from _row([block.rows[index] for block in blocks], blocks, styled)
+
+
+def _row(cells: Sequence[Sequence[_Line]], blocks: Sequence[_Block], styled: bool) -> Iterator[str]:
+    for index in range(max(len(lines) for lines in cells)):
+        parts = []
+        for lines, block in zip(cells, blocks, strict=True):
+            line = lines[index] if index < len(lines) else _Line("")
+            padding = " " * (block.width - cell_len(line.text))
+            text = _style(line.text, line.style, styled)
+            parts.append(padding + text if block.right else text + padding)
+        yield _GAP.join(parts).rstrip()
 
 
 def _sections(all_columns: Sequence[Column], width: int) -> list[list[Column]]:
@@ -154,8 +168,8 @@ def _widest(sections: Sequence[Sequence[Column]]) -> int:
 
 def _section_width(section: Sequence[Column], *, with_seeds: bool) -> int:
     """Terminal columns that a section takes beside the experiment's name."""
-    widths = [_column_width(column) + _GAP for column in section]
-    return sum(widths) + _GAP + (_SEEDS_WIDTH + _GAP if with_seeds else 0)
+    widths = [_column_width(column) for column in section] + [_SEEDS_WIDTH] * with_seeds
+    return sum(widths) + len(_GAP) * len(widths)
 
 
 def _column_width(column: Column) -> int:
@@ -163,31 +177,56 @@ def _column_width(column: Column) -> int:
     return max(len(text) for text in [*texts, *(cell.spread or "" for cell in column.cells)])
 
 
-def _name_cell(row: Row, *, full: bool) -> Text:
-    text = Text(row.name, style="bold")
-    details = [row.optimizer, *row.distinctions] if full else list(row.distinctions)
-    if details:
-        text.append("\n" + ", ".join(details), style="not bold dim")
+def _name_lines(row: Row, *, full: bool) -> list[_Line]:
+    lines = [_Line(row.name, "strong")]
+    if details := [row.optimizer, *row.distinctions] if full else row.distinctions:
+        lines.append(_Line(", ".join(details), "faint"))
     if full and row.other_names:
-        text.append("\nalso named " + ", ".join(row.other_names), style="not bold dim")
+        lines.append(_Line("also named " + ", ".join(row.other_names), "faint"))
     if full and row.diverged:
-        text.append("\n" + outcome_text(row), style="not bold red")
-    return text
+        lines.append(_Line(outcome_text(row), "bad"))
+    return lines
 
 
-def _seeds_cell(row: Row) -> Text:
-    text = Text(str(len(row.runs)))
-    if row.runs:
-        seeds = seeds_text(row.seeds)
-        text.append(f"\nseed {seeds}" if len(row.seeds) == 1 else f"\n{seeds}", style="dim")
-    return text
+def _seeds_lines(row: Row) -> list[_Line]:
+    seeds = f"seed {row.seeds[0]}" if len(row.seeds) == 1 else seeds_text(row.seeds)
+    return [_Line(str(len(row.runs)))] + [
+        _Line(part, "faint") for part in _wrap(seeds, _SEEDS_WIDTH) if part
+    ]
 
 
-def _measure_cell(cell: Cell) -> Text:
-    text = Text(cell.mean)
-    if cell.spread is not None:
-        text.append("\n" + cell.spread, style="dim")
-    return text
+def _measure_lines(cell: Cell) -> list[_Line]:
+    return [_Line(cell.mean), _Line(cell.spread or "", "faint")]
+
+
+def _paragraph(text: str, style: str, width: int, styled: bool, *, start: str = "") -> list[str]:
+    lines = _wrap(text, width - len(start))
+    indents = [start] + [" " * len(start)] * (len(lines) - 1)
+    return [
+        _style(indent + line, style, styled) for indent, line in zip(indents, lines, strict=True)
+    ]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` terminal columns; a word that is longer is cut up.
+
+    >>> _wrap("SGD, momentum 0.9, lr 1e-4", 12)
+    ['SGD,', 'momentum', '0.9, lr 1e-4']
+    """
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(longer) <= width:
+            lines[-1] = longer
+            continue
+        pieces = chop_cells(word, width) if cell_len(word) > width else [word]
+        lines[-1:] = [*filter(None, lines[-1:]), *pieces]
+    return lines
+
+
+def _style(text: str, style: str, styled: bool) -> str:
+    code = _CODES[style]
+    return f"\x1b[{code}m{text}\x1b[0m" if styled and code and text else text
 
 
 def _markdown_table(group: Group) -> Iterable[str]:

@@ -1,5 +1,6 @@
 """The public data set `cats_vs_dogs`, through tensorflow_datasets."""
 
+import contextlib
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
@@ -103,10 +104,12 @@ def _download_and_prepare() -> None:
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        builder = tfds.builder("cats_vs_dogs", data_dir=directory, try_gcs=False)
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-        )
+        # What it tells on the way is for the person, not for a program that reads our output.
+        with contextlib.redirect_stdout(sys.stderr):
+            builder = tfds.builder("cats_vs_dogs", data_dir=directory, try_gcs=False)
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+            )
     except NonMatchingChecksumError as error:
         archive = availability.manual_archive()
         where = archive if archive.is_file() else directory / "downloads"

@@ -47,7 +47,7 @@ def compare(results: tuple[Path, ...], sort: str, layout: str | None, output: Pa
     \b
     Exit code: 0 also where there is no run yet; 2 for a missing folder, an
     unknown column, or a file that cannot be written.
-    """  # noqa: D301 - Click's mark for a block that keeps its lines is a real backspace
+    """
     from runner.compare import compare as run
 
     run(results, sort=sort, layout=layout, output=output)

@@ -76,7 +76,7 @@ def train(
     dry_run: bool,
     quiet: bool,
 ) -> None:
-    r"""Train what the CONFIG files describe, one run per config and seed.
+    """Train what the CONFIG files describe, one run per config and seed.
 
     \b
     optrun train configs/lookahead_vgg19.yaml --sample

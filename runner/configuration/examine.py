@@ -27,11 +27,19 @@ _FIELDS = dict(fields())
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with the value, or for want of a value, at a path."""
+    """Something wrong with the value, or for want of a value, at a path.
+
+    Attributes:
+        path: The keys that lead there.
+        place: Where it is written, or where it would be.
+        message: What must be, and what was received.
+        meant: Of an unknown key, the known one it most likely is.
+    """
 
     path: Path
     place: Place
     message: str
+    meant: Path | None = None
 
     def text(self, prefix: Path = ()) -> str:
         """The message, beginning with the path as a person writes it."""
@@ -54,6 +62,13 @@ def examine(root: Node) -> tuple[Experiment | None, list[Finding]]:
         for detail in error.errors(include_url=False, include_context=False):
             findings += _findings(detail, root, findings)
         findings += _broken_rules(root, findings)
+        # A required key that is there under a wrong name is not missing too.
+        meant = {finding.meant for finding in findings}
+        findings = [
+            finding
+            for finding in findings
+            if finding.path not in meant or node_at(root, finding.path) is not None
+        ]
     findings += _mistaken_words(root, findings)
     return (None if findings else experiment), findings
 
@@ -63,7 +78,7 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
     if not location:
         return  # a rule; told with its place by _broken_rules
     if detail["type"] == "extra_forbidden":
-        yield Finding(location, _key_place(root, location), _unknown_key(location))
+        yield _unknown_key(location, _key_place(root, location))
         return
     # A union or a list adds parts of its own to the location.
     path = next(location[:end] for end in range(len(location), 0, -1) if location[:end] in _FIELDS)
@@ -89,7 +104,7 @@ def _optimizer_findings(root: Node, node: Node) -> Iterator[Finding]:
     ):
         path = ("optimizer", *problem.path)
         found = node_at(root, path)
-        about_the_value = found is not None and problem.message.startswith("must")
+        about_the_value = problem.message.startswith("must") or path[-1] == "name"
         place = found.place if found and about_the_value else _key_place(root, path)
         yield Finding(path, place, problem.message)
 
@@ -102,26 +117,25 @@ def _wrong_value(path: Path, value: object) -> str:
     if isinstance(value, str) and (near := nearest(value, words(field))):
         return f"{message}; did you mean {near}?"
     if field.annotation is str and value is not None and not isinstance(value, str | dict | list):
-        return f'{message}; put it in quotes: "{received(value)}"'
+        return f"{message}; put it in quotes"
     if is_section(field) and value is None:
         return f"{message}; leave the key out for its defaults"
     return message
 
 
-def _unknown_key(path: Path) -> str:
+def _unknown_key(path: Path, place: Place) -> Finding:
     *parents, key = path
-    siblings = [known[-1] for known in _FIELDS if known[:-1] == tuple(parents)]
+    siblings = {known[-1]: known for known in _FIELDS if known[:-1] == tuple(parents)}
     if not parents:
-        siblings.append("extends")
-    if near := nearest(key, siblings):
-        return f"is not a known key; did you mean {dotted((*parents, near))}?"
-    elsewhere = {known[-1]: known for known in _FIELDS}
-    if key == "lr" or nearest(key, ["learning_rate"]):
-        return "is not a known key; did you mean optimizer.learning_rate?"
-    if near := nearest(key, elsewhere):
-        return f"is not a known key; did you mean {dotted(elsewhere[near])}?"
-    where = f"{dotted(tuple(parents))} takes" if parents else "it takes"
-    return f"is not a known key; {where} {', '.join(siblings)}"
+        siblings["extends"] = ("extends",)
+    anywhere = {known[-1]: known for known in _FIELDS}
+    anywhere |= dict.fromkeys(("lr", "learning_rate"), ("optimizer", "learning_rate"))
+    for known in (siblings, anywhere):
+        if near := nearest(key, known):
+            message = f"is not a known key; did you mean {dotted(known[near])}?"
+            return Finding(path, place, message, known[near])
+    where = f"{dotted(tuple(parents))} takes" if parents else "a configuration takes"
+    return Finding(path, place, f"is not a known key; {where} {', '.join(siblings)}")
 
 
 def _key_place(root: Node, path: Path) -> Place:

@@ -11,6 +11,7 @@ from runner.errors import UserError
 Path = tuple[str, ...]
 """The keys that lead to a value, outermost first: `("training", "epochs")`."""
 
+_MOST_SHOWN = 50  # problems; beyond that the file is something else
 _LONGEST_SHOWN = 60  # characters of a received value; a message stays one readable line
 
 
@@ -57,7 +58,10 @@ class ConfigurationError(UserError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: Sequence[Problem] = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:_MOST_SHOWN]]
+        if len(self.problems) > _MOST_SHOWN:
+            lines.append(f"and {len(self.problems) - _MOST_SHOWN:,} more problems")
+        super().__init__("\n".join(lines))
 
 
 def dotted(path: Path) -> str:

@@ -18,7 +18,7 @@ from runner.configuration.problems import ConfigurationError, Path, Place, Probl
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
-MAX_VALUES = 10_000
+MAX_VALUES = 2_000
 
 Scalar = str | int | float | bool | None
 

@@ -45,6 +45,11 @@ def dump_on_one_line(value: object) -> str:
     """
     # Within a list, so that no form is chosen that needs several lines.
     text = yaml.dump(
-        [value], Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=_UNLIMITED
+        [value],
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=_UNLIMITED,
     )
     return text.strip().removeprefix("[").removesuffix("]")

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,11 @@ def python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 COMMAND = "from runner.commands.compare import compare; import sys; compare(standalone_mode=False)"
-HEAVY = "tensorflow keras numpy sklearn h5py pydantic PIL".split()
-AFTERWARDS = f"; print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+HEAVY = ["tensorflow", "keras", "numpy", "sklearn", "h5py", "pydantic", "PIL"]
+AFTERWARDS = (
+    f"; print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    "; import time; print(time.process_time(), file=sys.stderr)"
+)
 
 
 @pytest.fixture
@@ -64,13 +66,12 @@ def thousand(tmp_path: Path, run_content: Callable[..., dict[str, Any]]) -> Path
 
 
 def test_a_thousand_runs_take_under_two_seconds_and_no_tensorflow(thousand: Path) -> None:
-    begin = time.perf_counter()
     done = python(COMMAND + AFTERWARDS, thousand)
-    seconds = time.perf_counter() - begin
+    heavy, seconds = done.stderr.splitlines()
     assert "10 unreadable" in done.stdout
     assert done.stdout.count("of 8 diverged") + done.stdout.count("of 7 diverged") == 20
-    assert done.stderr.strip() == "[]"
-    assert seconds < 2.0
+    assert heavy == "[]"
+    assert float(seconds) < 2.0  # of the processor: other tests run at the same time
 
 
 def test_help_answers_at_once_and_imports_nothing_it_does_not_need() -> None:
@@ -119,7 +120,7 @@ def test_unfinished_runs_alone_are_named_and_then_what_to_run(make_run: MakeRun)
 
 
 def test_a_missing_path_is_the_persons_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="received: .*missing, where there is no folder") as caught:
+    with pytest.raises(UserError, match=r"received: .*missing, where there is no folder") as caught:
         call(tmp_path / "missing")
     assert caught.value.exit_code == 2
 

@@ -16,6 +16,7 @@ from runner import runs
 from runner.errors import UserError
 from runner.run_folder import create
 from runner.runs import Run, Unreadable
+from runner.untrusted import number, printable
 
 MakeRun = Callable[..., Path]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -61,6 +62,12 @@ def test_a_running_run_is_killed_when_nobody_holds_its_lock(
     assert isinstance(alive, Run)
     assert isinstance(dead, Run)
     assert (alive.state, dead.state) == ("running", "killed")
+
+
+def test_a_run_without_run_json_whose_writer_lives_is_just_starting(tmp_path: Path) -> None:
+    with create(tmp_path, "sgd", 1) as folder:
+        assert reason(folder.path) == "just starting, no run.json yet"
+    assert reason(folder.path) == "no run.json"
 
 
 @pytest.mark.parametrize(
@@ -137,8 +144,8 @@ def test_missing_provenance_is_no_damage(make_run: MakeRun) -> None:
 
 def test_numbers_that_are_none_are_none() -> None:
     for value in ("NaN", None, True, float("nan"), float("inf"), 1e308, -(10**400), [1], "1"):
-        assert runs.number(value) is None
-    assert runs.number(3) == 3.0
+        assert number(value) is None
+    assert number(3) == 3.0
 
 
 def test_a_pipe_or_a_huge_file_is_not_opened(tmp_path: Path) -> None:
@@ -152,7 +159,7 @@ def test_a_pipe_or_a_huge_file_is_not_opened(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_printable_text_holds_nothing_that_moves_the_cursor(text: str) -> None:
-    shown = runs.printable(text)
+    shown = printable(text)
     assert shown.isprintable()
     shown.encode()  # no lone surrogate is left
     assert len(text) > 300 or not text.isprintable() or shown == text

@@ -1,0 +1,402 @@
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import cache
+from data.decode import decode
+from data.errors import PhotoError
+from data.photos import Photos, fingerprint
+from data.prepare import prepare
+
+Files = dict[str, bytes]
+SIZE = 16
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Callable[..., Photos]:
+    def run(source: Path | str, **settings: object) -> Photos:
+        arguments = {"image_size": SIZE, "cache": tmp_path / "cache"} | settings
+        return prepare(str(source), **arguments)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    kaggle: Callable[[int], Files],
+    write_folder: Callable[[Path, Files], Path],
+) -> Path:
+    return write_folder(tmp_path_factory.mktemp("photos"), kaggle(40))
+
+
+def same(first: Photos, second: Photos) -> bool:
+    return (
+        np.array_equal(first.pixels, second.pixels)
+        and np.array_equal(first.labels, second.labels)
+        and np.array_equal(first.digests, second.digests)
+        and first.ids == second.ids
+        and first.fingerprint == second.fingerprint
+    )
+
+
+def test_photos_are_in_the_order_of_their_ids_each_with_what_belongs_to_it(
+    folder: Path, prepared: Callable[..., Photos]
+) -> None:
+    photos = prepared(folder)
+    files = {path.name: path.read_bytes() for path in (folder / "train").iterdir()}
+
+    assert photos.ids == tuple(sorted(files))
+    assert photos.source == str(folder)
+    assert not photos.is_sample
+    assert photos.left_out == ()
+    assert isinstance(photos.pixels, np.memmap)
+    assert not photos.pixels.flags.writeable
+    for i, name in enumerate(photos.ids):
+        assert photos.labels[i] == name.startswith("dog")
+        assert photos.digests[i].tobytes() == hashlib.sha256(files[name]).digest()
+        assert np.array_equal(photos.pixels[i], decode(files[name], SIZE))
+
+
+def test_zip_and_folder_give_the_same_photos(
+    folder: Path,
+    prepared: Callable[..., Photos],
+    tmp_path: Path,
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+) -> None:
+    backwards = dict(reversed(kaggle(40).items()))
+
+    assert same(prepared(folder), prepared(write_zip(tmp_path / "photos.zip", backwards)))
+
+
+def test_photos_are_decoded_once(
+    folder: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepared(folder)
+    monkeypatch.setattr("data.prepare.decode", None)
+
+    assert same(first, prepared(folder))
+
+
+def test_cache_holds_each_size_and_limit_apart_and_new_photos_anew(
+    kaggle: Callable[[int], Files],
+    write_folder: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+) -> None:
+    files = kaggle(8)
+    folder = write_folder(tmp_path / "photos", files)
+    shapes = [prepared(folder, image_size=size).pixels.shape for size in (8, 12)]
+    assert shapes == [(8, 8, 8, 3), (8, 12, 12, 3)]
+    assert len(prepared(folder, limit=4)) == 4
+    write_folder(folder, kaggle(10))
+    assert len(prepared(folder)) == 10
+
+
+def test_unusable_files_are_left_out_with_a_reason(
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+) -> None:
+    good = kaggle(6)
+    # In front, in the middle and at the end of the order of ids.
+    bad = {
+        "train/cat.00.jpg": b"",
+        "train/cat.11.jpg": b"not an image",
+        "train/dog.9.jpg": good["train/dog.0.jpg"][:-99],
+    }
+    photos = prepared(write_zip(tmp_path / "bad.zip", {**bad, **good}))
+
+    assert photos.left_out == (
+        ("cat.00.jpg", "empty file"),
+        ("cat.11.jpg", "not an image"),
+        ("dog.9.jpg", "truncated or damaged"),
+    )
+    assert same(photos, prepared(write_zip(tmp_path / "good.zip", good)))
+
+
+@pytest.mark.parametrize("limit", [2, 7, 20, 39, 40, 1000])
+def test_limit_takes_the_first_digests_of_each_class(
+    folder: Path, prepared: Callable[..., Photos], limit: int
+) -> None:
+    everything = prepared(folder)
+    photos = prepared(folder, limit=limit)
+    expected = []
+    for label, count in ((0, (limit + 1) // 2), (1, limit // 2)):
+        of_class = np.flatnonzero(everything.labels == label)
+        ranked = sorted(of_class, key=lambda i: everything.digests[i].tobytes())
+        expected += [everything.ids[i] for i in ranked[:count]]
+
+    assert photos.ids == tuple(sorted(expected))
+    chosen = [everything.ids.index(name) for name in photos.ids]
+    assert np.array_equal(photos.pixels, everything.pixels[chosen])
+
+
+def test_limit_replaces_unusable_photos_by_the_next(
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+) -> None:
+    good = kaggle(20)
+    junk = {f"train/cat.{i}.jpg": b"junk %d" % i for i in range(100, 200)}
+    limited = prepared(write_zip(tmp_path / "good.zip", good), limit=10)
+    with_junk = prepared(write_zip(tmp_path / "junk.zip", good | junk), limit=10)
+
+    assert same(limited, with_junk)
+    assert with_junk.left_out
+
+
+def test_limit_fills_up_with_the_other_class(
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+) -> None:
+    files = {
+        name: content
+        for name, content in kaggle(40).items()
+        if "dog" in name or name == "train/cat.0.jpg"
+    }
+    photos = prepared(write_zip(tmp_path / "dogs.zip", files), limit=10)
+
+    assert np.bincount(photos.labels).tolist() == [1, 9]
+
+
+def test_progress_counts_up_to_all_photos(folder: Path, prepared: Callable[..., Photos]) -> None:
+    seen: list[tuple[int, int | None]] = []
+    prepared(folder, progress=lambda done, total: seen.append((done, total)))
+
+    assert seen == [(done, 40) for done in range(1, 41)]
+
+
+def test_fingerprint_is_over_id_label_and_content(
+    folder: Path, prepared: Callable[..., Photos]
+) -> None:
+    photos = prepared(folder)
+    other_digests = np.array(photos.digests)
+    other_digests[3, 3] ^= 1
+    variants = [
+        (photos.ids, photos.labels, photos.digests),
+        (("x", *photos.ids[1:]), photos.labels, photos.digests),
+        (photos.ids, 1 - photos.labels, photos.digests),
+        (photos.ids, photos.labels, other_digests),
+        (photos.ids[1:], photos.labels[1:], photos.digests[1:]),
+    ]
+
+    assert photos.fingerprint == fingerprint(*variants[0])
+    assert len({fingerprint(*variant) for variant in variants}) == len(variants)
+
+
+def test_sample_is_drawn_as_many_as_asked_for(prepared: Callable[..., Photos]) -> None:
+    photos = prepared("sample", limit=6)
+
+    assert photos.is_sample
+    assert photos.source == "sample"
+    assert np.bincount(photos.labels).tolist() == [3, 3]
+    assert prepared("sample", limit=4).ids == tuple(
+        name for name in photos.ids if int(name[-6:]) < 4
+    )
+
+
+def test_where_the_cache_lies_is_up_to_the_environment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTRUN_CACHE", str(tmp_path / "elsewhere"))
+    photos = prepare(str(folder), image_size=SIZE)
+
+    assert (tmp_path / "elsewhere" / "photos") in Path(photos.pixels.filename).parents
+    monkeypatch.delenv("OPTRUN_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache.directory().parent.name == "optrun"
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+import numpy as np
+import data.prepare
+
+def counted(encoded, image_size):
+    with open(sys.argv[3], "a") as log:
+        log.write("decoded\\n")
+    return np.zeros((image_size, image_size, 3), np.uint8)
+
+data.prepare.decode = counted
+Path(sys.argv[4]).touch()
+while len(list(Path(sys.argv[4]).parent.glob("ready-*"))) < 2:
+    pass
+print(data.prepare.prepare(sys.argv[1], image_size=16, cache=Path(sys.argv[2])).fingerprint)
+"""
+
+
+def test_processes_asking_at_once_build_it_once(folder: Path, tmp_path: Path) -> None:
+    def start(number: int) -> subprocess.Popen[str]:
+        paths = [folder, tmp_path / "cache", tmp_path / "log", tmp_path / f"ready-{number}"]
+        return subprocess.Popen(
+            [sys.executable, "-c", PROCESS, *map(str, paths)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    processes = [start(0), start(1)]
+    answers = [process.communicate(timeout=120) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], answers
+    assert answers[0][0] == answers[1][0]
+    assert (tmp_path / "log").read_text().count("decoded") == 40
+
+
+def test_a_failure_leaves_nothing_half_made(
+    folder: Path, tmp_path: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(folder, progress=interrupt)
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+    assert len(prepared(folder)) == 40
+
+
+def test_what_a_killed_process_left_is_no_source_and_is_built_anew(
+    folder: Path, tmp_path: Path, prepared: Callable[..., Photos]
+) -> None:
+    whole = prepared(folder)
+    made = Path(whole.pixels.filename).parent
+    partial = made.with_name(made.name + ".partial")
+    made.rename(partial)
+    (partial / "index.json").unlink()
+
+    assert same(prepared(folder), whole)
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("name", ["pixels.npy", "labels.npy", "digests.npy", "index.json"])
+def test_a_damaged_cache_is_built_anew(
+    folder: Path, prepared: Callable[..., Photos], name: str
+) -> None:
+    whole = prepared(folder)
+    file = Path(whole.pixels.filename).parent / name
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[:-10])
+
+    again = prepared(folder)
+    assert file.read_bytes() == content
+    assert len(again) == 40
+
+
+def test_a_full_disk_is_said_before_it_is_filled(
+    folder: Path, tmp_path: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 3_000_000}))
+    with pytest.raises(PhotoError) as caught:
+        prepared(folder, image_size=1000)
+
+    assert str(caught.value) == (
+        f"The decoded photos need 0.1 GB in {tmp_path}/cache, where 0.0 GB are free. Free some, or "
+        "set OPTRUN_CACHE to a folder on another disk, data.limit to fewer photos, or "
+        "data.image_size to smaller ones."
+    )
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_a_disk_that_fills_up_on_the_way_is_said_and_nothing_stays(
+    folder: Path, tmp_path: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("data.pixel_file.PixelFile.write", full)
+    with pytest.raises(PhotoError) as caught:
+        prepared(folder)
+
+    assert str(caught.value) == (
+        f"The decoded photos can't be kept in {tmp_path}/cache: No space left on device. "
+        "Set OPTRUN_CACHE to a folder that is writable and has room."
+    )
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_a_cache_that_cannot_be_written_is_said(folder: Path, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    with pytest.raises(PhotoError) as caught:
+        prepare(str(folder), image_size=SIZE, cache=in_the_way)
+
+    assert str(caught.value).startswith(f"The decoded photos can't be kept in {in_the_way}: ")
+
+
+def test_no_usable_photo_of_a_class_is_said(
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+) -> None:
+    files = {name: b"" if "dog" in name else content for name, content in kaggle(6).items()}
+    archive = write_zip(tmp_path / "photos.zip", files)
+
+    for limit in (None, 4):
+        with pytest.raises(PhotoError) as caught:
+            prepared(archive, limit=limit)
+        assert str(caught.value) == (
+            f"None of the dogs in {archive} can be used. The first, dog.0.jpg: empty file."
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_size": 0}, "image_size must be at least 1, received: 0"),
+        ({"limit": 1}, "limit must be at least 2, one cat and one dog, received: 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(
+    folder: Path, prepared: Callable[..., Photos], settings: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepared(folder, **settings)
+
+
+def test_kaggles_archive_as_downloaded(
+    real_photos: Callable[[str], Path], prepared: Callable[..., Photos]
+) -> None:
+    photos = prepared(real_photos("dogs-vs-cats.zip"), limit=100)
+
+    assert np.bincount(photos.labels).tolist() == [50, 50]
+    assert photos.left_out == ()
+    # Real photos are neither black nor white nor noise.
+    assert 60 < photos.pixels.mean() < 190
+
+
+def test_microsofts_archive_with_its_junk(
+    real_photos: Callable[[str], Path], prepared: Callable[..., Photos]
+) -> None:
+    photos = prepared(real_photos("kagglecatsanddogs_5340.zip"))
+
+    reasons = {
+        "900.jpg": "empty file",
+        "901.jpg": "truncated or damaged",
+        "902.jpg": "not an image",
+        "906.jpg": "4 x 3 px: smaller than 8 px on a side",
+        "Thumbs.db": "not an image",
+    }
+    assert dict(photos.left_out) == {
+        f"{animal}/{name}": reason for animal in ("Cat", "Dog") for name, reason in reasons.items()
+    }
+    # Another format under a .jpg name, greyscale and CMYK are photos as good as others.
+    for number in (903, 904, 905, 907):
+        assert f"Cat/{number}.jpg" in photos.ids
+    grey = photos.pixels[photos.ids.index("Cat/904.jpg")]
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    assert np.bincount(photos.labels).tolist() == [204, 204]

@@ -1,0 +1,53 @@
+"""What every registered optimizer must do, whichever it is."""
+
+import keras
+import numpy as np
+import pytest
+
+from optimizers.build import build
+from optimizers.registry import ENTRIES
+from optimizers.specification import resolve
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_it_is_built_with_the_arguments_of_its_specification(name, specification_of):
+    specification = specification_of(name)
+    optimizer = build(specification, total_updates=100)
+    assert type(optimizer).__name__ == ENTRIES[name].class_name
+    config = optimizer.get_config()
+    for argument in ENTRIES[name].arguments:
+        stated = resolve(specification)[argument.name]
+        if argument.kind != "optimizer":
+            actual = config.get(argument.name, getattr(optimizer, argument.name, None))
+            assert (actual or None) == pytest.approx(stated or None), argument.name
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_its_config_makes_the_same_optimizer(name, specification_of):
+    optimizer = build(specification_of(name), total_updates=100)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert type(again) is type(optimizer)
+    assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_it_descends_a_parabola_through_fit(name, specification_of, parabola):
+    optimizer = build(specification_of(name), total_updates=30)
+    trajectory = parabola(optimizer).build().fit(30)
+    assert np.all(np.isfinite(trajectory))
+    assert trajectory[-1] ** 2 < 0.999
+    assert np.all(np.abs(trajectory) <= 1 + 1e-6)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_it_trains_with_a_schedule_of_its_updates(name, specification_of, parabola):
+    rate = {"schedule": "cosine", "initial_learning_rate": 0.05}
+    optimizer = build(specification_of(name, rate), total_updates=4)
+    assert np.all(np.isfinite(parabola(optimizer).fit(4)))
+
+
+def test_a_wrong_specification_is_refused_with_its_problems():
+    with pytest.raises(ValueError, match=r"inner_optimizer\.lr: SGD calls this `learning_rate`"):
+        build(
+            {"name": "lookahead", "inner_optimizer": {"name": "sgd", "lr": 0.1}}, total_updates=10
+        )

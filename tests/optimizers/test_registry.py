@@ -1,0 +1,85 @@
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from optimizers.registry import ENTRIES
+
+_NOT_ARGUMENTS = {"self", "name", "kwargs", "unsupported"}
+
+
+def _signature(entry):
+    made = getattr(importlib.import_module(entry.module), entry.class_name)
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(made.__init__).parameters.items()
+        if name not in _NOT_ARGUMENTS
+    }
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
+def test_every_argument_of_the_class_is_offered_or_withheld_with_a_reason(entry):
+    withheld = set(entry.withheld) - {"name"}
+    offered = {argument.name for argument in entry.arguments}
+    assert offered == set(_signature(entry)) - withheld
+    assert all(entry.withheld.values())
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
+def test_defaults_are_those_of_the_class(entry):
+    parameters = _signature(entry)
+    for argument in entry.arguments:
+        if not argument.required:
+            assert argument.default == parameters[argument.name].default, argument.name
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
+def test_aliases_lead_to_names_someone_takes(entry):
+    somewhere = {argument.name for one in ENTRIES.values() for argument in one.arguments}
+    assert set(entry.aliases.values()) <= somewhere
+    assert not set(entry.aliases) & {argument.name for argument in entry.arguments}
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
+def test_every_entry_says_what_it_is_and_where_it_was_published(entry):
+    assert entry.description.endswith(".")
+    assert entry.paper
+    assert all(argument.description for argument in entry.arguments)
+
+
+def test_every_optimizer_of_keras_is_offered_or_refused_with_a_reason():
+    import keras
+
+    from optimizers.registry import NOT_OFFERED
+
+    theirs = {
+        name.lower()
+        for name, one in vars(keras.optimizers).items()
+        if inspect.isclass(one) and issubclass(one, keras.optimizers.Optimizer)
+    } - {"optimizer"}
+    assert theirs - set(NOT_OFFERED) <= set(ENTRIES)
+
+
+def test_evaluations_are_those_of_the_class():
+    from optimizers import Heun
+
+    assert ENTRIES["heun"].evaluations == Heun(0.1).evaluations == 2
+
+
+def test_reading_specifications_imports_neither_keras_nor_numpy():
+    code = (
+        "import sys, optimizers, optimizers.specification as s;"
+        "s.describe({'name': 'sgd', 'learning_rate': 0.1});"
+        "print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_name_the_package_does_not_have_is_an_attribute_error():
+    import optimizers
+
+    with pytest.raises(AttributeError, match="no attribute 'Lookbehind'"):
+        _ = optimizers.Lookbehind

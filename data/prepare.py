@@ -58,18 +58,30 @@ def prepare(
     if limit is not None and limit < 2:
         raise ValueError(f"limit must be at least 2, one cat and one dog, received: {limit}")
     opened = open_source(source, drawings=limit)
-    key = {
-        "source": dict(opened.identity()),
-        "image_size": image_size,
-        "limit": limit,
-        "preprocessing": PREPROCESSING,
-    }
-    name = photo_cache.folder_name(opened.name, key)
-    folder = (cache if cache is not None else photo_cache.directory()) / name
+    folder = _folder(opened, image_size, limit, cache)
     build = functools.partial(
         _build, opened, image_size, None if opened.is_sample else limit, progress or _no_report
     )
     return photo_cache.build_once(folder, build)
+
+
+def prepared(source: str, *, image_size: int, limit: int | None = None) -> Photos | None:
+    """Returns the photos of a source if they are in the user's cache already, else None.
+
+    Decodes, downloads and writes nothing. Arguments and errors are those of `prepare`.
+    """
+    return photo_cache.load(_folder(open_source(source, drawings=limit), image_size, limit, None))
+
+
+def _folder(source: Source, image_size: int, limit: int | None, cache: Path | None) -> Path:
+    key = {
+        "source": dict(source.identity()),
+        "image_size": image_size,
+        "limit": limit,
+        "preprocessing": PREPROCESSING,
+    }
+    name = photo_cache.folder_name(source.name, key)
+    return (cache if cache is not None else photo_cache.directory()) / name
 
 
 def _no_report(done: int, total: int | None) -> None:

@@ -65,6 +65,25 @@ def all_reduce_sum(tensors: Sequence[Any]) -> list[Any]:
     return [None if one is None else next(summed) for one in tensors]
 
 
+def check_reductions_can_nest(optimizer_name: str) -> None:
+    """Refuse a strategy whose reductions go wrong once some of them lie inside a condition.
+
+    TensorFlow numbers collective reductions anew inside a branch, so one made there is taken for
+    another made outside: an error where the shapes differ, a wrong sum where they do not.
+
+    Raises:
+        ValueError: with several replicas whose gradients are reduced by collectives.
+    """
+    strategy = tf.distribute.get_strategy()
+    operations = getattr(strategy.extended, "_cross_device_ops", None)
+    if strategy.num_replicas_in_sync > 1 and type(operations).__name__ == "CollectiveAllReduce":
+        raise ValueError(
+            f"{optimizer_name} reduces gradients inside a condition, which TensorFlow's collective "
+            "reductions do not allow: make the strategy with "
+            "tf.distribute.MirroredStrategy(cross_device_ops=tf.distribute.ReductionToOneDevice())."
+        )
+
+
 def num_replicas() -> int:
     """How many replicas train together; 1 without a strategy."""
     return int(tf.distribute.get_strategy().num_replicas_in_sync)

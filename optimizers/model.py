@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.models.functional import Functional
 
-from optimizers.distribution import all_reduce_sum, num_replicas
+from optimizers.distribution import all_reduce_sum, check_reductions_can_nest, num_replicas
 from optimizers.soft_batch import FlushTail, SoftBatch
 from optimizers.unwrapping import find, with_several_evaluations
 
@@ -33,6 +34,14 @@ class Model(keras.Model):  # type: ignore[misc]
         >>> model.optimizer.build(model.trainable_variables)
     """
 
+    def __new__(cls, *arguments: Any, **more: Any) -> Any:
+        """An instance; a `FunctionalModel` where inputs and outputs are given."""
+        # Left to itself, Keras would make this class a functional one on its first such use, for
+        # good, and subclasses of it could no longer be made without inputs and outputs.
+        if cls is Model and (arguments or {"inputs", "outputs"} <= more.keys()):
+            return super().__new__(FunctionalModel)
+        return super().__new__(cls)
+
     def fit(
         self,
         x: Any = None,
@@ -54,16 +63,21 @@ class Model(keras.Model):  # type: ignore[misc]
         """One step on one batch; returns the metrics."""
         soft_batch = find(self.optimizer, SoftBatch)
         if soft_batch is not None:
+            check_reductions_can_nest("SoftBatch")
             if not soft_batch.built:
                 soft_batch.build(self.trainable_variables)
             soft_batch.weigh_next_batch(self._samples_over_replicas(data))
         stepper = with_several_evaluations(self.optimizer)
         if stepper is None:
             return super().train_step(data)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            check_reductions_can_nest(f"LossScaleOptimizer around {type(stepper).__name__}")
         return self._train_step_of_stages(stepper, data)
 
     def _train_step_of_stages(self, stepper: Any, data: Any) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if not self.built:
+            self(x)
         weights = self.trainable_weights
         state = self.non_trainable_variables
         state_before = [tf.convert_to_tensor(variable.value) for variable in state]
@@ -129,6 +143,11 @@ class Model(keras.Model):  # type: ignore[misc]
                 "SoftBatch averages gradients, so the loss must be a mean over the batch: "
                 f"`reduction` one of {', '.join(_MEANS)}. Received: {_reduction(self.loss)!r}"
             )
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class FunctionalModel(Model, Functional):  # type: ignore[misc]
+    """What `Model(inputs, outputs)` returns."""
 
 
 def _reduction(loss: Any) -> Any:

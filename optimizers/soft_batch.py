@@ -8,6 +8,7 @@ from keras import ops
 
 from optimizers.distribution import (
     all_reduce_sum,
+    check_reductions_can_nest,
     colocated,
     num_replicas,
     run_when,
@@ -138,6 +139,7 @@ class SoftBatch(Wrapper):
         if self.batches_per_update == 1:
             self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)
             return
+        check_reductions_can_nest("SoftBatch")
         self._accumulate(grads, trainable_variables or self._trainable_variables)
         self._batches.assign_add(1)
         run_when(lambda: self._batches >= self.batches_per_update, self._update)

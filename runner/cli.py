@@ -43,9 +43,10 @@ class LazyGroup(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if near:
-                error.message += f" Did you mean '{near[0]}'?"
-            raise
+            if not near:
+                raise
+            message = f"{error.message} Did you mean '{near[0]}'?"
+            raise click.UsageError(message, ctx) from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,7 +75,8 @@ def main() -> None:
         click.echo("optrun: interrupted", err=True)
         sys.exit(130)
     except UserError as error:
-        click.echo(f"optrun: {error}", err=True)
+        text = str(error)
+        click.echo(text if "\n" in text else f"optrun: {text}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Whoever read our output, `head` say, has seen enough. Python would complain once more

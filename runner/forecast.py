@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.prepare import count as count_photos
+from data.counting import count
+from data.errors import PhotoError
 from optimizers import specification
 from runner.configuration.schema import Experiment, as_mapping
+from runner.errors import UserError
 from runner.plan import Plan, PlannedRun
 from runner.vgg19 import weight_count
 
@@ -24,7 +26,7 @@ class Cost:
     """What one run of an experiment takes.
 
     Attributes:
-        photos: Photos in all; None where nobody knows before they are there.
+        photos: Photos in all.
         training_photos: Of them for training.
         exact: Whether the counts are of prepared photos rather than expected.
         updates: Optimizer steps that change the weights.
@@ -82,13 +84,16 @@ def forecast(plan: Plan, results: Path) -> str:
 def cost(experiment: Experiment) -> Cost:
     """What one run takes, in counts."""
     data, training = experiment.data, experiment.training
-    counted = count_photos(
-        data.source,
-        image_size=data.image_size,
-        limit=data.limit,
-        validation_share=data.validation_share,
-        test_share=data.test_share,
-    )
+    try:
+        counted = count(
+            data.source,
+            image_size=data.image_size,
+            limit=data.limit,
+            validation_share=data.validation_share,
+            test_share=data.test_share,
+        )
+    except PhotoError as error:
+        raise UserError(str(error)) from error
     steps = math.ceil(counted.training / training.batch_size)
     return Cost(
         photos=counted.photos,
@@ -134,7 +139,10 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, object]]
     found: list[tuple[str, object]] = []
     for key, value in tree.items():
         where = f"{path}.{key}" if path else key
-        found += _leaves(value, where) if isinstance(value, Mapping) else [(where, value)]
+        if isinstance(value, Mapping):
+            found += _leaves(value, where)
+        elif value is not None:
+            found.append((where, value))
     return found
 
 

@@ -25,6 +25,7 @@ from runner.machine import Machine
 from runner.model import build_classifier, convolutions
 from runner.plan import Plan
 
+MachineKey = tuple[str, bool | str]
 PhotoKey = tuple[str, int, int | None, float, float]
 
 
@@ -40,7 +41,7 @@ class Materials:
         provenance: By config file's folder.
     """
 
-    machines: dict[tuple[str, bool | str], Machine]
+    machines: dict[MachineKey, Machine]
     photos: dict[PhotoKey, tuple[Photos, Split]]
     weights_files: dict[str, Path | None]
     weights_hashes: dict[str, str]
@@ -62,7 +63,9 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
     experiments = [run.experiment for run in plan.runs]
     _check_tensorboard(experiments)
     deterministic = any(experiment.training.deterministic for experiment in experiments)
-    settings = {(e.training.precision, e.training.jit_compile) for e in experiments}
+    settings: set[MachineKey] = {
+        (e.training.precision, e.training.jit_compile) for e in experiments
+    }
     machine_of = {
         key: machines.prepare(
             device, precision=key[0], jit_compile=key[1], deterministic=deterministic
@@ -164,7 +167,7 @@ def _file_hash(path: Path | None) -> str:
 
 def _describe(
     photos: dict[PhotoKey, tuple[Photos, Split]],
-    machine_of: dict[tuple[str, bool | str], Machine],
+    machine_of: dict[MachineKey, Machine],
     display: Display,
 ) -> None:
     for found, parts in photos.values():

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 
-class SeedRange(click.ParamType):
+class SeedRange(click.ParamType[list[int]]):
     """`N` for seeds 1 to N, `A-B` for seeds A to B."""
 
     name = "seeds"

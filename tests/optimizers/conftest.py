@@ -85,7 +85,10 @@ def parabola():
 
 @pytest.fixture
 def network():
-    """A small dense network with a mean squared error, the same weights for the same seed."""
+    """A small dense network with a mean squared error, the same weights for the same seed.
+
+    It runs eagerly unless told otherwise: tracing would be most of a short training.
+    """
 
     def make(optimizer, *, seed=3, model_class=Model, loss="mse", layers=(), **compile_arguments):
         keras.utils.set_random_seed(seed)
@@ -94,7 +97,7 @@ def network():
         for layer in layers:
             hidden = layer(hidden)
         model = model_class(inputs, keras.layers.Dense(2, name="out")(hidden))
-        arguments = {"jit_compile": False} | compile_arguments
+        arguments = {"jit_compile": False, "run_eagerly": True} | compile_arguments
         model.compile(optimizer, loss=loss, **arguments)
         return model
 

@@ -33,7 +33,7 @@ def test_its_config_makes_the_same_optimizer(name, specification_of):
 @pytest.mark.parametrize("name", ENTRIES)
 def test_it_descends_a_parabola_through_fit(name, specification_of, parabola):
     optimizer = build(specification_of(name), total_updates=30)
-    trajectory = parabola(optimizer).build().fit(30)
+    trajectory = parabola(optimizer, run_eagerly=True).build().fit(30)
     assert np.all(np.isfinite(trajectory))
     assert trajectory[-1] ** 2 < 0.999
     assert np.all(np.abs(trajectory) <= 1 + 1e-6)
@@ -43,7 +43,7 @@ def test_it_descends_a_parabola_through_fit(name, specification_of, parabola):
 def test_it_trains_with_a_schedule_of_its_updates(name, specification_of, parabola):
     rate = {"schedule": "cosine", "initial_learning_rate": 0.05}
     optimizer = build(specification_of(name, rate), total_updates=4)
-    assert np.all(np.isfinite(parabola(optimizer).fit(4)))
+    assert np.all(np.isfinite(parabola(optimizer, run_eagerly=True).fit(4)))
 
 
 def test_a_wrong_specification_is_refused_with_its_problems():

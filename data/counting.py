@@ -1,0 +1,57 @@
+"""How many photos there will be, before any is decoded or downloaded."""
+
+from dataclasses import dataclass
+
+from data.prepare import prepared
+from data.sources import open_source
+from data.split import split
+
+PUBLIC_PHOTO_COUNT = 23_262  # of cats_vs_dogs 4.0.1, as tensorflow_datasets states it
+
+
+@dataclass(frozen=True)
+class Count:
+    """Photos in all and for training.
+
+    Attributes:
+        photos: How many there are.
+        training: How many of them are for training.
+        exact: Whether both were counted; else files are taken for usable photos, and the share of
+            training photos for what it is in expectation.
+    """
+
+    photos: int
+    training: int
+    exact: bool
+
+
+def count(
+    source: str,
+    *,
+    image_size: int,
+    limit: int | None,
+    validation_share: float,
+    test_share: float,
+) -> Count:
+    """Counts the photos of a source; exactly where they are prepared already.
+
+    Arguments are those of `data.prepare.prepare` and `data.split.split`.
+
+    Raises:
+        PhotoError: If the source is missing, damaged or lacks cats or dogs.
+    """
+    photos = prepared(source, image_size=image_size, limit=limit)
+    if photos is not None:
+        parts = split(
+            photos.digests,
+            photos.labels,
+            validation_share=validation_share,
+            test_share=test_share,
+        )
+        return Count(len(photos), len(parts.train), exact=True)
+    if source == "cats_vs_dogs":
+        total = PUBLIC_PHOTO_COUNT  # asking the source would download it
+    else:
+        total = len(open_source(source, drawings=limit).entries())
+    total = total if limit is None else min(total, limit)
+    return Count(total, round(total * (1 - validation_share - test_share)), exact=False)

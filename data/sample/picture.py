@@ -1,0 +1,68 @@
+"""One picture of the sample: a scene, an animal in it, light and noise."""
+
+import numpy as np
+import numpy.typing as npt
+
+from data.sample.canvas import Canvas
+from data.sample.dice import Dice
+from data.sample.looks import choose_cat, choose_coat, choose_dog
+from data.sample.pen import Pen
+from data.sample.poses import draw_animal
+from data.sample.scenery import draw_obstacle, draw_scene
+
+SAMPLE_VERSION = 1  # raised with every change that alters a drawing
+SAMPLE_SEED = 1
+IMAGE_SIZE = 64  # pixels a side
+CLASS_NAMES = ("cat", "dog")
+
+_OVERSAMPLING = 3  # canvas pixels per pixel and axis, for smooth edges
+
+
+def label(index: int) -> int:
+    """0 (cat) for even indices, 1 (dog) for odd ones."""
+    return index % 2
+
+
+def draw(seed: int, index: int) -> npt.NDArray[np.uint8]:
+    """Draws one picture.
+
+    Args:
+        seed: of the whole sample, 0 or more.
+        index: of the picture in it, 0 or more; even ones show a cat, odd ones a dog.
+
+    Returns:
+        uint8 [64, 64, 3], RGB.
+
+    Example:
+        >>> picture = draw(seed=1, index=0)
+        >>> picture.shape, picture.dtype
+        ((64, 64, 3), dtype('uint8'))
+        >>> bool((picture == draw(seed=1, index=0)).all())
+        True
+    """
+    dice = Dice(seed, index)
+    canvas = Canvas(IMAGE_SIZE * _OVERSAMPLING)
+    pen = Pen(canvas).at(0, 0, scale=IMAGE_SIZE * _OVERSAMPLING)
+    draw_scene(pen, dice)
+    looks = (choose_cat, choose_dog)[label(index)](dice)
+    draw_animal(pen, dice, looks, choose_coat(dice))
+    if dice.chance(0.12):
+        draw_obstacle(pen, dice)
+    return _photographed(canvas.paint(shrink=_OVERSAMPLING), dice)
+
+
+def _photographed(picture: npt.NDArray[np.uint8], dice: Dice) -> npt.NDArray[np.uint8]:
+    """Adds exposure, a gradient of light, a colour cast and noise, all in whole numbers."""
+    # Gains are in 256ths: 256 leaves the picture as drawn.
+    exposure = int(dice.between(190, 290))
+    across, down = int(dice.between(-90, 90)), int(dice.between(-90, 90))
+    cast = np.array([int(dice.between(238, 272)) for _ in range(3)], dtype=np.int32)
+    along = np.arange(IMAGE_SIZE, dtype=np.int32) - IMAGE_SIZE // 2
+    gain = exposure + (across * along[None, :] + down * along[:, None]) // IMAGE_SIZE
+    lit = picture * (gain[:, :, None] * cast >> 8) >> 8
+    # The difference of two uniform bytes: a triangular distribution around 0.
+    strength = int(dice.between(2, 16))
+    first, second = dice.bytes(2 * picture.size).reshape(2, *picture.shape)
+    noise = (first.astype(np.int32) - second) * strength >> 8
+    finished: npt.NDArray[np.uint8] = np.clip(lit + noise, 0, 255).astype(np.uint8)
+    return finished

@@ -1,0 +1,169 @@
+"""How a cat or a dog sits, stands or lies; lengths in radii of its head, which is at the origin."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data.sample.colours import BLACK, Colour, mix
+from data.sample.dice import Dice
+from data.sample.head import SIDES, draw_head
+from data.sample.looks import Coat, Looks
+from data.sample.pen import Pen, ellipse, smooth, stroke
+
+COLLARS: tuple[Colour, ...] = ((200, 50, 60), (50, 110, 190), (70, 150, 80), (230, 180, 60))
+TAG: Colour = (240, 210, 90)
+SHADOW: Colour = (90, 86, 84)
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How to draw a pose, and where in the picture it fits.
+
+    Attributes:
+        draw: draws the animal with its head at the origin and its body on the right, if anywhere.
+        weight: how often it comes up, compared with the others.
+        scale: radius of the head in sides of the picture.
+        x: of the head in sides of the picture, when the body is on the right.
+        y: of the head in sides of the picture.
+        shadow: x, y and half the width of the shadow on the ground; None without feet in view.
+    """
+
+    draw: Callable[[Pen, Dice, Looks, Coat], None]
+    weight: int
+    scale: Range
+    x: Range
+    y: Range
+    shadow: tuple[float, float, float] | None
+
+
+def draw_animal(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
+    """Draws an animal in one of the poses, with its shadow, into the unit square."""
+    pose = dice.one_of(_WEIGHTED)
+    mirror = dice.chance(0.5)
+    x, y = dice.between(*pose.x), dice.between(*pose.y)
+    place = pen.at(
+        1 - x if mirror else x,
+        y,
+        scale=dice.between(*pose.scale),
+        turn=dice.between(-0.06, 0.06),
+        mirror=mirror,
+    )
+    if pose.shadow:
+        middle, ground, half_width = pose.shadow
+        shadow = mix(SHADOW, BLACK, dice.between(0, 0.4))
+        place.fill(shadow, ellipse(middle, ground, half_width, 0.28))
+    pose.draw(place, dice, looks, coat)
+
+
+def _portrait(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
+    """Head and shoulders."""
+    shoulders = smooth((-1.3, 2.6), (-0.85, 0.3), (0.85, 0.3), (1.3, 2.6))
+    pen.body(coat.fur, coat.contour, shoulders)
+    if coat.pattern == "bib":
+        pen.fill(coat.muzzle, smooth((-0.55, 0.6), (0.55, 0.6), (0.3, 2.4), (-0.3, 2.4)))
+    _collar(pen.at(0, 0.95), dice, 0.72)
+    draw_head(pen.at(0, 0, turn=dice.between(-0.12, 0.12)), looks, coat, dice.between(-1, 1))
+
+
+def _sitting(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
+    """Sitting, seen from the front, the tail curled up beside the body."""
+    fur, contour, leg, reach = coat.fur, coat.contour, looks.leg_width, looks.tail_length
+    bend, tip = (0.9 + reach, 2.6), (0.9 + 0.7 * reach, 2.3 - 0.9 * reach)
+    pen.body(fur, contour, stroke((0.7, 2.3), bend, tip, looks.tail_width, 0.7 * looks.tail_width))
+    torso = smooth((-1.15, 2.75), (-1.0, 1.2), (-0.5, 0.2), (0.5, 0.2), (1.0, 1.2), (1.15, 2.75))
+    haunches = [ellipse(0.85 * side, 2.15, 0.5, 0.6) for side in SIDES]
+    pen.body(fur, contour, torso, *haunches)
+    if coat.pattern == "bib":
+        pen.fill(coat.muzzle, ellipse(0, 1.5, 0.42, 0.75))
+    elif coat.pattern == "tabby":
+        for y in (1.2, 1.6, 2.0):
+            for side in SIDES:
+                bend, end = (side * 0.6, y + 0.1), (side * 0.45, y)
+                pen.fill(coat.patch, stroke((side * 0.85, y), bend, end, 0.15, 0.05))
+    elif coat.pattern == "patches":
+        pen.fill(coat.patch, smooth((-0.9, 1.9), (-0.7, 1.2), (-0.1, 1.3), (-0.3, 2.2)))
+    for side in SIDES:
+        top, bend, bottom = (side * 0.36, 1.4), (side * 0.42, 2.0), (side * 0.38, 2.55)
+        paw = ellipse(side * 0.4, 2.6, 0.62 * leg, 0.2)
+        pen.body(fur, contour, stroke(top, bend, bottom, leg, 0.9 * leg), paw)
+        pen.fill(fur, ellipse(side * 0.36, 1.5, 0.55 * leg, 0.3))
+    _collar(pen.at(0, 0.9), dice, 0.6)
+    draw_head(pen.at(0, 0, turn=dice.between(-0.12, 0.12)), looks, coat, dice.between(-1, 1))
+
+
+def _standing(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
+    """Standing or walking, seen from the side, the head turned to us."""
+    fur, contour, leg, reach = coat.fur, coat.contour, looks.leg_width, looks.tail_length
+    length, height = dice.between(1.9, 2.7), dice.between(1.9, 2.5)
+    stride, lift = dice.between(-0.35, 0.35), dice.between(-0.8, 1)
+    bend, tip = (length + 0.5 * reach + 0.3, 0.7), (length + 0.75 * reach, 0.6 - lift * reach)
+    tail = stroke((length + 0.2, 0.75), bend, tip, looks.tail_width, 0.7 * looks.tail_width)
+    pen.body(fur, contour, tail)
+    for x, step in ((0.45, -stride), (length - 0.15, stride)):
+        far_leg = stroke((x, 1.0), (x, 1.6), (x + step, height), leg, 0.75 * leg)
+        pen.body(mix(fur, BLACK, 0.25), contour, far_leg)
+    near_legs = [stroke((x, 1.0), (x, 1.6), (x + step, height), leg, 0.8 * leg)
+                 for x, step in ((0.25, stride), (length, -stride))]  # fmt: skip
+    rump = ((length + 0.3, 0.1), (length + 0.55, 1.1))
+    torso = smooth((-0.35, 0.2), (0.8, 0.25), *rump, (length - 0.6, 1.45), (0.7, 1.75), (-0.3, 1.4))
+    pen.body(fur, contour, torso, *near_legs)
+    _flank_markings(pen, coat, length, top=0.34, bottom=0.95)
+    if coat.pattern == "bib":
+        pen.fill(coat.muzzle, ellipse(0.15, 1.15, 0.3, 0.35))
+    _collar(pen.at(-0.1, 0.75), dice, 0.6)
+    neck = pen.at(-0.35, -0.15, scale=0.92, turn=dice.between(-0.14, 0.14))
+    draw_head(neck, looks, coat, dice.between(-1.2, 0.6))
+
+
+def _lying(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
+    """Lying, the front paws before the head."""
+    fur, contour, leg, reach = coat.fur, coat.contour, looks.leg_width, looks.tail_length
+    length = dice.between(1.8, 2.6)
+    bend, tip = (length + 0.6 * reach, 1.2), (length + 0.3 * reach, 1.0 - 0.5 * reach)
+    tail = stroke((length, 1.0), bend, tip, looks.tail_width, 0.7 * looks.tail_width)
+    pen.body(fur, contour, tail)
+    torso = smooth((-0.5, 1.3), (-0.2, 0.1), (1.0, -0.1), (length + 0.2, -0.1), (length + 0.6, 1.3))
+    pen.body(fur, contour, torso)
+    _flank_markings(pen, coat, 0.9 * length, top=0.08, bottom=0.75)
+    haunch = ellipse(length - 0.2, 0.75, 0.62, 0.55)
+    hind_paw = stroke((length - 0.2, 1.2), (length - 0.6, 1.25), (length - 0.95, 1.2), 0.3, 0.3)
+    pen.body(fur, contour, haunch, hind_paw)
+    far_paw = stroke((0.3, 1.0), (-0.3, 1.25), (-0.95, 1.2), 0.8 * leg, 0.75 * leg)
+    near_paw = stroke((0.6, 1.1), (0.1, 1.35), (-0.45, 1.35), 0.8 * leg, 0.75 * leg)
+    pen.body(fur, contour, far_paw, near_paw)
+    _collar(pen.at(-0.1, 0.72), dice, 0.6)
+    head = pen.at(-0.1, -0.1, turn=dice.between(-0.2, 0.2))
+    draw_head(head, looks, coat, dice.between(-1, 1))
+
+
+def _flank_markings(pen: Pen, coat: Coat, length: float, *, top: float, bottom: float) -> None:
+    """Stripes or a patch on a body seen from the side, behind the head on the left."""
+    if coat.pattern == "tabby":
+        for part in (0.35, 0.52, 0.69, 0.86):
+            x = part * length
+            bend = (x + 0.12, (top + bottom) / 2)
+            pen.fill(coat.patch, stroke((x, top), bend, (x, bottom), 0.17, 0.05))
+    elif coat.pattern == "patches":
+        upper = ((0.5 * length, top), (0.9 * length, top))
+        patch = smooth(*upper, (0.92 * length, bottom - 0.05), (0.58 * length, bottom + 0.1))
+        pen.fill(coat.patch, patch)
+
+
+def _collar(pen: Pen, dice: Dice, half_width: float) -> None:
+    """Three animals in ten wear a collar with a tag."""
+    if not dice.chance(0.3):
+        return
+    colour = dice.one_of(COLLARS)
+    band = stroke((-half_width, 0), (0, 0.28), (half_width, 0), 0.2, 0.2)
+    pen.body(colour, mix(colour, BLACK, 0.5), band)
+    pen.fill(TAG, ellipse(0, 0.26, 0.11, 0.11))
+
+
+_POSES = (
+    Pose(_portrait, 3, (0.24, 0.33), (0.4, 0.6), (0.46, 0.58), None),
+    Pose(_sitting, 2, (0.19, 0.27), (0.36, 0.6), (0.34, 0.46), (0.0, 2.75, 1.6)),
+    Pose(_standing, 1, (0.19, 0.26), (0.28, 0.42), (0.42, 0.58), (1.2, 2.2, 2.2)),
+    Pose(_lying, 2, (0.19, 0.26), (0.28, 0.42), (0.42, 0.58), (1.2, 1.5, 2.2)),
+)
+_WEIGHTED = tuple(pose for pose in _POSES for _ in range(pose.weight))

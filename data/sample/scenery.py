@@ -1,0 +1,167 @@
+"""Rooms, gardens, and the things that stand about in them; the picture is the unit square."""
+
+from data.sample.colours import BLACK, WHITE, Colour, mix
+from data.sample.dice import Dice
+from data.sample.pen import Pen, ellipse, polygon, rectangle, smooth, stroke
+
+WALLS: tuple[Colour, ...] = (
+    (214, 200, 178),
+    (176, 196, 206),
+    (196, 176, 190),
+    (170, 190, 160),
+    (226, 214, 200),
+    (150, 140, 150),
+    (206, 160, 130),
+    (120, 140, 160),
+)
+FLOORS: tuple[Colour, ...] = (
+    (150, 110, 76),
+    (120, 90, 70),
+    (170, 150, 130),
+    (110, 116, 124),
+    (186, 160, 120),
+    (140, 80, 70),
+)
+SKIES: tuple[Colour, ...] = ((160, 204, 236), (200, 220, 236), (240, 200, 160), (130, 160, 200))
+MEADOWS: tuple[Colour, ...] = (
+    (110, 160, 80),
+    (140, 170, 90),
+    (90, 130, 80),
+    (170, 160, 100),
+    (220, 224, 230),  # snow
+)
+THINGS: tuple[Colour, ...] = (
+    (200, 60, 60),
+    (60, 110, 190),
+    (230, 180, 60),
+    (90, 160, 100),
+    (150, 90, 170),
+    (220, 140, 60),
+    (120, 80, 50),
+    (230, 226, 220),
+    (70, 66, 76),
+)
+FRAMES: tuple[Colour, ...] = ((90, 64, 44), (236, 232, 226))
+HAZE: Colour = (120, 140, 170)
+BARK: Colour = (104, 80, 60)
+LEAVES: Colour = (70, 120, 70)
+HOUSEPLANT: Colour = (80, 130, 70)
+
+
+def draw_scene(pen: Pen, dice: Dice) -> None:
+    """Draws a room or a garden with up to two things in it."""
+    draw_surroundings = dice.one_of((_room, _garden))
+    draw_surroundings(pen, dice, dice.between(0.35, 0.85), dice.between(-0.05, 0.05))
+    for _ in range(dice.one_of((0, 1, 1, 2))):
+        x, y = dice.between(0, 1), dice.between(0.55, 1)
+        _thing(pen.at(x, y, scale=dice.between(0.15, 0.3)), dice)
+
+
+def draw_obstacle(pen: Pen, dice: Dice) -> None:
+    """Draws something between us and the animal: grass, a post, or a thing at the lower edge."""
+    kind = dice.one_of(("grass", "post", "thing", "thing"))
+    if kind == "grass":
+        green = mix(dice.one_of(MEADOWS), BLACK, 0.3)
+        start = dice.between(-0.1, 0.6)
+        for number in range(7):
+            x = start + 0.06 * number
+            tip = (x + dice.between(-0.1, 0.1), dice.between(0.55, 0.8))
+            pen.fill(green, stroke((x, 1.05), (x, 0.85), tip, 0.03, 0.008))
+    elif kind == "post":
+        wood = mix(dice.one_of(FLOORS), dice.one_of(THINGS), 0.2)
+        x, width = dice.between(0.05, 0.95), dice.between(0.05, 0.1)
+        pen.body(wood, mix(wood, BLACK, 0.4), rectangle(x, -0.1, x + width, 1.1))
+    else:
+        place = pen.at(dice.between(0.05, 0.95), 1.05, scale=dice.between(0.25, 0.4))
+        _thing(place, dice)
+
+
+def _room(pen: Pen, dice: Dice, horizon: float, slope: float) -> None:
+    wall = mix(dice.one_of(WALLS), dice.one_of(THINGS), 0.12)
+    floor = mix(dice.one_of(FLOORS), dice.one_of(THINGS), 0.12)
+    left, right = horizon - slope, horizon + slope
+    pen.fill(wall, rectangle(0, 0, 1, 1))
+    _on_the_wall(pen, dice, wall)
+    pen.fill(floor, polygon((0, left), (1, right), (1, 1), (0, 1)))
+    if dice.chance(0.6):
+        skirting = polygon((0, left), (1, right), (1, right + 0.02), (0, left + 0.02))
+        pen.fill(mix(floor, BLACK, 0.3), skirting)
+    if dice.chance(0.4):
+        rug = mix(dice.one_of(THINGS), floor, 0.4)
+        x, y = dice.between(0.2, 0.8), dice.between(0.8, 1)
+        pen.fill(mix(rug, WHITE, 0.4), ellipse(x, y, 0.52, 0.16))
+        pen.fill(rug, ellipse(x, y, 0.47, 0.13))
+
+
+def _on_the_wall(pen: Pen, dice: Dice, wall: Colour) -> None:
+    kind = dice.one_of(("nothing", "stripes", "picture", "window"))
+    if kind == "stripes":
+        tone = mix(wall, dice.one_of((BLACK, WHITE)), dice.between(0.08, 0.2))
+        width, left = dice.between(0.05, 0.14), dice.between(-0.1, 0)
+        while left < 1:
+            pen.fill(tone, rectangle(left, 0, left + width, 1))
+            left += 2 * width
+    elif kind != "nothing":
+        left, top = dice.between(-0.1, 0.8), dice.between(-0.1, 0.3)
+        right, bottom = left + dice.between(0.2, 0.4), top + dice.between(0.2, 0.4)
+        frame = dice.one_of(FRAMES)
+        inside = dice.one_of(SKIES if kind == "window" else THINGS)
+        pen.fill(frame, rectangle(left, top, right, bottom))
+        pane = rectangle(left + 0.03, top + 0.03, right - 0.03, bottom - 0.03)
+        pen.fill(mix(inside, wall, 0.3), pane)
+        if kind == "window":
+            middle = (left + right) / 2
+            pen.fill(frame, rectangle(middle - 0.01, top, middle + 0.01, bottom))
+
+
+def _garden(pen: Pen, dice: Dice, horizon: float, slope: float) -> None:
+    sky = mix(dice.one_of(SKIES), dice.one_of(THINGS), 0.12)
+    meadow = mix(dice.one_of(MEADOWS), dice.one_of(THINGS), 0.12)
+    pen.fill(sky, rectangle(0, 0, 1, 1))
+    if dice.chance(0.5):
+        x, half_width, height = dice.between(0, 1), dice.between(0.3, 0.7), dice.between(0.15, 0.35)
+        pen.fill(mix(meadow, HAZE, 0.5), ellipse(x, horizon + 0.1, half_width, height))
+    for _ in range(dice.one_of((0, 1, 2))):
+        _tree(pen.at(dice.between(0, 1), horizon), dice)
+    if dice.chance(0.3):
+        x, y = dice.between(0, 1), dice.between(0, 0.25)
+        pen.fill(WHITE, ellipse(x, y, 0.13, 0.05), ellipse(x + 0.08, y + 0.03, 0.12, 0.05))
+    left, right = horizon - slope, horizon + slope
+    pen.fill(meadow, polygon((0, left), (1, right), (1, 1), (0, 1)))
+    for _ in range(8):
+        x, y = dice.between(0, 1), dice.between(horizon + 0.05, 1.05)
+        blade = stroke(
+            (x, y), (x, y - 0.04), (x + dice.between(-0.04, 0.04), y - 0.09), 0.02, 0.005
+        )
+        pen.fill(mix(meadow, dice.one_of((BLACK, WHITE)), 0.18), blade)
+
+
+def _tree(pen: Pen, dice: Dice) -> None:
+    height = dice.between(0.2, 0.5)
+    pen.fill(BARK, polygon((-0.03, 0.02), (-0.02, -height), (0.02, -height), (0.03, 0.02)))
+    crown = ellipse(0, -height, 0.16, 0.18), ellipse(0.1, 0.06 - height, 0.12, 0.12)
+    pen.fill(mix(LEAVES, dice.one_of(MEADOWS), 0.4), *crown)
+
+
+def _thing(pen: Pen, dice: Dice) -> None:
+    """A toy, a plant or a piece of furniture about 1 unit high, standing on the origin."""
+    kind = dice.one_of(("ball", "parcel", "plant", "cushion", "bowl"))
+    colour = dice.one_of(THINGS)
+    dark, light = mix(colour, BLACK, 0.45), mix(colour, WHITE, 0.4)
+    if kind == "ball":
+        pen.body(colour, dark, ellipse(0, -0.4, 0.4, 0.4))
+        pen.fill(light, stroke((-0.38, -0.45), (0, -0.2), (0.38, -0.45), 0.1, 0.1))
+    elif kind == "parcel":
+        pen.body(colour, dark, polygon((-0.5, 0), (-0.45, -0.8), (0.45, -0.8), (0.5, 0)))
+        pen.fill(light, rectangle(-0.06, -0.8, 0.06, 0))
+    elif kind == "plant":
+        for lean in (-0.5, -0.2, 0.15, 0.5):
+            leaf = stroke((0, -0.3), (0.4 * lean, -0.8), (lean, -1.1), 0.16, 0.05)
+            pen.fill(HOUSEPLANT, leaf)
+        pen.body(colour, dark, polygon((-0.22, 0), (-0.3, -0.4), (0.3, -0.4), (0.22, 0)))
+    elif kind == "cushion":
+        pen.body(colour, dark, smooth((-0.8, 0.1), (-0.7, -0.7), (0.7, -0.7), (0.8, 0.1)))
+        pen.fill(light, ellipse(0, -0.3, 0.08, 0.08))
+    else:
+        pen.body(colour, dark, polygon((-0.5, 0), (-0.38, -0.3), (0.38, -0.3), (0.5, 0)))
+        pen.fill(light, ellipse(0, -0.3, 0.38, 0.08))

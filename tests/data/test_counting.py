@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from data.counting import count
+from data.prepare import prepare
+from data.split import split
+
+SHARES = {"validation_share": 0.2, "test_share": 0.1}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTRUN_CACHE", str(tmp_path))
+
+
+def test_before_decoding_the_count_is_an_expectation_and_nothing_is_written(tmp_path: Path) -> None:
+    counted = count("sample", image_size=16, limit=50, **SHARES)
+    assert (counted.photos, counted.training, counted.exact) == (50, 35, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_public_photos_are_counted_without_being_downloaded() -> None:
+    counted = count("cats_vs_dogs", image_size=16, limit=None, **SHARES)
+    assert (counted.photos, counted.exact) == (23_262, False)
+
+
+def test_after_decoding_the_count_is_that_of_the_split() -> None:
+    photos = prepare("sample", image_size=16, limit=50)
+    parts = split(photos.digests, photos.labels, **SHARES)
+    counted = count("sample", image_size=16, limit=50, **SHARES)
+    assert (counted.photos, counted.training, counted.exact) == (50, len(parts.train), True)

@@ -72,6 +72,7 @@ def test_nothing_puts_the_working_directory_on_the_path(tmp_path: Path) -> None:
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text("raise RuntimeError('imported from here')")
     optrun = Path(sys.executable).with_name("optrun")
-    result = subprocess.run([optrun, "--version"], cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("optrun ")
+    config = ROOT / "configs" / "lookahead_vgg19.yaml"
+    for arguments in (["--version"], ["train", config, "--sample", "--dry-run"], ["compare"]):
+        result = subprocess.run([optrun, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr

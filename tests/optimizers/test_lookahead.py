@@ -175,6 +175,15 @@ def test_a_fixed_loss_scale_of_the_inner_optimizer_cancels_out(parabola):
     np.testing.assert_allclose(trajectory, TABLE, rtol=2e-6)
 
 
+def test_a_dynamic_loss_scale_takes_the_place_of_the_inner_optimizer_s_fixed_one():
+    core = sgd(loss_scale_factor=128.0)
+    optimizer = keras.optimizers.LossScaleOptimizer(Lookahead(core), initial_scale=4.0)
+    weight = keras.Variable(1.0)
+    optimizer.build([weight])
+    optimizer.apply([optimizer.scale_loss(weight.value)], [weight])
+    assert float(weight.value) == pytest.approx(0.9)
+
+
 def test_batches_skipped_by_the_loss_scale_change_and_count_nothing():
     optimizer = keras.optimizers.LossScaleOptimizer(Lookahead(sgd()), initial_scale=1.0)
     weight = keras.Variable(1.0)

@@ -1,13 +1,11 @@
 """`optrun train` as a person meets it: the whole way on a tiny sample, every mistake answered."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ TINY = (
 
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]
+MakeArchive = Callable[[Path, list[str]], Path]
 
 
 @pytest.fixture
@@ -57,18 +56,6 @@ def runs_in(results: Path) -> dict[str, dict]:
 
 def config(name: str) -> Path:
     return CONFIGS / f"{name}_vgg19.yaml"
-
-
-@pytest.fixture(scope="module")
-def photo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    before = os.environ.get("OPTRUN_CACHE")
-    os.environ["OPTRUN_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["OPTRUN_CACHE"]
-    else:
-        os.environ["OPTRUN_CACHE"] = before
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +130,7 @@ def test_predictions_reproduce_the_scores_of_the_run(five_runs: tuple[Path, int]
     for folder in five_runs[0].iterdir():
         result = json.loads((folder / "run.json").read_text())["result"]
         with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-            for part, accuracy in (("test", "test"), ("validation", "best_validation")):
+            for part, accuracy in (("validation", "best_validation"), ("test", "test")):
                 logits, labels = arrays[f"{part}_logits"], arrays[f"{part}_labels"]
                 assert len(set(arrays[f"{part}_ids"])) == len(labels)
                 assert result[f"{accuracy}_accuracy"] == np.mean((logits > 0) == (labels == 1))
@@ -284,7 +271,8 @@ def test_a_signal_leaves_a_readable_run_and_ends_the_plan(
         process.send_signal(signal_number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert "Traceback" not in out + err
+    assert err == "optrun: interrupted\n"  # and none of TensorFlow's start-up lines
+    assert "Traceback" not in out
     (run,) = runs_in(tmp_path).values()
     assert run["state"] == "interrupted"
 
@@ -302,21 +290,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, optrun: Optr
     assert list(tmp_path.iterdir()) == []
 
 
-def kaggle_archive(path: Path, names: Sequence[str]) -> Path:
-    from io import BytesIO
-
-    from PIL import Image
-
-    with zipfile.ZipFile(path, "w") as archive:
-        for index, name in enumerate(names):
-            buffer = BytesIO()
-            noise = np.random.default_rng(index).integers(0, 256, (40, 40, 3), np.uint8)
-            Image.fromarray(noise).save(buffer, "JPEG")
-            archive.writestr(name, buffer.getvalue())
-    return path
-
-
-def bad_yaml(tmp_path: Path, text: str) -> Path:
+def own_config(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "mine.yaml"
     path.write_text(f"extends: {CONFIGS / 'sgd_vgg19.yaml'}\n" + text)
     return path
@@ -367,9 +341,9 @@ def test_a_mistake_is_answered_with_a_message_and_changes_nothing(
     ids=["no dogs", "no cats", "empty"],
 )
 def test_an_archive_without_one_of_the_classes_is_refused(
-    names: list[str], message: str, tmp_path: Path, optrun: Optrun
+    names: list[str], message: str, tmp_path: Path, optrun: Optrun, make_archive: MakeArchive
 ) -> None:
-    archive = kaggle_archive(tmp_path / "photos.zip", names)
+    archive = make_archive(tmp_path / "photos.zip", names)
     code, _, err = optrun(
         "train", config("sgd"), "--real", "--set", f"data.source={archive}", *RANDOM,
         "--results", tmp_path / "results",
@@ -380,8 +354,10 @@ def test_an_archive_without_one_of_the_classes_is_refused(
     assert not (tmp_path / "results").exists()
 
 
-def test_a_truncated_archive_is_refused(tmp_path: Path, optrun: Optrun) -> None:
-    archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
+def test_a_truncated_archive_is_refused(
+    tmp_path: Path, optrun: Optrun, make_archive: MakeArchive
+) -> None:
+    archive = make_archive(tmp_path / "photos.zip", CATS + DOGS)
     archive.write_bytes(archive.read_bytes()[:5000])
     code, _, err = optrun(
         "train", config("sgd"), "--real", "--set", f"data.source={archive}", *RANDOM,
@@ -394,7 +370,7 @@ def test_a_truncated_archive_is_refused(tmp_path: Path, optrun: Optrun) -> None:
 
 
 def test_a_weights_file_of_the_wrong_shape_is_refused_before_any_run(
-    tmp_path: Path, optrun: Optrun
+    tmp_path: Path, optrun: Optrun, make_archive: MakeArchive
 ) -> None:
     import h5py
 
@@ -402,7 +378,7 @@ def test_a_weights_file_of_the_wrong_shape_is_refused_before_any_run(
     with h5py.File(file, "w") as h5:
         h5["block1_conv1/block1_conv1/kernel:0"] = np.zeros((3, 3, 3, 7), np.float32)
         h5["block1_conv1/block1_conv1/bias:0"] = np.zeros(7, np.float32)
-    archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
+    archive = make_archive(tmp_path / "photos.zip", CATS + DOGS)
     code, _, err = optrun(
         "train", config("sgd"), "--real", "--set", f"data.source={archive}",
         "--set", f"model.weights={file}", "--results", tmp_path / "results",
@@ -413,9 +389,11 @@ def test_a_weights_file_of_the_wrong_shape_is_refused_before_any_run(
     assert not (tmp_path / "results").exists()
 
 
-def test_photos_of_a_persons_own_are_trained_on(tmp_path: Path, optrun: Optrun) -> None:
-    archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
-    mine = bad_yaml(
+def test_photos_of_a_persons_own_are_trained_on(
+    tmp_path: Path, optrun: Optrun, make_archive: MakeArchive
+) -> None:
+    archive = make_archive(tmp_path / "photos.zip", CATS + DOGS)
+    mine = own_config(
         tmp_path,
         "data: {source: photos.zip, image_size: 32, validation_share: 0.3, test_share: 0.3}\n"
         "model: {weights: random, width: 0.125}\ntraining: {epochs: 1, batch_size: 4}\n",
@@ -474,9 +452,9 @@ class TestPhotosThatCannotBeHad:
         assert "when_unavailable is 'error'" in err
 
     def test_missing_weights_for_a_persons_own_photos_are_an_error_with_the_ways_out(
-        self, tmp_path: Path, optrun: Optrun
+        self, tmp_path: Path, optrun: Optrun, make_archive: MakeArchive
     ) -> None:
-        archive = kaggle_archive(tmp_path / "photos.zip", CATS + DOGS)
+        archive = make_archive(tmp_path / "photos.zip", CATS + DOGS)
         code, _, err = optrun(
             "train", config("sgd"), "--set", f"data.source={archive}",
             "--results", tmp_path / "results",

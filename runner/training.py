@@ -170,7 +170,7 @@ def initial_model(
     architecture = architecture_of(experiment)
     keras.config.set_dtype_policy("float32")
     model = build_classifier(architecture, seed=seed)
-    initialise_head(model, seed=seed)
+    initialise_head(model, seed=seed, scale=0.1 if file is None else 1.0)
     if file is None:
         chosen = by_content(photos, split.train)[:64]
         initialise_convolutions(model, photos.pixels[np.sort(chosen)], seed=seed)

@@ -134,9 +134,9 @@ class Canvas:
         stride = right - left + 1  # one more, for crossings at the right end
         offset = np.cumsum(height * stride) - height * stride
 
-        # It does so at x0 + (16 row + 8 - y0) (x1 - x0) / (y1 - y0); wanted is the first pixel whose
-        # centre lies there or to the right. Numerator and denominator are whole numbers far below
-        # 2^53, so their quotient, correctly rounded, cannot reach a whole number by rounding.
+        # It does so at x0 + (16 row + 8 - y0) (x1 - x0) / (y1 - y0); wanted is the first pixel
+        # whose centre lies there or to the right. Numerator and denominator are whole numbers far
+        # below 2^53, so their quotient, correctly rounded, reaches no whole number by rounding.
         edge = np.repeat(np.arange(len(rows)), rows)
         row = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows - start, rows)
         dx, dy = x1 - x0, y1 - y0

@@ -174,9 +174,7 @@ def test_a_missing_path_names_the_nearest(tmp_path: Path) -> None:
     )
 
 
-def test_a_misspelt_name_names_the_nearest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_misspelt_name_names_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PhotoError, match=r"Did you mean cats_vs_dogs\?$"):
         open_source("cat_vs_dogs")

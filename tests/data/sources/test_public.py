@@ -90,7 +90,14 @@ def test_prepared_photos_are_read_without_a_network(
     photos = prepared(tmp_path)
 
     assert photos.source == "cats_vs_dogs"
-    assert photos.ids == ("Cat/0.jpg", "Cat/2.jpg", "Cat/4.jpg", "Dog/1.jpg", "Dog/3.jpg", "Dog/5.jpg")
+    assert photos.ids == (
+        "Cat/0.jpg",
+        "Cat/2.jpg",
+        "Cat/4.jpg",
+        "Dog/1.jpg",
+        "Dog/3.jpg",
+        "Dog/5.jpg",
+    )
     assert photos.labels.tolist() == [0, 0, 0, 1, 1, 1]
     for pixels, name in zip(photos.pixels, photos.ids, strict=True):
         # Kept as PNG in this data set, so nothing is lost but by the resize.

@@ -115,20 +115,27 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
     with ThreadPoolExecutor() as pool:
         photos = pool.submit(_public_photos_missing) if public else None
         network = pool.submit(_published_weights_missing) if published else None
-        photos_missing = photos.result() if photos else None
+        photos_missing = photos is not None and photos.result()
         weights_missing = network.result() if network else None
     if weights_missing is not None and (own or not public):
         raise weights_missing
-    reasons = [str(reason) for reason in (photos_missing, weights_missing) if reason is not None]
-    return "; ".join(reasons) or None
+    what = [
+        name
+        for name, missing in (
+            ("the public photos (cats_vs_dogs)", photos_missing),
+            ("the ImageNet weights", weights_missing is not None),
+        )
+        if missing
+    ]
+    if not what:
+        return None
+    return f"{' and '.join(what)} were never downloaded, and their host cannot be reached"
 
 
-def _public_photos_missing() -> str | None:
-    if availability.public_photos_obtained():
-        return None
-    if availability.host_reachable(availability.URL, timeout_s=LOOK_FOR_SECONDS):
-        return None
-    return "the public photos (cats_vs_dogs) were never downloaded and their host cannot be reached"
+def _public_photos_missing() -> bool:
+    return not availability.public_photos_obtained() and not availability.host_reachable(
+        availability.URL, timeout_s=LOOK_FOR_SECONDS
+    )
 
 
 def _published_weights_missing() -> weights.WeightsUnavailable | None:

@@ -5,10 +5,10 @@ most a few seconds before the answer is given.
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +16,7 @@ from data.availability import host_reachable
 from runner.errors import UserError
 
 if TYPE_CHECKING:
+    import h5py
     import keras
 
 FILE_NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -41,10 +42,9 @@ class WeightsUnavailable(WeightsError):
 
 
 def cached_file() -> Path:
-    """Where Keras keeps the published weights, there or not."""
-    import keras
-
-    return Path(keras.config.keras_home()) / "models" / FILE_NAME
+    """Where Keras keeps the published weights, there or not; found without importing Keras."""
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")  # noqa: S108 (Keras' own rule)
+    return Path(os.environ.get("KERAS_HOME", home / ".keras")) / "models" / FILE_NAME
 
 
 def locate(weights: str) -> Path | None:
@@ -121,6 +121,8 @@ def read_convolutions(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[
     Raises:
         WeightsError: Not HDF5, a layer missing, or a shape that does not fit.
     """
+    import h5py
+
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -163,8 +165,10 @@ def put_in(model: "keras.Model", path: Path) -> None:
         layers[name].set_weights(arrays)
 
 
-def _arrays_of_layer(file: h5py.File, name: str) -> list[npt.NDArray[np.float32]]:
+def _arrays_of_layer(file: "h5py.File", name: str) -> list[npt.NDArray[np.float32]]:
     """Kernel and bias of a layer, in Keras' legacy layout (also below a "model_weights" group)."""
+    import h5py
+
     root = file.get("model_weights", file)
     group = root.get(name)
     if not isinstance(group, h5py.Group):

@@ -316,7 +316,17 @@ RANDOM = ("--set", "model.weights=random", "--set", "data.image_size=32")
         ([config("sgd"), "--sample", "--set", "training.batchsize=4"], "batch_size"),
         ([config("sgd"), "--sample", "--set", "data.image_size=31"], "at least 32"),
         ([config("sgd"), "--sample", "--results", "/proc/optrun"], "results folder must be"),
-        ([config("sgd"), "--real", "--set", "data.source=no/such.zip"], "no/such.zip"),
+        (
+            [
+                config("sgd"),
+                "--real",
+                "--set",
+                "data.source=no/such.zip",
+                "--set",
+                "model.weights=random",
+            ],
+            "no/such.zip",
+        ),  # fmt: skip
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )
@@ -427,7 +437,8 @@ class TestPhotosThatCannotBeHad:
 
     def test_the_sample_stands_in_loudly(self, tmp_path: Path, optrun: Optrun) -> None:
         code, out, err = optrun(
-            "train", config("sgd"), *TINY, "--set", "training.epochs=1",
+            "train", config("sgd"), "--set", "data.image_size=32", "--set", "data.limit=160",
+            "--set", "training.epochs=1",
             "--results", tmp_path / "results",
         )  # fmt: skip
         assert code == 0, err

@@ -69,6 +69,15 @@ def test_published_weights_that_cannot_be_had_name_the_ways_out(
         weights.locate("imagenet")
 
 
+def test_the_cache_is_where_keras_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from keras.src.backend.config import keras_home
+
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    assert weights.cached_file() == Path(keras_home()) / "models" / weights.FILE_NAME
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert weights.cached_file() == tmp_path / "models" / weights.FILE_NAME
+
+
 def test_a_cached_file_with_the_wrong_checksum_is_an_error_and_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -326,7 +326,7 @@ RANDOM = ("--set", "model.weights=random", "--set", "data.image_size=32")
                 "model.weights=random",
             ],
             "no/such.zip",
-        ),  # fmt: skip
+        ),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )

@@ -173,9 +173,12 @@ def _describe(
     for found, parts in photos.values():
         size = found.pixels.shape[1]
         display.say(
-            f"photos    {len(found.labels):,} of {size} x {size} px from {found.source}: "
-            f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
-            f"{len(parts.test):,} test; {int(np.sum(found.labels)):,} of them dogs"
+            f"photos    {len(found.labels):,} of {size} x {size} px from {found.source}, "
+            f"{int(np.sum(found.labels)):,} of them dogs"
+        )
+        display.say(
+            f"          {len(parts.train):,} for training, {len(parts.validation):,} for "
+            f"validation, {len(parts.test):,} for the test"
         )
         if found.left_out:
             display.notice(f"{len(found.left_out):,} photos were left out, unreadable")

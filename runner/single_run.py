@@ -167,9 +167,9 @@ def _show_result(outcome: Outcome, folder: Path, display: Display) -> None:
     display.say(
         f"result    validation accuracy {result['best_validation_accuracy']:.1%} at epoch "
         f"{result['best_epoch']} (the best), test accuracy {result['test_accuracy']:.1%}"
-        + (f", ROC AUC {auc:.4f}" if auc is not None else "")
-        + f"; trained {result['training_seconds']:.0f} s"
     )
+    ranking = f"test ROC AUC {auc:.4f}, " if auc is not None else ""
+    display.say(f"          {ranking}trained {result['training_seconds']:.0f} s")
     if display.quiet:
         display.report(str(folder))
 

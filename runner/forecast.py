@@ -4,12 +4,12 @@ Nothing is written, decoded or downloaded, and TensorFlow is not loaded. Photo c
 where the photos are prepared already, and expected shares otherwise, which is said.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.batches import batches_per_epoch
 from data.counting import count
 from data.errors import PhotoError
 from optimizers import specification
@@ -94,7 +94,7 @@ def cost(experiment: Experiment) -> Cost:
         )
     except PhotoError as error:
         raise UserError(str(error)) from error
-    steps = math.ceil(counted.training / training.batch_size)
+    steps = batches_per_epoch(counted.training, training.batch_size)
     return Cost(
         photos=counted.photos,
         training_photos=counted.training,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from data.batches import batches_per_epoch
 from optimizers import specification
 from runner import provenance
 from runner.callbacks import Diverged
@@ -59,7 +60,7 @@ def carry_out_run(
         recorder = Recorder(folder, display, _facts(run, materials, machine))
         display.run_started(
             epochs=experiment.training.epochs,
-            steps_per_epoch=-(-len(parts.train) // experiment.training.batch_size),
+            steps_per_epoch=batches_per_epoch(len(parts.train), experiment.training.batch_size),
         )
         try:
             outcome = train(

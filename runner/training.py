@@ -14,7 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from data.augmentation import Augmentation
-from data.batches import evaluation_batches, first_batches_hash, training_batches
+from data.batches import (
+    batches_per_epoch,
+    evaluation_batches,
+    first_batches_hash,
+    training_batches,
+)
 from data.photos import Photos
 from data.split import Split
 from optimizers import specification
@@ -92,7 +97,7 @@ def train(
     model = initial_model(
         experiment, photos=photos, split=split, precision=machine.precision, file=weights_file
     )
-    steps_per_epoch = -(-len(split.train) // settings.batch_size)
+    steps_per_epoch = batches_per_epoch(len(split.train), settings.batch_size)
     optimizer = build_optimizer(
         experiment.optimizer,
         total_updates=specification.updates(

@@ -1,6 +1,8 @@
 """What a person sees while a plan runs: a live line on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -52,14 +54,19 @@ class Display:
             if total is not None and done >= total:
                 self.end_bar()
 
-    def run_started(self, *, epochs: int, steps_per_epoch: int) -> None:
-        """Begin a run's live line."""
+    @contextmanager
+    def run_progress(self, *, epochs: int, steps_per_epoch: int) -> Iterator[None]:
+        """A run's live line, taken away however the run ends."""
         self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
         self._steps_done, self._first_step_at = 0, 0.0
         if self.console.is_terminal and not self.quiet:
             self._start_bar(f"epoch 1/{epochs}", epochs * steps_per_epoch)
             if self._progress is not None:
                 self._progress.update(self._task, numbers="compiling the network")
+        try:
+            yield
+        finally:
+            self.end_bar()
 
     def step(
         self, epoch: int, step: int, loss: float, accuracy: float, images_per_second: float | None

@@ -58,40 +58,35 @@ def carry_out_run(
         folder.write_config(as_yaml(experiment))
         _write_private(folder.path / "git.diff", provenance.uncommitted_changes(run.config.parent))
         recorder = Recorder(folder, display, _facts(run, materials, machine))
-        display.run_started(
-            epochs=experiment.training.epochs,
-            steps_per_epoch=batches_per_epoch(len(parts.train), experiment.training.batch_size),
-        )
         try:
-            outcome = train(
-                experiment,
-                photos=photos,
-                split=parts,
-                machine=machine,
-                weights_file=materials.weights_files[experiment.model.weights],
-                run_folder=folder.path,
-                listener=recorder,
-            )
+            with display.run_progress(
+                epochs=experiment.training.epochs,
+                steps_per_epoch=batches_per_epoch(len(parts.train), experiment.training.batch_size),
+            ):
+                outcome = train(
+                    experiment,
+                    photos=photos,
+                    split=parts,
+                    machine=machine,
+                    weights_file=materials.weights_files[experiment.model.weights],
+                    run_folder=folder.path,
+                    listener=recorder,
+                )
             folder.save_predictions(outcome.predictions)
         except Diverged as diverged:
-            display.end_bar()
             recorder.ended(RunState.DIVERGED, why=str(diverged))
             display.notice(f"diverged: {diverged}. Try a lower learning rate or global_clipnorm")
             return RunState.DIVERGED
         except KeyboardInterrupt:
-            display.end_bar()
             recorder.ended(RunState.INTERRUPTED, why="stopped by a signal")
             display.say(f"  interrupted; what it had recorded is in {folder.path}")
             raise
         except (UserError, CheckpointError, OSError, tf.errors.ResourceExhaustedError) as error:
-            display.end_bar()
             return _failed(recorder, display, reason=_reason(error))
         except Exception as error:  # noqa: BLE001 (our fault: recorded and shown whole, the plan goes on)
-            display.end_bar()
             recorder.log(traceback.format_exc())
             traceback.print_exc()
             return _failed(recorder, display, reason=f"{type(error).__name__}: {error}")
-        display.end_bar()
         recorder.ended(RunState.COMPLETED, result=outcome.result)
         _show_result(outcome, folder.path, display)
         return RunState.COMPLETED

@@ -14,18 +14,42 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from optimizers.bogacki_shampine import BogackiShampine
+    from optimizers.dormand_prince import DormandPrince
+    from optimizers.gradient_centralization import GradientCentralization
     from optimizers.heun import Heun
     from optimizers.lookahead import Lookahead
     from optimizers.model import Model
+    from optimizers.radam import RAdam
+    from optimizers.ranger import Ranger
+    from optimizers.several_gradients import SeveralGradients
     from optimizers.soft_batch import FlushTail, SoftBatch
 
-__all__ = ["FlushTail", "Heun", "Lookahead", "Model", "SoftBatch"]
+__all__ = [
+    "BogackiShampine",
+    "DormandPrince",
+    "FlushTail",
+    "GradientCentralization",
+    "Heun",
+    "Lookahead",
+    "Model",
+    "RAdam",
+    "Ranger",
+    "SeveralGradients",
+    "SoftBatch",
+]
 
 _HOMES = {
+    "BogackiShampine": "bogacki_shampine",
+    "DormandPrince": "dormand_prince",
     "FlushTail": "soft_batch",
+    "GradientCentralization": "gradient_centralization",
     "Heun": "heun",
     "Lookahead": "lookahead",
     "Model": "model",
+    "RAdam": "radam",
+    "Ranger": "ranger",
+    "SeveralGradients": "several_gradients",
     "SoftBatch": "soft_batch",
 }
 

@@ -1,12 +1,19 @@
-"""What is wrong with a specification: every problem at once, in words. Imports no Keras."""
+"""What is wrong with a specification: every problem at once, in words.
 
+Imports no Keras, unless it is asked to import a person's own optimizer.
+"""
+
+import contextlib
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from optimizers.entry import Argument
-from optimizers.nesting import reason_against
+from optimizers.lookup import entry_for, is_known
+from optimizers.nesting import reason_against, reason_against_pullback
+from optimizers.own import FORM, OwnOptimizerError, is_own, wrong_form
+from optimizers.radam_entries import reason_never_adapted
 from optimizers.registry import ENTRIES, NOT_OFFERED, Entry
 from optimizers.schedule_entries import SCHEDULES
 
@@ -27,8 +34,14 @@ class Problem:
     message: str
 
 
-def problems(specification: object) -> list[Problem]:
+def problems(specification: object, *, import_own: bool = False) -> list[Problem]:
     """Everything that is wrong with a specification, none left for a second try.
+
+    Args:
+        specification: the mapping.
+        import_own: whether to import a person's own optimizer, which runs the person's code.
+            Otherwise nothing but the form is checked of one: a learning rate, a schedule, an inner
+            optimizer.
 
     Example:
         >>> for problem in problems(
@@ -38,7 +51,7 @@ def problems(specification: object) -> list[Problem]:
         k | Lookahead calls this `sync_period`
         inner_optimizer.name | there is no optimizer 'sdg'; did you mean 'sgd'? ...
     """
-    return list(_optimizer_problems(specification, ()))
+    return list(_optimizer_problems(specification, (), import_own))
 
 
 def shown(value: object) -> str:
@@ -65,7 +78,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
-def _optimizer_problems(specification: object, path: Path) -> Iterator[Problem]:
+def _optimizer_problems(specification: object, path: Path, import_own: bool) -> Iterator[Problem]:
     if not isinstance(specification, Mapping):
         yield Problem(
             path,
@@ -77,16 +90,25 @@ def _optimizer_problems(specification: object, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "name"), f"must be stated: one of {_known_names()}")
         return
     name = specification["name"]
-    if not isinstance(name, str) or name not in ENTRIES:
+    if not is_known(name):
         yield Problem((*path, "name"), _unknown_optimizer(name))
         return
-    entry = ENTRIES[name]
+    message = wrong_form(name) if is_own(name) else None
+    if message is not None:
+        yield Problem((*path, "name"), message)
+        return
+    try:
+        entry = entry_for(specification, import_own=import_own)
+    except OwnOptimizerError as error:
+        yield Problem((*path, *error.path), str(error))
+        import_own = False
+        entry = entry_for(specification)
     given = {key: value for key, value in specification.items() if key != "name"}
     yield from _unknown_arguments(given, entry, path)
     meant = {entry.aliases.get(str(key)) for key in given}
     stated = [one for one in entry.arguments if one.name in given or one.name not in meant]
-    yield from _argument_problems(given, stated, entry.class_name, path)
-    yield from _combination_problems(given, entry, path)
+    yield from _argument_problems(given, stated, entry.class_name, path, import_own)
+    yield from _combination_problems(given, entry, path, import_own)
 
 
 def _known_names() -> str:
@@ -96,6 +118,8 @@ def _known_names() -> str:
 def _unknown_optimizer(name: object) -> str:
     if not isinstance(name, str):
         return f"must be the name of an optimizer; received {shown(name)}. Known: {_known_names()}"
+    if name.endswith(".py") or "." in name.strip("."):
+        return f"must name the class too, as in {FORM}; received the text {name[:60]!r}"
     key = name.lower().replace("_", "").replace("-", "")
     if key in NOT_OFFERED:
         return f"'{name}' is not offered: {NOT_OFFERED[key]}"
@@ -123,21 +147,27 @@ def _unknown_arguments(
 
 
 def _argument_problems(
-    given: Mapping[object, object], arguments: Iterable[Argument], owner: str, path: Path
+    given: Mapping[object, object],
+    arguments: Iterable[Argument],
+    owner: str,
+    path: Path,
+    import_own: bool = False,
 ) -> Iterator[Problem]:
     for argument in arguments:
         here = (*path, argument.name)
         if argument.name in given:
-            yield from _value_problems(given[argument.name], argument, here)
+            yield from _value_problems(given[argument.name], argument, here, import_own)
         elif argument.required:
             yield Problem(here, f"must be stated for {owner}: {argument.description}")
 
 
-def _value_problems(value: object, argument: Argument, path: Path) -> Iterator[Problem]:
+def _value_problems(
+    value: object, argument: Argument, path: Path, import_own: bool
+) -> Iterator[Problem]:
     if value is None and argument.optional:
         return
     if argument.kind == "optimizer":
-        yield from _optimizer_problems(value, path)
+        yield from _optimizer_problems(value, path, import_own)
     elif argument.kind == "learning_rate" and isinstance(value, Mapping):
         yield from _schedule_problems(value, path)
     elif not _fits(value, argument):
@@ -149,6 +179,10 @@ def _fits(value: object, argument: Argument) -> bool:
         return isinstance(value, bool)
     if argument.kind == "choice":
         return isinstance(value, str) and value in argument.choices
+    if argument.kind == "text":
+        return isinstance(value, str)
+    if argument.kind == "any":
+        return _is_plain(value)
     if argument.kind == "strings":
         return (
             isinstance(value, Sequence)
@@ -164,6 +198,16 @@ def _fits(value: object, argument: Argument) -> bool:
     return not too_low and not too_high
 
 
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(one) for one in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (bool, int, str))
+
+
 def _wanted(argument: Argument) -> str:
     """What a value must be, with its bounds."""
     if argument.kind == "bool":
@@ -172,6 +216,10 @@ def _wanted(argument: Argument) -> str:
         wanted = " or ".join(argument.choices)
     elif argument.kind == "strings":
         wanted = "a list of texts"
+    elif argument.kind == "text":
+        wanted = "a text"
+    elif argument.kind == "any":
+        return "finite numbers, texts, true, false or null, or lists and mappings of them"
     else:
         wanted = ("a whole number" if argument.kind == "int" else "a number") + _bounds(argument)
         if argument.kind == "learning_rate":
@@ -208,7 +256,7 @@ def _schedule_problems(value: Mapping[object, object], path: Path) -> Iterator[P
 
 
 def _combination_problems(
-    given: Mapping[object, object], entry: Entry, path: Path
+    given: Mapping[object, object], entry: Entry, path: Path, import_own: bool
 ) -> Iterator[Problem]:
     clips = [
         name
@@ -224,21 +272,52 @@ def _combination_problems(
         yield Problem(
             (*path, "nesterov"), "has no effect without a momentum greater than 0: state `momentum`"
         )
+    if entry.name in ("radam", "ranger"):
+        yield from _rectification_problems(given, entry, path)
     inner = given.get("inner_optimizer")
     if entry.is_wrapper and isinstance(inner, Mapping):
         inner_name = inner.get("name")
-        if isinstance(inner_name, str) and inner_name in ENTRIES:
+        if isinstance(inner_name, str) and is_known(inner_name):
             reason = reason_against(
-                entry.name, inner_name, inner_evaluations=evaluations_within(inner)
+                entry.name,
+                inner_name,
+                inner_evaluations=evaluations_within(inner, import_own=import_own),
             )
             if reason is not None:
                 yield Problem((*path, "inner_optimizer"), f"cannot be {inner_name}: {reason}")
+    if entry.name == "lookahead" and given.get("inner_state") == "pullback":
+        yield from _pullback_problems(inner, path)
 
 
-def evaluations_within(specification: object) -> int:
+def _pullback_problems(inner: object, path: Path) -> Iterator[Problem]:
+    if isinstance(inner, Mapping) and (name := str(inner.get("name"))) in ENTRIES:
+        reason = reason_against_pullback(ENTRIES[name].class_name, momentum=inner.get("momentum"))
+        if reason is not None:
+            yield Problem((*path, "inner_state"), f"cannot be pullback: {reason}")
+
+
+def _rectification_problems(
+    given: Mapping[object, object], entry: Entry, path: Path
+) -> Iterator[Problem]:
+    values = []
+    for argument in (entry.argument("beta_2"), entry.argument("threshold")):
+        value = argument and given.get(argument.name, argument.default)
+        if not argument or not isinstance(value, (int, float)) or not _fits(value, argument):
+            return
+        values.append(value)
+    reason = reason_never_adapted(*values)
+    if reason is not None:
+        stated = "beta_2" if "beta_2" in given else "threshold"
+        yield Problem((*path, stated), f"beta_2 {reason}; received {shown(values[0])}")
+
+
+def evaluations_within(specification: object, *, import_own: bool = False) -> int:
     """Gradient evaluations in one step of a specification, valid or not; 1 where unknown."""
     if not isinstance(specification, Mapping):
         return 1
-    name = specification.get("name")
-    own = ENTRIES[name].evaluations if isinstance(name, str) and name in ENTRIES else 1
-    return max(own, evaluations_within(specification.get("inner_optimizer")))
+    here = 1
+    if is_known(specification.get("name")):
+        with contextlib.suppress(OwnOptimizerError):
+            here = entry_for(specification, import_own=import_own).evaluations
+    inner = specification.get("inner_optimizer")
+    return max(here, evaluations_within(inner, import_own=import_own))

@@ -56,9 +56,12 @@ def update_each(
 
 
 def all_reduce_sum(tensors: Sequence[Any]) -> list[Any]:
-    """The sum of each tensor over the replicas, on each of them; None stays None."""
+    """The sum of each tensor over the replicas, on each of them; None stays None.
+
+    Sparse gradients, which embeddings have, become dense.
+    """
     context = tf.distribute.get_replica_context()
-    present = [ops.convert_to_tensor(one) for one in tensors if one is not None]
+    present = [tf.convert_to_tensor(one) for one in tensors if one is not None]
     if context is not None and context.num_replicas_in_sync > 1 and present:
         present = context.all_reduce(tf.distribute.ReduceOp.SUM, present)
     summed = iter(present)

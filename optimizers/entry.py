@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-Kind = Literal["float", "int", "bool", "choice", "strings", "optimizer", "learning_rate"]
+Kind = Literal[
+    "float", "int", "bool", "choice", "strings", "text", "any", "optimizer", "learning_rate"
+]
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Argument:
     Attributes:
         name: the keyword of the class, and the key in a specification.
         kind: what a value must be; `"strings"` is a list of texts, `"optimizer"` a nested
-            specification, `"learning_rate"` a number or a schedule.
+            specification, `"learning_rate"` a number or a schedule, `"any"` whatever YAML can say.
         description: what it does, in one line, with its unit where it has one.
         default: the value of the class when it is not stated; meaningless where `required`.
         required: whether it must be stated.
@@ -25,7 +27,9 @@ class Argument:
         minimum_excluded: whether `minimum` itself is refused.
         maximum_excluded: whether `maximum` itself is refused.
         choices: the allowed values of a `"choice"`.
-        label: its short name in a table; an argument with a label of its own is always shown.
+        label: its short name in a table; an argument with a label of its own is always shown, a
+            `"bool"` only where it is not the default.
+        of_class: whether the class takes it; otherwise `build` acts on it.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Argument:
     maximum_excluded: bool = False
     choices: tuple[str, ...] = ()
     label: str | None = None
+    of_class: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,4 +93,13 @@ LEARNING_RATE = Argument(
     required=True,
     minimum=0,
     minimum_excluded=True,
+)
+
+GRADIENT_CENTRALIZATION = Argument(
+    "gradient_centralization",
+    "bool",
+    "take its mean off the gradient of each unit's weights, in Conv2D and Dense layers",
+    False,
+    label="GC",
+    of_class=False,
 )

@@ -2,7 +2,7 @@
 
 import keras
 
-from optimizers.runge_kutta import RungeKutta
+from optimizers.runge_kutta import RungeKutta, row
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -43,5 +43,6 @@ class Heun(RungeKutta):
         0.625
     """
 
-    stages = ((1.0,),)
-    shares = (0.5, 0.5)
+    evaluations = 2
+    stages = (row("1"),)
+    shares = row("1/2", "1/2")

@@ -6,7 +6,7 @@ The arguments and defaults are those of the classes; a test compares them with t
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optimizers.entry import LEARNING_RATE, Argument, Entry
+from optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
 
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -24,6 +24,8 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "clip_norm": "clipnorm",
         "clip_value": "clipvalue",
         "global_clip_norm": "global_clipnorm",
+        "gc": "gradient_centralization",
+        "use_gc": "gradient_centralization",
     }
 )
 
@@ -44,12 +46,13 @@ def _float(name: str, default: float | None, description: str, **bounds: object)
     return Argument(name, "float", description, default, **bounds)  # type: ignore[arg-type]
 
 
-def _rate(name: str, default: float, description: str) -> Argument:
+def decay_rate(name: str, default: float, description: str) -> Argument:
     """A decay rate of a moving average, in [0, 1)."""
     return _float(name, default, description, minimum=0, maximum=1, maximum_excluded=True)
 
 
-def _positive(name: str, default: float | None, description: str, **more: object) -> Argument:
+def positive(name: str, default: float | None, description: str, **more: object) -> Argument:
+    """A number greater than 0."""
     return _float(name, default, description, minimum=0, minimum_excluded=True, **more)
 
 
@@ -63,25 +66,26 @@ def _momentum(default: float) -> Argument:
     )
 
 
-def _weight_decay(default: float | None) -> Argument:
+def weight_decay_argument(default: float | None, *, optional: bool = True) -> Argument:
+    """The weight decay of Keras' base class; AdamW alone refuses null."""
     return _float(
         "weight_decay",
         default,
         "decoupled decay: each update takes learning_rate times this share off every weight",
         minimum=0,
-        optional=True,
+        optional=optional,
     )
 
 
-_CLIPPING = (
-    _positive("clipnorm", None, "largest norm of each variable's gradient", optional=True),
-    _positive("clipvalue", None, "largest magnitude of a gradient's elements", optional=True),
-    _positive("global_clipnorm", None, "largest norm of all gradients together", optional=True),
+CLIPPING = (
+    positive("clipnorm", None, "largest norm of each variable's gradient", optional=True),
+    positive("clipvalue", None, "largest magnitude of a gradient's elements", optional=True),
+    positive("global_clipnorm", None, "largest norm of all gradients together", optional=True),
 )
-_EPSILON = _positive("epsilon", 1e-7, "keeps the division finite")
+_EPSILON = positive("epsilon", 1e-7, "keeps the division finite")
 _BETAS = (
-    _rate("beta_1", 0.9, "decay of the first moment, in [0, 1)"),
-    _rate("beta_2", 0.999, "decay of the second moment, in [0, 1)"),
+    decay_rate("beta_1", 0.9, "decay of the first moment, in [0, 1)"),
+    decay_rate("beta_2", 0.999, "decay of the second moment, in [0, 1)"),
 )
 _AMSGRAD = _switch("amsgrad", False, "divide by the largest second moment seen so far")
 
@@ -101,7 +105,13 @@ def _keras(
         module="keras.optimizers",
         description=description,
         paper=paper,
-        arguments=(LEARNING_RATE, *arguments, _weight_decay(weight_decay), *_CLIPPING),
+        arguments=(
+            LEARNING_RATE,
+            *arguments,
+            weight_decay_argument(weight_decay, optional=name != "adamw"),
+            *CLIPPING,
+            GRADIENT_CENTRALIZATION,
+        ),
         extra_weight_copies=copies,
         aliases=ALIASES,
         withheld=WITHHELD,
@@ -171,7 +181,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         "Adadelta",
         "Steps scaled per weight by the ratio of recent updates to recent gradients.",
         "Zeiler 2012, arXiv 1212.5701",
-        _rate("rho", 0.95, "decay of both averages, in [0, 1)"),
+        decay_rate("rho", 0.95, "decay of both averages, in [0, 1)"),
         _EPSILON,
         copies=2,
     ),
@@ -180,7 +190,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         "RMSprop",
         "Steps scaled per weight by a moving average of the squared gradient.",
         "Tieleman & Hinton 2012, Coursera lecture 6.5",
-        _rate("rho", 0.9, "decay of the average, in [0, 1)"),
+        decay_rate("rho", 0.9, "decay of the average, in [0, 1)"),
         _momentum(0.0),
         _EPSILON,
         _switch("centered", False, "subtract the squared mean of the gradient: its variance"),
@@ -205,9 +215,9 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         "Adam's second moment kept as one value per row and column instead of per weight.",
         "Shazeer & Stern 2018, ICML",
         _float("beta_2_decay", -0.8, "power of the step count in the decay rate", maximum=0),
-        _positive("epsilon_1", 1e-30, "keeps the squared gradient above 0"),
-        _positive("epsilon_2", 1e-3, "smallest scale of a variable"),
-        _positive("clip_threshold", 1.0, "largest root mean square of an update"),
+        positive("epsilon_1", 1e-30, "keeps the squared gradient above 0"),
+        positive("epsilon_2", 1e-3, "smallest scale of a variable"),
+        positive("clip_threshold", 1.0, "largest root mean square of an update"),
         _switch("relative_step", True, "bound a constant rate by 1 / sqrt(update)"),
         copies=1,
     ),
@@ -233,7 +243,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
             maximum=1,
             minimum_excluded=True,
         ),
-        _rate("beta_2", 0.99, "decay of the momentum, in [0, 1)"),
+        decay_rate("beta_2", 0.99, "decay of the momentum, in [0, 1)"),
         copies=1,
     ),
     _keras(
@@ -241,9 +251,14 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         "Muon",
         "Orthogonalised momentum for matrices; Adam for every other variable.",
         "Jordan et al. 2024; Liu et al. 2025, arXiv 2502.16982",
-        _rate("adam_beta_1", 0.9, "Adam's first decay, in [0, 1)"),
-        _rate("adam_beta_2", 0.999, "Adam's second decay, in [0, 1)"),
-        _float("adam_weight_decay", 0.004, "stated by the class, which does not use it", minimum=0),
+        decay_rate("adam_beta_1", 0.9, "Adam's first decay, in [0, 1)"),
+        decay_rate("adam_beta_2", 0.999, "Adam's second decay, in [0, 1)"),
+        _float(
+            "adam_weight_decay",
+            0.004,
+            "decoupled decay of the variables left to Adam, as weight_decay is of the others",
+            minimum=0,
+        ),
         _EPSILON,
         Argument(
             "exclude_layers", "strings", "layers left to Adam, by pattern", None, optional=True
@@ -252,11 +267,11 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         _float("muon_a", 3.4445, "first coefficient of the iteration"),
         _float("muon_b", -4.775, "second coefficient of the iteration"),
         _float("muon_c", 2.0315, "third coefficient of the iteration"),
-        _positive("adam_lr_ratio", 1.0, "Adam's rate over Muon's"),
+        positive("adam_lr_ratio", 1.0, "Adam's rate over Muon's"),
         _momentum(0.95),
         Argument("ns_steps", "int", "Newton-Schulz iterations", 5, minimum=1),
         _switch("nesterov", True, "look-ahead momentum"),
-        _positive(
+        positive(
             "rms_rate", 0.2, "root mean square of an update; null: as it comes", optional=True
         ),
         copies=2,

@@ -5,9 +5,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from optimizers.distribution import run_when, update_each
+from optimizers.inner_state import (
+    INNER_STATES,
+    InitialState,
+    core_of,
+    keep_schedule_going,
+    momenta,
+    reason_against,
+    schedule_as_given,
+)
 from optimizers.nesting import (
     EMA_INSIDE_LOOKAHEAD,
     LOOKAHEAD_IN_LOOKAHEAD,
@@ -16,8 +26,6 @@ from optimizers.nesting import (
 from optimizers.soft_batch import SoftBatch
 from optimizers.unwrapping import find
 from optimizers.wrapper import Wrapper
-
-_INNER_STATES = ("maintain",)
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -34,17 +42,41 @@ class Lookahead(Wrapper):
     weights are taken from the model when a cycle begins, so loading other weights between two
     cycles, or building late, starts the next cycle from those.
 
+    What a sync does with the momenta and whatever else the inner optimizer has gathered on its way
+    to θₖ, `inner_state` says:
+
+        maintain   it stays as it is, the paper's choice outside its appendix;
+        reset      it becomes what it is at the start, and the bias corrections count from 0 again.
+                   Schedules and `iterations` go on counting all updates;
+        pullback   momenta v take part in the sync, v ← v₀ + α (vₖ − v₀), with v₀ that of the
+                   cycle's start; the rest stays.
+
+    Where a cycle is discarded, at the end of `fit`, so is what it did to the state: "reset" starts
+    anew, "pullback" returns to v₀.
+
+    Cost: one copy of the weights, and a pass over them at each end of a cycle. At k = 5 and 20
+    million weights on a CPU an update takes about 1.2 times one of SGD with momentum, 1.1 times one
+    of Adam and 1.4 times one of plain SGD, which does little more than such a pass itself. Compiled
+    by XLA (`jit_compile=True`) it is 1.7, 1.5 and 2.6 times: XLA copies, at every update, what a
+    branch may write, whether it is taken or not.
+
     Args:
-        inner_optimizer: any Keras optimizer; rate, clipping and decay belong to it.
+        inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
+            and decay belong to it.
         sync_period: the paper's k, updates between two syncs, 1 or more.
         slow_step_size: the paper's α, in [0, 1]. 1 is the inner optimizer itself.
-        inner_state: what a sync does with the inner optimizer's momenta: "maintain" keeps them.
+        inner_state: "maintain", "reset" or "pullback". A momentum is a slot that is named so, as
+            in Keras' optimizers.
         name: prefix of the names of the optimizer's variables.
+        track_fast_weights: whether to keep one more copy of the weights for
+            `fast_weights_before_sync`.
 
     Raises:
         TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
         ValueError: if an argument is out of its range, or around LossScaleOptimizer, SoftBatch,
-            another Lookahead, or an optimizer with `use_ema` or `gradient_accumulation_steps`.
+            another Lookahead, or an optimizer with `use_ema` or `gradient_accumulation_steps`; for
+            "pullback", around one without a momentum; for "reset", around one that has made
+            updates.
 
     Source: Zhang, Lucas, Hinton & Ba, "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS
     2019, algorithm 1 (https://arxiv.org/abs/1907.08610).
@@ -68,11 +100,13 @@ class Lookahead(Wrapper):
 
     def __init__(
         self,
-        inner_optimizer: keras.optimizers.Optimizer,
+        inner_optimizer: keras.optimizers.Optimizer | str,
         sync_period: int = 5,
         slow_step_size: float = 0.5,
         inner_state: str = "maintain",
         name: str | None = None,
+        *,
+        track_fast_weights: bool = False,
         **unsupported: Any,
     ) -> None:
         if isinstance(sync_period, bool) or not isinstance(sync_period, int) or sync_period < 1:
@@ -80,20 +114,33 @@ class Lookahead(Wrapper):
                 "`sync_period` must be a whole number of updates, 1 or more. "
                 f"Received: sync_period={sync_period!r}"
             )
-        if not isinstance(slow_step_size, (int, float)) or not 0 <= slow_step_size <= 1:
+        is_number = isinstance(slow_step_size, (int, float)) and not isinstance(
+            slow_step_size, bool
+        )
+        if not is_number or not 0 <= slow_step_size <= 1:
             raise ValueError(
                 "`slow_step_size` must be a number from 0 to 1. "
                 f"Received: slow_step_size={slow_step_size!r}"
             )
-        if inner_state not in _INNER_STATES:
+        if inner_state not in INNER_STATES:
             raise ValueError(
-                f"`inner_state` must be one of {', '.join(_INNER_STATES)}. "
+                f"`inner_state` must be one of {', '.join(INNER_STATES)}. "
                 f"Received: inner_state={inner_state!r}"
             )
+        if not isinstance(track_fast_weights, bool):
+            raise ValueError(
+                f"`track_fast_weights` must be True or False. Received: {track_fast_weights=}"
+            )
         super().__init__(inner_optimizer, name=name, unsupported=unsupported)
+        reason = reason_against(inner_state, self.inner_optimizer)
+        if reason is not None:
+            raise ValueError(f"`inner_state` cannot be {inner_state!r}: {reason}.")
         self.sync_period = sync_period
         self.slow_step_size = float(slow_step_size)
         self.inner_state = inner_state
+        self.track_fast_weights = track_fast_weights
+        self._updates_before_reset: Any = None
+        self._training_weights: tuple[Any, ...] | None = None
 
     def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
         if find(inner_optimizer, SoftBatch) is not None:
@@ -112,77 +159,176 @@ class Lookahead(Wrapper):
         """
         if self.built:
             return
-        self._phase = self.add_variable(
+        self._phase = self._scalar("phase", "int32")
+        self._slow = self.add_optimizer_variables(variables, "slow")
+        if self.track_fast_weights:
+            self._fast = self.add_optimizer_variables(variables, "fast_before_sync")
+            self._has_synced = self._scalar("has_synced", "bool")
+        if self.inner_state == "reset":
+            self._updates_before_reset = self._scalar("updates_before_reset", "int")
+            # Out of the step that is being traced, if one is: only there do variables have values.
+            with tf.init_scope():
+                super().build(variables)
+                self._initial_state = InitialState(self.inner_optimizer)
+            keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
+        else:
+            super().build(variables)
+        if self.inner_state == "pullback":
+            self._momenta_at_start = [
+                self.add_variable_from_reference(one, "at_cycle_start")
+                for one in momenta(self.inner_optimizer)
+            ]
+
+    def _scalar(self, name: str, dtype: str) -> Any:
+        return self.add_variable(
             shape=(),
-            dtype="int32",
+            dtype=dtype,
             initializer="zeros",
             aggregation="only_first_replica",
-            name="phase",
+            name=name,
         )
-        self._slow = self.add_optimizer_variables(variables, "slow")
-        super().build(variables)
+
+    @property
+    def iterations(self) -> Any:
+        """Updates that the inner optimizer has made; with "reset" a tensor, the sum of two."""
+        count = super().iterations
+        before = self._updates_before_reset
+        return count if before is None else before + count
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Make one update of the inner optimizer, and a sync if the cycle ends with it."""
         if len(grads) == 0:
             return
         self._build_on_first_use(trainable_variables)
+        if self.inner_state == "reset":
+            keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
         run_when(lambda: ops.equal(self._phase, 0), self._begin_cycle)
         self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)
-        if self.slow_step_size < 1:
+        if self.slow_step_size < 1 or self.inner_state == "reset" or self.track_fast_weights:
             run_when(lambda: ops.equal(self._phase, self.sync_period - 1), self._sync)
         self._phase.assign((self._phase + 1) % self.sync_period)
 
     def _begin_cycle(self) -> None:
-        update_each(self.assign, self._slow, self._trainable_variables)
+        update_each(self.assign, *self._at_cycle_start_and_now())
+
+    def _at_cycle_start_and_now(self) -> tuple[list[Any], list[Any]]:
+        """What a sync moves: its values when the cycle began, and the variables themselves."""
+        start, now = [*self._slow], [*self._trainable_variables]
+        if self.inner_state == "pullback":
+            start += self._momenta_at_start
+            now += momenta(self.inner_optimizer)
+        return start, now
 
     def _sync(self) -> None:
+        if self.track_fast_weights:
+            update_each(self.assign, self._fast, self._trainable_variables)
+            self._has_synced.assign(True)
         # φ + α (θ − φ) leaves a weight that did not move exactly where it is. It is not exact at
-        # α = 1, where no sync is made at all: θ already is the new φ.
-        def pull_back(fast: Any, slow: Any) -> None:
-            dtype = "float32" if fast.dtype in ("float16", "bfloat16") else fast.dtype
-            start, end = ops.cast(slow, dtype), ops.cast(fast, dtype)
-            self.assign(fast, start + self.slow_step_size * (end - start))
+        # α = 1, where nothing is moved at all: θ already is the new φ.
+        if self.slow_step_size < 1:
+            start, now = self._at_cycle_start_and_now()
+            update_each(self._pull_back, now, start)
+        if self.inner_state == "reset":
+            self._reset()
 
-        update_each(pull_back, self._trainable_variables, self._slow)
+    def _pull_back(self, now: Any, start: Any) -> None:
+        dtype = "float32" if now.dtype in ("float16", "bfloat16") else now.dtype
+        start, end = ops.cast(start, dtype), ops.cast(now, dtype)
+        self.assign(now, start + self.slow_step_size * (end - start))
+
+    def _reset(self) -> None:
+        count = core_of(self.inner_optimizer).iterations
+        self._updates_before_reset.assign(self._updates_before_reset + count)
+        count.assign(0)
+        self._initial_state.restore(self.assign)
+
+    def _discard_cycle(self) -> None:
+        """A sync with α = 0, for the weights and for the state."""
+        start, now = self._at_cycle_start_and_now()
+        update_each(self.assign, now, start)
+        if self.inner_state == "reset":
+            self._reset()
+        self._phase.assign(0)
 
     @contextmanager
     def slow_weights(self) -> Iterator[None]:
         """Put the slow weights into the model for a while; the fast ones return bit for bit.
 
         At the end of a cycle the model is on the slow weights already. For eager use, between
-        training steps; outside, training goes on as if nothing had happened.
+        training steps; outside, training goes on as if nothing had happened, and what is done to
+        the weights inside is undone. It may stand inside `fast_weights_before_sync`, or that in it.
         """
-        if not self._is_inside_cycle():
+        with self._standing_in(self._slow if self._is_inside_cycle() else self._training_weights):
             yield
-            return
-        fast = [ops.convert_to_numpy(variable) for variable in self._trainable_variables]
-        self._load_slow()
+
+    @contextmanager
+    def fast_weights_before_sync(self) -> Iterator[None]:
+        """Put the fast weights into the model as they stood right before the last sync.
+
+        As `slow_weights`, also where the model is on the slow weights now, at the end of a cycle.
+
+        Raises:
+            RuntimeError: without `track_fast_weights`, or before the first sync: see `has_synced`.
+        """
+        if not self.track_fast_weights:
+            raise RuntimeError(
+                "This Lookahead does not keep its fast weights: make it with "
+                "`track_fast_weights=True`."
+            )
+        if not self.has_synced:
+            raise RuntimeError(
+                "There was no sync yet, so there are no fast weights from before it: make "
+                f"{self.sync_period} updates first, or ask `has_synced`."
+            )
+        with self._standing_in(self._fast):
+            yield
+
+    @property
+    def has_synced(self) -> bool:
+        """With `track_fast_weights`, whether there was a sync; for eager use."""
+        is_tracking = self.built and self.track_fast_weights
+        return is_tracking and bool(ops.convert_to_numpy(self._has_synced))
+
+    @contextmanager
+    def _standing_in(self, values: Sequence[Any] | None) -> Iterator[None]:
+        """Values, or None for the present ones, in the model for a while.
+
+        Where one stands inside another, the weights that the model trains on stay known.
+        """
+        present = tuple(ops.convert_to_numpy(one) for one in self._trainable_variables)
+        outermost = self._training_weights is None
+        if outermost:
+            self._training_weights = present
         try:
+            if values is not None:
+                self._load(values)
             yield
         finally:
-            for variable, value in zip(self._trainable_variables, fast, strict=True):
-                variable.assign(value)
+            self._load(present)
+            if outermost:
+                self._training_weights = None
+
+    def _load(self, values: Sequence[Any]) -> None:
+        for variable, value in zip(self._trainable_variables, values, strict=True):
+            variable.assign(ops.convert_to_numpy(value))
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Leave the model on the slow weights and begin a new cycle; `fit` calls it at its end."""
         super().finalize_variable_values(var_list)
         if self._is_inside_cycle():
-            self._load_slow()
-            self._phase.assign(0)
+            self._distribution_strategy.run(self._discard_cycle)
 
     def _is_inside_cycle(self) -> bool:
         return self.built and int(ops.convert_to_numpy(self._phase)) != 0
 
-    def _load_slow(self) -> None:
-        for variable, slow in zip(self._trainable_variables, self._slow, strict=True):
-            variable.assign(ops.convert_to_numpy(slow))
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
+        with schedule_as_given(self.inner_optimizer):
+            config = super().get_config()
         return {
-            **super().get_config(),
+            **config,
             "sync_period": self.sync_period,
             "slow_step_size": self.slow_step_size,
             "inner_state": self.inner_state,
+            "track_fast_weights": self.track_fast_weights,
         }

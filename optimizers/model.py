@@ -5,9 +5,12 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops
 from keras.src.models.functional import Functional
 
 from optimizers.distribution import all_reduce_sum, check_reductions_can_nest, num_replicas
+from optimizers.gradient_centralization import GradientCentralization
+from optimizers.several_gradients import SeveralGradients
 from optimizers.soft_batch import FlushTail, SoftBatch
 from optimizers.unwrapping import find, with_several_evaluations
 
@@ -16,7 +19,7 @@ _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 @keras.saving.register_keras_serializable(package="optimizers")
 class Model(keras.Model):  # type: ignore[misc]
-    """A `keras.Model` in every respect, and the model to train with Heun or SoftBatch.
+    """A `keras.Model` in every respect, and the model for SoftBatch and for several gradients.
 
     Built like one, functionally or by subclassing. With an optimizer of one evaluation per step,
     training is stock Keras. With several, the first is the ordinary forward and backward pass; the
@@ -61,6 +64,9 @@ class Model(keras.Model):  # type: ignore[misc]
 
     def train_step(self, data: Any) -> Any:
         """One step on one batch; returns the metrics."""
+        centralization = find(self.optimizer, GradientCentralization)
+        if centralization is not None:
+            self._teach_layers(centralization, data)
         soft_batch = find(self.optimizer, SoftBatch)
         if soft_batch is not None:
             check_reductions_can_nest("SoftBatch")
@@ -74,7 +80,13 @@ class Model(keras.Model):  # type: ignore[misc]
             check_reductions_can_nest(f"LossScaleOptimizer around {type(stepper).__name__}")
         return self._train_step_of_stages(stepper, data)
 
-    def _train_step_of_stages(self, stepper: Any, data: Any) -> Any:
+    def _teach_layers(self, centralization: GradientCentralization, data: Any) -> None:
+        if not self.built:
+            self(keras.utils.unpack_x_y_sample_weight(data)[0])
+        if not centralization.knows(self.trainable_variables):
+            centralization.learn_layers(self)
+
+    def _train_step_of_stages(self, stepper: SeveralGradients, data: Any) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if not self.built:
             self(x)
@@ -94,39 +106,47 @@ class Model(keras.Model):  # type: ignore[misc]
             scaled_loss = self.optimizer.scale_loss(loss)
         # Each replica's loss is divided by their number, so that gradients add up to the mean.
         self._loss_tracker.update_state(loss * num_replicas(), sample_weight=_batch_size(x))
-        first = self._reduced(tape.gradient(scaled_loss, [one.value for one in weights]))
+        here = [one.value for one in weights]
+        first = self._stage_gradients(tape.gradient(scaled_loss, here), weights)
+        taken = 1
 
         def gradient_at(probe: Sequence[Any] | None) -> Sequence[Any]:
+            nonlocal taken
             if probe is None:
                 return first
+            taken += 1
+            _check_one_per_variable(stepper, "asked for a gradient at", probe, weights)
+            points = [
+                ops.cast(tf.convert_to_tensor(point), weight.dtype)
+                for point, weight in zip(probe, weights, strict=True)
+            ]
             standing_in = [
-                *zip(weights, probe, strict=True),
+                *zip(weights, points, strict=True),
                 *zip(state, state_before, strict=True),
             ]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(probe)
+                tape.watch(points)
                 with keras.StatelessScope(state_mapping=standing_in, collect_losses=True):
                     _, loss = loss_at_present()
                 scaled_loss = self.optimizer.scale_loss(loss)
-            return self._reduced(tape.gradient(scaled_loss, probe))
+            return self._stage_gradients(tape.gradient(scaled_loss, points), weights)
 
         combined = stepper.step(gradient_at, weights)
+        _check_one_per_variable(stepper, "returned", combined, weights)
+        _check_evaluations(stepper, taken)
         # `apply` takes what a tape returns: with the loss scale in it, and to be summed up.
-        factor = self.optimizer.scale_loss(tf.ones((), loss.dtype)) / num_replicas()
+        factor = self.optimizer.scale_loss(1.0) / num_replicas()
         with stepper.combined_gradient():
-            self.optimizer.apply(
-                [None if one is None else one * tf.cast(factor, one.dtype) for one in combined],
-                weights,
-            )
+            self.optimizer.apply(_scaled(combined, factor), weights)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def _reduced(self, scaled_gradients: Sequence[Any]) -> list[Any]:
-        """Gradients without the loss scale, summed over the replicas."""
-        scale = self.optimizer.scale_loss(tf.ones(()))
-        return [
-            None if one is None else one / tf.cast(scale, one.dtype)
-            for one in all_reduce_sum(scaled_gradients)
-        ]
+    def _stage_gradients(self, scaled: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+        """A tape's gradients without the loss scale, summed over the replicas, centralized."""
+        gradients = _scaled(all_reduce_sum(scaled), 1 / self.optimizer.scale_loss(1.0))
+        centralization = find(self.optimizer, GradientCentralization)
+        return (
+            gradients if centralization is None else centralization.centralized(gradients, weights)
+        )
 
     def _samples_over_replicas(self, data: Any) -> Any:
         """What the loss is a mean over: the samples of the batch, or the sum of their weights."""
@@ -148,6 +168,32 @@ class Model(keras.Model):  # type: ignore[misc]
 @keras.saving.register_keras_serializable(package="optimizers")
 class FunctionalModel(Model, Functional):  # type: ignore[misc]
     """What `Model(inputs, outputs)` returns."""
+
+
+def _scaled(gradients: Sequence[Any], factor: Any) -> list[Any]:
+    # Without a loss scale and replicas the factor is the number 1: nothing to multiply.
+    if isinstance(factor, float) and factor == 1:
+        return list(gradients)
+    return [None if one is None else one * ops.cast(factor, one.dtype) for one in gradients]
+
+
+def _check_one_per_variable(
+    stepper: SeveralGradients, did: str, given: Sequence[Any], weights: Sequence[Any]
+) -> None:
+    if len(given) != len(weights):
+        raise ValueError(
+            f"{type(stepper).__name__}.step {did} {len(given)} tensors, where the model has "
+            f"{len(weights)} trainable variables: it needs one for each, in their order."
+        )
+
+
+def _check_evaluations(stepper: SeveralGradients, taken: int) -> None:
+    if taken != stepper.evaluations:
+        raise ValueError(
+            f"{type(stepper).__name__} states `evaluations = {stepper.evaluations}`, and its step "
+            f"took {taken}, the one at the weights themselves included: state what it takes, since "
+            "its cost is counted by it."
+        )
 
 
 def _reduction(loss: Any) -> Any:

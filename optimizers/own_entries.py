@@ -2,6 +2,7 @@
 
 from optimizers.entry import Entry
 from optimizers.flow_entries import FLOW_ENTRIES
+from optimizers.radam_entries import RADAM_ENTRIES
 from optimizers.wrapper_entries import WRAPPER_ENTRIES
 
-OWN_ENTRIES: tuple[Entry, ...] = (*WRAPPER_ENTRIES, *FLOW_ENTRIES)
+OWN_ENTRIES: tuple[Entry, ...] = (*WRAPPER_ENTRIES, *FLOW_ENTRIES, *RADAM_ENTRIES)

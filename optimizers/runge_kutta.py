@@ -1,16 +1,16 @@
 """Explicit Runge-Kutta steps along the gradient flow of one batch's loss."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, ClassVar
 
-import keras
+import tensorflow as tf
 from keras import ops
 
-GradientAt = Callable[[Sequence[Any] | None], Sequence[Any]]
+from optimizers.several_gradients import GradientAt, SeveralGradients
 
 
-class RungeKutta(keras.optimizers.Optimizer):  # type: ignore[misc]
+class RungeKutta(SeveralGradients):
     """A step of an explicit Runge-Kutta method with fixed step size; subclasses give the tableau.
 
     Training follows the flow θ' = −K(θ), K(θ) = ∇L(θ) + λθ, with L the loss of the step's batch. A
@@ -18,8 +18,8 @@ class RungeKutta(keras.optimizers.Optimizer):  # type: ignore[misc]
 
         Kᵢ = K(θ − h Σⱼ aᵢⱼ Kⱼ), j < i;    θ ← θ − h Σᵢ bᵢ Kᵢ
 
-    All evaluations use the same batch. Since one gradient cannot make such a step, `apply` refuses
-    gradients that `step` did not combine: `optimizers.Model` runs both.
+    All evaluations use the same batch. A last point whose bᵢ is 0, which methods with an error
+    estimate have, would not enter the step and is left out.
 
     Attributes:
         stages: the rows aᵢⱼ of the tableau after the first, which is empty.
@@ -33,8 +33,8 @@ class RungeKutta(keras.optimizers.Optimizer):  # type: ignore[misc]
         name: prefix of the names of the optimizer's variables.
     """
 
-    stages: ClassVar[tuple[tuple[float, ...], ...]]
-    shares: ClassVar[tuple[float, ...]]
+    stages: ClassVar[tuple[tuple[Fraction, ...], ...]]
+    shares: ClassVar[tuple[Fraction, ...]]
 
     def __init__(
         self,
@@ -55,35 +55,18 @@ class RungeKutta(keras.optimizers.Optimizer):  # type: ignore[misc]
         super().__init__(learning_rate=learning_rate, name=name)
         self.flow_weight_decay = weight_decay
         self.flow_global_clipnorm = global_clipnorm
-        self._open_steps = 0
-
-    @property
-    def evaluations(self) -> int:
-        """Gradient evaluations in one step."""
-        return len(self.shares)
 
     def step(self, gradient_at: GradientAt, variables: Sequence[Any]) -> list[Any]:
-        """The combined gradient of one step, to be applied inside `combined_gradient`.
-
-        Args:
-            gradient_at: the unscaled gradient of the batch's loss, at a list of tensors that stand
-                in for the variables; for None, at the variables as they are. Called `evaluations`
-                times, first with None. An entry may be None: that variable then stays.
-            variables: the trainable variables. They are read, not written.
-
-        Returns:
-            Σᵢ bᵢ Kᵢ, one tensor (or None) per variable.
-        """
-        start = [ops.convert_to_tensor(variable) for variable in variables]
+        """Σᵢ bᵢ Kᵢ, one tensor (or None) per variable; see `SeveralGradients.step`."""
+        start = [tf.convert_to_tensor(variable) for variable in variables]
+        rate = self.learning_rate
         first = self._with_decay(gradient_at(None), start)
         scale = self._clipping_scale(first)
         fields = [_scaled(first, scale)]
         for row in self.stages:
             direction = _weighted_sum(row, fields)
             probe = [
-                point
-                if slope is None
-                else point - ops.cast(self.learning_rate, point.dtype) * slope
+                point if slope is None else point - ops.cast(rate, point.dtype) * slope
                 for point, slope in zip(start, direction, strict=True)
             ]
             fields.append(_scaled(self._with_decay(gradient_at(probe), probe), scale))
@@ -91,7 +74,7 @@ class RungeKutta(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def _with_decay(self, gradients: Sequence[Any], points: Sequence[Any]) -> list[Any]:
         decay = self.flow_weight_decay
-        dense = [None if one is None else ops.convert_to_tensor(one) for one in gradients]
+        dense = [None if one is None else tf.convert_to_tensor(one) for one in gradients]
         if decay is None:
             return dense
         return [
@@ -104,37 +87,8 @@ class RungeKutta(keras.optimizers.Optimizer):  # type: ignore[misc]
             return None
         squares = [ops.sum(ops.square(one)) for one in field if one is not None]
         norm = ops.sqrt(ops.sum(ops.stack(squares)))
-        return ops.minimum(self.flow_global_clipnorm / norm, 1.0)
-
-    @contextmanager
-    def combined_gradient(self) -> Iterator[None]:
-        """Where `apply`, of this optimizer or one around it, is given what `step` returned."""
-        # A count, since under tf.distribute the replicas' threads are in here at the same time.
-        self._open_steps += 1
-        try:
-            yield
-        finally:
-            self._open_steps -= 1
-
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Go one step along a combined gradient.
-
-        Raises:
-            ValueError: outside `combined_gradient`.
-        """
-        if self._open_steps == 0:
-            own = type(self).__name__
-            raise ValueError(
-                f"{own} takes {self.evaluations} gradients for one step and was given one: train "
-                f"with `optimizers.Model` in place of `keras.Model` (a subclass of it). In a loop "
-                f"of your own, pass what `{own}.step` returns, inside `{own}.combined_gradient()`."
-            )
-        super().apply(grads, trainable_variables)
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """θ ← θ − h g."""
-        rate = ops.cast(learning_rate, variable.dtype)
-        self.assign_sub(variable, rate * ops.cast(gradient, variable.dtype))
+        # Where the norm overflows, ∞ − ∞ makes the step NaN, which shows; 1 / ∞ would make it 0.
+        return ops.minimum(self.flow_global_clipnorm / norm, 1.0) + (norm - norm)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -147,20 +101,38 @@ class RungeKutta(keras.optimizers.Optimizer):  # type: ignore[misc]
         }
 
 
+def row(*coefficients: str) -> tuple[Fraction, ...]:
+    """A row of a tableau, in exact fractions.
+
+    Example:
+        >>> row("2/9", "1/3", "4/9")
+        (Fraction(2, 9), Fraction(1, 3), Fraction(4, 9))
+    """
+    return tuple(Fraction(one) for one in coefficients)
+
+
 def _scaled(field: Sequence[Any], scale: Any) -> list[Any]:
     if scale is None:
         return list(field)
     return [None if one is None else one * ops.cast(scale, one.dtype) for one in field]
 
 
-def _weighted_sum(weights: Sequence[float], fields: Sequence[Sequence[Any]]) -> list[Any]:
+def _weighted_sum(weights: Sequence[Fraction], fields: Sequence[Sequence[Any]]) -> list[Any]:
     """Σ weightᵢ fieldᵢ, variable by variable; None where every field has None."""
-    sums = []
-    for column in zip(*fields, strict=True):
-        terms = [
-            weight * one
-            for weight, one in zip(weights, column, strict=True)
-            if one is not None and weight != 0
-        ]
-        sums.append(sum(terms[1:], start=terms[0]) if terms else None)
-    return sums
+    return [_weighted_term_by_term(weights, column) for column in zip(*fields, strict=True)]
+
+
+def _weighted_term_by_term(weights: Sequence[Fraction], column: Sequence[Any]) -> Any:
+    # A graph runs whatever is ready. The products of an early field with all its later weights are,
+    # at once, and would be kept until they are needed: another copy of the weights each. So each
+    # waits for the sum so far, and the first is that of the newest field.
+    total: Any = None
+    for weight, one in reversed(list(zip(weights, column, strict=True))):
+        if one is None or weight == 0:
+            continue
+        if total is None:
+            total = float(weight) * one
+        else:
+            with tf.control_dependencies([total]):
+                total = total + float(weight) * one
+    return total

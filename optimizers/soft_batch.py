@@ -97,13 +97,13 @@ class SoftBatch(Wrapper):
         return super()._reason_against(inner_optimizer)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create the window's mean gradient and its counts, and the inner optimizer's state."""
+        """Create the window's gradient sum and its counts, and the inner optimizer's state."""
         if self.built:
             return
         self._batches = self._count("batches_in_window", "int32", "zeros")
         self._samples = self._count("samples_in_window", "float32", "zeros")
         self._next_samples = self._count("samples_in_next_batch", "float32", "ones")
-        self._mean_gradients = [self._mean_gradient(variable) for variable in variables]
+        self._gradient_sums = [self._gradient_sum(variable) for variable in variables]
         super().build(variables)
 
     def _count(self, name: str, dtype: str, initializer: str) -> Any:
@@ -115,15 +115,15 @@ class SoftBatch(Wrapper):
             name=name,
         )
 
-    def _mean_gradient(self, variable: Any) -> Any:
-        # A mean over many batches needs more than the eight bits of a bfloat16 gradient.
+    def _gradient_sum(self, variable: Any) -> Any:
+        # A sum over many batches needs more than the eight bits of a bfloat16 gradient.
         dtype = keras.backend.standardize_dtype(variable.dtype)
         with colocated(variable):
             return self.add_variable(
                 shape=variable.shape,
                 dtype="float32" if dtype in ("float16", "bfloat16") else dtype,
                 initializer="zeros",
-                name=f"{variable.path.replace('/', '_')}_mean_gradient",
+                name=f"{variable.path.replace('/', '_')}_gradient_sum",
             )
 
     def weigh_next_batch(self, samples: Any) -> None:
@@ -145,15 +145,12 @@ class SoftBatch(Wrapper):
         run_when(lambda: self._batches >= self.batches_per_update, self._update)
 
     def _accumulate(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
-        # The running mean m ← (1 − s) m + s g with s = B / Σ B ends at Σ B g / Σ B. In a new window
-        # s = 1, so nothing has to be cleared first and a window of one batch is its gradient.
         self._check_variables_are_known(variables)
-        samples = self._samples + self._next_samples
-        share = self._next_samples / samples
+        samples = ops.convert_to_tensor(self._next_samples)
 
-        def take_in(mean: Any, gradient: Any) -> None:
-            part = ops.cast(share, mean.dtype)
-            self.assign(mean, mean * (1 - part) + ops.cast(gradient, mean.dtype) * part)
+        def take_in(total: Any, gradient: Any) -> None:
+            weight = ops.cast(samples, total.dtype)
+            self.assign_add(total, weight * ops.cast(gradient, total.dtype))
 
         reached = [
             (self._get_variable_index(variable), gradient)
@@ -161,20 +158,22 @@ class SoftBatch(Wrapper):
             if gradient is not None
         ]
         self._reached |= {index for index, _ in reached}
-        means = [self._mean_gradients[index] for index, _ in reached]
-        update_each(take_in, means, [gradient for _, gradient in reached])
-        self._samples.assign(samples)
+        sums = [self._gradient_sums[index] for index, _ in reached]
+        update_each(take_in, sums, [gradient for _, gradient in reached])
+        self._samples.assign(self._samples + samples)
 
     def _update(self) -> None:
-        # The means are the same on every replica, and the inner optimizer adds them up again.
-        gradients = [
-            mean / num_replicas() if index in self._reached else None
-            for index, mean in enumerate(self._mean_gradients)
+        # The sums are the same on every replica, and the inner optimizer adds them up again.
+        shares = self._samples * num_replicas()
+        means = [
+            total / ops.cast(shares, total.dtype) if index in self._reached else None
+            for index, total in enumerate(self._gradient_sums)
         ]
-        self.inner_optimizer.apply(gradients, trainable_variables=self._trainable_variables)
+        self.inner_optimizer.apply(means, trainable_variables=self._trainable_variables)
         self._empty_window()
 
     def _empty_window(self) -> None:
+        update_each(lambda total: self.assign(total, ops.zeros_like(total)), self._gradient_sums)
         self._batches.assign(0)
         self._samples.assign(0.0)
 
@@ -188,7 +187,7 @@ class SoftBatch(Wrapper):
         if waiting and self.tail == "flush":
             self._flush()
         elif waiting and self.tail == "drop":
-            self._empty_window()
+            self._distribution_strategy.run(self._empty_window)
         return waiting
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:

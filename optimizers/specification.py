@@ -4,7 +4,9 @@
      "inner_optimizer": {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}}
 
 This module reads specifications: it completes, describes and counts. `checking` finds what is
-wrong with one, `build` makes the optimizer. Nothing here imports Keras.
+wrong with one, `build` makes the optimizer. Nothing here imports Keras, and of a person's own
+optimizer (`optimizers.own`) it knows the stated arguments alone; only `gradient_evaluations` asks
+the class itself.
 """
 
 import math
@@ -12,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from optimizers.checking import Problem, evaluations_within, problems
-from optimizers.entry import Argument
-from optimizers.registry import ENTRIES, Entry
+from optimizers.entry import Argument, Entry
+from optimizers.lookup import entry_for
+from optimizers.own import names_in
 from optimizers.schedule_entries import SCHEDULES
 
 __all__ = [
@@ -27,10 +30,15 @@ __all__ = [
 ]
 
 
-def resolve(specification: object) -> dict[str, object]:
+def resolve(specification: object, *, import_own: bool = False) -> dict[str, object]:
     """The specification with every argument present: plain JSON and YAML types, nested.
 
-    Whole numbers become floats where the argument is one, so equal settings resolve equally.
+    Whole numbers become floats where the argument is one, so equal settings resolve equally. Of a
+    person's own optimizer, the arguments are those that were stated: its defaults are its code's.
+
+    Args:
+        specification: the mapping.
+        import_own: whether `problems` imports a person's own optimizer.
 
     Raises:
         ValueError: with every problem, where there are any.
@@ -38,10 +46,10 @@ def resolve(specification: object) -> dict[str, object]:
     Example:
         >>> resolve({"name": "sgd", "learning_rate": 1})["learning_rate"]
         1.0
-        >>> resolve(resolve({"name": "heun", "learning_rate": 0.1}))
-        {'name': 'heun', 'learning_rate': 0.1, 'weight_decay': None, 'global_clipnorm': None}
+        >>> list(resolve(resolve({"name": "heun", "learning_rate": 0.1})))
+        ['name', 'learning_rate', 'weight_decay', 'global_clipnorm', 'gradient_centralization']
     """
-    found = problems(specification)
+    found = problems(specification, import_own=import_own)
     if found or not isinstance(specification, Mapping):
         lines = (f"{'.'.join(problem.path) or 'optimizer'}: {problem.message}" for problem in found)
         raise ValueError("\n".join(lines))
@@ -69,10 +77,17 @@ def describe(specification: object) -> str:
 def gradient_evaluations(specification: object) -> int:
     """Gradient evaluations in one step on one batch: 2 for Heun, also inside Lookahead.
 
+    A person's own optimizer is imported for this, and made where its class does not say.
+
     Raises:
         ValueError: with every problem, where there are any.
     """
-    return evaluations_within(resolve(specification))
+    resolved = resolve(specification)
+    if not names_in(resolved):
+        return evaluations_within(resolved)
+    from optimizers.build import evaluations_of
+
+    return evaluations_of(resolved)
 
 
 def batches_per_update(specification: object) -> int:
@@ -81,7 +96,7 @@ def batches_per_update(specification: object) -> int:
     Raises:
         ValueError: with every problem, where there are any.
     """
-    batches = resolve(specification).get("batches_per_update", 1)
+    batches = _soft_batch(resolve(specification)).get("batches_per_update")
     return batches if isinstance(batches, int) else 1
 
 
@@ -104,7 +119,7 @@ def updates(specification: object, *, batches_per_epoch: int, epochs: int) -> in
         [9, 8, 6]
     """
     count = batches_per_update(specification)
-    tail = resolve(specification).get("tail")
+    tail = _soft_batch(resolve(specification)).get("tail")
     if tail == "carry":
         return math.ceil(batches_per_epoch * epochs / count)
     if tail == "drop":
@@ -112,8 +127,16 @@ def updates(specification: object, *, batches_per_epoch: int, epochs: int) -> in
     return math.ceil(batches_per_epoch / count) * epochs
 
 
+def _soft_batch(resolved: Mapping[str, object]) -> Mapping[str, object]:
+    """The soft batch in a specification, which may have an own optimizer around it; else {}."""
+    inner = resolved.get("inner_optimizer")
+    if resolved["name"] == "soft_batch" or not isinstance(inner, Mapping):
+        return resolved if resolved["name"] == "soft_batch" else {}
+    return _soft_batch(inner)
+
+
 def _resolved(specification: Mapping[str, object]) -> dict[str, object]:
-    entry = ENTRIES[str(specification["name"])]
+    entry = entry_for(specification)
     return {"name": entry.name} | _arguments(specification, entry.arguments)
 
 
@@ -125,9 +148,9 @@ def _arguments(given: Mapping[str, object], arguments: Iterable[Argument]) -> di
 
 
 def _value(value: object, argument: Argument) -> object:
-    if isinstance(value, Mapping):
-        if argument.kind == "optimizer":
-            return _resolved(value)
+    if isinstance(value, Mapping) and argument.kind == "optimizer":
+        return _resolved(value)
+    if isinstance(value, Mapping) and argument.kind == "learning_rate":
         schedule = SCHEDULES[value["schedule"]]
         return {"schedule": schedule.name} | _arguments(value, schedule.arguments)
     if argument.kind in ("float", "learning_rate") and isinstance(value, (int, float)):
@@ -138,7 +161,7 @@ def _value(value: object, argument: Argument) -> object:
 
 
 def _described(resolved: Mapping[str, object]) -> str:
-    entry = ENTRIES[str(resolved["name"])]
+    entry = entry_for(resolved)
     head = entry.class_name
     inner = resolved.get("inner_optimizer")
     if isinstance(inner, Mapping):
@@ -153,7 +176,8 @@ def _distinguishing(resolved: Mapping[str, object], entry: Entry) -> Iterable[st
         value = resolved[argument.name]
         if argument.kind in ("optimizer", "learning_rate"):
             continue
-        if argument.label is not None or value != argument.default:
+        always_shown = argument.label is not None and argument.kind != "bool"
+        if always_shown or value != argument.default:
             yield _setting(argument, value)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-import keras
+from optimizers.several_gradients import SeveralGradients
 
 Found = TypeVar("Found")
 
@@ -20,7 +20,7 @@ def find(optimizer: Any, kind: type[Found]) -> Found | None:
     return next((one for one in chain(optimizer) if isinstance(one, kind)), None)
 
 
-def with_several_evaluations(optimizer: Any) -> keras.optimizers.Optimizer | None:
+def with_several_evaluations(optimizer: Any) -> SeveralGradients | None:
     """The optimizer whose step takes more than one gradient, or None.
 
     Example:
@@ -28,4 +28,4 @@ def with_several_evaluations(optimizer: Any) -> keras.optimizers.Optimizer | Non
         >>> with_several_evaluations(keras.optimizers.SGD(0.1)) is None
         True
     """
-    return next((one for one in chain(optimizer) if getattr(one, "evaluations", 1) > 1), None)
+    return find(optimizer, SeveralGradients)

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import keras
 
+from optimizers.checking import nearest
 from optimizers.nesting import ACCUMULATION_INSIDE, LOSS_SCALE_INSIDE
+from optimizers.registry import ENTRIES
 from optimizers.unwrapping import find
 
 _OPTIMIZER_ARGUMENTS = (
@@ -31,19 +33,20 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     since Keras saves the inner optimizer beside it.
 
     Args:
-        inner_optimizer: the optimizer that makes the updates.
+        inner_optimizer: the optimizer that makes the updates, or the name of one of Keras' for its
+            defaults, such as "adam".
         name: prefix of the names of the wrapper's variables.
         unsupported: arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer.
 
     Raises:
         TypeError: if `inner_optimizer` is no Keras optimizer, or for an argument that it should
             have been given instead.
-        ValueError: if the inner optimizer cannot stand inside this one.
+        ValueError: if the inner optimizer cannot stand inside this one, or none has that name.
     """
 
     def __init__(
         self,
-        inner_optimizer: keras.optimizers.Optimizer,
+        inner_optimizer: keras.optimizers.Optimizer | str,
         *,
         name: str | None,
         unsupported: Mapping[str, Any],
@@ -52,10 +55,12 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
         for argument in unsupported:
             belongs = "; set it on the inner optimizer" if argument in _OPTIMIZER_ARGUMENTS else ""
             raise TypeError(f"{own} does not take `{argument}`{belongs}.")
+        if isinstance(inner_optimizer, str):
+            inner_optimizer = _keras_optimizer(inner_optimizer)
         if not isinstance(inner_optimizer, keras.optimizers.Optimizer):
             raise TypeError(
-                "`inner_optimizer` must be an optimizer object, such as "
-                f"keras.optimizers.SGD(0.01). Received: inner_optimizer={inner_optimizer!r}"
+                "`inner_optimizer` must be an optimizer, such as keras.optimizers.SGD(0.01), or "
+                f'the name of one, such as "adam". Received: inner_optimizer={inner_optimizer!r}'
             )
         reason = self._reason_against(inner_optimizer)
         if reason is not None:
@@ -166,3 +171,17 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
             config["inner_optimizer"], custom_objects=custom_objects
         )
         return cls(**{**config, "inner_optimizer": inner_optimizer})
+
+
+def _keras_optimizer(name: str) -> keras.optimizers.Optimizer:
+    """Keras' optimizer of that name, in any case, with its defaults."""
+    known = {one: entry for one, entry in ENTRIES.items() if entry.module == "keras.optimizers"}
+    if name.lower() in known:  # Keras does not find its own Lamb by name
+        return getattr(keras.optimizers, known[name.lower()].class_name)()
+    try:
+        return keras.optimizers.get(name)
+    except (ValueError, TypeError, KeyError) as error:  # unknown, or nothing without arguments
+        raise ValueError(
+            f"Keras makes no optimizer of the name '{name}' alone{nearest(name, known) or '.'} "
+            "Any other is given as an object, such as keras.optimizers.SGD(0.01)."
+        ) from error

@@ -16,9 +16,14 @@ _WRAPPER_WITHHELD: Mapping[str, str] = MappingProxyType(
             "clipnorm",
             "clipvalue",
             "global_clipnorm",
+            "gradient_centralization",
         ),
         _RATE_BELONGS_INSIDE,
     )
+)
+# Withheld by every optimizer with Lookahead in it: `build` gives it to those.
+TRACKING_WITHHELD: Mapping[str, str] = MappingProxyType(
+    {"track_fast_weights": "a run asks for it by itself, to measure the fast weights too"}
 )
 _INNER_ALIASES = dict.fromkeys(("inner", "optimizer", "base_optimizer"), "inner_optimizer")
 
@@ -51,9 +56,11 @@ WRAPPER_ENTRIES: tuple[Entry, ...] = (
             Argument(
                 "inner_state",
                 "choice",
-                "what a sync does with the inner optimizer's state",
+                "what a sync does with the inner optimizer's state: maintain (nothing), reset (to "
+                "its start, bias corrections too; schedules go on) or pullback (momenta go the "
+                "same share of the way as the weights)",
                 "maintain",
-                choices=("maintain",),
+                choices=("maintain", "reset", "pullback"),
             ),
         ),
         extra_weight_copies=1,
@@ -67,7 +74,7 @@ WRAPPER_ENTRIES: tuple[Entry, ...] = (
                 **_INNER_ALIASES,
             }
         ),
-        withheld=_WRAPPER_WITHHELD,
+        withheld=MappingProxyType({**_WRAPPER_WITHHELD, **TRACKING_WITHHELD}),
     ),
     Entry(
         name="soft_batch",

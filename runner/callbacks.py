@@ -1,8 +1,8 @@
 """What happens around stock Keras training: the clocks, the evaluation, the record of each epoch.
 
 Keras calls the callbacks in the order in which `training` lists them. The evaluation is one of
-them, not `fit`'s own, because it uses the evaluation weights (Lookahead's slow ones), measures the
-training photos as well, and is timed on a clock of its own.
+them, not `fit`'s own, because it uses the evaluation weights (Lookahead's slow ones, and then its
+fast ones), measures the training photos as well, and is timed on a clock of its own.
 """
 
 import math
@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from optimizers import Lookahead
 from optimizers.evaluation_weights import evaluation_weights
+from optimizers.unwrapping import find
 from runner import checkpoint
 from runner.scores import Scores, score, stuck_at_chance
 
@@ -69,7 +71,10 @@ class EpochRecord:
     """One epoch in numbers; a line of metrics.jsonl. Accuracies are fractions, times seconds.
 
     `training_loss` and `training_accuracy` are means over the epoch as it went, with dropout and
-    augmentation; the `training_subset_` scores are measured at its end like the validation's.
+    augmentation; the `training_subset_` scores are measured at its end like the validation's. Where
+    Lookahead trains, `slow_` scores are the validation's, which are measured on the slow weights,
+    and `fast_` ones those of the fast weights right before the last sync (None before the first);
+    with other optimizers all four are None.
     """
 
     epoch: int
@@ -80,6 +85,10 @@ class EpochRecord:
     validation_roc_auc: float | None
     training_subset_loss: float
     training_subset_accuracy: float
+    slow_validation_loss: float | None
+    slow_validation_accuracy: float | None
+    fast_validation_loss: float | None
+    fast_validation_accuracy: float | None
     learning_rate: float
     updates: int
     gradient_evaluations: int
@@ -199,7 +208,7 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
         self.best: EpochRecord | None = None
         self.best_logits: npt.NDArray[np.float32] | None = None
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         with self._clocks.evaluating(), evaluation_weights(self.model):
             logits = predict(self.model, self._validation.batches)
             validation = score(logits, self._validation.labels)
@@ -216,8 +225,12 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
             if is_best:
                 facts: dict[str, object] = {"epoch": epoch + 1, **asdict(validation)}
                 checkpoint.save(self._best_folder, self.model.get_weights(), facts)
-        record = self._record(epoch + 1, logs or {}, validation, subset)
+        record = self._record(epoch + 1, logs or {}, validation, subset, self._fast_scores())
         self.records.append(record)
+        if logs is not None:
+            # Keras' names: the callbacks after this one (TensorBoard) read the epoch's scores here.
+            logs["val_loss"] = record.validation_loss
+            logs["val_accuracy"] = record.validation_accuracy
         if is_best:
             self.best, self.best_logits = record, logits
         self._on_epoch(record)
@@ -231,10 +244,24 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
             epochs_without_better = record.epoch - self.best.epoch
             self.model.stop_training = epochs_without_better >= self._patience
 
+    def _fast_scores(self) -> Scores | None:
+        """Of Lookahead's fast weights right before its last sync, if there was one."""
+        lookahead = find(self.model.optimizer, Lookahead)
+        if lookahead is None or not lookahead.has_synced:
+            return None
+        with self._clocks.evaluating(), lookahead.fast_weights_before_sync():
+            return score(predict(self.model, self._validation.batches), self._validation.labels)
+
     def _record(
-        self, epoch: int, logs: Mapping[str, Any], validation: Scores, subset: Scores
+        self,
+        epoch: int,
+        logs: Mapping[str, Any],
+        validation: Scores,
+        subset: Scores,
+        fast: Scores | None,
     ) -> EpochRecord:
         optimizer = self.model.optimizer
+        slow = None if find(optimizer, Lookahead) is None else validation
         return EpochRecord(
             epoch=epoch,
             training_loss=float(logs["loss"]),
@@ -244,6 +271,10 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
             validation_roc_auc=validation.roc_auc,
             training_subset_loss=subset.log_loss,
             training_subset_accuracy=subset.accuracy,
+            slow_validation_loss=None if slow is None else slow.log_loss,
+            slow_validation_accuracy=None if slow is None else slow.accuracy,
+            fast_validation_loss=None if fast is None else fast.log_loss,
+            fast_validation_accuracy=None if fast is None else fast.accuracy,
             learning_rate=float(optimizer.learning_rate),
             updates=int(optimizer.iterations),
             gradient_evaluations=epoch * self._steps_per_epoch * self._evaluations,

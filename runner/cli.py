@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "Train what the config files describe, one run per config and seed.",
     "compare": "Set the runs of results/ side by side.",
     "config": "Show or check what a config file really says.",
+    "optimizers": "List the optimizers and their cost, or print the card of one.",
 }
 
 
@@ -65,9 +66,9 @@ def main() -> None:
     from runner.errors import UserError
 
     try:
-        optrun.main(prog_name="optrun", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # Click returns the code of a `click.exceptions.Exit` here, and does not raise it.
+        if code := optrun.main(prog_name="optrun", standalone_mode=False):
+            sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from runner import plan as plans
 from runner.display import Display
+from runner.own_code import try_out
 from runner.plan import Plan
 from runner.quiet import native_stderr_captured
 from runner.run_folder import check_writable
@@ -68,6 +69,7 @@ def execute(request: Request) -> int:
             if request.dry_run:
                 from runner.forecast import forecast
 
+                _try_out(plan)
                 display.say(forecast(plan, request.results))
                 return 0
             return _carry_out(plan, request, display)
@@ -75,6 +77,12 @@ def execute(request: Request) -> int:
         display.end_bar()
         print("optrun: interrupted", file=sys.stderr)
         return stop.exit_code
+
+
+def _try_out(plan: Plan) -> None:
+    with native_stderr_captured():
+        for run in {run.config: run for run in plan.runs}.values():
+            try_out(run.experiment, run.origins)
 
 
 def _carry_out(plan: Plan, request: Request, display: Display) -> int:

@@ -1,6 +1,6 @@
 """From config files and seeds to the list of runs, decided before anything is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,13 @@ class PlannedRun:
         name: The run's name; `sample-` stands before the experiment's where the photos are drawn.
         experiment: What to do, its seed chosen.
         config: The file it comes from.
+        origins: Where each value of the experiment comes from, as `load` says.
     """
 
     name: str
     experiment: Experiment
     config: Path
+    origins: Mapping[tuple[str, ...], str]
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,14 @@ def make(
     Raises:
         UserError: A config is wrong, or what it names cannot be had.
     """
-    loaded = [load(config, overrides, sample=sample) for config in configs]
+    loaded = [load(config, overrides, sample=sample, import_own=True) for config in configs]
     _check_names(configs, loaded)
     reason = None
     if not sample:
         reason = unavailable(loaded)
     if reason is not None:
         _check_stand_in_allowed(loaded, reason, real=real)
-        loaded = [load(config, overrides, sample=True) for config in configs]
+        loaded = [load(config, overrides, sample=True, import_own=True) for config in configs]
     on_sample = all(one.experiment.data.source == "sample" for one in loaded)
     if real and on_sample:
         raise UserError("--real forbids the built-in sample, and data.source is 'sample'")
@@ -83,6 +85,7 @@ def make(
             + one.experiment.name,
             experiment=with_seed(one.experiment, seed),
             config=config,
+            origins=one.origins,
         )
         for seed in (seeds if seeds is not None else [None])
         for config, one in zip(configs, loaded, strict=True)

@@ -23,6 +23,7 @@ from runner.display import Display
 from runner.errors import UserError
 from runner.machine import Machine
 from runner.model import build_classifier, convolutions
+from runner.own_code import try_out
 from runner.plan import Plan
 
 MachineKey = tuple[str, bool | str]
@@ -58,7 +59,8 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
     """Get everything, and check that every experiment fits it.
 
     Raises:
-        UserError: No GPU, no photos, no weights, a batch larger than the training split.
+        UserError: No GPU, no photos, no weights, a batch larger than the training split, an own
+            optimizer that cannot be made.
     """
     experiments = [run.experiment for run in plan.runs]
     _check_tensorboard(experiments)
@@ -72,6 +74,8 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
         )
         for key in sorted(settings, key=str)
     }
+    for run in {run.config: run for run in plan.runs}.values():
+        try_out(run.experiment, run.origins)
     files: dict[str, Path | None] = {}
     hashes: dict[str, str] = {}
     for name in dict.fromkeys(experiment.model.weights for experiment in experiments):

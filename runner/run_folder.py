@@ -2,6 +2,7 @@
 
     results/<name>-s<seed>-<id>/
         config.yaml       the resolved configuration
+        optimizer.py      the person's own optimizer, where it is one, as it was trained with
         run.json          what the run is, how it stands, how it ended; replaced whole
         metrics.jsonl     one event a line, appended
         predictions.npz   arrays by photo id, no pickle
@@ -70,6 +71,10 @@ class RunFolder:
     def write_config(self, text: str) -> None:
         """Replaces config.yaml."""
         write_atomically(self.config_path, text.encode())
+
+    def write_code(self, name: str, content: bytes) -> None:
+        """Writes the file of a person's own optimizer, which config.yaml may name."""
+        write_atomically(self.path / name, content)
 
     def write_run(self, run: Mapping[str, object]) -> None:
         """Replaces run.json; the format and the id are added."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data.batches import batches_per_epoch
 from optimizers import specification
-from runner import provenance
+from runner import own_code, provenance
 from runner.callbacks import Diverged
 from runner.checkpoint import CheckpointError
 from runner.configuration.load import as_yaml, experiment_hash
@@ -55,7 +55,9 @@ def carry_out_run(
     ):
         display.say(f"run       {folder.path}")
         display.say(f"          {description}, seed {experiment.training.seed}")
-        folder.write_config(as_yaml(experiment))
+        folder.write_config(as_yaml(own_code.reading_copies(experiment)))
+        for name, content in own_code.copies(experiment).items():
+            folder.write_code(name, content)
         _write_private(folder.path / "git.diff", provenance.uncommitted_changes(run.config.parent))
         recorder = Recorder(folder, display, _facts(run, materials, machine))
         try:
@@ -108,7 +110,7 @@ def _facts(run: PlannedRun, materials: Materials, machine: Machine) -> dict[str,
             "description": specification.describe(experiment.optimizer),
             "specification": specification.resolve(experiment.optimizer),
         },
-        "experiment": experiment_hash(experiment),
+        "experiment": experiment_hash(experiment, own_code.fingerprints(experiment)),
         "comparable": {
             "photos": photos.fingerprint,
             "split": parts.fingerprint,
@@ -136,6 +138,7 @@ def _facts(run: PlannedRun, materials: Materials, machine: Machine) -> dict[str,
             "photos_source": photos.source,
             "photos_left_out": len(photos.left_out),
             "config": str(run.config.absolute()),
+            "own_code": own_code.facts(experiment),
         },
     }
 

@@ -103,6 +103,7 @@ def train(
         total_updates=specification.updates(
             experiment.optimizer, batches_per_epoch=steps_per_epoch, epochs=settings.epochs
         ),
+        track_fast_weights=True,
     )
     model.compile(
         optimizer,

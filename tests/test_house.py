@@ -53,6 +53,8 @@ def loaded_by(code: str) -> set[str]:
         "import runner, optimizers, data",
         "import runner.cli",
         "import runner.commands.train, runner.commands.compare, runner.commands.config",
+        "from runner.optimizer_cards import show",
+        "import optimizers.cards.finding, optimizers.cards.wording",
         "import runner.execution",
         "import runner.configuration.load",
         "from runner.compare import compare",

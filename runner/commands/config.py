@@ -51,3 +51,17 @@ def check(configs: tuple[str, ...], overrides: tuple[str, ...], sample: bool) ->
         right = right and fine
     if not right:
         raise click.exceptions.Exit(2)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of config files, for an editor's completion and checks.
+
+    \b
+    optrun config schema > optrun.schema.json
+    """
+    import json
+
+    from runner.configuration.json_schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from optimizers import specification
+from optimizers import own, specification
 from runner.configuration.documentation import expected, fields, is_section, words
 from runner.configuration.merge import nearest_node, node_at
 from runner.configuration.problems import Path, Place, dotted, nearest, received
@@ -21,6 +21,7 @@ from runner.configuration.schema import (
     from_quoted_numbers,
 )
 from runner.configuration.strict_yaml import Node
+from runner.quiet import native_stderr_captured
 
 _FIELDS = dict(fields())
 
@@ -47,8 +48,12 @@ class Finding:
         return f"{dotted((*prefix, *self.path))}{' ' if reads_on else ': '}{self.message}"
 
 
-def examine(root: Node) -> tuple[Experiment | None, list[Finding]]:
+def examine(root: Node, *, import_own: bool = False) -> tuple[Experiment | None, list[Finding]]:
     """Checks a whole tree, without `extends`.
+
+    Args:
+        root: The tree.
+        import_own: Whether to import a person's own optimizer, which runs the person's code.
 
     Returns:
         The experiment, or None where there is a finding; and all findings.
@@ -70,6 +75,8 @@ def examine(root: Node) -> tuple[Experiment | None, list[Finding]]:
             if finding.path not in meant or node_at(root, finding.path) is not None
         ]
     findings += _mistaken_words(root, findings)
+    if import_own:
+        findings += _own_findings(root, findings)
     return (None if findings else experiment), findings
 
 
@@ -97,10 +104,21 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
         yield Finding(path, node.place, _wrong_value(path, node.plain()))
 
 
-def _optimizer_findings(root: Node, node: Node) -> Iterator[Finding]:
+def _own_findings(root: Node, known: Sequence[Finding]) -> list[Finding]:
+    """What is wrong with a person's own optimizer beyond what is known, by importing it."""
+    node = node_at(root, ("optimizer",))
+    if node is None or not own.names_in(node.plain()):
+        return []
+    told = {(finding.path, finding.message) for finding in known}
+    with native_stderr_captured():  # it imports TensorFlow
+        found = list(_optimizer_findings(root, node, import_own=True))
+    return [finding for finding in found if (finding.path, finding.message) not in told]
+
+
+def _optimizer_findings(root: Node, node: Node, *, import_own: bool = False) -> Iterator[Finding]:
     stated = node.plain()
     for problem in specification.problems(
-        from_quoted_numbers(stated) if isinstance(stated, dict) else stated
+        from_quoted_numbers(stated) if isinstance(stated, dict) else stated, import_own=import_own
     ):
         path = ("optimizer", *problem.path)
         found = node_at(root, path)

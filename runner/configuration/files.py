@@ -1,10 +1,19 @@
 """Configuration files as trees: reading them, and the files they extend."""
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path as FilePath
 
+from optimizers import own
 from runner.configuration.merge import node_at, removed, with_value
-from runner.configuration.problems import ConfigurationError, Place, Problem, nearest, received
+from runner.configuration.problems import (
+    ConfigurationError,
+    Path,
+    Place,
+    Problem,
+    nearest,
+    received,
+)
 from runner.configuration.schema import PATH_KEYS
 from runner.configuration.strict_yaml import MAX_BYTES, Node, parse
 
@@ -119,11 +128,30 @@ def with_absolute_paths(root: Node, folder: FilePath) -> Node:
                 continue
             if node.value in words:
                 continue
-            absolute = folder / _expanded(node.value)
-            if ".." in absolute.parts:
-                absolute = absolute.resolve()
-            root = with_value(root, place, Node(str(absolute), node.place, node.key_place))
+            absolute = _absolute(node.value, folder)
+            root = with_value(root, place, Node(absolute, node.place, node.key_place))
+    for place in own_file_names(root):
+        node = node_at(root, place)
+        if node is not None:
+            file, class_name = own.split(str(node.value))
+            name = f"{_absolute(file, folder)}:{class_name}"
+            root = with_value(root, place, Node(name, node.place, node.key_place))
     return root
+
+
+def own_file_names(root: Node) -> Iterator[Path]:
+    """Where a tree names the file of a person's own optimizer."""
+    for path in (("optimizer",), ("sample", "optimizer")):
+        while (node := node_at(root, path)) is not None and isinstance(node.value, dict):
+            name = node_at(node, ("name",))
+            if name is not None and own.is_in_file(name.value):
+                yield (*path, "name")
+            path = (*path, "inner_optimizer")
+
+
+def _absolute(path: str, folder: FilePath) -> str:
+    absolute = folder / _expanded(path)
+    return str(absolute.resolve() if ".." in absolute.parts else absolute)
 
 
 def _expanded(path: str) -> FilePath:

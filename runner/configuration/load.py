@@ -51,7 +51,11 @@ class Loaded:
 
 
 def load(
-    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, sample: bool = False
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    sample: bool = False,
+    import_own: bool = False,
 ) -> Loaded:
     """Reads an experiment.
 
@@ -63,6 +67,8 @@ def load(
         overrides: `KEY=VALUE`, as after `--set`; a later one wins.
         sample: Whether the run is on the built-in sample; so it is, too, where `data.source` says
             so.
+        import_own: Whether to import a person's own optimizer and check its arguments, which runs
+            the person's code. Commands that read leave it alone.
 
     Raises:
         ConfigurationError: With everything that is wrong, in the order of the files.
@@ -86,10 +92,12 @@ def load(
     if on_sample:
         origin = None if source is not None and source.value == "sample" else "--sample"
         tree = _on_sample(files, section, stated, origin)
-        experiment, findings = examine(tree)
+        experiment, findings = examine(tree, import_own=import_own)
     else:
         tree = whole
-        experiment, findings = examine(with_value(whole, ("sample",), section))
+        experiment, findings = examine(
+            with_value(whole, ("sample",), section), import_own=import_own
+        )
         # What the section would make of the files is checked now, not on the day it is used.
         _, later = examine(_on_sample(files, section, _nothing(), "--sample"))
         told = {(finding.path, finding.message) for finding in findings}

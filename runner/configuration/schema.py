@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from optimizers import specification
+from optimizers import own, specification
 from runner.configuration import strict_yaml
 from runner.configuration.problems import Path, dotted, one_of, received
 
@@ -304,12 +304,18 @@ def as_mapping(experiment: Experiment) -> dict[str, Any]:
     return mapping
 
 
-def experiment_hash(experiment: Experiment) -> str:
+def experiment_hash(experiment: Experiment, own_code: Mapping[str, str] | None = None) -> str:
     """SHA-256, in hexadecimal, of what the runs of one experiment have in common over its seeds.
 
     Left out are name, notes and seed, and what only says where and how it runs: the sample
     settings (merged already where they count), `when_unavailable`, `tensorboard`. A path counts
     as a path, wherever it leads: the photos and weights behind it have fingerprints of their own.
+    Of a person's own optimizer count the class and the code, wherever that lies: two versions of
+    the code are two experiments.
+
+    Args:
+        experiment: The experiment.
+        own_code: SHA-256 of the code behind each own name in its optimizer.
     """
     mapping = as_mapping(experiment)
     for key in ("name", "notes", "sample"):
@@ -320,8 +326,18 @@ def experiment_hash(experiment: Experiment) -> str:
     for (section, key), path_words in PATH_KEYS.items():
         if mapping[section][key] not in path_words:
             mapping[section][key] = "path"
+    mapping["optimizer"] = _with_code(mapping["optimizer"], own_code or {})
     text = json.dumps(_numbers_as_floats(mapping), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_code(optimizer: Mapping[str, Any], own_code: Mapping[str, str]) -> dict[str, Any]:
+    changed = dict(optimizer)
+    if own.is_own(changed["name"]):
+        changed["name"] = f"{own.split(changed['name'])[1]} {own_code[changed['name']]}"
+    if isinstance(changed.get("inner_optimizer"), Mapping):
+        changed["inner_optimizer"] = _with_code(changed["inner_optimizer"], own_code)
+    return changed
 
 
 def _numbers_as_floats(value: Any) -> Any:

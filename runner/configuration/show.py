@@ -8,6 +8,8 @@ from runner.configuration.load import Loaded, load
 from runner.configuration.problems import ConfigurationError, Path
 from runner.configuration.schema import Experiment
 from runner.configuration.write_yaml import dump_on_one_line
+from runner.own_code import try_out
+from runner.quiet import native_stderr_captured
 
 _WIDEST_ALIGNED = 60  # a longer line keeps its comment, two spaces behind it
 
@@ -39,18 +41,20 @@ def _lines(
 def check(
     configs: Sequence[str], overrides: Sequence[str], *, sample: bool
 ) -> Iterator[tuple[bool, str]]:
-    """Checks files one after another.
+    """Checks files one after another; a person's own optimizer is imported and made.
 
     Yields:
         For each file whether it is right, and a line that sums it up, or its problems.
     """
     for config in configs:
         try:
-            experiment = load(config, overrides, sample=sample).experiment
+            loaded = load(config, overrides, sample=sample, import_own=True)
+            with native_stderr_captured():
+                try_out(loaded.experiment, loaded.origins)
         except ConfigurationError as error:
             yield False, str(error)
         else:
-            yield True, f"{config}: ok: {summary(experiment)}"
+            yield True, f"{config}: ok: {summary(loaded.experiment)}"
 
 
 def summary(experiment: Experiment) -> str:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from optimizers import GradientCentralization
 from optimizers.build import build
 from optimizers.registry import ENTRIES
 from optimizers.specification import resolve
@@ -30,9 +31,16 @@ def test_its_config_makes_the_same_optimizer(name, specification_of):
     assert again.get_config() == optimizer.get_config()
 
 
+def for_a_single_weight(specification):
+    """The specification without centralization, which leaves a unit of one weight where it is."""
+    argument = ENTRIES[specification["name"]].argument("gradient_centralization")
+    return specification | ({"gradient_centralization": False} if argument else {})
+
+
 @pytest.mark.parametrize("name", ENTRIES)
 def test_it_descends_a_parabola_through_fit(name, specification_of, parabola):
-    optimizer = build(specification_of(name), total_updates=30)
+    specification = for_a_single_weight(specification_of(name))
+    optimizer = build(specification, total_updates=30)
     trajectory = parabola(optimizer, run_eagerly=True).build().fit(30)
     assert np.all(np.isfinite(trajectory))
     assert trajectory[-1] ** 2 < 0.999
@@ -42,8 +50,21 @@ def test_it_descends_a_parabola_through_fit(name, specification_of, parabola):
 @pytest.mark.parametrize("name", ENTRIES)
 def test_it_trains_with_a_schedule_of_its_updates(name, specification_of, parabola):
     rate = {"schedule": "cosine", "initial_learning_rate": 0.05}
-    optimizer = build(specification_of(name, rate), total_updates=4)
+    specification = for_a_single_weight(specification_of(name, rate))
+    optimizer = build(specification, total_updates=4)
     assert np.all(np.isfinite(parabola(optimizer, run_eagerly=True).fit(4)))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, entry in ENTRIES.items() if not entry.is_wrapper and name != "ranger"]
+)
+def test_it_is_built_around_the_core_where_gradients_are_to_be_centralized(name, specification_of):
+    specification = specification_of(name) | {"gradient_centralization": True}
+    optimizer = build(specification, total_updates=100)
+    assert type(optimizer) is GradientCentralization
+    assert type(optimizer.inner_optimizer).__name__ == ENTRIES[name].class_name
+    wrapped = {"name": "lookahead", "inner_optimizer": specification}
+    assert type(build(wrapped, total_updates=100).inner_optimizer) is GradientCentralization
 
 
 def test_a_wrong_specification_is_refused_with_its_problems():

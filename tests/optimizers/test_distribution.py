@@ -1,82 +1,113 @@
-"""Two replicas on two logical CPUs take the steps of one device. They need a process of their own,
-since TensorFlow divides the CPU before its first operation only.
-"""
+"""Two replicas on two logical CPUs take the steps of one device."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-PROGRAM = """
-import sys, warnings
-import numpy as np, tensorflow as tf, keras
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from optimizers import Heun, Lookahead, Model, SoftBatch
+from optimizers.registry import ENTRIES
 
-MAKE = {
-    "lookahead": lambda: Lookahead(keras.optimizers.Adam(0.05), sync_period=2),
-    "soft_batch": lambda: SoftBatch(Lookahead(keras.optimizers.SGD(0.1, momentum=0.9), 2), 2),
-    "heun": lambda: Heun(0.3, weight_decay=0.1),
-    "loss scaled heun": lambda: keras.optimizers.LossScaleOptimizer(Heun(0.3)),
-    "loss scale": lambda: keras.optimizers.LossScaleOptimizer(
-        SoftBatch(Lookahead(keras.optimizers.Adam(0.05), sync_period=2), 2)
-    ),
-}
-x = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
-y = np.sin(x[:, :2])
-
-def train(make):
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((3,))
-    model = Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(4, activation="tanh")(inputs)))
-    model.compile(make(), loss="mse", jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8, drop_remainder=True)
-    history = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
-    return history, int(model.optimizer.iterations.numpy()), model
-
-DEVICES = ["CPU:0", "CPU:1"]
-collective = tf.distribute.MirroredStrategy(DEVICES)
-in_turn = tf.distribute.MirroredStrategy(DEVICES, tf.distribute.ReductionToOneDevice())
-for name, strategy in {"soft_batch": collective, "loss scaled heun": collective}.items():
-    try:
-        with strategy.scope():
-            train(MAKE[name])
-    except ValueError as refusal:
-        print(name, "refused:", refusal)
-
-PLACES = {"lookahead": collective, "soft_batch": in_turn, "heun": collective,
-          "loss scale": in_turn, "loss scaled heun": in_turn}
-for name, strategy in PLACES.items():
-    make = MAKE[name]
-    loss, updates, one = train(make)
-    with strategy.scope():
-        other_loss, other_updates, two = train(make)
-    assert updates == other_updates, (name, updates, other_updates)
-    np.testing.assert_allclose(loss, other_loss, rtol=1e-5, err_msg=name)
-    for a, b in zip(one.trainable_variables, two.trainable_variables, strict=True):
-        copies = [copy.numpy() for copy in strategy.experimental_local_results(b.value)]
-        np.testing.assert_array_equal(copies[0], copies[1], err_msg=name)
-        np.testing.assert_allclose(a.numpy(), copies[0], atol=2e-6, err_msg=name)
-    print(name, "same")
-"""
+PROGRAM = Path(__file__).parent / "checks" / "replicas.py"
 
 
-@pytest.mark.slow
-def test_two_replicas_take_the_steps_of_one_device():
+def compared(specifications):
+    """What the program says, by name."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, str(PROGRAM), json.dumps(specifications)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
     if done.returncode != 0:
         pytest.fail(done.stderr[-3000:])
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("soft_batch refused: SoftBatch reduces gradients inside a condition")
-    assert lines[1].startswith("loss scaled heun refused: LossScaleOptimizer around Heun reduces")
-    assert [line.removesuffix(" same") for line in lines[2:]] == [
-        "lookahead",
-        "soft_batch",
-        "heun",
-        "loss scale",
-        "loss scaled heun",
-    ]
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    return {one.pop("name"): one for one in said}
+
+
+def check_the_same(outcomes):
+    different = {
+        name: outcome
+        for name, outcome in outcomes.items()
+        if not outcome.get("identical")
+        or outcome["updates"][0] != outcome["updates"][1]
+        or max(outcome["deviation"], outcome["loss_deviation"]) > 1e-5
+    }
+    assert different == {}
+
+
+def in_turn(specification):
+    """Reduced without collectives, which a reduction inside a condition needs."""
+    return {"strategy": "in turn", **specification}
+
+
+def test_replicas_agree_and_reduce_the_gradient_of_every_stage(specification_of):
+    rk23 = {"name": "rk23", "learning_rate": 0.3}
+    outcomes = compared(
+        {
+            "rk23": rk23,
+            "rk23, stages not reduced": rk23 | {"local_stages": True},
+            "lookahead": specification_of("lookahead") | {"sync_period": 3},
+        }
+    )
+    wrong = outcomes.pop("rk23, stages not reduced")
+    check_the_same(outcomes)
+    # Replicas whose stages are their own agree with each other still, and with one device no more.
+    assert wrong["identical"]
+    assert wrong["deviation"] > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(3))
+def test_every_optimizer_takes_the_steps_of_one_device(part, specification_of):
+    outcomes = compared(
+        {
+            name: in_turn(specification_of(name))
+            if name == "soft_batch"
+            else specification_of(name)
+            for name in list(ENTRIES)[part::3]
+        }
+    )
+    assert list(outcomes) == list(ENTRIES)[part::3]
+    check_the_same(outcomes)
+
+
+@pytest.mark.slow
+def test_nestings_and_options_take_the_steps_of_one_device():
+    adam = {"name": "adam", "learning_rate": 0.05}
+    rk45 = {"name": "rk45", "learning_rate": 0.3, "weight_decay": 0.1, "global_clipnorm": 0.5}
+    lookahead = {"name": "lookahead", "inner_optimizer": adam, "sync_period": 2}
+    heavy_ball = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}
+    soft = {"name": "soft_batch", "inner_optimizer": lookahead, "batches_per_update": 3}
+    check_the_same(
+        compared(
+            {
+                "lookahead around rk45": lookahead | {"inner_optimizer": rk45},
+                "lookahead, reset": lookahead | {"inner_state": "reset"},
+                "lookahead, pullback": lookahead
+                | {"inner_state": "pullback", "inner_optimizer": heavy_ball},
+                "centralized adam": adam | {"gradient_centralization": True},
+                "centralized rk45": rk45 | {"gradient_centralization": True},
+                "soft batch of lookahead": in_turn(soft),
+                "loss scaled adam": in_turn(adam | {"loss_scale": True}),
+                "loss scaled rk45": in_turn(rk45 | {"loss_scale": True}),
+                "loss scaled soft batch of lookahead": in_turn(soft | {"loss_scale": True}),
+            }
+        )
+    )
+
+
+@pytest.mark.slow
+def test_reductions_that_would_go_wrong_inside_a_condition_are_refused(specification_of):
+    outcomes = compared(
+        {
+            "soft_batch": specification_of("soft_batch"),
+            "heun": specification_of("heun") | {"loss_scale": True},
+        }
+    )
+    assert outcomes["soft_batch"]["refused"].startswith(
+        "SoftBatch reduces gradients inside a condition"
+    )
+    assert outcomes["heun"]["refused"].startswith("LossScaleOptimizer around Heun reduces")

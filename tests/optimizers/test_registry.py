@@ -22,7 +22,7 @@ def _signature(entry):
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
 def test_every_argument_of_the_class_is_offered_or_withheld_with_a_reason(entry):
     withheld = set(entry.withheld) - {"name"}
-    offered = {argument.name for argument in entry.arguments}
+    offered = {argument.name for argument in entry.arguments if argument.of_class}
     assert offered == set(_signature(entry)) - withheld
     assert all(entry.withheld.values())
 
@@ -31,7 +31,7 @@ def test_every_argument_of_the_class_is_offered_or_withheld_with_a_reason(entry)
 def test_defaults_are_those_of_the_class(entry):
     parameters = _signature(entry)
     for argument in entry.arguments:
-        if not argument.required:
+        if argument.of_class and not argument.required:
             assert argument.default == parameters[argument.name].default, argument.name
 
 
@@ -49,6 +49,18 @@ def test_every_entry_says_what_it_is_and_where_it_was_published(entry):
     assert all(argument.description for argument in entry.arguments)
 
 
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
+def test_gradient_centralization_is_an_option_of_every_optimizer_that_is_no_wrapper(entry):
+    argument = entry.argument("gradient_centralization")
+    if entry.is_wrapper:
+        assert argument is None
+        assert "gradient_centralization" in entry.withheld
+    else:
+        assert argument.kind == "bool"
+        assert argument.default is (entry.name == "ranger")
+        assert argument.of_class is (entry.name == "ranger")
+
+
 def test_every_optimizer_of_keras_is_offered_or_refused_with_a_reason():
     import keras
 
@@ -62,10 +74,10 @@ def test_every_optimizer_of_keras_is_offered_or_refused_with_a_reason():
     assert theirs - set(NOT_OFFERED) <= set(ENTRIES)
 
 
-def test_evaluations_are_those_of_the_class():
-    from optimizers import Heun
-
-    assert ENTRIES["heun"].evaluations == Heun(0.1).evaluations == 2
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
+def test_evaluations_are_those_of_the_class(entry):
+    made = getattr(importlib.import_module(entry.module), entry.class_name)
+    assert entry.evaluations == getattr(made, "evaluations", 1)
 
 
 def test_reading_specifications_imports_neither_keras_nor_numpy():

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from optimizers import FlushTail, Heun, Lookahead, SoftBatch
+from optimizers import FlushTail, Heun, Lookahead, Model, SoftBatch
 
 
 def sgd(rate=0.1, **arguments):
@@ -280,3 +280,29 @@ def test_a_refusal_says_what_is_wrong(make, message):
     with pytest.raises((ValueError, TypeError)) as refusal:
         make()
     assert str(refusal.value).startswith(message)
+
+
+def test_a_batch_without_weight_takes_no_part_wherever_it_stands(network, samples):
+    x, y = samples(8)
+    loss = keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
+    plain = network(sgd(), loss=loss)
+    plain.train_on_batch(x[:4], y[:4])
+    for first, second in ((0, 4), (4, 0)):  # which samples stand in each of the two batches
+        rows = np.r_[first : first + 4, second : second + 4]
+        soft = network(SoftBatch(sgd(), 2), loss=loss)
+        weights = (rows < 4).astype("float32")
+        soft.fit(x[rows], y[rows], sample_weight=weights, batch_size=4, shuffle=False, verbose=0)
+        _assert_same(soft, plain)
+
+
+def test_sparse_gradients_of_embeddings_add_up():
+    def train(optimizer, batch_size):
+        inputs = keras.Input((), dtype="int32")
+        embedding = keras.layers.Embedding(3, 1, embeddings_initializer="ones")
+        model = Model(inputs, embedding(inputs))
+        model.compile(optimizer, loss=lambda _, p: ops.mean(ops.square(p)), run_eagerly=True)
+        index = np.array([1, 1, 1, 2])
+        model.fit(index, index, batch_size=batch_size, shuffle=False, verbose=0)
+        return model
+
+    _assert_same(train(SoftBatch(sgd(), 2), 2), train(sgd(), 4))

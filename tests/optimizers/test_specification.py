@@ -47,6 +47,11 @@ WRONG = {
         "name",
         "'ScheduleFreeAdamW' is not offered: Keras 3.15 leaves the network on its training",
     ),
+    "the decay that AdamW cannot be without": (
+        {"name": "adamw", "learning_rate": 0.001, "weight_decay": None},
+        "weight_decay",
+        "must be a number 0 or more; received null",
+    ),
     "rate is text": (SGD | {"learning_rate": "fast"}, "learning_rate", _NUMBER + "the text 'fast'"),
     "rate is negative": (SGD | {"learning_rate": -0.1}, "learning_rate", _NUMBER + "-0.1"),
     "rate is zero": (SGD | {"learning_rate": 0}, "learning_rate", _NUMBER + "0"),
@@ -202,6 +207,50 @@ WRONG = {
 }
 
 
+WRONG |= {
+    "lookahead around ranger": (
+        {"name": "lookahead", "inner_optimizer": {"name": "ranger", "learning_rate": 0.1}},
+        "inner_optimizer",
+        "cannot be ranger: Ranger is Lookahead around RAdam already: state `sync_period`",
+    ),
+    "centralization beside a wrapper's arguments": (
+        LOOKAHEAD | {"gradient_centralization": True},
+        "gradient_centralization",
+        "Lookahead does not take it here: it belongs to the inner optimizer",
+    ),
+    "centralization by its short name": (
+        {"name": "radam", "learning_rate": 0.1, "use_gc": True},
+        "use_gc",
+        "RAdam calls this `gradient_centralization`",
+    ),
+    "centralization is a number": (
+        SGD | {"gradient_centralization": 1},
+        "gradient_centralization",
+        "must be true or false; received 1",
+    ),
+    "both decays at once": (
+        {"name": "ranger", "learning_rate": 0.1, "betas": [0.9, 0.99]},
+        "betas",
+        "Ranger does not take it here: state the two numbers as `beta_1` and `beta_2`",
+    ),
+    "a threshold below the paper's": (
+        {"name": "radam", "learning_rate": 0.1, "threshold": 3},
+        "threshold",
+        "must be a number 4 or more; received 3",
+    ),
+    "a memory too short to adapt": (
+        {"name": "radam", "learning_rate": 0.1, "beta_2": 0.5},
+        "beta_2",
+        "beta_2 must be greater than 0.666667 for a threshold of 5, or no step is ever adapted",
+    ),
+    "a threshold too long for the memory": (
+        {"name": "ranger", "learning_rate": 0.1, "threshold": 3000},
+        "threshold",
+        "beta_2 must be greater than 0.999334 for a threshold of 3000",
+    ),
+}
+
+
 @pytest.mark.parametrize(("specification", "path", "message"), WRONG.values(), ids=list(WRONG))
 def test_a_mistake_is_named_with_its_place_and_what_would_be_right(specification, path, message):
     found = problems(specification)
@@ -263,14 +312,20 @@ def test_whole_numbers_and_floats_that_mean_the_same_resolve_the_same():
         ({"name": "adam", "learning_rate": 0.001}, "Adam 0.001"),
         ({"name": "adam", "learning_rate": 2.5e-5}, "Adam 2.5e-5"),
         (
-            {"name": "adamw", "learning_rate": 0.001, "weight_decay": None},
-            "AdamW 0.001, weight decay off",
+            {"name": "muon", "learning_rate": 0.001, "weight_decay": None},
+            "Muon 0.001, weight decay off",
         ),
         (LOOKAHEAD, "Lookahead(SGD 1e-4, momentum 0.9), sync 5, slow 0.5"),
         (LOOKAHEAD | {"sync_period": 6}, "Lookahead(SGD 1e-4, momentum 0.9), sync 6, slow 0.5"),
         (SOFT, "SoftBatch(SGD 1e-4, momentum 0.9), batches 4"),
         (SOFT | {"tail": "drop"}, "SoftBatch(SGD 1e-4, momentum 0.9), batches 4, tail drop"),
         (HEUN, "Heun 0.1"),
+        (HEUN | {"gradient_centralization": True}, "Heun 0.1, GC"),
+        ({"name": "ranger", "learning_rate": 0.001}, "Ranger 0.001"),
+        (
+            {"name": "ranger", "learning_rate": 0.001, "gradient_centralization": False},
+            "Ranger 0.001, no GC",
+        ),
         ({"name": "sgd", "learning_rate": COSINE}, "SGD 0.1 cosine"),
         (
             {"name": "sgd", "learning_rate": COSINE | {"warmup_updates": 50}},

@@ -36,10 +36,12 @@ def test_show_prints_every_value_and_its_origin_aligned() -> None:
     result = CliRunner().invoke(config, ["show", "right.yaml", "--set", "training.seed=7"])
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert "name: right                      # file name" in lines
-    assert "  epochs: 2                      # right.yaml:1" in lines
-    assert "  seed: 7                        # --set" in lines
-    assert "  batch_size: 16                 # default" in lines
+    assert {
+        "name: right # file name",
+        "epochs: 2 # right.yaml:1",
+        "seed: 7 # --set",
+        "batch_size: 16 # default",
+    } <= {" ".join(line.split()) for line in lines}
     assert len({line.index("#") for line in lines if "#" in line}) == 1
 
 
@@ -54,8 +56,8 @@ def test_what_show_prints_is_a_configuration_itself(folder: Path) -> None:
 
 def test_show_of_the_sample_shows_what_counts_there() -> None:
     result = CliRunner().invoke(config, ["show", "right.yaml", "--sample"])
-    assert "  source: sample                 # --sample" in result.stdout.splitlines()
-    assert "  epochs: 1                      # right.yaml:3" in result.stdout.splitlines()
+    lines = {" ".join(line.split()) for line in result.stdout.splitlines()}
+    assert {"source: sample # --sample", "epochs: 1 # right.yaml:3"} <= lines
 
 
 def test_check_says_ok_with_a_summary() -> None:

@@ -19,7 +19,21 @@ BASE = CONFIGS / "vgg19.yaml"
 FILES = sorted(CONFIGS.glob("*.yaml"))
 EXPERIMENTS = [file for file in FILES if file != BASE]
 # Read off the issue, not off the files.
-NAMES = {"sgd", "adam", "lookahead", "soft_batch", "heun", "sgd_batch64"}
+NAMES = {
+    "sgd",
+    "adam",
+    "lookahead",
+    "soft_batch",
+    "heun",
+    "sgd_batch64",
+    "rk23",
+    "rk45",
+    "ranger",
+    "radam",
+    "adagrad",
+    "nesterov",
+    "lookahead_adam",
+}
 
 
 def by_name(path: Path) -> str:

@@ -1,0 +1,183 @@
+"""Gradient centralization: the gradient of each unit's weights is shifted to mean 0."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from optimizers.nesting import CENTRALIZATION_IN_CENTRALIZATION
+from optimizers.unwrapping import find, with_several_evaluations
+from optimizers.wrapper import Wrapper
+
+_log = logging.getLogger(__name__)
+
+_COVERED = (keras.layers.Conv2D, keras.layers.Dense)
+
+
+def centralize(gradient: Any) -> Any:
+    """A kernel's gradient minus, for each output unit, its mean over that unit's weights.
+
+    Args:
+        gradient: of a kernel whose last axis is that of the output units, as in Keras' Dense
+            [in, out] and Conv2D [height, width, in, out].
+
+    Returns:
+        A tensor of the same shape and dtype, of sum 0 along all axes but the last.
+
+    Example:
+        Two inputs, three units.
+
+        >>> import numpy as np
+        >>> print(np.array(centralize([[1.0, 5.0, 0.0], [3.0, 5.0, 2.0]])))
+        [[-1.  0. -1.]
+         [ 1.  0.  1.]]
+    """
+    gradient = ops.convert_to_tensor(gradient)
+    low = keras.backend.standardize_dtype(gradient.dtype) in ("float16", "bfloat16")
+    wide = ops.cast(gradient, "float32") if low else gradient
+    fan_in = tuple(range(len(wide.shape) - 1))
+    return ops.cast(wide - ops.mean(wide, axis=fan_in, keepdims=True), gradient.dtype)
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class GradientCentralization(Wrapper):
+    """Centralizes the gradients of Conv2D and Dense kernels before an inner optimizer sees them.
+
+    For the M weights w of one output unit, a filter or a column, with gradient g:
+
+        g ← g − (1 / M) Σᵢ gᵢ
+
+    the projection of g on the directions that leave Σᵢ wᵢ as it is. With SGD, with or without
+    momentum, that sum then never changes; Adam's division by √v changes it. A unit of one weight
+    does not move at all. It comes before clipping, moments and weight decay. Biases, and kernels of
+    other layers, keep their gradient: on which axes the output units of those lie depends on the
+    layer.
+
+    Which variables are such kernels is read off the model's layers, once: `optimizers.Model` does
+    it by itself, for a plain `keras.Model` call `learn_layers`. Around an optimizer with several
+    gradients per step `optimizers.Model` centralizes each of them, and not the decay that the step
+    adds to them.
+
+    Args:
+        inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
+            and decay belong to it.
+        name: prefix of the names of the optimizer's variables.
+
+    Raises:
+        TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
+        ValueError: around LossScaleOptimizer, another GradientCentralization, or an optimizer with
+            `gradient_accumulation_steps`; when it is to make an update and does not know the
+            layers.
+
+    Source: Yong, Huang, Hua & Zhang, "Gradient Centralization: A New Optimization Technique for
+    Deep Neural Networks", ECCV 2020, section 3 (https://arxiv.org/abs/2004.01461).
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> layer = keras.layers.Dense(1, kernel_initializer="ones")
+        >>> model = keras.Sequential([keras.Input((2,)), layer])
+        >>> optimizer = GradientCentralization(keras.optimizers.SGD(0.1))
+        >>> optimizer.learn_layers(model)
+        >>> optimizer.apply([np.array([[1.0], [3.0]]), np.array([2.0])], model.trainable_variables)
+        >>> print(np.array(layer.kernel).ravel(), np.array(layer.bias))
+        [1.1 0.9] [-0.2]
+    """
+
+    def __init__(
+        self,
+        inner_optimizer: keras.optimizers.Optimizer | str,
+        name: str | None = None,
+        **unsupported: Any,
+    ) -> None:
+        super().__init__(inner_optimizer, name=name, unsupported=unsupported)
+        self._kernels: frozenset[str] = frozenset()
+        self._known: frozenset[str] = frozenset()
+
+    def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
+        if find(inner_optimizer, GradientCentralization) is not None:
+            return CENTRALIZATION_IN_CENTRALIZATION
+        return super()._reason_against(inner_optimizer)
+
+    def learn_layers(self, model: keras.Model) -> None:
+        """Take from a model's layers, of nested models too, which variables to centralize.
+
+        It logs which kernels of other layers it leaves as they are.
+
+        Raises:
+            ValueError: if the model has no weights yet.
+        """
+        if not model.weights:
+            raise ValueError(
+                f"GradientCentralization reads the layers of a built model, and '{model.name}' has "
+                "no weights yet: call it on a batch, or its `build`, first."
+            )
+        layers = [one for one in model._flatten_layers() if isinstance(one, _COVERED) and one.built]
+        kernels = [one.kernel for one in layers]
+        # With LoRA, `kernel` is a sum of variables, none of which is the kernel.
+        self._kernels = frozenset(
+            self._var_key(one) for one in kernels if isinstance(one, keras.Variable)
+        )
+        self._known = frozenset(self._var_key(one) for one in model.weights)
+        others = [
+            one.path
+            for one in model.trainable_variables
+            if len(one.shape) > 1 and self._var_key(one) not in self._kernels
+        ]
+        if others:
+            _log.warning(
+                "Gradient centralization covers the kernels of Conv2D and Dense layers. "
+                "Left as they are: %s.",
+                ", ".join(others),
+            )
+
+    def knows(self, variables: Sequence[Any]) -> bool:
+        """Whether the layers of all these variables were learned."""
+        return all(self._var_key(one) in self._known for one in variables)
+
+    def centralized(self, gradients: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
+        """The gradients of these variables, those of the kernels among them centralized.
+
+        For a training loop of one's own around an optimizer with several gradients per step: to be
+        called on each of them.
+
+        Args:
+            gradients: one per variable, without any loss scale; None stays None.
+            variables: of the model whose layers were learned.
+
+        Raises:
+            ValueError: for a variable of a layer that was not learned.
+        """
+        self._check_known(variables)
+        return [
+            gradient
+            if gradient is None or self._var_key(variable) not in self._kernels
+            else centralize(gradient)
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
+
+    def _check_known(self, variables: Sequence[Any]) -> None:
+        if not self.knows(variables):
+            raise ValueError(
+                "GradientCentralization does not know which layers these variables belong to: "
+                "train with `optimizers.Model` in place of `keras.Model` (a subclass of it), or "
+                "call `learn_layers(model)` of this optimizer before training."
+            )
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Centralize the gradients and make an update of the inner optimizer.
+
+        The combined gradient of an optimizer with several goes to it as it is: its parts were
+        centralized, and it holds the weight decay as well.
+        """
+        if len(grads) == 0:
+            return
+        self._build_on_first_use(trainable_variables)
+        variables = list(trainable_variables or self._trainable_variables)
+        if with_several_evaluations(self.inner_optimizer) is None:
+            grads = self.centralized(grads, variables)
+        else:
+            self._check_known(variables)
+        self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)

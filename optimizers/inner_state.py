@@ -1,0 +1,145 @@
+"""What Lookahead's sync does with the inner optimizer's state, where it does not keep it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+
+from optimizers.distribution import update_each
+from optimizers.nesting import MOMENTUM_ABSENT, SEVERAL_CORES_INSIDE, reason_against_pullback
+from optimizers.unwrapping import chain
+
+INNER_STATES = ("maintain", "reset", "pullback")
+
+
+def core_of(optimizer: keras.optimizers.Optimizer) -> Any:
+    """The innermost optimizer, which has the count of updates and the learning rate."""
+    *_, core = chain(optimizer)
+    return core
+
+
+def reason_against(inner_state: str, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
+    """Why a sync cannot do that with this optimizer's state; None where it can, or may.
+
+    The slots exist once it is built: `momenta` knows for certain.
+    """
+    core = core_of(inner_optimizer)
+    if inner_state != "maintain" and isinstance(core, keras.optimizers.MultiOptimizer):
+        return SEVERAL_CORES_INSIDE
+    if inner_state == "pullback":
+        return reason_against_pullback(
+            type(core).__name__, momentum=getattr(core, "momentum", None)
+        )
+    return None
+
+
+def momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The first moments of a built optimizer: the slots that Keras' convention names momentum.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    core = core_of(inner_optimizer)
+    found = [one for one in core.variables if one.name.endswith("_momentum")]
+    if not found:
+        raise ValueError(
+            f"Lookahead cannot pull back the momentum of {type(core).__name__}: {MOMENTUM_ABSENT}."
+        )
+    return found
+
+
+class InitialState:
+    """The state that a newly built optimizer has, and the way back to it.
+
+    All its variables but the count of updates and the learning rate, those of the optimizers
+    between it and its core included. A variable whose elements are equal, as Keras' slots are, is
+    kept as one number.
+    """
+
+    def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
+        """Remember the state; for eager use, since a graph has no values yet.
+
+        Raises:
+            ValueError: if the optimizer has made updates.
+        """
+        core = core_of(inner_optimizer)
+        made = int(ops.convert_to_numpy(core.iterations))
+        if made:
+            raise ValueError(
+                f"Lookahead resets the inner optimizer to the state it begins with, and this "
+                f"{type(core).__name__} has made {made} updates already: give it a new one."
+            )
+        others = (id(core._iterations), id(core._learning_rate))
+        self._variables = [one for one in inner_optimizer.variables if id(one) not in others]
+        self._values = [_uniform_value(ops.convert_to_numpy(one)) for one in self._variables]
+
+    def restore(self, assign: Callable[[Any, Any], None]) -> None:
+        """Give every variable its initial value, with `assign(variable, value)`."""
+
+        def put_back(variable: Any, value: Any) -> None:
+            assign(variable, ops.broadcast_to(ops.cast(value, variable.dtype), variable.shape))
+
+        update_each(put_back, self._variables, self._values)
+
+
+def _uniform_value(values: Any) -> Any:
+    """The number that all elements equal, or the values where they differ."""
+    first = values.flat[0].item() if values.size else 0
+    return first if (values == first).all() else ops.convert_to_tensor(values)
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule read at the count since the last reset plus the updates before it.
+
+    It is saved as the schedule inside, and loaded as that.
+    """
+
+    def __init__(self, schedule: Any, updates_before_reset: Any) -> None:
+        """Set up.
+
+        Args:
+            schedule: the `LearningRateSchedule` as the core was given it.
+            updates_before_reset: a variable with the updates that the core no longer counts.
+        """
+        self.schedule = schedule
+        self.updates_before_reset = updates_before_reset
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at the core's own count `step`."""
+        return self.schedule(step + self.updates_before_reset)
+
+    def get_config(self) -> dict[str, Any]:
+        """The schedule inside."""
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The schedule inside: whoever resets the count wraps it anew."""
+        return keras.saving.deserialize_keras_object(config["schedule"])
+
+
+def keep_schedule_going(inner_optimizer: keras.optimizers.Optimizer, updates_before: Any) -> None:
+    """Let the core's schedule, if it has one, count the updates before a reset too."""
+    core = core_of(inner_optimizer)
+    schedule = core._learning_rate
+    is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+    if is_schedule and not isinstance(schedule, CountingAllUpdates):
+        core.learning_rate = CountingAllUpdates(schedule, updates_before)
+
+
+@contextmanager
+def schedule_as_given(inner_optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Inside, the core has the schedule that it was made with, as its config states it."""
+    core = core_of(inner_optimizer)
+    present = core._learning_rate
+    if not isinstance(present, CountingAllUpdates):
+        yield
+        return
+    core.learning_rate = present.schedule
+    try:
+        yield
+    finally:
+        core.learning_rate = present

@@ -1,0 +1,30 @@
+"""`optrun optimizers`: options and help; the work is in `runner.optimizer_cards`."""
+
+import click
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What to print; json holds all that the text says.",
+)
+def optimizers(name: str | None, layout: str) -> None:
+    """List the optimizers with their cost; with a NAME, print that one's card.
+
+    \b
+    optrun optimizers
+    optrun optimizers lookahead
+
+    A card says the update rule, the paper, the arguments with defaults and sensible values, the
+    cost, what it is equal to, what surprises people, and a config file to start from.
+
+    Exits with 2 for a name that is not known.
+    """
+    from runner.optimizer_cards import show
+
+    show(name, layout=layout)

@@ -21,7 +21,7 @@ def commands(page: Path) -> list[str]:
     return [
         re.sub(r"\s+#.*", "", line.strip())
         for line in page.read_text().splitlines()
-        if re.match(r"\s*optrun (train|compare|config)\b", line)
+        if re.match(r"\s*optrun (train|compare|config|optimizers)\b", line)
     ]
 
 
@@ -60,7 +60,7 @@ def with_tiny_settings(command: str) -> list[str]:
 
 def test_the_readme_shows_commands_of_every_kind() -> None:
     kinds = {command.split()[1] for command in commands(ROOT / "README.md")}
-    assert kinds == {"train", "compare", "config"}
+    assert kinds == {"train", "compare", "config", "optimizers"}
 
 
 @pytest.mark.parametrize("command", commands(ROOT / "README.md"))

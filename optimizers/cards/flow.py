@@ -14,6 +14,7 @@ _RATE = (
     "1e-4 – 1e-3 to retrain VGG19; 1e-2 – 2e-1 from random weights. "
     "Stable steps are about as long as those of SGD without momentum"
 )
+_SHORTER_RATE = "1e-4 to retrain VGG19; 1e-2 – 2e-2 from random weights, a tenth of Heun's"
 _CLIPNORM = "1 – 10 where single batches blow up"
 
 _SAME_BATCH = (
@@ -37,16 +38,18 @@ def _flow_card(
     held: int,
     equivalences: tuple[str, ...],
     caveats: tuple[str, ...],
+    rate: str = _RATE,
+    example_rate: float = 1e-3,
 ) -> Card:
     return Card(
         summary=summary,
         rule=rule,
         symbols=_SYMBOLS,
         when=when,
-        sensible={"learning_rate": _RATE, "global_clipnorm": _CLIPNORM},
+        sensible={"learning_rate": rate, "global_clipnorm": _CLIPNORM},
         equivalences=equivalences,
         caveats=(*caveats, _NO_MOMENTUM, _SAME_BATCH, _DECAY, _NEEDS_MODEL),
-        example={"name": name, "learning_rate": 1e-3},
+        example={"name": name, "learning_rate": example_rate},
         cost_note=(
             "Nothing is kept between steps; during one its gradients and a probe are held, up to "
             f"{held} copies of the weights more than SGD's."
@@ -107,12 +110,17 @@ FLOW_CARDS: Mapping[str, Card] = {
         ),
         name="rk45",
         held=6,
+        rate=_SHORTER_RATE,
+        example_rate=1e-4,
         equivalences=(
             "On L = a θ²/2 a step multiplies θ by 1 − z + z²/2 − z³/6 + z⁴/24 − z⁵/120 + z⁶/600 "
             "with z = h a.",
         ),
         caveats=(
             "Stable for h a < 3.31, at six gradients: 0.55 per gradient, where SGD has 2.",
+            "The fifth point lies up to 25360/2187 = 11.6 gradients away. Where curvature changes, "
+            "a step blows up long before that limit: on the drawn sample Heun trains at 0.2, "
+            "RK45 at 0.02 and no longer at 0.05.",
             "In float32 its error along the flow is soon below rounding: small steps gain nothing.",
         ),
     ),

@@ -135,6 +135,37 @@ def test_fit_makes_the_steps_made_by_hand(specification, precision, mode, built,
     assert fitting.deviation(ours, theirs, hand.start) < BOUNDS[precision]
 
 
+_ADAM = {"name": "adam", "learning_rate": 0.02}
+_PERIOD = {"sync_period": 2}
+NESTINGS = {
+    "lookahead of heun": {
+        "name": "lookahead",
+        "inner_optimizer": {"name": "heun", "learning_rate": 0.2},
+        **_PERIOD,
+    },
+    "soft batch of lookahead of adam": {
+        "name": "soft_batch",
+        "batches_per_update": 2,
+        "inner_optimizer": {"name": "lookahead", "inner_optimizer": _ADAM, **_PERIOD},
+    },
+    "soft batch of ranger": {
+        "name": "soft_batch",
+        "batches_per_update": 2,
+        "inner_optimizer": {"name": "ranger", "learning_rate": 0.02, **_PERIOD},
+    },
+}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@cases(NESTINGS)
+def test_nestings_make_the_steps_made_by_hand(specification, precision, by_hand):
+    hand = by_hand(precision, "graph")
+    theirs = hand.train(reference(specification), epochs=3)
+    model = fitting.compiled(made(specification), precision, "graph", built=False)
+    ours = fitting.fit(model, epochs=3)
+    assert fitting.deviation(ours, theirs, hand.start) < BOUNDS[precision]
+
+
 def test_a_wrong_sync_is_far_beyond_every_bound(by_hand):
     hand, specification = by_hand("float32", "graph"), ONE_CASE["lookahead-maintain"]
     right = hand.train(reference(specification), epochs=2)

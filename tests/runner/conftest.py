@@ -1,7 +1,8 @@
-"""What the tests of runs and comparisons share: run folders as a run leaves them."""
+"""What these tests share: run folders as a run leaves them, and the command line."""
 
 import json
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ RESULT = {
 }
 
 MakeRun = Callable[..., Path]
+Answer = tuple[int, str, str]
+Optrun = Callable[..., Answer]
 
 
 @pytest.fixture
@@ -78,3 +81,24 @@ def make_run(tmp_path: Path, run_content: Callable[..., dict[str, Any]]) -> Make
         return path
 
     return make
+
+
+@pytest.fixture
+def optrun(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, photo_cache: Path
+) -> Optrun:
+    """Calls the command line in this process: exit code, stdout, stderr."""
+    from runner import cli
+
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["optrun", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call

@@ -6,7 +6,6 @@ import json
 import re
 import runpy
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,27 +26,6 @@ TINY = (
 
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]
-
-
-@pytest.fixture
-def optrun(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, photo_cache: Path
-) -> Optrun:
-    """Calls the command line in this process: exit code, stdout, stderr."""
-    from runner import cli
-
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["optrun", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
 
 
 def blocks() -> Iterator[tuple[str, str]]:

@@ -28,27 +28,6 @@ Optrun = Callable[..., Answer]
 MakeArchive = Callable[[Path, list[str]], Path]
 
 
-@pytest.fixture
-def optrun(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, photo_cache: Path
-) -> Optrun:
-    """Calls the command line in this process: exit code, stdout, stderr."""
-    from runner import cli
-
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["optrun", *map(str, arguments)])
-        capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
-
-
 def runs_in(results: Path) -> dict[str, dict]:
     files = sorted(results.glob("*/run.json"))
     return {path.parent.name: json.loads(path.read_text()) for path in files}

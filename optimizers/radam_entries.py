@@ -1,6 +1,7 @@
 """RAdam, and Ranger around it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
@@ -12,7 +13,7 @@ from optimizers.keras_entries import (
     positive,
     weight_decay_argument,
 )
-from optimizers.wrapper_entries import TRACKING_WITHHELD
+from optimizers.wrapper_entries import SYNC_ALIASES, TRACKING_WITHHELD
 
 _ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -110,22 +111,13 @@ RADAM_ENTRIES: tuple[Entry, ...] = (
                 minimum=0,
                 maximum=1,
             ),
-            Argument(
-                "gradient_centralization",
-                "bool",
-                GRADIENT_CENTRALIZATION.description,
-                True,
-                label=GRADIENT_CENTRALIZATION.label,
-            ),
+            replace(GRADIENT_CENTRALIZATION, default=True, of_class=True),
         ),
         extra_weight_copies=3,
         aliases=MappingProxyType(
             {
                 **_ALIASES,
-                "k": "sync_period",
-                "la_steps": "sync_period",
-                "alpha": "slow_step_size",
-                "la_alpha": "slow_step_size",
+                **SYNC_ALIASES,
             }
         ),
         withheld=MappingProxyType(

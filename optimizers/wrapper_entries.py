@@ -27,6 +27,15 @@ TRACKING_WITHHELD: Mapping[str, str] = MappingProxyType(
 )
 _INNER_ALIASES = dict.fromkeys(("inner", "optimizer", "base_optimizer"), "inner_optimizer")
 
+SYNC_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "k": "sync_period",
+        "la_steps": "sync_period",
+        "alpha": "slow_step_size",
+        "la_alpha": "slow_step_size",
+    }
+)
+
 WRAPPER_ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="lookahead",
@@ -66,10 +75,7 @@ WRAPPER_ENTRIES: tuple[Entry, ...] = (
         extra_weight_copies=1,
         aliases=MappingProxyType(
             {
-                "k": "sync_period",
-                "la_steps": "sync_period",
-                "alpha": "slow_step_size",
-                "la_alpha": "slow_step_size",
+                **SYNC_ALIASES,
                 "slow_step": "slow_step_size",
                 **_INNER_ALIASES,
             }

@@ -71,7 +71,7 @@ def carry_out_run(
                     split=parts,
                     machine=machine,
                     weights_file=materials.weights_files[experiment.model.weights],
-                    run_folder=folder.path,
+                    run_folder=folder,
                     listener=recorder,
                 )
             folder.save_predictions(outcome.predictions)

@@ -30,6 +30,7 @@ from runner.configuration.schema import Experiment
 from runner.initialization import initialise_convolutions, initialise_head, weights_hash
 from runner.machine import Machine
 from runner.model import Architecture, build_classifier
+from runner.run_folder import RunFolder
 from runner.scores import score
 
 # No gradients are kept while predicting, so more photos fit than in a training batch.
@@ -71,7 +72,7 @@ def train(
     split: Split,
     machine: Machine,
     weights_file: Path | None,
-    run_folder: Path,
+    run_folder: RunFolder,
     listener: Listener,
 ) -> Outcome:
     """Train one network with one optimizer and one seed.
@@ -133,7 +134,7 @@ def train(
         clocks=clocks,
         validation=_evaluation_set(photos, split.validation),
         training_subset=_evaluation_set(photos, training_subset(photos, split)),
-        best_folder=run_folder / "checkpoint" / "best",
+        best_folder=run_folder.best_checkpoint_path,
         patience=settings.early_stopping_patience,
         gradient_evaluations_per_step=specification.gradient_evaluations(experiment.optimizer),
         steps_per_epoch=steps_per_epoch,
@@ -151,7 +152,7 @@ def train(
     callbacks: list[keras.callbacks.Callback] = [steps, evaluation]
     if settings.tensorboard:
         callbacks.append(
-            keras.callbacks.TensorBoard(str(run_folder / "tensorboard"), write_graph=False)
+            keras.callbacks.TensorBoard(str(run_folder.path / "tensorboard"), write_graph=False)
         )
     model.fit(
         batches,
@@ -231,13 +232,13 @@ def _outcome(
     clocks: Clocks,
     photos: Photos,
     split: Split,
-    run_folder: Path,
+    run_folder: RunFolder,
 ) -> Outcome:
     best, last = evaluation.best, evaluation.records[-1]
     if best is None or evaluation.best_logits is None:
         raise RuntimeError("training ended without a single evaluated epoch")
     with clocks.evaluating():
-        model.set_weights(checkpoint.load(run_folder / "checkpoint" / "best"))
+        model.set_weights(checkpoint.load(run_folder.best_checkpoint_path))
         logits = predict(model, _evaluation_set(photos, split.test).batches)
         test = score(logits, photos.labels[split.test])
     result: dict[str, float | int | None] = {

@@ -6,13 +6,11 @@ look first, and import neither it nor TensorFlow for that.
 
 import base64
 import os
-import ssl
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from data.errors import PhotoError
+from data.published import Published
 
 # As tensorflow_datasets 4.9.10 states them; a test compares them.
 VERSION = "4.0.1"
@@ -21,6 +19,8 @@ ARCHIVE_SHA256 = "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334a
 URL = (
     f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}"
 )
+PUBLISHED = Published(url=URL, size=824_887_076, sha256=ARCHIVE_SHA256)
+PHOTOS = 23_262
 TIMEOUT_S = 4.0
 
 
@@ -31,8 +31,13 @@ def data_directory() -> Path:
 
 def prepared_folder() -> Path | None:
     """Returns the folder of the data set that tensorflow_datasets prepared, or None."""
-    folder = data_directory() / "cats_vs_dogs" / VERSION
+    folder = expected_folder()
     return folder if (folder / "dataset_info.json").is_file() else None
+
+
+def expected_folder() -> Path:
+    """Returns where the prepared data set is, or will be."""
+    return data_directory() / "cats_vs_dogs" / VERSION
 
 
 def manual_archive() -> Path:
@@ -70,6 +75,11 @@ def host_reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
 
 
 def _ask(url: str, timeout_s: float) -> bool | PhotoError:
+    # Commands that only look what is here import this module, and these would take them longer.
+    import ssl
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310, our own http address
     try:
         urllib.request.urlopen(request, timeout=timeout_s).close()  # noqa: S310

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from data.augmentation import Augmentation, augment, transforms
+from data.augmentation import PARAMETERS, Augmentation, parameters
+from data.mapped_tensor import mapped_rows
 from data.order import epoch_order
 from data.photos import Photos
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Two gathers run while the device computes; enough to stay ahead of it without filling memory.
+    Element = tuple[tf.Tensor | tuple[tf.Tensor, tf.Tensor], tf.Tensor]
+
+# Two batches are put together while the device computes; enough to stay ahead of it without filling
+# memory.
 _PARALLEL_READS = 2
 _BATCHES_AHEAD = 4
 
 Indices = npt.NDArray[np.int64]
-Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
@@ -60,35 +63,47 @@ def training_batches(
         start_batch: First batch within it, counted from 0.
 
     Returns:
-        Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos, and 0 for a cat, 1 for a dog.
+        Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and 0 for a cat, 1
+        for a dog. With an augmentation that changes anything it is of ((photos, float32 [b, 8]),
+        labels): what `data.augmentation.augment` is to do to the photos where the network is.
     """
     import tensorflow as tf
 
     changes = augmentation if augmentation is not None else Augmentation()
     indices = _checked(indices, batch_size)
+    pixels_of = mapped_rows(photos.pixels)
     image_size = photos.pixels.shape[1]
     per_epoch = batches_per_epoch(len(indices), batch_size)
 
-    def read(number: np.int64) -> tuple[Images, Floats, Floats]:
+    def choose(number: np.int64) -> tuple[Indices, Floats]:
         epoch, batch = divmod(int(number), per_epoch)
         chosen = _training_indices(indices, batch_size, seed, epoch, batch)
-        rows = transforms(
-            changes, photos.digests[chosen], seed=seed, epoch=epoch, image_size=image_size
-        )
-        return photos.pixels[chosen], photos.labels[chosen].astype(np.float32), rows
+        return chosen, photos.labels[chosen].astype(np.float32)
 
-    def load(number: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-        images, labels, rows = tf.numpy_function(
-            read, [number], [tf.uint8, tf.float32, tf.float32], stateful=False
+    def choose_and_draw(number: np.int64) -> tuple[Indices, Floats, Floats]:
+        chosen, labels = choose(number)
+        rows = parameters(
+            changes,
+            photos.digests[chosen],
+            seed=seed,
+            epoch=int(number) // per_epoch,
+            image_size=image_size,
         )
-        images, labels = _shaped(images, labels, image_size)
-        if not changes.is_identity:
-            images = augment(images, tf.ensure_shape(rows, [None, 8]))
-            images = tf.ensure_shape(images, [None, image_size, image_size, 3])
-        return images, labels
+        return chosen, labels, rows
+
+    def load(number: "tf.Tensor") -> "Element":
+        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
+        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
+
+    def load_with_parameters(number: "tf.Tensor") -> "Element":
+        chosen, labels, rows = tf.numpy_function(
+            choose_and_draw, [number], [tf.int64, tf.float32, tf.float32], stateful=False
+        )
+        rows = tf.ensure_shape(rows, [None, PARAMETERS])
+        return (pixels_of(tf.ensure_shape(chosen, [None])), rows), tf.ensure_shape(labels, [None])
 
     numbers = tf.data.Dataset.counter(start_epoch * per_epoch + start_batch)
-    return _stream(numbers, load)
+    return _stream(numbers, load if changes.is_identity else load_with_parameters)
 
 
 def evaluation_batches(photos: Photos, indices: Indices, *, batch_size: int) -> "tf.data.Dataset":
@@ -105,15 +120,15 @@ def evaluation_batches(photos: Photos, indices: Indices, *, batch_size: int) -> 
     import tensorflow as tf
 
     indices = _checked(indices, batch_size)
-    image_size = photos.pixels.shape[1]
+    pixels_of = mapped_rows(photos.pixels)
 
-    def read(number: np.int64) -> tuple[Images, Floats]:
+    def choose(number: np.int64) -> tuple[Indices, Floats]:
         chosen = indices[int(number) * batch_size :][:batch_size]
-        return photos.pixels[chosen], photos.labels[chosen].astype(np.float32)
+        return chosen, photos.labels[chosen].astype(np.float32)
 
-    def load(number: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-        images, labels = tf.numpy_function(read, [number], [tf.uint8, tf.float32], stateful=False)
-        return _shaped(images, labels, image_size)
+    def load(number: "tf.Tensor") -> "Element":
+        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
+        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
 
     return _stream(tf.data.Dataset.range(batches_per_epoch(len(indices), batch_size)), load)
 
@@ -156,20 +171,8 @@ def _checked(indices: Indices, batch_size: int) -> Indices:
     return np.asarray(indices, np.int64)
 
 
-def _shaped(
-    images: "tf.Tensor", labels: "tf.Tensor", image_size: int
-) -> tuple["tf.Tensor", "tf.Tensor"]:
-    import tensorflow as tf
-
-    return (
-        tf.ensure_shape(images, [None, image_size, image_size, 3]),
-        tf.ensure_shape(labels, [None]),
-    )
-
-
 def _stream(
-    numbers: "tf.data.Dataset",
-    load: Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]],
+    numbers: "tf.data.Dataset", load: "Callable[[tf.Tensor], Element]"
 ) -> "tf.data.Dataset":
     batches = numbers.map(load, num_parallel_calls=_PARALLEL_READS, deterministic=True)
     return batches.prefetch(_BATCHES_AHEAD)

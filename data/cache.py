@@ -1,43 +1,24 @@
 """Decoded photos on disk, shared by all runs: found by a key, built once, whole or not there."""
 
-import contextlib
-import hashlib
 import json
 import os
-import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import platformdirs
 
+from data.cache_key import ARRAYS, FORMAT, IDS, INDEX, JOURNAL, PARTIAL, PIXELS
 from data.errors import PhotoError
-from data.photos import Photos, fingerprint
-
-_FORMAT = 1
-_PIXELS, _LABELS, _DIGESTS, _INDEX = "pixels.npy", "labels.npy", "digests.npy", "index.json"
+from data.locks import exclusive
+from data.photos import Photos
+from data.places import cache_root
 
 
 def directory() -> Path:
     """Returns where decoded photos are kept: $OPTRUN_CACHE, or this user's cache folder."""
-    chosen = os.environ.get("OPTRUN_CACHE")
-    root = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("optrun")
-    return root / "photos"
-
-
-def folder_name(source_name: str, key: Mapping[str, object]) -> str:
-    """Returns the name under which photos are kept: readable, and different for every key.
-
-    Example:
-        >>> folder_name("/home/ann/dogs-vs-cats.zip", {"image_size": 64})
-        'dogs-vs-cats-...'
-    """
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source_name).stem).strip("-")[:40] or "photos"
-    text = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
-    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+    return cache_root() / "photos"
 
 
 def load(folder: Path) -> Photos | None:
@@ -46,19 +27,20 @@ def load(folder: Path) -> Photos | None:
     A folder that is not whole, as after a failing disk, counts as none and is built anew.
     """
     try:
-        index = json.loads((folder / _INDEX).read_text("utf-8"))
-        pixels = np.load(folder / _PIXELS, mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / _LABELS, allow_pickle=False)
-        digests = np.load(folder / _DIGESTS, allow_pickle=False)
+        index = json.loads((folder / INDEX).read_bytes())
+        ids = tuple(json.loads((folder / IDS).read_bytes()))
+        arrays = {
+            name: np.load(folder / file, mmap_mode="r", allow_pickle=False)
+            for name, file in {"pixels": PIXELS, **ARRAYS}.items()
+        }
         photos = Photos(
-            pixels=pixels,
-            ids=tuple(index["ids"]),
-            labels=labels,
-            digests=digests,
+            ids=ids,
             fingerprint=index["fingerprint"],
             source=index["source"],
             is_sample=index["is_sample"],
             left_out=tuple((name, reason) for name, reason in index["left_out"]),
+            preprocessing=index["key"]["preprocessing"],
+            **arrays,
         )
     except FileNotFoundError:
         return None
@@ -66,36 +48,42 @@ def load(folder: Path) -> Photos | None:
         return None
     except OSError as error:
         raise PhotoError(_disk_message(folder, error)) from error
-    return photos if {len(pixels), len(labels), len(digests)} == {len(photos.ids)} else None
+    return photos if {len(array) for array in arrays.values()} == {len(ids)} else None
 
 
-def save_index(
-    folder: Path,
-    *,
-    ids: Sequence[str],
-    labels: npt.NDArray[np.uint8],
-    digests: npt.NDArray[np.uint8],
-    source: str,
-    is_sample: bool,
-    left_out: Mapping[str, str],
-) -> None:
-    """Writes everything but the pixels; see `data.photos.Photos` for what each is."""
-    np.save(folder / _LABELS, labels, allow_pickle=False)
-    np.save(folder / _DIGESTS, digests, allow_pickle=False)
+def save_index(folder: Path, photos: Photos, key: Mapping[str, object]) -> None:
+    """Writes everything but the pixels.
+
+    The key that the folder's name is made of stands in the index in words, for those who list what
+    is prepared and ask whether the source is still the same.
+    """
+    for name, file in ARRAYS.items():
+        np.save(folder / file, getattr(photos, name), allow_pickle=False)
     index = {
-        "format": _FORMAT,
-        "source": source,
-        "is_sample": is_sample,
-        "fingerprint": fingerprint(ids, labels, digests),
-        "left_out": sorted(left_out.items()),
-        "ids": list(ids),
+        "format": FORMAT,
+        "key": key,
+        "source": photos.source,
+        "is_sample": photos.is_sample,
+        "fingerprint": photos.fingerprint,
+        "left_out": photos.left_out,
     }
-    (folder / _INDEX).write_text(json.dumps(index, indent=0), "utf-8")
+    (folder / IDS).write_text(json.dumps(photos.ids, indent=0), "utf-8")
+    (folder / INDEX).write_text(json.dumps(index, indent=0), "utf-8")
 
 
 def pixels_path(folder: Path) -> Path:
     """Returns the path of the pixels within a folder of the cache."""
-    return folder / _PIXELS
+    return folder / PIXELS
+
+
+def journal_path(folder: Path) -> Path:
+    """Returns the path of a build's journal within the folder that it fills."""
+    return folder / JOURNAL
+
+
+def lock_path(folder: Path) -> Path:
+    """Returns the lock file that whoever builds or removes `folder` holds."""
+    return folder.with_name(folder.name + ".lock")
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
@@ -103,7 +91,8 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
 
     `build` fills a folder of another name, which is renamed when all in it is on the disk.
     Processes that ask at once wait for the one that builds. Whatever ends it leaves nothing that
-    `load` finds.
+    `load` finds. What `build` had made stays where it was, for the next call to go on with, if
+    there is a journal beside it.
 
     Raises:
         PhotoError: If the disk is full or may not be written.
@@ -113,7 +102,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
         return photos
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder.with_name(folder.name + ".lock")):
+        with exclusive(lock_path(folder)):
             photos = load(folder)
             if photos is None:
                 _build(folder, build)
@@ -126,31 +115,44 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raises `PhotoError` where the disk has less than `needed_bytes` free."""
+    """Raises `PhotoError` where the disk lacks room for this many bytes of pixels in `folder`.
+
+    Those that an earlier build has left there count.
+    """
+    pixels = pixels_path(folder)
+    missing_bytes = needed_bytes - (_disk_bytes(pixels) if pixels.exists() else 0)
     free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
+    if free < missing_bytes:
         raise PhotoError(
-            f"The decoded photos need {_gigabytes(needed_bytes)} in {folder.parent}, where "
+            f"The decoded photos need {_gigabytes(missing_bytes)} in {folder.parent}, where "
             f"{_gigabytes(free)} are free. Free some, or set OPTRUN_CACHE to a folder on another "
             "disk, data.limit to fewer photos, or data.image_size to smaller ones."
         )
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
-    # One name, whoever builds: under the lock, what has it is left from a process that was killed.
-    partial = folder.with_name(folder.name + ".partial")
-    for left_behind in (partial, folder):
-        if left_behind.exists():
-            shutil.rmtree(left_behind)
+    # One name, whoever builds: under the lock, what has it is left from a process that was stopped.
+    partial = folder.with_name(folder.name + PARTIAL)
+    if folder.exists():
+        shutil.rmtree(folder)
     try:
-        partial.mkdir()
+        partial.mkdir(exist_ok=True)
         build(partial)
         for path in (*partial.iterdir(), partial):
             _flush(path)
         partial.rename(folder)
+        # Not before: whoever ends the process in between would end all it had done.
+        journal_path(folder).unlink(missing_ok=True)
         _flush(folder.parent)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not journal_path(partial).exists():
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _disk_bytes(file: Path) -> int:
+    """Returns what a file takes on the disk; rows that were not written yet take nothing."""
+    state = file.stat()
+    return state.st_blocks * 512 if sys.platform != "win32" else state.st_size
 
 
 def _flush(path: Path) -> None:
@@ -162,28 +164,6 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock; the system gives it back however the process ends."""
-    # The file stays: whoever deleted it could leave two processes with a lock each.
-    with path.open("ab") as file:
-        if sys.platform == "win32":
-            import msvcrt
-            import time
-
-            while True:
-                try:
-                    msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-                    break
-                except OSError:
-                    time.sleep(0.1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _disk_message(folder: Path, error: OSError) -> str:

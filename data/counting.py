@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from data import availability
+from data.cache_key import Resize
 from data.prepare import prepared
 from data.sources import open_source
 from data.split import split
-
-PUBLIC_PHOTO_COUNT = 23_262  # of cats_vs_dogs 4.0.1, as tensorflow_datasets states it
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ def count(
     source: str,
     *,
     image_size: int,
+    resize: Resize = "squash",
+    antialias: bool = False,
     limit: int | None,
     validation_share: float,
     test_share: float,
@@ -40,17 +42,14 @@ def count(
     Raises:
         PhotoError: If the source is missing, damaged or lacks cats or dogs.
     """
-    photos = prepared(source, image_size=image_size, limit=limit)
+    photos = prepared(
+        source, image_size=image_size, resize=resize, antialias=antialias, limit=limit
+    )
     if photos is not None:
-        parts = split(
-            photos.digests,
-            photos.labels,
-            validation_share=validation_share,
-            test_share=test_share,
-        )
+        parts = split(photos, validation_share=validation_share, test_share=test_share)
         return Count(len(photos), len(parts.train), exact=True)
     if source == "cats_vs_dogs":
-        total = PUBLIC_PHOTO_COUNT  # asking the source would download it
+        total = availability.PHOTOS  # asking the source would download it
     else:
         total = len(open_source(source, drawings=limit).entries())
     total = total if limit is None else min(total, limit)

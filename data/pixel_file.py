@@ -1,5 +1,8 @@
 """A .npy file of pixels that is written row by row, in any order, and grows as it is."""
 
+import os
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -7,22 +10,27 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+Pixels = npt.NDArray[np.uint8]
+
 
 class PixelFile:
     """uint8 [n, image_size, image_size, 3] in NumPy's format, with n known only at the end.
 
     Written as a file rather than through a memory map, since a full disk is then an error that can
-    be caught rather than a signal that ends the process.
+    be caught rather than a signal that ends the process. Several threads may read and write at
+    once.
 
     Args:
-        path: Where the file is made.
+        path: The file. Rows of an earlier build stay in it.
         image_size: Side of the photos in pixels.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:
-        self._file = path.open("w+b")
+        path.touch()
+        self._file = path.open("r+b", buffering=0)
         self._shape = (image_size, image_size, 3)
         self._row_bytes = image_size * image_size * 3
+        self._lock = threading.Lock()
         self._start = self._write_header(0)
 
     def __enter__(self) -> "PixelFile":
@@ -36,41 +44,56 @@ class PixelFile:
     ) -> None:
         self._file.close()
 
-    def write(self, row: int, pixels: npt.NDArray[np.uint8]) -> None:
+    def write(self, row: int, pixels: Pixels) -> None:
         """Writes one photo, uint8 [image_size, image_size, 3]."""
-        self._file.seek(self._start + row * self._row_bytes)
-        self._file.write(np.ascontiguousarray(pixels).data)
+        self._write(row, np.ascontiguousarray(pixels).data.cast("B"))
+
+    def read(self, row: int) -> Pixels:
+        """Returns the photo in a row; black as far as nothing was written there."""
+        # The last rows of a file that others were written past may not be there yet: zeros, as
+        # those between are.
+        content = self._read(row).ljust(self._row_bytes, b"\0")
+        return np.frombuffer(content, np.uint8).reshape(self._shape)
 
     def arrange(self, rows: Sequence[int]) -> None:
         """Puts the row now at `rows[k]` at place k, for every k, and drops all others.
 
-        In place: row after row is exchanged with the one that belongs there. What lay at a place
-        already dealt with is now where its exchange has put it, which may be such a place again.
+        In place, every row moved once: a place whose own row nobody wants takes its row from
+        where that is, which frees that place, and so on. What is left are circles, which are
+        opened by keeping one of their rows aside.
 
         Args:
             rows: Different rows that have been written.
         """
-        moved_from = list(rows)
-        for place, row in enumerate(rows):
-            while row < place:
-                row = moved_from[row]
-            moved_from[place] = row
-            if row != place:
-                wanted, displaced = self._read(row), self._read(place)
-                self._write(place, wanted)
-                self._write(row, displaced)
-        self._file.truncate(self._start + len(moved_from) * self._row_bytes)
-        self._write_header(len(moved_from))
+        left = {place: row for place, row in enumerate(rows) if place != row}
+        for place in sorted(left.keys() - left.values()):
+            self._fill(place, left)
+        while left:
+            place = next(iter(left))
+            aside = self._read(place)
+            last = self._fill(place, left, until=place)
+            self._write(last, memoryview(aside))
+        self._file.truncate(self._start + len(rows) * self._row_bytes)
+        self._write_header(len(rows))
 
-    def _read(self, row: int) -> bytes:
-        self._file.seek(self._start + row * self._row_bytes)
-        # The last rows of a file that others were written past may not be there yet: zeros, as
-        # those between are.
-        return self._file.read(self._row_bytes).ljust(self._row_bytes, b"\0")
+    def _fill(self, place: int, left: dict[int, int], until: int | None = None) -> int:
+        """Fills a place, then the one that its row came from, and so on while any is to be filled.
 
-    def _write(self, row: int, content: bytes) -> None:
-        self._file.seek(self._start + row * self._row_bytes)
-        self._file.write(content)
+        Args:
+            place: The first place to fill.
+            left: The row that belongs to each place; those that are dealt with are taken out.
+            until: The row not to be moved.
+
+        Returns:
+            The last place: where the row that was not moved belongs.
+        """
+        while place in left:
+            row = left.pop(place)
+            if row == until:
+                return place
+            self._write(place, memoryview(self._read(row)))
+            place = row
+        return place
 
     def _write_header(self, count: int) -> int:
         """Writes the header and returns its length, which NumPy keeps the same for any count."""
@@ -80,3 +103,30 @@ class PixelFile:
             {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)},
         )
         return self._file.tell()
+
+    def _place_of(self, row: int) -> int:
+        return self._start + row * self._row_bytes
+
+    if sys.platform == "win32":
+
+        def _write(self, row: int, content: memoryview) -> None:
+            with self._lock:
+                self._file.seek(self._place_of(row))
+                while content:
+                    content = content[self._file.write(content) :]
+
+        def _read(self, row: int) -> bytes:
+            with self._lock:
+                self._file.seek(self._place_of(row))
+                return self._file.read(self._row_bytes)
+
+    else:
+
+        def _write(self, row: int, content: memoryview) -> None:
+            place = self._place_of(row)
+            while content:
+                written = os.pwrite(self._file.fileno(), content, place)
+                place, content = place + written, content[written:]
+
+        def _read(self, row: int) -> bytes:
+            return os.pread(self._file.fileno(), self._row_bytes, self._place_of(row))

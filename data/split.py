@@ -1,4 +1,4 @@
-"""Training, validation and test photos, told apart by a hash of what is in them."""
+"""Training, validation and test photos: as the source's folders say, or by a hash of each photo."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,11 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from data import duplicates
 from data.errors import PhotoError
+from data.photos import NO_PART, TEST, TRAIN, VALIDATION, Photos
 
 # Goes into the hash, so that a photo's place in the split has nothing to do with the order of the
 # plain digests, by which `limit` selects.
 _SALT = b"optrun split 1\0"
+
+_NAMES = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
+
+Parts = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -22,45 +28,42 @@ class Split:
         validation: int64 positions of the validation photos.
         test: int64 positions of the test photos.
         fingerprint: SHA-256 (hex) over which photo lies in which part, whatever their order.
+        dropped: (id, id of the copy that stays) of each photo that lies in no part, because the
+            same photo lies in another part.
     """
 
     train: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
     fingerprint: str
+    dropped: tuple[tuple[str, str], ...]
 
 
-def split(
-    digests: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.uint8],
-    *,
-    validation_share: float,
-    test_share: float,
-) -> Split:
-    """Divides photos by their content.
+def split(photos: Photos, *, validation_share: float, test_share: float) -> Split:
+    """Divides photos as the folders of their source say, and otherwise by their content.
 
-    A photo's digest is hashed to a number u, uniform in [0, 1): u < test_share puts it into the
-    test part, u < test_share + validation_share into the validation part, anything else into
-    training. So duplicates never lie on both sides, neither the order of the photos nor the
+    By content: the SHA-256 of a photo's bytes is hashed to a number u, uniform in [0, 1).
+    u < test_share puts the photo into the test part, u < test_share + validation_share into the
+    validation part, anything else into training. So neither the order of the photos nor the
     presence of others matters, and adding photos moves none. The shares hold in expectation, in
     each class.
 
+    By folders: where the source's folders name training and at least one of the other parts, each
+    photo stays where it lies. A part that they don't name is taken from the training photos, by
+    content and with its share.
+
+    The same photo never lies in two parts. Of copies (the same bytes, or the same pixels) in
+    several parts those in the test part stay, else those in the validation part; the others are
+    dropped.
+
     Args:
-        digests: uint8 [n, 32], SHA-256 of each photo's encoded bytes.
-        labels: uint8 [n], 0 for a cat and 1 for a dog.
+        photos: Prepared photos.
         validation_share: Expected share of validation photos, 0 <= share < 1.
         test_share: Expected share of test photos, 0 <= share < 1; both together stay below 1.
 
     Raises:
         ValueError: If the shares are out of range.
         PhotoError: If a part whose share is not 0 would be empty.
-
-    Example:
-        >>> digests = np.arange(3200, dtype=np.uint8).reshape(100, 32)
-        >>> digests[:, 0] = np.arange(100)
-        >>> parts = split(digests, np.zeros(100, np.uint8), validation_share=0.1, test_share=0.1)
-        >>> len(parts.train) + len(parts.validation) + len(parts.test)
-        100
     """
     if not (
         0 <= validation_share < 1 and 0 <= test_share < 1 and validation_share + test_share < 1
@@ -69,53 +72,72 @@ def split(
             "validation_share and test_share must be at least 0 and together below 1, "
             f"received: {validation_share} and {test_share}"
         )
-    place = _places(digests)
-    in_test = place < test_share
-    in_validation = ~in_test & (place < test_share + validation_share)
-    parts = {
-        "training": np.flatnonzero(~in_test & ~in_validation),
-        "validation": np.flatnonzero(in_validation),
-        "test": np.flatnonzero(in_test),
-    }
-    shares = {
-        "training": 1 - validation_share - test_share,
-        "validation": validation_share,
-        "test": test_share,
-    }
-    for name, positions in parts.items():
-        if shares[name] > 0 and len(positions) == 0:
+    shares = {VALIDATION: validation_share, TEST: test_share}
+    parts = _parts(photos, shares)
+    stays = _copies_that_stay(parts, photos.pixel_digests)
+    parts[list(stays)] = NO_PART
+    positions = {part: np.flatnonzero(parts == part) for part in _NAMES}
+    for part, name in _NAMES.items():
+        share = shares.get(part, 1 - validation_share - test_share)
+        if share > 0 and len(positions[part]) == 0:
             raise PhotoError(
-                f"{len(digests)} photos are too few: with a share of {shares[name]:g} none of them "
+                f"{len(photos)} photos are too few: with a share of {share:g} none of them "
                 f"falls into the {name} part. Use more photos or another share."
             )
     return Split(
-        parts["training"],
-        parts["validation"],
-        parts["test"],
-        _fingerprint(digests, labels, parts),
+        positions[TRAIN],
+        positions[VALIDATION],
+        positions[TEST],
+        _fingerprint(photos, positions),
+        tuple((photos.ids[copy], photos.ids[kept]) for copy, kept in stays.items()),
     )
+
+
+def _parts(photos: Photos, shares: dict[int, float]) -> Parts:
+    """Returns uint8 [n]: the part of each photo, before copies are dropped."""
+    place = _places(photos.digests)
+    below_test = place < shares[TEST]
+    below_both = place < shares[TEST] + shares[VALIDATION]
+    named = set(np.unique(photos.parts).tolist()) - {NO_PART}
+    if not {TRAIN, VALIDATION} <= named and not {TRAIN, TEST} <= named:
+        named = set()
+    parts = np.full(len(photos), TRAIN, np.uint8)
+    if VALIDATION not in named:
+        parts[below_both & ~below_test] = VALIDATION
+    if TEST not in named:
+        parts[below_test] = TEST
+    for part in named - {TRAIN}:
+        parts[photos.parts == part] = part
+    return parts
+
+
+def _copies_that_stay(parts: Parts, pixel_digests: npt.NDArray[np.uint8]) -> dict[int, int]:
+    """Returns, by the position of each copy to drop, that of a copy in the part that keeps it."""
+    # The parts' numbers rise in the order in which they keep their copies.
+    stays: dict[int, int] = {}
+    for group in duplicates.groups(pixel_digests):
+        kept = int(group[np.argmax(parts[group])])
+        stays |= {int(copy): kept for copy in group if parts[copy] < parts[kept]}
+    return dict(sorted(stays.items()))
 
 
 def _places(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Returns float64 [n] in [0, 1), uniform, a function of each digest alone."""
-    # 53 bits are what a float64 holds exactly; more could round up to 1.
-    return np.array(
-        [
-            (int.from_bytes(hashlib.sha256(_SALT + digest.tobytes()).digest()[:8]) >> 11) * 2.0**-53
-            for digest in digests
-        ],
-        np.float64,
+    content = digests.tobytes()
+    hashes = b"".join(
+        hashlib.sha256(_SALT + content[start : start + 32]).digest()[:8]
+        for start in range(0, len(content), 32)
     )
+    # 53 bits are what a float64 holds exactly; more could round up to 1.
+    return (np.frombuffer(hashes, ">u8") >> 11).astype(np.float64) * 2.0**-53
 
 
-def _fingerprint(
-    digests: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.uint8],
-    parts: dict[str, npt.NDArray[np.int64]],
-) -> str:
+def _fingerprint(photos: Photos, positions: dict[int, npt.NDArray[np.int64]]) -> str:
     whole = hashlib.sha256()
-    for name, positions in parts.items():
-        members = sorted(digests[i].tobytes() + bytes([int(labels[i])]) for i in positions)
+    content = np.concatenate([photos.digests, photos.labels[:, None]], axis=1)
+    for part, name in _NAMES.items():
+        rows = content[positions[part]].tobytes()
+        members = sorted(rows[start : start + 33] for start in range(0, len(rows), 33))
         whole.update(f"{name} {len(members)}\0".encode())
         whole.update(b"".join(members))
     return whole.hexdigest()

@@ -50,7 +50,8 @@ class Display:
         if self._progress is None:
             self._start_bar("photos", total)
         if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total, numbers=f"{done:,}")
+            numbers = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+            self._progress.update(self._task, completed=done, total=total, numbers=numbers)
             if total is not None and done >= total:
                 self.end_bar()
 
@@ -80,7 +81,7 @@ class Display:
         left = ""
         if done > 1:
             per_step = (now - self._first_step_at) / (done - 1)
-            left = f"  {_duration(per_step * (self._epochs * self._steps_per_epoch - done))} left"
+            left = f"  {duration(per_step * (self._epochs * self._steps_per_epoch - done))} left"
         rate = RATE_FORMAT.format(images_per_second) if images_per_second else ""
         self._progress.update(
             self._task,
@@ -127,10 +128,10 @@ class Display:
         self._progress.start()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Hours, minutes and seconds, no more than needed.
 
-    >>> _duration(42), _duration(125), _duration(7384)
+    >>> duration(42), duration(125), duration(7384)
     ('42 s', '2:05 min', '2:03 h')
     """
     whole = round(max(0.0, seconds))

@@ -71,9 +71,13 @@ def forecast(plan: Plan, results: Path) -> str:
         ]
     lines += ["", *_differences(experiments)]
     caches = {
-        (e.data.source, e.data.image_size, e.data.limit): costs[name].photos
-        * e.data.image_size**2
-        * 3
+        (
+            e.data.source,
+            e.data.image_size,
+            e.data.resize,
+            e.data.antialias,
+            e.data.limit,
+        ): costs[name].photos * e.data.image_size**2 * 3
         for name, e in experiments.items()
     }
     total = sum(checkpoint_bytes(run.experiment) for run in plan.runs)
@@ -88,6 +92,8 @@ def cost(experiment: Experiment) -> Cost:
         counted = count(
             data.source,
             image_size=data.image_size,
+            resize=data.resize,
+            antialias=data.antialias,
             limit=data.limit,
             validation_share=data.validation_share,
             test_share=data.test_share,

@@ -4,8 +4,10 @@ All of it is checked here, so that a mistake in the last config is found before 
 hours.
 """
 
+import functools
 import hashlib
 import importlib.util
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 from data import prepare as data_prepare
 from data.errors import PhotoError
 from data.photos import Photos
+from data.printable import printable
 from data.split import Split, split
 from runner import machine as machines
 from runner import provenance, weights
@@ -24,10 +27,11 @@ from runner.errors import UserError
 from runner.machine import Machine
 from runner.model import build_classifier, convolutions
 from runner.own_code import try_out
+from runner.photos.obtaining import obtain
 from runner.plan import Plan
 
 MachineKey = tuple[str, bool | str]
-PhotoKey = tuple[str, int, int | None, float, float]
+PhotoKey = tuple[str, int, str, bool, int | None, float, float]
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
     for experiment in experiments:
         key = photo_key(experiment)
         if key not in photos:
-            photos[key] = _photos(experiment, display)
+            photos[key] = prepare_photos(experiment, display)
         _check_fits(experiment, photos[key][1])
     _describe(photos, machine_of, display)
     return Materials(
@@ -105,21 +109,36 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
 def photo_key(experiment: Experiment) -> PhotoKey:
     """What decides an experiment's photos and their split."""
     data = experiment.data
-    return data.source, data.image_size, data.limit, data.validation_share, data.test_share
+    return (
+        data.source,
+        data.image_size,
+        data.resize,
+        data.antialias,
+        data.limit,
+        data.validation_share,
+        data.test_share,
+    )
 
 
-def _photos(experiment: Experiment, display: Display) -> tuple[Photos, Split]:
+def prepare_photos(experiment: Experiment, display: Display) -> tuple[Photos, Split]:
+    """An experiment's photos, prepared now where they are not yet, and their split.
+
+    Raises:
+        UserError: They cannot be had, or a part would be empty.
+    """
     settings = experiment.data
     try:
         photos = data_prepare.prepare(
             settings.source,
             image_size=settings.image_size,
+            resize=settings.resize,
+            antialias=settings.antialias,
             limit=settings.limit,
             progress=display.photos_prepared,
+            obtain=functools.partial(obtain, display.console, quiet=display.quiet),
         )
         parts = split(
-            photos.digests,
-            photos.labels,
+            photos,
             validation_share=settings.validation_share,
             test_share=settings.test_share,
         )
@@ -184,8 +203,31 @@ def _describe(
             f"          {len(parts.train):,} for training, {len(parts.validation):,} for "
             f"validation, {len(parts.test):,} for the test"
         )
-        if found.left_out:
-            display.notice(f"{len(found.left_out):,} photos were left out, unreadable")
+        for line in _left_out_lines(found, parts):
+            display.notice(line)
     for machine in machine_of.values():
         threads = f", {machine.threads} threads" if machine.device == "cpu" else ""
         display.say(f"machine   {machine.device_name}{threads}, {machine.precision}")
+
+
+def _left_out_lines(photos: Photos, parts: Split) -> list[str]:
+    """What a person should know of photos that no part has, a line for each kind."""
+    lines = []
+    if photos.left_out:
+        reasons = Counter(reason for _, reason in photos.left_out)
+        told = [f"{reason} ({count:,})" for reason, count in reasons.most_common(3)]
+        others = len(photos.left_out) - sum(count for _, count in reasons.most_common(3))
+        if others:
+            told.append(f"other reasons ({others:,})")
+        lines.append(f"{_number(len(photos.left_out), 'file')} left out: {', '.join(told)}")
+    if parts.dropped:
+        copy, kept = parts.dropped[0]
+        lines.append(
+            f"{_number(len(parts.dropped), 'photo')} dropped, the same as one in another part "
+            f"(the first: {printable(copy)}, a copy of {printable(kept)})"
+        )
+    return lines
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

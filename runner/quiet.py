@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data.errors import PhotoError
 from runner.errors import UserError
 
 TRACE_LIMIT_BYTES = 20_000
@@ -62,7 +63,7 @@ def native_stderr_captured() -> Iterator[NativeStderr]:
     try:
         yield native
     except Exception as error:
-        if not isinstance(error, UserError):
+        if not isinstance(error, UserError | PhotoError):
             replay = native.captured()
         raise
     finally:

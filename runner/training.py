@@ -25,6 +25,7 @@ from data.split import Split
 from optimizers import specification
 from optimizers.build import build as build_optimizer
 from runner import checkpoint, weights
+from runner.augmenting_model import AugmentingModel
 from runner.callbacks import Clocks, EpochRecord, Evaluation, EvaluationSet, Steps, predict
 from runner.configuration.schema import Experiment
 from runner.initialization import initialise_convolutions, initialise_head, weights_hash
@@ -98,6 +99,9 @@ def train(
     model = initial_model(
         experiment, photos=photos, split=split, precision=machine.precision, file=weights_file
     )
+    augmentation = augmentation_of(experiment)
+    if not augmentation.is_identity:
+        model = AugmentingModel(model, augmentation)
     steps_per_epoch = batches_per_epoch(len(split.train), settings.batch_size)
     optimizer = build_optimizer(
         experiment.optimizer,
@@ -119,7 +123,7 @@ def train(
         split.train,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        augmentation=augmentation_of(experiment),
+        augmentation=augmentation,
     )
     listener.started(
         {

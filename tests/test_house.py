@@ -58,6 +58,7 @@ def loaded_by(code: str) -> set[str]:
         "import runner.execution",
         "import runner.configuration.load",
         "from runner.compare import compare",
+        "import runner.photos.listing, runner.photos.removal, runner.photos.showing",
     ],
 )
 def test_what_answers_at_once_loads_no_tensorflow(code: str) -> None:

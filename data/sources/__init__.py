@@ -1,27 +1,39 @@
 """Where photos come from: a folder or an archive, the public data set, the built-in sample."""
 
 import difflib
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
+from data import library
 from data.errors import PhotoError
+from data.printable import printable
 from data.sources.source import Photo, Source
 
 __all__ = ["NAMES", "Photo", "Source", "open_source"]
 
-NAMES = ("cats_vs_dogs", "sample")
-_ALLOWED = "data.source must be cats_vs_dogs, sample, or the path of a folder or a zip archive."
+NAMES = library.BUILT_IN
+_MAXIMUM_NEIGHBOURS = 1000
+_ALLOWED = (
+    "data.source must be cats_vs_dogs, sample, an imported name (optrun data list), or the path of "
+    "a folder or a zip archive."
+)
 
 
-def open_source(source: str, *, drawings: int | None = None) -> Source:
+def open_source(
+    source: str, *, drawings: int | None = None, obtain: Callable[[], Path] | None = None
+) -> Source:
     """Returns the source that `source` names; nothing is read or downloaded yet.
 
     Args:
-        source: "sample", "cats_vs_dogs", or the path of a folder or zip archive. A folder that has
-            one of the two names is given as "./sample".
+        source: "sample", "cats_vs_dogs", a name that photos were imported under, or the path of a
+            folder or zip archive. A folder that has such a name is given as "./sample".
         drawings: How many drawings the sample has; None for its default. Means nothing to others.
+        obtain: Brings the public photos to this machine when they are first read, and returns their
+            folder; None for `data.obtaining.obtain`, silently. Means nothing to others.
 
     Raises:
-        PhotoError: If nothing lies at the path.
+        PhotoError: If nothing lies at the path, or no longer where the name leads.
     """
     if source == "sample":
         from data.sources.drawn import DEFAULT_COUNT, Drawn
@@ -30,22 +42,45 @@ def open_source(source: str, *, drawings: int | None = None) -> Source:
     if source == "cats_vs_dogs":
         from data.sources.public import Public
 
-        return Public()
+        return Public() if obtain is None else Public(obtain)
     from data.sources.files import Files
 
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise PhotoError(_missing(source, path))
+    imported = library.entry(source)
+    path = Path(imported.path) if imported else library.expanded(source)
+    try:
+        exists = path.exists()
+    except OSError as error:
+        shown = printable(str(path), longest=300)
+        raise PhotoError(f"{shown} can't be looked at: {error.strerror or error}.") from error
+    if not exists:
+        raise PhotoError(_gone(imported) if imported else _missing(source, path))
     return Files(path)
 
 
+def _gone(imported: library.Entry) -> str:
+    return (
+        f"The photos named {imported.name} lay at {imported.path}, where nothing is now. Put them "
+        f"back, or forget the name (optrun data remove {imported.name}) and import them again."
+    )
+
+
 def _missing(source: str, path: Path) -> str:
-    message = f"There are no photos at {path.absolute()}: no such file or folder."
+    if library.is_damaged(source):
+        return (
+            f"What the name {source} stands for can't be read any more, in {library.folder()}. "
+            "Import its photos again."
+        )
+    shown = printable(str(path.absolute()))
+    message = f"There are no photos at {shown}: no such file or folder."
     parent = path.absolute().parent
     if not parent.is_dir():
-        return f"{message} Its folder {parent} does not exist either."
-    neighbours = {entry.name: str(entry) for entry in parent.iterdir()}
-    named = {name: name for name in NAMES} if source == path.name else {}
+        return f"{message} Its folder {printable(str(parent))} does not exist either."
+    try:
+        beside = itertools.islice(parent.iterdir(), _MAXIMUM_NEIGHBOURS)
+        neighbours = {entry.name: printable(str(entry)) for entry in beside}
+    except OSError:  # a folder that may not be listed
+        neighbours = {}
+    named = {name: name for name in (*NAMES, *library.names())} if source == path.name else {}
     choices = neighbours | named
     nearest = difflib.get_close_matches(path.name, choices, n=1)
     if nearest:

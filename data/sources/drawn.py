@@ -31,6 +31,9 @@ class Drawn:
     def entries(self) -> Mapping[str, int]:
         return {name: sample.label(index) for name, index in self._indices.items()}
 
+    def parts(self) -> Mapping[str, int]:
+        return {}
+
     def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
         for name, index in self._indices.items():
             if ids is None or name in ids:

@@ -1,43 +1,40 @@
 """Photos in a folder or a zip archive, read in place: nothing is unpacked to disk."""
 
 import contextlib
-import os
-import zipfile
-import zlib
+import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
 from data.errors import PhotoError
-from data.photos import CAT, DOG
-from data.sources.layout import LAYOUTS, label_of, without_common_folder
+from data.labels import CAT, DOG, TEST, TRAIN, VALIDATION
+from data.printable import printable
+from data.sources import folder
+from data.sources.archive import Zip, changed, opened
+from data.sources.contents import File, folder_files, zip_files
+from data.sources.layout import LAYOUTS, label_of, part_of, without_common_folder
 from data.sources.source import Photo
+from data.sources.views import UnreadableError, state_of
+from data.sources.zip_directory import too_many
 
-# No photo is this large; an archive that claims so would only fill the memory.
-_MAXIMUM_FILE_BYTES = 256 * 1024**2
-_ENCRYPTED = 0x1  # bit 0 of a zip entry's general purpose flags
+# What is known of each takes some hundred bytes of memory while they are decoded.
+MAXIMUM_FILES = 1_000_000
+_MAXIMUM_ARCHIVES = 100
+_REPLACED = "replaced by a later file of the same name"
 
 
-class _UnreadableError(Exception):
-    """The bytes of one file can't be had; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class _File:
-    """One file of a folder or an archive.
+class _Listing(NamedTuple):
+    """What a look at the names of all files finds.
 
     Attributes:
-        name: Path within the source, with forward slashes.
-        read: Returns its bytes; raises `_UnreadableError`.
-        open: Returns it as a binary stream that can seek, for an archive within an archive.
+        places: Id and label of each photo by the name of its file.
+        replaced: For a name that several files have, the ids of all but the last.
     """
 
-    name: str
-    read: Callable[[], bytes]
-    open: Callable[[], IO[bytes]]
+    places: Mapping[str, tuple[str, int]]
+    replaced: Mapping[str, tuple[str, ...]]
 
 
 class Files:
@@ -47,139 +44,165 @@ class Files:
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
+        self._shown = printable(str(self._path))
+        self._states: dict[str, tuple[int, ...]] = {}
         self.name = str(self._path)
 
     def identity(self) -> Mapping[str, str | int]:
-        """Path, size and time of change; for a folder, counts and sums over its files."""
-        files = [self._path] if self._path.is_file() else list(_paths_below(self._path))
-        states = [file.stat() for file in files]
+        """Path, size and time of change; for a folder, sums and a hash over those of its files."""
+        names: dict[str, str | int] = {}
+        if self._path.is_dir():
+            files, size, changed_ns, names["names"] = folder.summary(self.name, MAXIMUM_FILES)
+        else:
+            state = self._path.stat()
+            self._states.setdefault(self._shown, state_of(state))
+            files, size, changed_ns = 1, state.st_size, state.st_mtime_ns
         return {
             "path": self.name,
-            "files": len(states),
-            "bytes": sum(state.st_size for state in states),
-            "changed_ns": max((state.st_mtime_ns for state in states), default=0),
+            "files": files,
+            "bytes": size,
+            "changed_ns": changed_ns,
+            **names,
         }
 
     def entries(self) -> Mapping[str, int]:
-        return dict(self._labels.values())
+        listing = self._listing
+        labels = dict(listing.places.values())
+        for name, replaced in listing.replaced.items():
+            labels |= dict.fromkeys(replaced, listing.places[name][1])
+        return labels
+
+    def parts(self) -> Mapping[str, int]:
+        parts = {
+            photo_id: part
+            for name, (photo_id, _) in self._listing.places.items()
+            if (part := part_of(name))
+        }
+        named = set(parts.values())
+        return parts if TRAIN in named and named & {VALIDATION, TEST} else {}
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
         wanted = None if ids is None else frozenset(ids)
-        with _opened(self._path) as files:
+        listing = self._listing
+        seen: Counter[str] = Counter()
+        with contextlib.closing(self._files()) as files:
             for file in files:
-                if file.name not in self._labels:
+                if file.name not in listing.places:
                     continue
-                photo_id, label = self._labels[file.name]
+                photo_id, label = listing.places[file.name]
+                earlier = listing.replaced.get(file.name, ())
+                if replaced := seen[file.name] < len(earlier):
+                    photo_id = earlier[seen[file.name]]
+                    seen[file.name] += 1
                 if wanted is not None and photo_id not in wanted:
                     continue
                 try:
-                    yield Photo(photo_id, label, file.read())
-                except _UnreadableError as error:
-                    yield Photo(photo_id, label, b"", unreadable=str(error))
+                    encoded, unreadable = (b"", _REPLACED) if replaced else (file.read(), "")
+                except UnreadableError as error:
+                    encoded, unreadable = b"", str(error)
+                yield Photo(photo_id, label, encoded, unreadable)
 
     @cached_property
-    def _labels(self) -> Mapping[str, tuple[str, int]]:
-        """Id and label of each photo by the name of its file."""
-        with _opened(self._path) as files:
-            names = [file.name for file in files]
-        labels = {name: label for name in names if (label := label_of(name)) is not None}
-        if not names:
-            raise PhotoError(f"{self._path} is empty: it holds no files.\n{LAYOUTS}")
+    def _listing(self) -> _Listing:
+        labels: dict[str, int] = {}
+        repeated: Counter[str] = Counter()
+        count = 0
+        with contextlib.closing(self._files()) as files:
+            for file in files:
+                count += 1
+                self._require_few(count)
+                label = _label(file)
+                if label is None:
+                    continue
+                if file.name in labels:
+                    repeated[file.name] += 1
+                labels[file.name] = label
+        if count == 0:
+            raise PhotoError(f"{self._shown} is empty: it holds no files.\n{LAYOUTS}")
         if not labels:
             raise PhotoError(
-                f"{self._path} holds {_number(len(names), 'file')}, but none that is known to be "
+                f"{self._shown} holds {_number(count, 'file')}, but none that is known to be "
                 f"a cat or a dog.\n{LAYOUTS}"
             )
-        _require_both(self._path, Counter(labels.values()))
-        ids = without_common_folder(labels)
-        return {name: (ids[name], label) for name, label in labels.items()}
+        _require_both(self._shown, Counter(labels.values()))
+        ids = _printable_ids(without_common_folder(labels))
+        taken = set(ids.values())
+        replaced = {
+            name: tuple(_free_id(f"{ids[name]} (replaced)", taken) for _ in range(times))
+            for name, times in repeated.items()
+        }
+        return _Listing({name: (ids[name], label) for name, label in labels.items()}, replaced)
+
+    def _files(self) -> Generator[File]:
+        """Yields the files; where no photo is among them, then also those of the zips among them.
+
+        The root stays open meanwhile, since archives within an archive are read through it.
+        """
+        with contextlib.ExitStack() as stack:
+            if self._path.is_dir():
+                files = folder_files(self._path)
+            else:
+                root = stack.enter_context(opened(self._path, self._shown))
+                files = zip_files(self._unchanged(root), MAXIMUM_FILES)
+            archives: list[File] = []
+            has_photos = False
+            for file in files:
+                has_photos = has_photos or _label(file) is not None
+                if file.is_archive and len(archives) <= _MAXIMUM_ARCHIVES:
+                    archives.append(file)
+                yield file
+            if has_photos:
+                return
+            if len(archives) > _MAXIMUM_ARCHIVES:
+                raise PhotoError(
+                    f"{self._shown} holds no photos that are known to be cats or dogs, but more "
+                    f"than {_MAXIMUM_ARCHIVES} zip archives. Give one of them.\n{LAYOUTS}"
+                )
+            for archive in archives:
+                with archive.open_archive(self._shown) as inner:
+                    yield from zip_files(self._unchanged(inner), MAXIMUM_FILES, f"{archive.name}/")
+
+    def _unchanged(self, archive: Zip) -> Zip:
+        """Makes sure that an archive is what it was when it was first looked at."""
+        if self._states.setdefault(archive.where, archive.state) != archive.state:
+            raise PhotoError(changed(archive.where))
+        return archive
+
+    def _require_few(self, count: int) -> None:
+        if count > MAXIMUM_FILES:
+            raise PhotoError(too_many(self._shown, f"more than {MAXIMUM_FILES:,}", MAXIMUM_FILES))
 
 
-def _require_both(path: Path, counts: Counter[int]) -> None:
+def _label(file: File) -> int | None:
+    return label_of(f"{file.name}/" if file.is_linked_folder else file.name)
+
+
+def _printable_ids(ids: dict[str, str]) -> dict[str, str]:
+    """Returns the ids made printable, still different for each name."""
+    if all(map(str.isprintable, ids.values())):
+        return ids
+    taken = {photo_id for photo_id in ids.values() if photo_id.isprintable()}
+    return {
+        name: photo_id if photo_id.isprintable() else _free_id(printable(photo_id), taken)
+        for name, photo_id in ids.items()
+    }
+
+
+def _free_id(wanted: str, taken: set[str]) -> str:
+    """Returns an id that no photo has yet, as near to the one wanted as can be, and takes it."""
+    numbered = (f"{wanted} ({number})" for number in itertools.count(2))
+    free = next(one for one in itertools.chain([wanted], numbered) if one not in taken)
+    taken.add(free)
+    return free
+
+
+def _require_both(shown: str, counts: Counter[int]) -> None:
     for label, missing, present in ((CAT, "cat", "dog"), (DOG, "dog", "cat")):
         if counts[label] == 0:
             raise PhotoError(
-                f"{path} holds {_number(counts[1 - label], present)} but no {missing}; "
+                f"{shown} holds {_number(counts[1 - label], present)} but no {missing}; "
                 f"photos of both are needed.\n{LAYOUTS}"
             )
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[list[_File]]:
-    """Gives the files at `path`; without photos among them, also those of the zips among them."""
-    with contextlib.ExitStack() as stack:
-        if path.is_dir():
-            files = [_file_in_folder(path, below) for below in _paths_below(path)]
-        else:
-            files = _files_in_zip(stack, path, str(path))
-        if not any(label_of(file.name) is not None for file in files):
-            for archive in [file for file in files if file.name.lower().endswith(".zip")]:
-                stream = stack.enter_context(archive.open())
-                files += [
-                    _File(f"{archive.name}/{inner.name}", inner.read, inner.open)
-                    for inner in _files_in_zip(stack, stream, f"{archive.name} in {path}")
-                ]
-        yield files
-
-
-def _paths_below(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise PhotoError(f"{error.filename} can't be read: {error.strerror}.") from error
-
-    for where, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        yield from (Path(where, name) for name in sorted(names))
-
-
-def _file_in_folder(folder: Path, path: Path) -> _File:
-    def read() -> bytes:
-        try:
-            if path.stat().st_size > _MAXIMUM_FILE_BYTES:
-                raise _UnreadableError(_too_large())
-            return path.read_bytes()
-        except OSError as error:
-            raise _UnreadableError(f"can't be read: {error.strerror}") from error
-
-    return _File(path.relative_to(folder).as_posix(), read, lambda: path.open("rb"))
-
-
-def _files_in_zip(
-    stack: contextlib.ExitStack, archive: Path | IO[bytes], where: str
-) -> list[_File]:
-    try:
-        opened = stack.enter_context(zipfile.ZipFile(archive))
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise PhotoError(
-            f"{where} is not a zip archive, or is truncated ({str(error).rstrip('.')}). "
-            "Give a folder or a complete zip; an interrupted download must be repeated."
-        ) from error
-    except OSError as error:
-        raise PhotoError(f"{where} can't be read: {error.strerror or error}.") from error
-    # A later entry replaces an earlier one of the same name, as it would when unpacked.
-    entries = {entry.filename: entry for entry in opened.infolist() if not entry.is_dir()}
-    if any(entry.flag_bits & _ENCRYPTED for entry in entries.values()):
-        raise PhotoError(f"{where} is encrypted. Unpack it with its password and give the folder.")
-    # Reading in the order of storage never goes back in an archive within a compressed archive.
-    in_order = sorted(entries.values(), key=lambda entry: entry.header_offset)
-    return [_file_in_zip(opened, entry) for entry in in_order]
-
-
-def _file_in_zip(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> _File:
-    def read() -> bytes:
-        if entry.file_size > _MAXIMUM_FILE_BYTES:
-            raise _UnreadableError(_too_large())
-        try:
-            with archive.open(entry) as stream:
-                # An entry may hold more than it says.
-                return stream.read(entry.file_size)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-            raise _UnreadableError(f"damaged in the archive: {str(error).rstrip('.')}") from error
-
-    return _File(entry.filename.replace("\\", "/"), read, lambda: archive.open(entry))
-
-
-def _too_large() -> str:
-    return f"larger than {_MAXIMUM_FILE_BYTES // 1024**2} MiB"
 
 
 def _number(count: int, thing: str) -> str:

@@ -4,8 +4,20 @@ import posixpath
 import re
 from collections.abc import Iterable
 
-from data.photos import CAT, DOG
+from data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
 
+_PART_FOLDERS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "training_set": TRAIN,
+    "validation": VALIDATION,
+    "val": VALIDATION,
+    "valid": VALIDATION,
+    "validation_set": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+    "test_set": TEST,
+}
 _CLASS_FOLDERS = {"cat": CAT, "cats": CAT, "dog": DOG, "dogs": DOG}
 _KAGGLE_NAME = re.compile(
     r"(?P<animal>cat|dog)\.\d+\.(jpe?g|png|bmp|gif|webp|tiff?)", re.IGNORECASE
@@ -15,7 +27,12 @@ LAYOUTS = """\
 Photos are found in any of these layouts, as a folder or zipped:
   cat/…  dog/…                 class folders (also cats, dogs; also further down)
   PetImages/Cat/0.jpg          as Microsoft publishes them
-  train/cat.0.jpg              as Kaggle publishes them (also the zip that holds train.zip)"""
+  train/cat.0.jpg              as Kaggle publishes them (also the zip that holds train.zip)
+Folders named train, validation and test around them keep these parts apart."""
+_TEST_NAMES = ("test1", "test")
+_PHOTO_NAME = re.compile(
+    r"[^.]+|.+\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|hei[cf]|avif|jp2)", re.IGNORECASE | re.DOTALL
+)
 
 
 def label_of(name: str) -> int | None:
@@ -32,15 +49,62 @@ def label_of(name: str) -> int | None:
         >>> label_of("PetImages/Dog/0.jpg"), label_of("train/cat.0.jpg"), label_of("test1/1.jpg")
         (1, 0, None)
     """
-    *folders, file = name.split("/")
-    if any(part.startswith(".") or part == "__MACOSX" for part in (*folders, file)):
+    if is_hidden(name):
         return None
+    *folders, file = name.split("/")
     for folder in reversed(folders):
         label = _CLASS_FOLDERS.get(folder.lower())
         if label is not None:
             return label
     match = _KAGGLE_NAME.fullmatch(file)
     return _CLASS_FOLDERS[match["animal"].lower()] if match else None
+
+
+def part_of(name: str) -> int:
+    """Returns the part that the nearest folder so named gives a file, else `NO_PART`.
+
+    A zip archive around it counts as a folder.
+
+    Example:
+        >>> part_of("train/cats/1.jpg"), part_of("Test/dog/1.jpg"), part_of("PetImages/Cat/0.jpg")
+        (1, 3, 0)
+    """
+    for folder in reversed(name.lower().split("/")[:-1]):
+        part = _PART_FOLDERS.get(folder.removesuffix(".zip"))
+        if part is not None:
+            return part
+    return NO_PART
+
+
+def is_hidden(name: str) -> bool:
+    """Returns whether operating systems hide the file, or a folder that it lies in."""
+    # Looked for at once rather than folder by folder: this is asked of every file.
+    return name.startswith(".") or "/." in name or "__MACOSX" in name.split("/")
+
+
+def is_photo_name(name: str) -> bool:
+    """Returns whether a file found among others is to be taken for a photo, by its name alone.
+
+    One without an ending is; whether it can be decoded is not asked.
+
+    Example:
+        >>> is_photo_name("test1/1.jpg"), is_photo_name("sampleSubmission.csv")
+        (True, False)
+    """
+    return not is_hidden(name) and _PHOTO_NAME.fullmatch(posixpath.basename(name)) is not None
+
+
+def is_test_name(name: str) -> bool:
+    """Returns whether a file is one of Kaggle's unlabelled test photos, or the zip that holds them.
+
+    Example:
+        >>> [is_test_name(name) for name in ("test1/1.jpg", "test.zip", "test/cats/1.jpg")]
+        [True, True, False]
+    """
+    folder, _, file = name.lower().rpartition("/")
+    return posixpath.basename(folder) in _TEST_NAMES or (
+        file.endswith(".zip") and file.removesuffix(".zip") in _TEST_NAMES
+    )
 
 
 def without_common_folder(names: Iterable[str]) -> dict[str, str]:
@@ -53,6 +117,7 @@ def without_common_folder(names: Iterable[str]) -> dict[str, str]:
         {'PetImages/Cat/0.jpg': 'Cat/0.jpg', 'PetImages/Dog/0.jpg': 'Dog/0.jpg'}
     """
     names = list(names)
-    common = posixpath.commonpath([posixpath.dirname(name) for name in names]) if names else ""
+    folders = {name.rpartition("/")[0] for name in names}
+    common = posixpath.commonpath(folders) if folders else ""
     start = len(common) + 1 if common else 0
     return {name: name[start:] for name in names}

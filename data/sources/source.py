@@ -39,5 +39,12 @@ class Source(Protocol):
     def entries(self) -> Mapping[str, int]:
         """The label of every photo by its id, in the order they are stored in."""
 
+    def parts(self) -> Mapping[str, int]:
+        """The part of each photo that the source's own folders name: `data.photos` numbers them.
+
+        Empty unless the source names training and at least one of validation and test, each with
+        labelled photos. A photo outside of such folders has no part.
+        """
+
     def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
         """Yields the photos with these ids, or all, in the order they are stored in."""

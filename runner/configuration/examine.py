@@ -1,5 +1,6 @@
 """A configuration tree against the schema: everything that is wrong with it, each in its place."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -8,6 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from data import library
+from data.errors import PhotoError
 from optimizers import own, specification
 from runner.configuration.documentation import expected, fields, is_section, words
 from runner.configuration.merge import nearest_node, node_at
@@ -16,6 +19,7 @@ from runner.configuration.schema import (
     LARGEST,
     PATH_KEYS,
     RULES,
+    SOURCE,
     Experiment,
     from_quoted_number,
     from_quoted_numbers,
@@ -185,7 +189,25 @@ def _mistaken_words(root: Node, findings: Sequence[Finding]) -> Iterator[Finding
         if node is None or path in wrong or not isinstance(node.value, str) or node.value in known:
             continue
         written = FilePath(node.value)
+        if path == SOURCE and _was_one_word(written, node.place):
+            names = _imported_names()
+            if written.name in names:  # the name itself, or a path that says `./`
+                continue
+            known = (*known, *names)
         near = nearest(written.name, known)
-        if near and not written.suffix and not written.exists():
+        if near and not written.suffix and not os.path.lexists(written):
             message = f"must be {expected(_FIELDS[path])}, received {received(written.name)}"
             yield Finding(path, node.place, f"{message}; did you mean {near}?")
+
+
+def _imported_names() -> tuple[str, ...]:
+    try:
+        return library.names()
+    except PhotoError:  # a cache that can't be read has no names to suggest
+        return ()
+
+
+def _was_one_word(written: FilePath, place: Place) -> bool:
+    """Whether a path, made absolute since, was one word, rather than led anywhere."""
+    folder = FilePath(place.source).absolute().parent if place.line else FilePath.cwd()
+    return written.parent in (folder, FilePath())

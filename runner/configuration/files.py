@@ -4,6 +4,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
+from data import library
 from optimizers import own
 from runner.configuration.merge import node_at, removed, with_value
 from runner.configuration.problems import (
@@ -14,10 +15,10 @@ from runner.configuration.problems import (
     nearest,
     received,
 )
-from runner.configuration.schema import PATH_KEYS
+from runner.configuration.schema import PATH_KEYS, SOURCE
 from runner.configuration.strict_yaml import MAX_BYTES, Node, parse
 
-MAX_FILES = 20
+MAX_FILES = 10
 
 
 def read_chain(path: str) -> tuple[list[Node], list[Problem]]:
@@ -36,14 +37,21 @@ def read_chain(path: str) -> tuple[list[Node], list[Problem]]:
     chain: list[Node] = []
     problems: list[Problem] = []
     seen: dict[FilePath, str] = {}
-    label, stated_at = path, None
+    label, stated_at, length = path, None, 0
     while True:
         text = read_text(label, stated_at)
         file = FilePath(label).resolve()
-        if file in seen or len(seen) == MAX_FILES:
+        if file in seen:
             names = " -> ".join([*seen.values(), label])
             raise _refused(label, stated_at, f"must not lead in a circle, received {names}")
+        if len(seen) == MAX_FILES:
+            message = f"must be one of at most {MAX_FILES} files that extend one another"
+            raise _refused(label, stated_at, message)
         seen[file] = label
+        length += len(text)
+        if length > MAX_BYTES:
+            message = f"must be, with the files before it, at most {MAX_BYTES:,} characters"
+            raise _refused(label, stated_at, message)
         root, found = parse(text, label)
         problems += found
         if not isinstance(root.value, dict):
@@ -120,13 +128,16 @@ def _missing(file: FilePath) -> str:
 
 
 def with_absolute_paths(root: Node, folder: FilePath) -> Node:
-    """The tree with every relative path in it taken from `folder`, the `sample` section too."""
+    """The tree with every relative path in it taken from `folder`, the `sample` section too.
+
+    A name that photos were imported under stays a name.
+    """
     for path, words in PATH_KEYS.items():
         for place in (path, ("sample", *path)):
             node = node_at(root, place)
             if node is None or not isinstance(node.value, str) or not node.value.strip():
                 continue
-            if node.value in words:
+            if node.value in words or (path == SOURCE and library.entry(node.value)):
                 continue
             absolute = _absolute(node.value, folder)
             root = with_value(root, place, Node(absolute, node.place, node.key_place))

@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from runner.configuration.examine import Finding, examine
+from runner.configuration.experiment_hash import experiment_hash
 from runner.configuration.files import read_chain, with_absolute_paths
 from runner.configuration.merge import lay, merge, node_at, removed, with_value
 from runner.configuration.overrides import overlay
@@ -24,14 +25,18 @@ from runner.configuration.problems import (
     one_of,
     received,
 )
-from runner.configuration.schema import SAMPLE_SECTIONS, Experiment, as_mapping, experiment_hash
-from runner.configuration.strict_yaml import Node
+from runner.configuration.schema import (
+    SAMPLE_SECTIONS,
+    SOURCE,
+    Experiment,
+    as_mapping,
+)
+from runner.configuration.strict_yaml import MAX_BYTES, MAX_DEPTH, MAX_VALUES, Node, parse
 from runner.configuration.write_yaml import dump
 
 __all__ = ["Loaded", "as_yaml", "experiment_hash", "load"]
 
 DEFAULT = "default"
-_SOURCE = ("data", "source")
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,12 @@ def load(
         files = with_value(files, ("name",), _node(_name_from(FilePath(label)), "file name"))
 
     whole = lay(files, stated)
+    if whole.size() > MAX_VALUES or whole.depth() > MAX_DEPTH:
+        raise _too_large(label)
     section = node_at(whole, ("sample",)) or _nothing()
     section, found = _checked_section(section)
     problems += found
-    source = node_at(whole, _SOURCE)
+    source = node_at(whole, SOURCE)
     on_sample = sample or (source is not None and source.value == "sample")
     problems += _contradiction(stated) if sample else []
     if on_sample:
@@ -114,6 +121,8 @@ def load(
         # An override can leave no sense in the section. Then it is no part of this experiment, or
         # the experiment could not be read again.
         experiment = experiment.model_copy(update={"sample": {}})
+    if whole.size() > MAX_VALUES // 2 or len(str(whole.plain())) > MAX_BYTES // 10:
+        _require_readable_again(experiment, label)
     resolved = as_mapping(experiment)
     return Loaded(experiment, dict(_origins(resolved, tree)), resolved)
 
@@ -123,10 +132,29 @@ def as_yaml(experiment: Experiment) -> str:
     return dump(as_mapping(experiment))
 
 
+def _require_readable_again(experiment: Experiment, label: str) -> None:
+    """Refuses what fits the limits as a person wrote it, but not written out in full."""
+    text = as_yaml(experiment)
+    try:
+        parse(text, label)
+    except ConfigurationError:
+        raise _too_large(label) from None
+    if len(text.encode()) > MAX_BYTES:
+        raise _too_large(label)
+
+
+def _too_large(label: str) -> ConfigurationError:
+    message = (
+        "must be, with the files it extends, `--set` and all defaults, at most "
+        f"{MAX_VALUES:,} values in {MAX_BYTES:,} bytes, nested {MAX_DEPTH} levels deep"
+    )
+    return ConfigurationError([Problem(Place(label), message)])
+
+
 def _on_sample(files: Node, section: Node, stated: Node, origin: str | None) -> Node:
     """The tree of a run on the sample: the section counts for the whole, only `--set` for more."""
     tree = merge(merge(removed(files, ("sample",)), section), removed(stated, ("sample",)))
-    return tree if origin is None else with_value(tree, _SOURCE, _node("sample", origin))
+    return tree if origin is None else with_value(tree, SOURCE, _node("sample", origin))
 
 
 def _checked_section(section: Node) -> tuple[Node, list[Problem]]:
@@ -156,7 +184,7 @@ def _checked_section(section: Node) -> tuple[Node, list[Problem]]:
 
 
 def _contradiction(stated: Node) -> list[Problem]:
-    source = node_at(stated, _SOURCE)
+    source = node_at(stated, SOURCE)
     if source is None or source.value in ("sample", "cats_vs_dogs"):
         return []
     message = "data.source names photos, and --sample asks for the built-in sample; leave out one"
@@ -200,7 +228,7 @@ def _origins(
 ) -> Iterator[tuple[Path, str]]:
     for key, value in resolved.items():
         here = (*path, key)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _origins(value, tree, here)
         else:
             node = node_at(tree, here)

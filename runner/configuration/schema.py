@@ -5,9 +5,7 @@ in configs/ and the resolved configuration saved with every run. Words of a fiel
 go into that documentation; `expected` says in words what its type and range allow.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -22,13 +20,14 @@ from pydantic import (
     model_validator,
 )
 
-from optimizers import own, specification
+from optimizers import specification
 from runner.configuration import strict_yaml
 from runner.configuration.problems import Path, dotted, one_of, received
 
-# The keys that hold a path, and the words that are none.
+SOURCE: Path = ("data", "source")
+# The keys that hold a path, and the words that are none. Names of imported photos are none either.
 PATH_KEYS: Mapping[Path, tuple[str, ...]] = {
-    ("data", "source"): ("cats_vs_dogs", "sample"),
+    SOURCE: ("cats_vs_dogs", "sample"),
     ("model", "weights"): ("imagenet", "random"),
 }
 SAMPLE_SECTIONS = ("data", "model", "optimizer", "training")
@@ -99,6 +98,15 @@ class Augmentation(Section):
     rotation: Number = Field(
         default=0.0, ge=0, le=180, description="Turn by up to this many degrees, either way"
     )
+    brightness: Number = Field(
+        default=0.0, ge=0, le=1, description="Make brighter or darker by up to this share"
+    )
+    contrast: Number = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Raise or lower the contrast by up to this share, around the photo's mean grey",
+    )
 
 
 class Data(Section):
@@ -107,13 +115,26 @@ class Data(Section):
     source: Word = Field(
         default="cats_vs_dogs",
         description="Where the photos come from",
-        json_schema_extra={"expected": "cats_vs_dogs, sample, or the path of an archive or folder"},
+        json_schema_extra={
+            "expected": "cats_vs_dogs, sample, an imported name, "
+            "or the path of an archive or folder"
+        },
     )
     when_unavailable: Literal["error", "sample"] = Field(
         default="error", description="What to do where cats_vs_dogs cannot be downloaded"
     )
     image_size: int = Field(
         default=224, ge=32, le=LARGEST, description="Side of the square photos, in pixels"
+    )
+    resize: Literal["squash", "crop", "pad"] = Field(
+        default="squash",
+        description="How photos become square: squash distorts them, crop cuts off what is over on "
+        "the longer side, pad fills up the shorter one with black",
+    )
+    antialias: bool = Field(
+        default=False,
+        description="Smooth photos while shrinking them, against jagged edges; preparing them "
+        "takes longer",
     )
     limit: int | None = Field(
         default=None,
@@ -288,7 +309,7 @@ RULES = (
 )
 
 
-def value_at(experiment: Experiment, path: Path) -> Any:
+def value_at(experiment: Experiment, path: Sequence[str]) -> Any:
     """The value at a path of fields, such as `("training", "epochs")`."""
     value: Any = experiment
     for key in path:
@@ -302,48 +323,3 @@ def as_mapping(experiment: Experiment) -> dict[str, Any]:
     if not mapping["sample"]:
         del mapping["sample"]
     return mapping
-
-
-def experiment_hash(experiment: Experiment, own_code: Mapping[str, str] | None = None) -> str:
-    """SHA-256, in hexadecimal, of what the runs of one experiment have in common over its seeds.
-
-    Left out are name, notes and seed, and what only says where and how it runs: the sample
-    settings (merged already where they count), `when_unavailable`, `tensorboard`. A path counts
-    as a path, wherever it leads: the photos and weights behind it have fingerprints of their own.
-    Of a person's own optimizer count the class and the code, wherever that lies: two versions of
-    the code are two experiments.
-
-    Args:
-        experiment: The experiment.
-        own_code: SHA-256 of the code behind each own name in its optimizer.
-    """
-    mapping = as_mapping(experiment)
-    for key in ("name", "notes", "sample"):
-        mapping.pop(key, None)
-    for key in ("seed", "tensorboard"):
-        del mapping["training"][key]
-    del mapping["data"]["when_unavailable"]
-    for (section, key), path_words in PATH_KEYS.items():
-        if mapping[section][key] not in path_words:
-            mapping[section][key] = "path"
-    mapping["optimizer"] = _with_code(mapping["optimizer"], own_code or {})
-    text = json.dumps(_numbers_as_floats(mapping), sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _with_code(optimizer: Mapping[str, Any], own_code: Mapping[str, str]) -> dict[str, Any]:
-    changed = dict(optimizer)
-    if own.is_own(changed["name"]):
-        changed["name"] = f"{own.split(changed['name'])[1]} {own_code[changed['name']]}"
-    if isinstance(changed.get("inner_optimizer"), Mapping):
-        changed["inner_optimizer"] = _with_code(changed["inner_optimizer"], own_code)
-    return changed
-
-
-def _numbers_as_floats(value: Any) -> Any:
-    # 5 and 5.0 are the same setting, and may be written either way in an optimizer's arguments.
-    if isinstance(value, dict):
-        return {key: _numbers_as_floats(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_numbers_as_floats(child) for child in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,16 +1,18 @@
 import hashlib
+import re
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from data.augmentation import Augmentation, augment, transforms
+from data.augmentation import Augmentation, parameters
 from data.batches import evaluation_batches, first_batches_hash, training_batches
 from data.photos import Photos
 
 COUNT, SIZE, BATCH = 23, 12, 5
-EVERYTHING = Augmentation(flip=True, shift=0.2, zoom=0.3, rotation=25)
+EVERYTHING = Augmentation(flip=True, shift=0.2, zoom=0.3, rotation=25, brightness=0.4, contrast=0.5)
 Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 
 
@@ -23,10 +25,13 @@ def photos() -> Photos:
         ids=tuple(f"photo {i:02d}" for i in range(COUNT)),
         labels=(np.arange(COUNT) % 2).astype(np.uint8),
         digests=np.frombuffer(content, np.uint8).reshape(COUNT, 32),
+        pixel_digests=np.frombuffer(content, np.uint8).reshape(COUNT, 32),
+        parts=np.zeros(COUNT, np.uint8),
         fingerprint="",
         source="",
         is_sample=False,
         left_out=(),
+        preprocessing="",
     )
 
 
@@ -39,15 +44,25 @@ def taken(stream: tf.data.Dataset, count: int) -> list[Batch]:
     return list(stream.take(count).as_numpy_iterator())
 
 
+def flat(batches: list[Batch]) -> list[Batch]:
+    """With the parameters of the photos, where there are any, as one array more."""
+    return [tuple(tf.nest.flatten(batch)) for batch in batches]
+
+
 def numbers(*batches: Batch) -> list[int]:
     return [number for images, _ in batches for number in images[:, 0, 0, 0].tolist()]
 
 
+def anonymous_kb() -> int:
+    """This process's memory that no file stands behind."""
+    return int(re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+
 def assert_equal(first: list[Batch], second: list[Batch]) -> None:
     assert len(first) == len(second)
-    for (images, labels), (other_images, other_labels) in zip(first, second, strict=True):
-        assert np.array_equal(images, other_images)
-        assert np.array_equal(labels, other_labels)
+    for batch, other in zip(flat(first), flat(second), strict=True):
+        assert [len(array) for array in batch] == [len(array) for array in other]
+        assert all(np.array_equal(*pair) for pair in zip(batch, other, strict=True))
 
 
 def test_every_epoch_feeds_each_photo_once_in_an_order_of_its_own(
@@ -99,48 +114,99 @@ def test_starting_later_reads_nothing_that_it_skips(
             reads.append(len(key) if isinstance(key, np.ndarray) else -1)
             return np.asarray(self)[key]
 
-    watched = Photos(**{**vars(photos), "pixels": photos.pixels.view(Watched)})
+    watched = Photos(**{**vars(photos), "labels": photos.labels.view(Watched)})
     stream = training_batches(watched, indices, batch_size=BATCH, seed=1, start_epoch=1000)
     taken(stream, 1)
 
     assert 1 <= len(reads) <= 8  # the one taken, and those made ready ahead of it
 
 
-def test_augmentation_depends_on_the_photo_and_not_on_its_batch(
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux's page tables")
+def test_photos_are_mapped_and_only_the_pages_of_those_fed_are_touched(
+    photos: Photos, tmp_path: Path
+) -> None:
+    count, size = 8000, 64
+    pixels = np.lib.format.open_memmap(
+        tmp_path / "pixels.npy", "w+", np.uint8, (count, size, size, 3)
+    )
+    del pixels  # 98 MB of a file without content
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    many = Photos(
+        **{
+            **vars(photos),
+            "pixels": mapped,
+            "labels": np.zeros(count, np.uint8),
+            "ids": tuple(map(str, range(count))),
+        }
+    )
+    before = anonymous_kb()
+    batches = taken(
+        training_batches(many, np.arange(count), batch_size=4, seed=1, start_epoch=7), 3
+    )
+    grown = anonymous_kb() - before
+    resident = 0
+    for entry in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text()):
+        if str(tmp_path / "pixels.npy") in entry:
+            resident += int(re.search(r"Rss:\s+(\d+) kB", entry)[1])
+
+    assert [images.shape for images, _ in batches] == [(4, size, size, 3)] * 3
+    # Of 96,000 kB; the system maps pages around those that are read with them.
+    assert 12 * 12 <= resident <= 8_000
+    assert grown < 48_000
+
+
+def test_parameters_are_those_of_the_photos_whatever_their_batch(
     photos: Photos, indices: npt.NDArray[np.int64]
 ) -> None:
-    rng = np.random.default_rng(5)
-    varied = Photos(
-        **{**vars(photos), "pixels": rng.integers(0, 256, photos.pixels.shape, np.uint8)}
-    )
-
-    def changed(batch_size: int) -> npt.NDArray[np.uint8]:
-        stream = training_batches(
-            varied, indices, batch_size=batch_size, seed=2, augmentation=EVERYTHING, start_epoch=3
-        )
-        images = np.concatenate([images for images, _ in taken(stream, -(-22 // batch_size))])
-        return np.unique(images.reshape(len(images), -1), axis=0)
-
-    rows = transforms(EVERYTHING, varied.digests[indices], seed=2, epoch=3, image_size=SIZE)
-    expected = np.asarray(augment(varied.pixels[indices], rows))
+    rows = parameters(EVERYTHING, photos.digests, seed=2, epoch=3, image_size=SIZE)
 
     for batch_size in (1, 5, 22):
-        assert np.array_equal(changed(batch_size), np.unique(expected.reshape(22, -1), axis=0))
+        stream = training_batches(
+            photos, indices, batch_size=batch_size, seed=2, augmentation=EVERYTHING, start_epoch=3
+        )
+        for (images, drawn), labels in taken(stream, -(-22 // batch_size)):
+            fed = images[:, 0, 0, 0]
+            assert np.array_equal(drawn, rows[fed])
+            assert np.array_equal(labels, fed % 2)
+
+
+def test_augmentation_changes_neither_photos_nor_their_order(
+    photos: Photos, indices: npt.NDArray[np.int64]
+) -> None:
+    plain = taken(training_batches(photos, indices, batch_size=BATCH, seed=1), 7)
+    stream = training_batches(photos, indices, batch_size=BATCH, seed=1, augmentation=EVERYTHING)
+
+    assert_equal([(images, labels) for (images, _), labels in taken(stream, 7)], plain)
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_batches_are_the_same_with_any_number_of_threads(
+    photos: Photos, indices: npt.NDArray[np.int64], threads: int
+) -> None:
+    stream = training_batches(photos, indices, batch_size=2, seed=1, augmentation=EVERYTHING)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = threads
+
+    assert_equal(taken(stream.with_options(options), 40), taken(stream, 40))
 
 
 def test_stream_is_endless_and_says_its_shapes(
     photos: Photos, indices: npt.NDArray[np.int64]
 ) -> None:
-    for augmentation in (None, EVERYTHING):
+    images = tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8)
+    labels = tf.TensorSpec([None], tf.float32)
+    rows = tf.TensorSpec([None, 8], tf.float32)
+    for augmentation, expected in (
+        (None, (images, labels)),
+        (Augmentation(), (images, labels)),
+        (EVERYTHING, ((images, rows), labels)),
+    ):
         stream = training_batches(
             photos, indices, batch_size=BATCH, seed=1, augmentation=augmentation
         )
 
         assert stream.cardinality() == tf.data.INFINITE_CARDINALITY
-        assert stream.element_spec == (
-            tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8),
-            tf.TensorSpec([None], tf.float32),
-        )
+        assert stream.element_spec == expected
 
 
 def test_evaluation_feeds_each_photo_once_in_the_order_given(photos: Photos) -> None:

@@ -27,6 +27,6 @@ def test_the_public_photos_are_counted_without_being_downloaded() -> None:
 
 def test_after_decoding_the_count_is_that_of_the_split() -> None:
     photos = prepare("sample", image_size=16, limit=50)
-    parts = split(photos.digests, photos.labels, **SHARES)
+    parts = split(photos, **SHARES)
     counted = count("sample", image_size=16, limit=50, **SHARES)
     assert (counted.photos, counted.training, counted.exact) == (50, len(parts.train), True)

@@ -1,15 +1,15 @@
 import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data import cache
+from data.cache_key import Resize
 from data.decode import decode
+from data.duplicates import groups
 from data.errors import PhotoError
 from data.photos import Photos, fingerprint
 from data.prepare import prepare
@@ -36,14 +36,15 @@ def folder(
     return write_folder(tmp_path_factory.mktemp("photos"), kaggle(40))
 
 
-def same(first: Photos, second: Photos) -> bool:
-    return (
-        np.array_equal(first.pixels, second.pixels)
-        and np.array_equal(first.labels, second.labels)
-        and np.array_equal(first.digests, second.digests)
-        and first.ids == second.ids
-        and first.fingerprint == second.fingerprint
+def same_photos(first: Photos, second: Photos) -> bool:
+    return first.ids == second.ids and all(
+        np.array_equal(getattr(first, name), getattr(second, name))
+        for name in ("pixels", "labels", "digests", "pixel_digests", "parts")
     )
+
+
+def same(first: Photos, second: Photos) -> bool:
+    return same_photos(first, second) and first.fingerprint == second.fingerprint
 
 
 def test_photos_are_in_the_order_of_their_ids_each_with_what_belongs_to_it(
@@ -80,7 +81,7 @@ def test_photos_are_decoded_once(
     folder: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepared(folder)
-    monkeypatch.setattr("data.prepare.decode", None)
+    monkeypatch.setattr("data.prepare.Builder", None)
 
     assert same(first, prepared(folder))
 
@@ -120,7 +121,9 @@ def test_unusable_files_are_left_out_with_a_reason(
         ("cat.11.jpg", "not an image"),
         ("dog.9.jpg", "truncated or damaged"),
     )
-    assert same(photos, prepared(write_zip(tmp_path / "good.zip", good)))
+    without = prepared(write_zip(tmp_path / "good.zip", good))
+    assert same_photos(photos, without)
+    assert photos.fingerprint != without.fingerprint  # which counts what is left out
 
 
 @pytest.mark.parametrize("limit", [2, 7, 20, 39, 40, 1000])
@@ -151,7 +154,7 @@ def test_limit_replaces_unusable_photos_by_the_next(
     limited = prepared(write_zip(tmp_path / "good.zip", good), limit=10)
     with_junk = prepared(write_zip(tmp_path / "junk.zip", good | junk), limit=10)
 
-    assert same(limited, with_junk)
+    assert same_photos(limited, with_junk)
     assert with_junk.left_out
 
 
@@ -219,69 +222,30 @@ def test_where_the_cache_lies_is_up_to_the_environment(
     assert cache.directory().parent.name == "optrun"
 
 
-PROCESS = """
-import sys
-from pathlib import Path
-import numpy as np
-import data.prepare
-
-def counted(encoded, image_size):
-    with open(sys.argv[3], "a") as log:
-        log.write("decoded\\n")
-    return np.zeros((image_size, image_size, 3), np.uint8)
-
-data.prepare.decode = counted
-Path(sys.argv[4]).touch()
-while len(list(Path(sys.argv[4]).parent.glob("ready-*"))) < 2:
-    pass
-print(data.prepare.prepare(sys.argv[1], image_size=16, cache=Path(sys.argv[2])).fingerprint)
-"""
-
-
-def test_processes_asking_at_once_build_it_once(folder: Path, tmp_path: Path) -> None:
-    def start(number: int) -> subprocess.Popen[str]:
-        paths = [folder, tmp_path / "cache", tmp_path / "log", tmp_path / f"ready-{number}"]
-        return subprocess.Popen(
-            [sys.executable, "-c", PROCESS, *map(str, paths)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    processes = [start(0), start(1)]
-    answers = [process.communicate(timeout=120) for process in processes]
-
-    assert [process.returncode for process in processes] == [0, 0], answers
-    assert answers[0][0] == answers[1][0]
-    assert (tmp_path / "log").read_text().count("decoded") == 40
-
-
-def test_a_failure_leaves_nothing_half_made(
-    folder: Path, tmp_path: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
+def test_what_is_stopped_is_gone_on_with(
+    folder: Path, tmp_path: Path, prepared: Callable[..., Photos]
 ) -> None:
     def interrupt(done: int, total: int | None) -> None:
-        raise KeyboardInterrupt
+        if done == 20:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepared(folder, progress=interrupt)
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
-    assert len(prepared(folder)) == 40
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock", ".partial"}
+    seen: list[int] = []
+    whole = prepared(folder, progress=lambda done, total: seen.append(done))
+
+    # Those that were on their way when it was stopped are done as well.
+    assert len(seen) <= 20
+    assert seen == list(range(41 - len(seen), 41))
+    assert same(whole, prepared(folder, cache=tmp_path / "another"))
+    assert [path.suffix for path in (tmp_path / "cache").iterdir() if path.suffix] == [".lock"]
 
 
-def test_what_a_killed_process_left_is_no_source_and_is_built_anew(
-    folder: Path, tmp_path: Path, prepared: Callable[..., Photos]
-) -> None:
-    whole = prepared(folder)
-    made = Path(whole.pixels.filename).parent
-    partial = made.with_name(made.name + ".partial")
-    made.rename(partial)
-    (partial / "index.json").unlink()
-
-    assert same(prepared(folder), whole)
-    assert not partial.exists()
-
-
-@pytest.mark.parametrize("name", ["pixels.npy", "labels.npy", "digests.npy", "index.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["pixels.npy", "labels.npy", "digests.npy", "pixel_digests.npy", "ids.json", "index.json"],
+)
 def test_a_damaged_cache_is_built_anew(
     folder: Path, prepared: Callable[..., Photos], name: str
 ) -> None:
@@ -307,23 +271,6 @@ def test_a_full_disk_is_said_before_it_is_filled(
         f"The decoded photos need 0.1 GB in {tmp_path}/cache, where 0.0 GB are free. Free some, or "
         "set OPTRUN_CACHE to a folder on another disk, data.limit to fewer photos, or "
         "data.image_size to smaller ones."
-    )
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
-
-
-def test_a_disk_that_fills_up_on_the_way_is_said_and_nothing_stays(
-    folder: Path, tmp_path: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr("data.pixel_file.PixelFile.write", full)
-    with pytest.raises(PhotoError) as caught:
-        prepared(folder)
-
-    assert str(caught.value) == (
-        f"The decoded photos can't be kept in {tmp_path}/cache: No space left on device. "
-        "Set OPTRUN_CACHE to a folder that is writable and has room."
     )
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
@@ -366,6 +313,85 @@ def test_settings_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         prepared(folder, **settings)
+
+
+def test_photos_labelled_both_are_left_out(
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+    picture: Callable[..., Image.Image],
+    encoded: Callable[..., bytes],
+) -> None:
+    good = kaggle(20)
+    both = {
+        # The same bytes, and the same pixels in other bytes.
+        "train/cat.100.jpg": encoded(picture(100)),
+        "train/dog.100.jpg": encoded(picture(100)),
+        "train/cat.101.jpg": encoded(picture(101), "PNG"),
+        "train/dog.101.jpg": encoded(picture(101), "BMP"),
+    }
+    photos = prepared(write_zip(tmp_path / "photos.zip", good | both))
+
+    assert photos.left_out == tuple(
+        (name.removeprefix("train/"), "labelled both cat and dog") for name in sorted(both)
+    )
+    assert same_photos(photos, prepared(write_zip(tmp_path / "good.zip", good)))
+    limited = prepared(tmp_path / "photos.zip", limit=20)
+    assert same_photos(limited, photos)
+
+
+def test_the_same_pixels_have_the_same_digest(
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+    picture: Callable[..., Image.Image],
+    encoded: Callable[..., bytes],
+) -> None:
+    copies = {
+        f"train/cat.{100 + i}.jpg": encoded(picture(100), kind)
+        for i, kind in enumerate(("PNG", "BMP", "TIFF"))
+    }
+    photos = prepared(write_zip(tmp_path / "photos.zip", kaggle(20) | copies))
+
+    assert [[photos.ids[i] for i in group] for group in groups(photos.pixel_digests)] == [
+        ["cat.100.jpg", "cat.101.jpg", "cat.102.jpg"]
+    ]
+    assert len({digest.tobytes() for digest in photos.digests}) == 23
+
+
+@pytest.mark.parametrize(("resize", "antialias"), [("crop", False), ("pad", True)])
+def test_other_preprocessing_is_kept_apart(
+    folder: Path, prepared: Callable[..., Photos], resize: Resize, antialias: bool
+) -> None:
+    photos = prepared(folder, resize=resize, antialias=antialias)
+    plain = prepared(folder)
+
+    assert photos.preprocessing != plain.preprocessing == "tf-integer-fast bilinear squash 1"
+    assert photos.fingerprint == plain.fingerprint  # the same photos
+    content = (folder / "train" / photos.ids[3]).read_bytes()
+    assert np.array_equal(photos.pixels[3], decode(content, SIZE, resize, antialias))
+    assert not np.array_equal(photos.pixels, plain.pixels)
+
+
+def test_strict_names_what_cannot_be_used(
+    kaggle: Callable[[int], Files],
+    write_zip: Callable[[Path, Files], Path],
+    tmp_path: Path,
+    prepared: Callable[..., Photos],
+) -> None:
+    junk = {f"train/cat.{i}.jpg": b"" for i in range(10, 22)}
+    archive = write_zip(tmp_path / "photos.zip", kaggle(4) | junk)
+    for _ in range(2):  # when they are prepared, and when they are
+        with pytest.raises(PhotoError) as caught:
+            prepared(archive, strict=True)
+        lines = str(caught.value).splitlines()
+        assert lines[0] == f"{archive} holds 12 files that can't be used:"
+        assert lines[1:11] == [f"  cat.{i}.jpg: empty file" for i in range(10, 20)]
+        assert lines[11:] == ["  and 2 more"]
+    assert len(prepared(archive)) == 4
+    assert len(prepared(write_zip(tmp_path / "good.zip", kaggle(4)), strict=True)) == 4
 
 
 def test_kaggles_archive_as_downloaded(

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
+
 RESULT = {
     "best_epoch": 2,
     "best_validation_loss": 0.25,
@@ -102,3 +104,37 @@ def optrun(
         return code, out, err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    tmp_path_factory: pytest.TempPathFactory, photo_cache: Path, kaggle_archive: Path
+) -> Path:
+    """The folder of a tiny run that has been trained; to be read, or copied and changed."""
+    from runner.execution import Request, execute
+
+    results = tmp_path_factory.mktemp("trained") / "results"
+    changes = {
+        "data.source": kaggle_archive,
+        "data.image_size": 32,
+        "data.validation_share": 0.3,
+        "data.test_share": 0.2,
+        "model.weights": "random",
+        "model.width": 0.125,
+        "training.epochs": 1,
+        "training.batch_size": 8,
+        "optimizer.learning_rate": 0.01,
+        "training.precision": "float32",
+    }
+    code = execute(
+        Request(
+            configs=[ROOT / "configs" / "sgd_vgg19.yaml"],
+            overrides=[f"{key}={value}" for key, value in changes.items()],
+            device="cpu",
+            results=results,
+            quiet=True,
+        )
+    )
+    assert code == 0
+    (folder,) = results.iterdir()
+    return folder

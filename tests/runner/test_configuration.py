@@ -1,13 +1,16 @@
 """Loading an experiment: files over files, the sample section, overrides, origins."""
 
+import functools
+import operator
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from runner.configuration.load import as_yaml, experiment_hash, load
-from runner.configuration.schema import Experiment
+from runner.configuration.experiment_hash import ADDED_KEYS, experiment_hash
+from runner.configuration.load import as_yaml, load
+from runner.configuration.schema import Experiment, as_mapping
 
 Write = Callable[..., Path]
 
@@ -310,6 +313,36 @@ def test_experiments_that_differ_in_substance_have_different_hashes(
     assert experiment_hash(load(file, common).experiment) != experiment_hash(
         load(file, [*common, override]).experiment
     )
+
+
+def test_keys_that_came_later_count_only_where_they_change_something(write: Write) -> None:
+    # So that runs from before those keys belong to the same experiment.
+    file = write(base=BASE, sgd=SGD)
+    plain = load(file, ["data.source=sample", "model.weights=random"]).experiment
+    shortened = as_mapping(plain)
+    for *sections, key in ADDED_KEYS:
+        del functools.reduce(operator.getitem, sections, shortened)[key]
+    assert experiment_hash(Experiment.model_validate(shortened)) == experiment_hash(plain)
+    for stated in (
+        "data.resize=crop",
+        "data.antialias=true",
+        "data.augmentation.brightness=0.1",
+        "data.augmentation.contrast=0.1",
+    ):
+        other = load(file, ["data.source=sample", "model.weights=random", stated]).experiment
+        assert experiment_hash(other) != experiment_hash(plain)
+
+
+def test_the_hash_of_an_experiment_never_changes(write: Write) -> None:
+    # Computed before the keys that came later were there.
+    stated = {
+        "name": "x",
+        "data": {"source": "sample"},
+        "model": {"weights": "random"},
+        "training": {"epochs": 1},
+        "optimizer": {"name": "sgd", "learning_rate": 1},
+    }
+    assert experiment_hash(Experiment.model_validate(stated)).startswith("b924207ff762c46e")
 
 
 def test_a_whole_number_where_a_fraction_is_meant_is_the_same_experiment(write: Write) -> None:

@@ -118,13 +118,13 @@ def test_the_configuration_that_the_others_break_is_right(tmp_path: Path) -> Non
         ),
         (
             replaced("image_size: 64", "source: 5"),
-            "x.yaml:1:16: data.source must be cats_vs_dogs, sample, or the path of an archive or "
-            "folder, received 5; put it in quotes",
+            "x.yaml:1:16: data.source must be cats_vs_dogs, sample, an imported name, or the "
+            "path of an archive or folder, received 5; put it in quotes",
         ),
         (
             replaced("image_size: 64", "source: cat_vs_dog"),
-            "x.yaml:1:16: data.source must be cats_vs_dogs, sample, or the path of an archive or "
-            'folder, received "cat_vs_dog"; did you mean cats_vs_dogs?',
+            "x.yaml:1:16: data.source must be cats_vs_dogs, sample, an imported name, or the "
+            'path of an archive or folder, received "cat_vs_dog"; did you mean cats_vs_dogs?',
         ),
         (
             replaced("weights: random", "weights: imagnet"),
@@ -204,7 +204,7 @@ def test_the_configuration_that_the_others_break_is_right(tmp_path: Path) -> Non
         ),
         (
             b" " * (MAX_BYTES + 1),
-            "x.yaml: must be at most 1,000,000 bytes; this is no configuration file",
+            "x.yaml: must be at most 50,000 bytes; this is no configuration file",
         ),
         (
             RIGHT + "extends: x.yaml\n",
@@ -363,7 +363,7 @@ def test_a_circle_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "lookahead_vgg19.yaml/x",
             "lookahead_vgg19.yaml/x: there is no such file, and no folder lookahead_vgg19.yaml",
         ),
-        ("\0", "\0: cannot be read: embedded null byte"),
+        ("\0", "\\x00: cannot be read: embedded null byte"),
         ("loop.yaml", "loop.yaml: cannot be read: Too many levels of symbolic links"),
     ],
 )

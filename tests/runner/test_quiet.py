@@ -3,6 +3,7 @@ import sys
 
 CHATTER = """
 import os, sys
+from data.errors import PhotoError
 from runner.errors import UserError
 from runner.quiet import native_stderr_captured
 with native_stderr_captured():
@@ -27,3 +28,4 @@ def test_a_fault_of_ours_replays_the_chatter() -> None:
 
 def test_a_persons_mistake_does_not() -> None:
     assert "start-up chatter" not in stderr_of("raise UserError('no')")
+    assert "start-up chatter" not in stderr_of("raise PhotoError('no')")

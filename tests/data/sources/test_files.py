@@ -1,7 +1,10 @@
+import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -105,6 +108,127 @@ def test_photos_of_one_name_in_different_folders_keep_ids_of_their_own(
     ]
 
 
+def test_folders_that_name_parts_are_kept_apart(
+    tmp_path: Path, write_folder: Callable[[Path, Files], Path]
+) -> None:
+    files = {
+        "set/Training/cats/1.jpg": b"a",
+        "set/training/dogs/1.jpg": b"b",
+        "set/val/Dog/1.jpg": b"c",
+        "set/TEST/cat.2.jpg": b"d",
+        "set/cats/more.jpg": b"e",
+        "set/test1/3.jpg": b"unlabelled",
+    }
+    expected = {
+        "Training/cats/1.jpg": 1,
+        "training/dogs/1.jpg": 1,
+        "val/Dog/1.jpg": 2,
+        "TEST/cat.2.jpg": 3,
+    }
+    archive, nested = tmp_path / "photos.zip", tmp_path / "nested.zip"
+    archive.write_bytes(zipped(files))
+    parts = {"train": {"cat/1.jpg": b"a", "dog/1.jpg": b"b"}, "test": {"cat/1.jpg": b"c"}}
+    nested.write_bytes(zipped({f"{part}.zip": zipped(inner) for part, inner in parts.items()}))
+
+    assert open_source(str(archive)).parts() == expected
+    assert open_source(str(write_folder(tmp_path / "folder", files))).parts() == expected
+    assert open_source(str(nested)).parts() == {
+        "train.zip/cat/1.jpg": 1,
+        "train.zip/dog/1.jpg": 1,
+        "test.zip/cat/1.jpg": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        inside("train", PHOTOS),
+        {**inside("train", PHOTOS), "test1/1.jpg": b"x", "test/2.jpg": b"x"},
+        {"validation/cat.0.jpg": b"x", "test/dog.0.jpg": b"x"},
+        {"PetImages/Cat/0.jpg": b"x", "PetImages/Dog/0.jpg": b"x"},
+    ],
+)
+def test_without_training_and_another_labelled_part_there_are_none(
+    tmp_path: Path, files: Files
+) -> None:
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(zipped(files))
+
+    assert open_source(str(archive)).parts() == {}
+
+
+def test_the_place_of_the_archive_names_no_part(tmp_path: Path) -> None:
+    (tmp_path / "train" / "test").mkdir(parents=True)
+    archive = tmp_path / "train" / "test" / "archive.zip"
+    archive.write_bytes(zipped({**inside("train", PHOTOS), "more/cat.7.jpg": b"x"}))
+
+    assert open_source(str(archive)).parts() == {}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "list_of_ids"),
+    [
+        ("train.zip", "test1.zip", "sampleSubmission.csv"),
+        ("train.zip", "test.zip", "sample_submission.csv"),
+        ("Train.ZIP", "TEST.zip", "sample_submission.csv"),
+    ],
+)
+def test_kaggles_archives_by_their_names(
+    tmp_path: Path, train: str, test: str, list_of_ids: str
+) -> None:
+    archive = tmp_path / "dogs-vs-cats-redux-kernels-edition.zip"
+    unlabelled = {f"{test[:-4]}/{i}.jpg": b"x" for i in range(1, 4)}
+    downloaded = {train: zipped(inside("train", PHOTOS)), test: zipped(unlabelled)}
+    archive.write_bytes(zipped({**downloaded, list_of_ids: b"id,label\n"}, zipfile.ZIP_STORED))
+
+    assert read(archive) == EXPECTED
+    assert open_source(str(archive)).parts() == {}
+
+
+@pytest.mark.parametrize("name", ["cat", "CATS", "Dogs", "dOg"])
+def test_class_folders_in_any_case(tmp_path: Path, name: str) -> None:
+    archive = tmp_path / "archive.zip"
+    others = {"x/dog/2.jpg": b"d", "x/cat/2.jpg": b"c"}
+    archive.write_bytes(zipped({f"x/{name}/1.jpg": b"a", **others}))
+
+    assert open_source(str(archive)).entries()[f"{name}/1.jpg"] == int(name.lower()[0] == "d")
+
+
+def test_an_archive_with_something_before_and_after_it_is_read(tmp_path: Path) -> None:
+    archive = tmp_path / "extracts-itself.zip"
+    archive.write_bytes(b"#!/bin/sh\n" * 99 + zipped(PHOTOS))
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.comment = b"PK a comment " * 999
+
+    assert read(archive) == EXPECTED
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2])
+def test_an_archive_written_as_a_stream_is_read(tmp_path: Path, compression: int) -> None:
+    archive = tmp_path / "stream.zip"
+    with (
+        archive.open("wb") as file,
+        zipfile.ZipFile(file, "w", compression, allowZip64=True) as opened,
+    ):
+        # Without going back, sizes and checksum follow the bytes rather than precede them.
+        file.seekable = lambda: False  # type: ignore[method-assign]
+        for name, content in PHOTOS.items():
+            with opened.open(name, "w", force_zip64=True) as entry:
+                entry.write(content)
+
+    assert read(archive) == EXPECTED
+
+
+def test_photos_larger_than_a_piece_are_whole(tmp_path: Path) -> None:
+    noise = os.urandom(1_200_000) + bytes(100_000)
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
+        inner = zipped({**PHOTOS, "cat.1.jpg": noise}, compression)
+        archive = tmp_path / f"{compression}.zip"
+        archive.write_bytes(zipped({"train.zip": inner}, compression))
+
+        assert ("cat.1.jpg", 0, noise) in read(archive)
+
+
 def test_only_the_photos_asked_for_are_read(tmp_path: Path) -> None:
     archive = tmp_path / "archive.zip"
     archive.write_bytes(zipped(PHOTOS))
@@ -121,9 +245,7 @@ def test_a_damaged_photo_in_an_archive_has_a_reason_and_spares_the_others(tmp_pa
     archive.write_bytes(content)
     photos = {photo.id: photo for photo in open_source(str(archive)).read()}
 
-    assert photos["dog.0.jpg"].unreadable == (
-        "damaged in the archive: Bad CRC-32 for file 'dog.0.jpg'"
-    )
+    assert photos["dog.0.jpg"].unreadable == "damaged in the archive: its checksum does not fit"
     assert photos["cat.0.jpg"] == Photo("cat.0.jpg", 0, b"first cat")
 
 
@@ -134,7 +256,9 @@ def test_a_photo_that_cannot_be_opened_has_a_reason(
     (folder / "train" / "cat.2.jpg").symlink_to(tmp_path / "nowhere")
     photos = {photo.id: photo for photo in open_source(str(folder)).read()}
 
-    assert photos["cat.2.jpg"].unreadable == "can't be read: No such file or directory"
+    assert photos["cat.2.jpg"].unreadable == (
+        "a link that can't be read: No such file or directory"
+    )
 
 
 def test_identity_changes_with_the_photos_and_costs_no_reading(
@@ -145,7 +269,12 @@ def test_identity_changes_with_the_photos_and_costs_no_reading(
     (folder / "train" / "cat.9.jpg").write_bytes(b"another")
 
     assert before == {**before, "files": 3}
-    assert open_source(str(folder)).identity() != before
+    after = open_source(str(folder)).identity()
+    assert after != before
+    # Another label, with the number of files, their bytes and times of change all as they were.
+    (folder / "train" / "cat.9.jpg").rename(folder / "train" / "dog.9.jpg")
+    assert open_source(str(folder)).identity() == {**after, "names": ANY}
+    assert open_source(str(folder)).identity() != after
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"not a zip")
     assert open_source(str(broken)).identity()["bytes"] == 9
@@ -170,7 +299,8 @@ def test_a_missing_path_names_the_nearest(tmp_path: Path) -> None:
     )
     assert message_about(tmp_path / "qqq") == (
         f"There are no photos at {tmp_path}/qqq: no such file or folder. data.source must be "
-        "cats_vs_dogs, sample, or the path of a folder or a zip archive."
+        "cats_vs_dogs, sample, an imported name (optrun data list), or the path of a folder or a "
+        "zip archive."
     )
 
 
@@ -219,7 +349,7 @@ def test_what_is_no_zip_or_truncated_is_said(tmp_path: Path) -> None:
 
     for path in (text, cut):
         assert message_about(path) == (
-            f"{path} is not a zip archive, or is truncated (File is not a zip file). {advice}"
+            f"{path} is not a zip archive, or is truncated: its end is missing. {advice}"
         )
     outer = tmp_path / "outer.zip"
     outer.write_bytes(zipped({"train.zip": zipped(PHOTOS)[:-40]}))
@@ -236,3 +366,30 @@ def test_an_encrypted_archive_is_said(tmp_path: Path) -> None:
     assert message_about(archive) == (
         f"{archive} is encrypted. Unpack it with its password and give the folder."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "digest"),
+    [
+        ("dogs-vs-cats.zip", 3000, "7735f4ac40a5a660"),
+        ("kagglecatsanddogs_5340.zip", 418, "bd36d52e54bcfa52"),
+    ],
+)
+def test_ids_and_labels_of_real_archives_never_change(
+    real_photos: Callable[[str], Path], name: str, count: int, digest: str
+) -> None:
+    """Fingerprints of runs are over them."""
+    entries = open_source(str(real_photos(name))).entries()
+
+    assert len(entries) == count
+    assert hashlib.sha256(repr(sorted(entries.items())).encode()).hexdigest()[:16] == digest
+
+
+def test_real_photos_are_what_independent_reading_gives(
+    real_photos: Callable[[str], Path],
+) -> None:
+    path = real_photos("dogs-vs-cats.zip")
+    with zipfile.ZipFile(path) as outer, zipfile.ZipFile(outer.open("train.zip")) as inner:
+        expected = {name.removeprefix("train/"): inner.read(name) for name in inner.namelist()}
+
+    assert {photo.id: photo.encoded for photo in open_source(str(path)).read()} == expected

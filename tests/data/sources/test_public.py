@@ -1,7 +1,4 @@
-import io
-import json
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +8,6 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
-from tensorflow_datasets.core.download.resource import get_dl_fname
 from tensorflow_datasets.image_classification import cats_vs_dogs
 
 from data import availability
@@ -82,6 +78,11 @@ def test_what_is_known_of_the_data_set_is_what_tensorflow_datasets_says() -> Non
     assert str(cats_vs_dogs.CatsVsDogs.VERSION) == availability.VERSION
     assert stated.checksum == availability.ARCHIVE_SHA256
     assert stated.filename == availability.ARCHIVE
+    assert stated.size == availability.PUBLISHED.size
+    assert availability.PUBLISHED.url == availability.URL
+    assert availability.PUBLISHED.sha256 == availability.ARCHIVE_SHA256
+    assert availability.PUBLISHED.name == availability.ARCHIVE
+    assert 25_000 - cats_vs_dogs._NUM_CORRUPT_IMAGES == availability.PHOTOS
 
 
 def test_prepared_photos_are_read_without_a_network(
@@ -129,10 +130,10 @@ def test_never_obtained_and_out_of_reach_is_unavailable(directory: Path, tmp_pat
 
     assert str(caught.value) == (
         "The public photos (cats_vs_dogs) are not on this machine, and download.microsoft.com "
-        "can't be reached. The ways out: connect to the network (HTTPS_PROXY is respected); put "
-        "the archive, downloaded elsewhere, at "
-        f"{directory}/downloads/manual/kagglecatsanddogs_5340.zip; use photos of your own with "
-        "--set data.source=PATH; or use the built-in sample with --sample."
+        "can't be reached. The ways out: connect to the network (HTTPS_PROXY is respected); "
+        f"download the archive elsewhere, {availability.URL}, and give it to `optrun data prepare "
+        f"ARCHIVE` or put it at {directory}/downloads/manual/kagglecatsanddogs_5340.zip; use "
+        "photos of your own with --set data.source=PATH; or use the built-in sample with --sample."
     )
     assert not directory.exists()
 
@@ -148,77 +149,6 @@ def test_unavailable_is_known_within_five_seconds(
     with pytest.raises(Unavailable):
         prepared(tmp_path)
     assert time.monotonic() - start < 5
-
-
-def test_a_manual_archive_with_a_wrong_checksum_is_an_error(
-    directory: Path, tmp_path: Path
-) -> None:
-    archive = directory / "downloads" / "manual" / availability.ARCHIVE
-    archive.parent.mkdir(parents=True)
-    archive.write_bytes(b"something else")
-
-    assert message(tmp_path) == (
-        f"The archive of the public photos in {archive} is not the published one: its checksum "
-        f"differs from {availability.ARCHIVE_SHA256}. Delete it and run again, or name it as a "
-        "source of its own with --set data.source=PATH."
-    )
-
-
-def test_a_finished_download_is_found_where_tensorflow_datasets_looks(
-    directory: Path, tmp_path: Path
-) -> None:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("PetImages/Cat/0.jpg", b"not a photo")
-    name = get_dl_fname(availability.URL, availability.ARCHIVE_SHA256)
-    path = directory / "downloads" / "cats_vs_dogs" / name
-    path.parent.mkdir(parents=True)
-    path.write_bytes(file.getvalue())
-    assert not availability.public_photos_obtained()
-    path.with_name(name + ".INFO").write_text(
-        json.dumps({"original_fname": availability.ARCHIVE, "urls": [availability.URL]})
-    )
-
-    # It got as far as reading the archive, which has too few corrupt photos for it.
-    assert availability.public_photos_obtained()
-    assert message(tmp_path) == (
-        f"The public photos can't be prepared in {directory}: Expected 1738 corrupt images, but "
-        "found 1. Set TFDS_DATA_DIR to a folder that is writable and has 2 GB free, or run again "
-        "if the download was interrupted."
-    )
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(28, "No space left on device"),
-        PermissionError(13, "Permission denied"),
-        tfds.download.DownloadError("Failed to get url https://photos.example. HTTP code: 404."),
-    ],
-)
-def test_trouble_with_a_reachable_host_is_an_error(
-    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(availability, "host_reachable", lambda url: True)
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
-
-    assert message(tmp_path).startswith(
-        f"The public photos can't be prepared in {directory}: {str(error).rstrip('.')}. Set TFDS"
-    )
-
-
-def test_a_directory_that_cannot_be_written_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_the_way = tmp_path / "file"
-    in_the_way.touch()
-    monkeypatch.setenv("TFDS_DATA_DIR", str(in_the_way))
-    monkeypatch.setattr(availability, "host_reachable", lambda url: True)
-
-    assert message(tmp_path).startswith(f"The public photos can't be prepared in {in_the_way}: ")
 
 
 def test_damaged_records_are_an_error_that_says_what_to_delete(

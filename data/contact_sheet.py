@@ -1,0 +1,156 @@
+"""Photos side by side in one picture, each above a caption."""
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+Emphasis = Literal["none", "right", "wrong"]
+
+_BACKGROUND, _INK, _FAINT = "#ffffff", "#1a1a1a", "#666666"
+# Told apart by most who see fewer colours (Okabe & Ito 2008), and by the width of the frame too.
+_COLOURS: dict[Emphasis, str] = {"none": _INK, "right": "#007a5a", "wrong": "#c44a00"}
+_FRAME_PX: dict[Emphasis, int] = {"none": 0, "right": 3, "wrong": 6}
+_GAP_PX, _MARGIN_PX = 10, 20
+_CAPTION_PX, _TITLE_PX = 13, 18
+_LINE_HEIGHT = 1.3
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a contact sheet.
+
+    Attributes:
+        pixels: uint8 [h, w, 3], RGB.
+        caption: Lines of plain text to stand below it.
+        emphasis: "right" and "wrong" frame the picture and colour its caption.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    caption: str
+    emphasis: Emphasis = "none"
+
+
+def contact_sheet(
+    tiles: Sequence[Tile], *, title: str, tile_px: int = 160, columns: int = 8
+) -> bytes:
+    r"""Draws pictures row by row, each fitted into a square, below a title.
+
+    A line of text that is too long is cut and ends with "…". What can't be printed, such as a
+    control character in a file's name, becomes "�".
+
+    Args:
+        tiles: At least one.
+        title: Lines of plain text.
+        tile_px: Side of the square that a picture is fitted into, >= 32.
+        columns: Pictures in a row, >= 1.
+
+    Returns:
+        The bytes of a PNG file.
+
+    Raises:
+        ValueError: If there is no tile, or an argument is out of range.
+
+    Example:
+        >>> grey = np.full((30, 40, 3), 128, np.uint8)
+        >>> sheet = contact_sheet([Tile(grey, "cat")] * 3, title="Three", tile_px=64, columns=2)
+        >>> sheet[:8]
+        b'\x89PNG\r\n\x1a\n'
+    """
+    if not tiles:
+        raise ValueError("tiles must hold at least one, received: none")
+    if tile_px < 32 or columns < 1:
+        raise ValueError(
+            f"tile_px must be at least 32 and columns at least 1, received: {tile_px}, {columns}"
+        )
+    columns = min(columns, len(tiles))
+    caption_px = _line_px(_CAPTION_PX) * max(len(tile.caption.split("\n")) for tile in tiles)
+    heading_px = _line_px(_TITLE_PX) * len(title.split("\n")) + _GAP_PX
+    step_x, step_y = tile_px + _GAP_PX, tile_px + caption_px + _GAP_PX
+    rows = -(-len(tiles) // columns)
+    # A narrow sheet is still wide enough for a title.
+    width = max(2 * _MARGIN_PX + columns * step_x - _GAP_PX, 480)
+    height = 2 * _MARGIN_PX + heading_px + rows * step_y - _GAP_PX
+    sheet = Image.new("RGB", (width, height), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    _write(draw, (_MARGIN_PX, _MARGIN_PX), title, _TITLE_PX, width - 2 * _MARGIN_PX, _INK)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        left = _MARGIN_PX + column * step_x
+        top = _MARGIN_PX + heading_px + row * step_y
+        colour, frame_px = _COLOURS[tile.emphasis], _FRAME_PX[tile.emphasis]
+        picture = _fitted(tile.pixels, tile_px - 2 * frame_px)
+        corner = (left + (tile_px - picture.width) // 2, top + (tile_px - picture.height) // 2)
+        sheet.paste(picture, corner)
+        if tile.emphasis != "none":
+            box = (left, top, left + tile_px - 1, top + tile_px - 1)
+            draw.rectangle(box, outline=colour, width=frame_px)
+        _write(draw, (left, top + tile_px + 2), tile.caption, _CAPTION_PX, tile_px, colour)
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return file.getvalue()
+
+
+def _fitted(pixels: npt.NDArray[np.uint8], side: int) -> Image.Image:
+    """Returns the picture as large as fits into a square, in its own proportions."""
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    text: str,
+    size: int,
+    width: int,
+    colour: str,
+) -> None:
+    """Writes lines one below the other, the further ones of a caption fainter."""
+    font = _font(size)
+    for number, line in enumerate(text.split("\n")):
+        fill = _FAINT if number and colour == _INK else colour
+        where = (place[0], place[1] + number * _line_px(size))
+        draw.text(where, _cut(line, font, width), font=font, fill=fill)
+
+
+def _cut(line: str, font: _Font, width: int) -> str:
+    """Returns as much of a line as fits into `width` pixels."""
+    # No line is longer than this, and measuring a file name of megabytes would take minutes.
+    shown = "".join(letter if letter.isprintable() else "�" for letter in line[:1000])
+    if len(line) <= 1000 and font.getlength(shown) <= width:
+        return shown
+    fits, too_long = 0, len(shown) + 1
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if font.getlength(shown[:middle].rstrip() + "…") <= width:
+            fits = middle
+        else:
+            too_long = middle
+    return shown[:fits].rstrip() + "…"
+
+
+def _line_px(size: int) -> int:
+    return round(size * _LINE_HEIGHT)
+
+
+@cache
+def _font(size: int) -> _Font:
+    # matplotlib's font knows Greek and Cyrillic; Pillow's own, where a distribution has moved that
+    # one elsewhere, Latin alone.
+    found = importlib.util.find_spec("matplotlib")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        file = Path(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+        if file.is_file():
+            return ImageFont.truetype(str(file), size)
+    return ImageFont.load_default(size)

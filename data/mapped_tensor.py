@@ -1,0 +1,78 @@
+"""Photos on disk as a tensor: mapped, not read, and nothing copied but what is taken of it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+ALIGNMENT = 64  # bytes; TensorFlow's operations rely on it
+
+
+class _Memory:
+    """An array's memory under NumPy's array interface, not marked as read-only."""
+
+    def __init__(self, array: npt.NDArray[np.uint8]) -> None:
+        self._array = array  # What lies there must stay as long as anyone looks at it.
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return {**self._array.__array_interface__, "data": (self._array.ctypes.data, False)}
+
+
+def mapped_tensor(array: npt.NDArray[np.uint8]) -> "tf.Tensor":
+    """Returns a tensor that is the memory of `array`, to be read from alone.
+
+    So operations of TensorFlow read mapped photos straight from the disk's pages, in threads of
+    their own, which no code in Python can hold up. Memory that TensorFlow cannot use where it is,
+    not contiguous or not at a multiple of 64 bytes, is copied; that of a mapped .npy file always
+    is.
+
+    Example:
+        >>> print(mapped_tensor(np.arange(3, dtype=np.uint8)).numpy())
+        [0 1 2]
+    """
+    import tensorflow as tf
+
+    if not array.flags.c_contiguous or array.ctypes.data % ALIGNMENT or array.size == 0:
+        with tf.device("CPU:0"):
+            return tf.constant(np.asarray(array))
+    # The exchange format has no word for "read-only", so NumPy hands only writable arrays over.
+    # TensorFlow does not write to it: it makes no operation's input its output while others, here
+    # whoever holds the tensor, refer to it.
+    return tf.experimental.dlpack.from_dlpack(np.asarray(_Memory(array)).__dlpack__())
+
+
+def mapped_rows(array: npt.NDArray[np.uint8]) -> "Callable[[tf.Tensor], tf.Tensor]":
+    """Returns a function from int64 [b] to the rows of `array` at these places, uint8 [b, ...].
+
+    It is made of TensorFlow's operations, for functions of a `tf.data.Dataset` too: a batch is
+    copied out of the mapped pages once.
+
+    Example:
+        >>> rows = mapped_rows(np.arange(6, dtype=np.uint8).reshape(3, 2))
+        >>> print(rows(np.array([2, 0])).numpy())
+        [[4 5]
+         [0 1]]
+    """
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    # A tensor that a dataset's functions refer to is copied, as a whole, when the dataset is
+    # rewritten (by its optimizations, or for a distribution strategy); of a variable it is the
+    # handle. A variable of Keras or `tf.Variable` would be one per device under a strategy.
+    with tf.init_scope(), tf.device("CPU:0"):
+        tensor = mapped_tensor(array)
+        variable = tf.raw_ops.VarHandleOp(
+            dtype=tensor.dtype, shape=tensor.shape, shared_name=context.anonymous_name()
+        )
+        tf.raw_ops.AssignVariableOp(resource=variable, value=tensor)
+
+    def rows(places: "tf.Tensor") -> "tf.Tensor":
+        whole = tf.raw_ops.ReadVariableOp(resource=variable, dtype=tf.uint8)
+        return tf.gather(tf.ensure_shape(whole, array.shape), places)
+
+    return rows

@@ -1,0 +1,150 @@
+"""Photos of which nobody has said what they show, one after the other."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import PhotoError
+from data.printable import printable
+from data.sources.archive import Zip, opened
+from data.sources.contents import File, folder_files, zip_files
+from data.sources.folder import read_file
+from data.sources.layout import is_photo_name, is_test_name, label_of
+from data.sources.views import UnreadableError, open_regular
+
+MAXIMUM_ENTRIES = 5_000_000  # of an archive
+_MAXIMUM_ARCHIVES = 100
+_ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+@dataclass(frozen=True)
+class UnlabelledPhoto:
+    """One photo, or a file that should have been one.
+
+    Attributes:
+        name: Where it lies, printable: its path, or its name within an archive.
+        encoded: The bytes of the image file; empty where they could not be read.
+        unreadable: Why they could not be read; empty where they could.
+    """
+
+    name: str
+    encoded: bytes
+    unreadable: str = ""
+
+
+def unlabelled(paths: Sequence[Path]) -> Iterator[UnlabelledPhoto]:
+    """Returns the photos at these paths, each read when its turn comes.
+
+    A folder gives the photos anywhere below it, in the order of their names; an archive those in
+    it, as they are stored. What is not named like a photo is passed over there, while a path itself
+    is taken whatever its name. Of Kaggle's archive only the test photos are taken, from its
+    test1.zip or test.zip, or from its folder of that name beside the labelled ones; of a folder
+    with such a zip, those in the zip too, unless it has been unpacked there. Another zip without
+    photos gives those in the zips that it holds.
+
+    A million photos take no more memory than one, except for the names in one folder, of which
+    50,000 are kept at a time.
+
+    Args:
+        paths: Photos, folders and zip archives. With one archive alone, photos have their names
+            within it (`test1/1.jpg`); with more paths, its own path comes first.
+
+    Raises:
+        PhotoError: At once, where nothing lies at a path; later, where a folder can't be listed or
+            an archive is damaged or refused.
+    """
+    for path in paths:
+        shown = printable(str(path.absolute()), longest=300)
+        try:
+            exists = path.exists()
+        except OSError as error:
+            raise PhotoError(f"{shown} can't be looked at: {error.strerror or error}.") from error
+        if not exists:
+            raise PhotoError(f"There is no photo, folder or archive at {shown}.")
+    several = len(paths) > 1
+    return itertools.chain.from_iterable(_photos(path, several=several) for path in paths)
+
+
+def _photos(path: Path, *, several: bool) -> Iterator[UnlabelledPhoto]:
+    if path.is_dir():
+        yield from _in_folder(path)
+        return
+    try:
+        is_archive = _is_archive(path)
+        encoded = b"" if is_archive else read_file(str(path))
+    except UnreadableError as error:
+        yield UnlabelledPhoto(printable(str(path)), b"", str(error))
+        return
+    if not is_archive:
+        yield UnlabelledPhoto(printable(str(path)), encoded)
+        return
+    shown = printable(str(path))
+    with opened(path, shown) as archive:
+        yield from _in_archive(archive, f"{path}/" if several else "", shown)
+
+
+def _is_archive(path: Path) -> bool:
+    if path.suffix.lower() == ".zip":
+        return True
+    with open_regular(str(path)) as file:
+        return file.read(4) in _ZIP_SIGNATURES
+
+
+def _in_folder(path: Path) -> Iterator[UnlabelledPhoto]:
+    for file in folder_files(path):
+        place = str(path / file.name)
+        if is_photo_name(file.name):
+            yield _read(file, place)
+        elif (
+            file.is_archive
+            and "/" not in file.name
+            and is_test_name(file.name)
+            and not (path / file.name).with_suffix("").is_dir()
+        ):
+            with file.open_archive(printable(str(path))) as archive:
+                yield from _in_archive(archive, f"{place}/", printable(str(path)))
+
+
+def _in_archive(archive: Zip, before: str, where: str) -> Iterator[UnlabelledPhoto]:
+    """Yields the photos of an archive; `before` comes before their names, `where` is for messages.
+
+    A first look at the names finds what kind of archive it is; mostly, the first name is enough.
+    """
+    archives: list[File] = []
+    has_labelled = has_test = False
+    for file in zip_files(archive, MAXIMUM_ENTRIES):
+        if is_photo_name(file.name):
+            is_test = is_test_name(file.name)
+            has_test = has_test or is_test
+            has_labelled = has_labelled or not is_test
+            if not is_test and label_of(file.name) is None:
+                has_test = False
+                break
+        elif file.is_archive and len(archives) <= _MAXIMUM_ARCHIVES:
+            archives.append(file)
+    if has_labelled or has_test:
+        only_test = has_labelled and has_test
+        for file in zip_files(archive, MAXIMUM_ENTRIES):
+            if is_photo_name(file.name) and (is_test_name(file.name) or not only_test):
+                yield _read(file, f"{before}{file.name}")
+        return
+    archives = [file for file in archives if is_test_name(file.name)] or archives
+    if len(archives) > _MAXIMUM_ARCHIVES:
+        raise PhotoError(
+            f"{archive.where} holds no photos, but more than {_MAXIMUM_ARCHIVES} zip archives. "
+            "Give one of them."
+        )
+    for file in archives:
+        inside = f"{before}{file.name}/" if len(archives) > 1 else before
+        with file.open_archive(where) as inner:
+            for photo in zip_files(inner, MAXIMUM_ENTRIES):
+                if is_photo_name(photo.name):
+                    yield _read(photo, f"{inside}{photo.name}")
+
+
+def _read(file: File, name: str) -> UnlabelledPhoto:
+    try:
+        return UnlabelledPhoto(printable(name), file.read())
+    except UnreadableError as error:
+        return UnlabelledPhoto(printable(name), b"", str(error))

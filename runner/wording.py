@@ -1,0 +1,46 @@
+"""Counts, sizes and ages in words, as every command prints them."""
+
+
+def number_of(count: int, thing: str) -> str:
+    """A count with its noun.
+
+    >>> number_of(1, "photo"), number_of(2500, "photo")
+    ('1 photo', '2,500 photos')
+    """
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that keeps the number short.
+
+    >>> size(0), size(4_200), size(5_300_000), size(160_000_000), size(3_800_000_000)
+    ('0 MB', '0.01 MB', '5.3 MB', '160 MB', '3.8 GB')
+    """
+    megabytes = count / 1e6
+    if megabytes >= 1000:
+        return f"{megabytes / 1000:.1f} GB"
+    if megabytes >= 10 or not count:
+        return f"{round(megabytes)} MB"
+    return f"{megabytes:.1f} MB" if megabytes >= 0.1 else f"{max(megabytes, 0.01):.2f} MB"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the one unit that says enough.
+
+    >>> age(42), age(300), age(7384), age(400_000), age(-3)
+    ('42 s', '5 min', '2 h', '4 d', '0 s')
+    """
+    seconds = max(seconds, 0.0)
+    for unit, name, below in ((1, "s", 90), (60, "min", 90), (3600, "h", 48)):
+        if seconds < below * unit:
+            return f"{int(seconds / unit)} {name}"
+    return f"{int(seconds / 86400):,} d"
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent.
+
+    >>> share(1, 3), share(0, 0)
+    ('33 %', '0 %')
+    """
+    return f"{100 * part / whole:.0f} %" if whole else "0 %"

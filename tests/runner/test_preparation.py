@@ -1,0 +1,50 @@
+"""What a plan says of photos that no part has."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data.photos import Photos
+from data.split import Split
+from runner.preparation import _left_out_lines
+
+NOBODY = np.array([], np.int64)
+PHOTOS = Photos(
+    pixels=np.zeros((0, 1, 1, 3), np.uint8),
+    ids=(),
+    labels=np.zeros(0, np.uint8),
+    digests=np.zeros((0, 32), np.uint8),
+    pixel_digests=np.zeros((0, 32), np.uint8),
+    parts=np.zeros(0, np.uint8),
+    fingerprint="",
+    source="",
+    is_sample=False,
+    left_out=(),
+    preprocessing="",
+)
+SPLIT = Split(NOBODY, NOBODY, NOBODY, "", ())
+
+
+def test_nothing_is_said_where_every_photo_is_used() -> None:
+    assert _left_out_lines(PHOTOS, SPLIT) == []
+
+
+def test_left_out_files_are_counted_by_reason() -> None:
+    reasons = ["empty file", "not an image", "empty file", "animated", "truncated or damaged"]
+    photos = replace(PHOTOS, left_out=tuple((str(i), why) for i, why in enumerate(reasons)))
+
+    assert _left_out_lines(photos, SPLIT) == [
+        "5 files left out: empty file (2), not an image (1), animated (1), other reasons (1)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 photo dropped"), (1200, "1,200 photos dropped")]
+)
+def test_dropped_copies_are_counted_and_the_first_is_named(count: int, said: str) -> None:
+    split = replace(SPLIT, dropped=(("cat.1.jpg", "cat\x1b[2J.jpg"),) * count)
+
+    (line,) = _left_out_lines(PHOTOS, split)
+    assert line.startswith(f"{said}, the same as one in another part (the first: cat.1.jpg, ")
+    assert "\x1b" not in line

@@ -1,0 +1,255 @@
+"""`optrun data`: options and help; the work is in `runner.photos`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from data.cache_key import Resize
+
+
+def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how photos are prepared; see `data.prepare.prepare`."""
+    for option in (
+        click.option("--antialias", is_flag=True, help="Smooth photos when they are made smaller."),
+        click.option(
+            "--resize",
+            type=click.Choice(["squash", "crop", "pad"]),
+            default="squash",
+            show_default=True,
+            help="How a photo becomes a square: squashed, its middle cropped, or padded with "
+            "black.",
+        ),
+        click.option(
+            "--image-size",
+            type=click.IntRange(32, 4096),
+            default=224,
+            show_default=True,
+            metavar="PX",
+            help="Side of the prepared photos.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def data() -> None:
+    """Import photos, and see what is here: list, verify, show, remove.
+
+    \b
+    optrun data import dogs-vs-cats.zip
+    optrun train configs/lookahead_vgg19.yaml --set data.source=dogs-vs-cats
+
+    Importing is never a duty: a path in `data.source` goes the same way. What is prepared lies in
+    $OPTRUN_CACHE, or in the user's cache folder.
+    """
+
+
+@data.command(name="import", short_help="Decode photos once and keep a name for them.")
+@click.argument("path", metavar="PATH")
+@click.option("--name", metavar="NAME", help="Name for data.source. Default: from the file's name.")
+@_preparation_options
+@click.option("--strict", is_flag=True, help="Junk is an error: then nothing is registered.")
+@click.option("--verbose", is_flag=True, help="List every file left out and every duplicate.")
+def import_(
+    path: str,
+    name: str | None,
+    image_size: int,
+    resize: "Resize",
+    antialias: bool,
+    strict: bool,
+    verbose: bool,
+) -> None:
+    """Decode the photos at PATH once, say what is in them, and keep a name for them.
+
+    \b
+    optrun data import dogs-vs-cats.zip
+    optrun data import ~/photos --name holiday --image-size 128
+
+    PATH is a folder or a zip in Kaggle's layout, in Microsoft's, or with folders cat/ and dog/; it
+    is read in place and never changed, so it must stay where it is. What is no usable photo is
+    left out and listed with the reason.
+
+    Exit code: 0 done; 2 for no photos, a name that is taken, or, with --strict, junk.
+    """
+    from runner.photos.importing import import_photos
+
+    import_photos(
+        path,
+        name=name,
+        image_size=image_size,
+        resize=resize,
+        antialias=antialias,
+        strict=strict,
+        verbose=verbose,
+    )
+
+
+@data.command()
+@click.argument("archive", metavar="[ARCHIVE]", type=click.Path(path_type=Path), required=False)
+@_preparation_options
+@click.option("--strict", is_flag=True, help="Photos that can't be used are an error.")
+@click.option("--verbose", is_flag=True, help="List every photo left out and every duplicate.")
+def prepare(
+    archive: Path | None,
+    image_size: int,
+    resize: "Resize",
+    antialias: bool,
+    strict: bool,
+    verbose: bool,
+) -> None:
+    """Obtain the public photos, cats_vs_dogs, and decode them once.
+
+    \b
+    optrun data prepare
+    optrun data prepare ~/Downloads/kagglecatsanddogs_5340.zip --image-size 128
+
+    Without ARCHIVE it is downloaded: 825 MB, to $TFDS_DATA_DIR (~/tensorflow_datasets by default),
+    where tensorflow-datasets then writes another 730 MB. However the download is stopped, the next
+    call goes on from its last byte. An ARCHIVE downloaded by other means is read in place, never
+    changed, and not needed afterwards; it must be the published one, as its SHA-256 tells. Photos
+    of other archives: `optrun data import`.
+
+    A run with `data.source: cats_vs_dogs` obtains them in the same way, so preparing is never a
+    duty.
+
+    Exit code: 0 done; 2 where they can't be had, with the reason and the ways out.
+    """
+    from runner.photos.public import prepare_public
+
+    prepare_public(
+        archive,
+        image_size=image_size,
+        resize=resize,
+        antialias=antialias,
+        strict=strict,
+        verbose=verbose,
+    )
+
+
+@data.command(name="list", short_help="List the photos that are here.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print; json holds more than the table has room for.",
+)
+def list_(layout: str) -> None:
+    """List the photos that are here: names, where from, how many, prepared sizes, disk.
+
+    Photos prepared by a run from a path are listed without a name. A prepared copy is stale where
+    its source has vanished or changed since, or where another version of optrun wrote it;
+    `optrun data remove --stale` frees their disk.
+    """
+    from runner.photos.listing import list_photos
+
+    list_photos(layout=layout)
+
+
+@data.command(short_help="Compare photos with what is prepared from them.")
+@click.argument("source", metavar="NAME|PATH")
+def verify(source: str) -> None:
+    """Read NAME or PATH anew and compare it with all that is prepared from it.
+
+    Every file's digest and label, every id, each part that folders name, the index's fingerprint,
+    and, decoded anew, the pixels of every photo. What differs is listed; nothing is changed.
+
+    Exit code: 0 where all is as it was prepared, 1 where anything differs, 2 for photos that are
+    not here.
+    """
+    from runner.photos.verification import verify_photos
+
+    raise click.exceptions.Exit(verify_photos(source))
+
+
+@data.command(short_help="Draw a contact sheet of photos.")
+@click.argument("source", metavar="NAME|PATH")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.png",
+    help="Where to write. Default: from the name, in the working directory.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=32,
+    show_default=True,
+    help="How many tiles: cats and dogs in turn, taken from all over the photos.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["all", "train", "validation", "test"]),
+    default="all",
+    show_default=True,
+    help="Which part of the split; train with --augmented.",
+)
+@click.option(
+    "--augmented",
+    type=click.Path(path_type=Path),
+    metavar="CONFIG",
+    help="Show a few training photos, each as this config file would change it, epoch by epoch.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="With --augmented: override a key of CONFIG. May be repeated.",
+)
+def show(
+    source: str,
+    output: Path | None,
+    count: int,
+    part: str,
+    augmented: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Draw a contact sheet of NAME or PATH: photos, labels, parts of the split.
+
+    \b
+    optrun data show dogs-vs-cats
+    optrun data show dogs-vs-cats --part test --count 64 -o test.png
+    optrun data show dogs-vs-cats --augmented CONFIG --set data.augmentation.rotation=15
+
+    Photos that are not prepared yet are prepared first. A file that is there already is replaced.
+    """
+    if augmented is None and overrides:
+        raise click.UsageError("--set changes the config of --augmented, which is not given.")
+    if augmented is not None and part not in ("all", "train"):
+        raise click.UsageError(f"Training photos alone are augmented, none for --part {part}.")
+    from runner.photos.showing import show_photos
+
+    show_photos(
+        source,
+        output=output,
+        count=count,
+        part=part,
+        augmented=augmented,
+        overrides=overrides,
+    )
+
+
+@data.command(short_help="Remove a name, and what is prepared from its photos.")
+@click.argument("source", metavar="[NAME|PATH]", required=False)
+@click.option("--stale", is_flag=True, help="Remove prepared copies that are stale, and no name.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(source: str | None, stale: bool, yes: bool) -> None:
+    """Remove NAME and what was prepared from it, or the prepared copies of PATH.
+
+    Your own files are never touched; what is prepared can be prepared again from them.
+
+    Exit code: 0 done; 1 where you said no or another process is at work on it; 2 where there is
+    nothing to remove.
+    """
+    if (source is None) != stale:
+        raise click.UsageError("Give one of NAME, PATH and --stale.")
+    from runner.photos.removal import remove_photos
+
+    raise click.exceptions.Exit(remove_photos(source, yes=yes))

@@ -1,0 +1,76 @@
+"""`optrun evaluate`: options and help; the work is in `runner.trained`."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--data",
+    metavar="NAME|PATH",
+    help="Measure on these labelled photos, all but those that the network was trained on.",
+)
+@click.option(
+    "--flip", is_flag=True, help="Average each photo with its mirror image, at twice the time."
+)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="What to print; json holds all there is, csv a line for each part.",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Contact sheet of the mistakes, replaced where it exists. Default: most-wrong-RUN.png.",
+)
+@click.option("--no-sheet", is_flag=True, help="Draw no contact sheet.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU where there is one.",
+)
+def evaluate(
+    run: str,
+    data: str | None,
+    flip: bool,
+    layout: str,
+    sheet: Path | None,
+    no_sheet: bool,
+    device: Literal["auto", "cpu", "gpu"],
+) -> None:
+    """Measure how good a trained network is, and show the photos it is most wrong about.
+
+    \b
+    optrun evaluate k3f9ab
+    optrun evaluate k3f9ab --data holiday-photos --sheet mistakes.png
+
+    RUN is the folder of a run, or its id or another part of its name where it is in results/; the
+    weights are those of its best epoch. Without --data it is measured on the run's own validation
+    and test photos, which must be those it was trained beside. With --data, photos are made ready
+    as the run's were, and the run's training photos among them are left out.
+
+    Accuracy, log loss and ROC AUC come with 95% intervals over photos: Clopper and Pearson's,
+    Hall's, and DeLong's joined with Newcombe's. The calibration error is the mean distance
+    between probability and share of dogs over bins of equally many photos; beside it stands what
+    a calibrated network would show on as few photos.
+
+    Nothing is written but the contact sheet, and never into the run's folder.
+
+    \b
+    Exit code: 0; 2 for a mistake in the command, a run without usable weights,
+    photos that are not what they were, or a file that cannot be written.
+    """
+    if sheet is not None and no_sheet:
+        raise click.UsageError("--sheet and --no-sheet contradict each other.")
+    from runner.trained import evaluate as evaluation
+
+    evaluation.evaluate(evaluation.Request(run, data, flip, layout, sheet, no_sheet, device))

@@ -1,0 +1,37 @@
+"""`optrun export`: options and help; the work is in `runner.trained`."""
+
+import click
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE.keras|FOLDER",
+    help="A file that ends in .keras, or a folder for TensorFlow's SavedModel.",
+)
+@click.option("--force", is_flag=True, help="Replace the file, or a SavedModel, where it exists.")
+def export(run: str, output: str, force: bool) -> None:
+    """Write a trained network as a model that Keras opens without optrun.
+
+    \b
+    optrun export k3f9ab -o model.keras
+    optrun export k3f9ab -o saved_model/
+
+    RUN is the folder of a run, or its id or another part of its name where it is in results/; the
+    weights are those of its best epoch, for Lookahead its slow ones.
+
+    What is written is the classifier alone: stock layers in float32, without optimizer or code of
+    its own, so that keras.models.load_model opens it in safe mode. Raw RGB photos go in, uint8
+    0 to 255, as large as the run's; the probability of a dog comes out. A README within the file
+    or the folder says so.
+
+    \b
+    Exit code: 0; 2 for a mistake in the command, a run without usable weights,
+    or a place that is taken or cannot be written.
+    """
+    from runner.trained import export as exporting
+
+    exporting.export(exporting.Request(run, output, force))

@@ -1,0 +1,99 @@
+"""`optrun predict`: options and help; the work is in `runner.trained`."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+
+@click.command()
+@click.argument("run")
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "csv", "json"]),
+    help="Default: by the ending of -o (.csv, .json), else table.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to a new file instead of the screen.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE where it exists.")
+@click.option(
+    "--flip", is_flag=True, help="Average each photo with its mirror image, at twice the time."
+)
+@click.option(
+    "--kaggle",
+    "archive",
+    type=click.Path(path_type=Path),
+    metavar="ARCHIVE",
+    help="Answer the competition's test photos, in the format of a submission.",
+)
+@click.option(
+    "--labels",
+    type=click.Choice(["probability", "hard"]),
+    help="With --kaggle: the probability of a dog (default), or 0 and 1.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU where there is one.",
+)
+def predict(
+    run: str,
+    photos: tuple[Path, ...],
+    layout: str | None,
+    output: Path | None,
+    force: bool,
+    flip: bool,
+    archive: Path | None,
+    labels: Literal["probability", "hard"] | None,
+    device: Literal["auto", "cpu", "gpu"],
+) -> None:
+    """Say of each PHOTO whether a trained network sees a cat or a dog, and how sure it is.
+
+    \b
+    optrun predict k3f9ab cat.jpg holiday/ more.zip
+    optrun predict k3f9ab holiday/ --format csv > answers.csv
+    optrun predict k3f9ab --kaggle dogs-vs-cats.zip -o submission.csv
+
+    RUN is the folder of a run, or its id or another part of its name where it is in results/; the
+    weights are those of its best epoch. PHOTO is a file, a folder or a zip archive.
+
+    The answers come as they are found, and a million photos take no more memory than a thousand.
+    The probability in a table is that of the answer; CSV and JSON have that of a dog as well. A
+    photo that can't be read is named on stderr, and the others go on.
+
+    --kaggle takes the archive as downloaded, or test1.zip, or a folder of either, and checks the
+    ids by its sampleSubmission.csv. Probabilities are clipped to c ... 1 - c, where c is chosen by
+    the log loss of the run's validation photos; a test photo that can't be read gets 0.5.
+
+    \b
+    Exit code: 0; 1 where photos could not be read; 2 for a mistake in the command,
+    a run without usable weights, or a file that cannot be written.
+    """
+    if archive is None:
+        if not photos:
+            raise click.UsageError("Name at least one PHOTO, or --kaggle ARCHIVE.")
+        if labels is not None:
+            raise click.UsageError("--labels is for --kaggle alone.")
+        from runner.trained import predict as answers
+
+        request = answers.Request(run, photos, layout, output, force, flip, device)
+        raise SystemExit(answers.predict(request))
+    if photos:
+        raise click.UsageError("PHOTO and --kaggle cannot be given together.")
+    if layout is not None:
+        raise click.UsageError("--format cannot be given with --kaggle, whose format is fixed.")
+    if output is None:
+        raise click.UsageError("--kaggle needs -o FILE, such as -o submission.csv.")
+    from runner.trained import submit
+
+    submission = submit.Request(run, archive, output, labels or "probability", force, flip, device)
+    raise SystemExit(submit.submit(submission))

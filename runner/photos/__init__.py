@@ -1,0 +1,1 @@
+"""What `optrun data` does: photos imported, listed, verified, shown and removed."""

@@ -1,0 +1,80 @@
+"""The weights in a run's `checkpoint/best`, read with the care due to what others wrote."""
+
+import struct
+import tokenize
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runner import checkpoint
+from runner.checkpoint import CheckpointError
+from runner.untrusted import DamageError, content_of, json_object
+
+_WEIGHTS = "weights.npz"
+
+# What NumPy and zipfile raise over bytes that no run wrote, besides OSError and ValueError: members
+# that are encrypted or of a later version, headers that are no Python literal, sizes of terabytes.
+_DAMAGE = (
+    *(zipfile.BadZipFile, EOFError, MemoryError, OverflowError, RuntimeError, SyntaxError),
+    *(struct.error, tokenize.TokenError),
+)
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """A checkpoint's arrays in the model's order, and the epoch they are of where it is known."""
+
+    arrays: tuple[npt.NDArray[np.generic], ...]
+    epoch: int | None
+
+
+def read(folder: Path) -> StoredWeights:
+    """Reads a checkpoint.
+
+    What it takes to read is bounded by the size of the file on disk: arrays are stored as they are,
+    so an archive that would unpack to more than it holds is no checkpoint.
+
+    Raises:
+        DamageError: It is missing, damaged, or not what a run writes.
+    """
+    # Between the two renames of a new checkpoint the old one has this name.
+    try:
+        place = folder if folder.exists() else folder.with_name(f".{folder.name}.old")
+        if not place.exists():
+            raise DamageError("no checkpoint/best")
+    except OSError as error:
+        raise DamageError(f"checkpoint/best: {error.strerror}") from error
+    facts = _facts(json_object(content_of(place / "manifest.json")))
+    _check_not_compressed(place / _WEIGHTS)
+    try:
+        arrays = checkpoint.load(place)
+    except CheckpointError as error:
+        raise DamageError(str(error)) from error
+    except _DAMAGE as error:
+        raise DamageError(f"{_WEIGHTS} is damaged") from error
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
+        raise DamageError(f"{_WEIGHTS} holds values that are no finite numbers")
+    epoch = facts.get("epoch")
+    whole = isinstance(epoch, int) and not isinstance(epoch, bool)
+    return StoredWeights(tuple(arrays), epoch if whole else None)
+
+
+def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
+    facts = manifest.get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
+def _check_not_compressed(path: Path) -> None:
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise DamageError(f"no {_WEIGHTS}")
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (*_DAMAGE, OSError, ValueError) as error:
+        raise DamageError(f"{_WEIGHTS} is damaged") from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise DamageError(f"{_WEIGHTS} is compressed, which no run writes")

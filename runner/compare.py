@@ -1,10 +1,5 @@
 """What `optrun compare` does: read the runs, compare them, show or write the result."""
 
-import contextlib
-import io
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +12,12 @@ from runner.comparison import compare as compare_runs
 from runner.errors import UserError
 from runner.measures import sort_column
 from runner.runs import read_all
+from runner.terminal import WIDE, is_styled, show, terminal_width
 from runner.untrusted import printable
 
 DEFAULT_RESULTS = Path("results")
 
 _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
-_WIDE = 200  # columns where nobody's terminal says otherwise; every measure fits side by side
 
 
 def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Path | None) -> None:
@@ -47,11 +42,11 @@ def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Pat
     comparison = compare_runs(*read_all(existing), sort=column)
 
     if output is not None:
-        _write(output, _text(comparison, layout, width=_WIDE, styled=False))
+        _write(output, _text(comparison, layout, width=WIDE, styled=False))
         rows = sum(len(group.rows) for group in comparison.groups)
         click.echo(f"Wrote {rows} row{'s' if rows != 1 else ''} ({layout}) to {output}", err=True)
     elif layout != "table" or comparison.groups or comparison.left_out:
-        _print(_text(comparison, layout, width=_terminal_width(), styled=_styled()))
+        show(_text(comparison, layout, width=terminal_width(), styled=is_styled()))
     if not comparison.groups:
         places = ", ".join(printable(str(path)) for path in paths)
         quiet = output is not None or layout != "table"
@@ -68,25 +63,6 @@ def _text(comparison: Comparison, layout: str, *, width: int, styled: bool) -> s
     if layout == "markdown":
         return tables.markdown(comparison)
     return tables.render(comparison, width=width, styled=styled)
-
-
-def _terminal_width() -> int:
-    """The terminal's columns; wide where the output is no terminal and COLUMNS says nothing."""
-    return shutil.get_terminal_size(fallback=(_WIDE, 24)).columns
-
-
-def _styled() -> bool:
-    return (
-        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
-
-
-def _print(text: str) -> None:
-    """Writes to standard output, where a stream that lacks a character shows `?` for it."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        with contextlib.suppress(io.UnsupportedOperation):
-            sys.stdout.reconfigure(errors="replace")
-    click.echo(text, nl=False)
 
 
 def _write(path: Path, text: str) -> None:

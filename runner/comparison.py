@@ -20,6 +20,8 @@ NOT_RECORDED = "not recorded"
 
 _LONGEST_DISTINCTION = 40  # characters of one value
 _MOST_CONFIGURATIONS = 100  # files read to tell rows apart; parsing one takes milliseconds
+_MOST_FIELDS = 200  # looked at for differences; honest runs have fewer than 100
+_MOST_SETTINGS = 30  # named of a group
 
 # What never makes two configurations different experiments.
 _NAMES_ONLY = frozenset({"name", "notes", "training.seed"})
@@ -339,14 +341,17 @@ def _with_settings(groups: Sequence[Group]) -> Iterable[Group]:
         for sample in (False, True)
     }
     for group in groups:
-        setting = tuple((name, _shown(group.comparable, name)) for name in fields[group.sample])
+        named = fields[group.sample][:_MOST_SETTINGS]
+        setting = tuple((name, _shown(group.comparable, name)) for name in named)
         yield replace(group, setting=setting)
 
 
 def _differences(mappings: Sequence[Mapping[str, object]]) -> tuple[Difference, ...]:
     """The fields whose values are not all the same, in the order of their names."""
     found = []
-    for name in sorted({key for mapping in mappings for key in mapping}):
+    names = Counter(key for mapping in mappings for key in mapping)
+    # The commonest, so that what one run made up hides nothing of the others.
+    for name in sorted(dict(names.most_common(_MOST_FIELDS))):
         counts = Counter(_shown(mapping, name) for mapping in mappings)
         if len(counts) > 1:
             found.append(Difference(name, tuple(sorted(counts.items()))))

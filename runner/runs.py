@@ -5,6 +5,7 @@ edited by hand, and come from other people and other versions. Text from disk is
 as it is read, so that no later output can carry a terminal's control sequences.
 """
 
+import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,11 +27,25 @@ _WRITTEN_STATES = (RUNNING, COMPLETED, DIVERGED, "interrupted", "failed")
 # A run's own files; a folder that holds none of them is somebody's folder, not a broken run.
 _RUN_FILES = ("run.json", "config.yaml", "metrics.jsonl", LOCK_NAME)
 
+# Of settings that came later, what runs from before them did.
+_ADDED_COMPARABLE: Mapping[str, object] = {
+    "resize": "squash",
+    "antialias": False,
+    "augmentation.brightness": 0.0,
+    "augmentation.contrast": 0.0,
+}
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 _CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
 
-_LARGEST_METRICS = 256 * 2**20  # bytes
+_LARGEST_METRICS = 8 * 2**20  # bytes; an epoch takes 500
+_LONGEST_LINE = 2**16  # bytes, of metrics
+_MOST_LINES = 50_000
+_MOST_SKIPPED = 100  # lines named one by one
+_LARGEST_CONFIG = 2**18  # bytes; the loader of configurations takes a fifth of it
+_MOST_YAML_EVENTS = 10_000
 _DEEPEST_YAML = 50
+_LONGEST_NAME = 500  # characters of a dotted name
+_MOST_COMPARABLE = 200  # values; there are some 30
 
 
 @dataclass(frozen=True)
@@ -138,11 +153,24 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[Unreadable]]:
 
 def read(folder: Path) -> Run | Unreadable:
     """Reads the run in a folder; the trouble, if there is one, is the answer."""
+    return read_with_record(folder)[0]
+
+
+def read_with_record(folder: Path) -> tuple[Run | Unreadable, Mapping[str, Any]]:
+    """Like `read`, with all that run.json holds besides; nothing where it cannot be read."""
     try:
-        return _run(folder, json_object(content_of(folder / "run.json")))
+        content = content_of(folder / "run.json")
+        record = json_object(content)
+        run = _run(folder, record)
+        # Or its writer wrote its end, and let go, in between.
+        if run.state == KILLED and (now := content_of(folder / "run.json")) != content:
+            record = json_object(now)
+            run = _run(folder, record)
     except DamageError as damage:
         starting = is_held(folder / LOCK_NAME) and not _is_file(folder / "run.json")
-        return Unreadable(folder, "just starting, no run.json yet" if starting else str(damage))
+        reason = "just starting, no run.json yet" if starting else str(damage)
+        return Unreadable(folder, reason), {}
+    return run, record
 
 
 def read_events(folder: Path) -> Events:
@@ -153,14 +181,23 @@ def read_events(folder: Path) -> Events:
         return Events((), (str(damage),))
     events: list[Mapping[str, Any]] = []
     skipped: list[str] = []
-    *lines, last = content.split(b"\n")
-    for position, line in enumerate(lines, 1):
+    count = 0
+    for position, line in enumerate(io.BytesIO(content), 1):
+        if position > _MOST_LINES:
+            skipped.append(f"all lines after {_MOST_LINES:,}")
+            break
         try:
+            if not line.endswith(b"\n"):
+                raise DamageError("torn")
+            if len(line) > _LONGEST_LINE:
+                raise DamageError(f"longer than {_LONGEST_LINE // 2**10} KiB")
             events.append(json_object(line))
         except DamageError as damage:
-            skipped.append(f"line {position}: {damage}")
-    if last:  # a whole line ends with a newline
-        skipped.append(f"line {len(lines) + 1}: torn")
+            count += 1
+            if count <= _MOST_SKIPPED:
+                skipped.append(f"line {position}: {damage}")
+    if count > _MOST_SKIPPED:
+        skipped.append(f"{count - _MOST_SKIPPED:,} more lines")
     return Events(tuple(events), tuple(skipped))
 
 
@@ -169,14 +206,16 @@ def read_config(folder: Path) -> Mapping[str, object]:
     import yaml
 
     try:
-        content = content_of(folder / "config.yaml")
+        content = content_of(folder / "config.yaml", _LARGEST_CONFIG)
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
         depth = 0
-        for event in yaml.parse(content, Loader=loader):
+        for count, event in enumerate(yaml.parse(content, Loader=loader)):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            # What aliases repeat, and repeat again, would be written out below.
-            if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST_YAML:
+            # What aliases repeat, and repeat again, would be written out below; and no run writes
+            # a tag, which can ask for what the text cannot be.
+            is_trap = isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None
+            if is_trap or depth > _DEEPEST_YAML or count > _MOST_YAML_EVENTS:
                 return {}
         loaded = yaml.load(content, Loader=loader)  # noqa: S506 - it is one of the safe loaders
     except (DamageError, yaml.YAMLError, ValueError):
@@ -192,10 +231,11 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """
     flat: dict[str, object] = {}
     for key, value in tree.items():
+        name = f"{prefix}{key}"[:_LONGEST_NAME]
         if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{name}.")
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[name] = value
     return flat
 
 
@@ -207,7 +247,8 @@ def _run_folders(path: Path) -> list[Path]:
 
 def _is_run_folder(path: Path) -> bool:
     try:
-        return any((path / name).exists() for name in _RUN_FILES)
+        files = [path / name for name in _RUN_FILES]
+        return any(file.exists() or file.is_symlink() for file in files)
     except OSError:  # it may not be looked into: `read` will say so
         return True
 
@@ -235,7 +276,8 @@ def _children(path: Path) -> list[Path]:
         raise UserError(
             f"The folder {printable(str(path))} cannot be read: {error.strerror}."
         ) from error
-    return [folder for folder in folders if _is_run_folder(folder)]
+    # Links come last: a run that lies here too goes by its own name.
+    return sorted(filter(_is_run_folder, folders), key=Path.is_symlink)
 
 
 def _run(folder: Path, content: Mapping[str, Any]) -> Run:
@@ -266,7 +308,7 @@ def _run(folder: Path, content: Mapping[str, Any]) -> Run:
         optimizer=_text(optimizer, "description"),
         experiment=_text(content, "experiment"),
         specification=_mapping(optimizer, "specification", required=False),
-        comparable=flatten(_mapping(content, "comparable")),
+        comparable={**_ADDED_COMPARABLE, **_comparable(content)},
         circumstances=_circumstances(provenance),
         batch_size=_count(content.get("batch_size")),
         images_per_update=_count(content.get("images_per_update")),
@@ -278,6 +320,13 @@ def _run(folder: Path, content: Mapping[str, Any]) -> Run:
             else {}
         ),
     )
+
+
+def _comparable(content: Mapping[str, Any]) -> dict[str, object]:
+    found = flatten(_mapping(content, "comparable"))
+    if len(found) > _MOST_COMPARABLE:
+        raise DamageError(f"comparable must hold at most {_MOST_COMPARABLE} values")
+    return found
 
 
 def _circumstances(provenance: Mapping[str, Any]) -> dict[str, object]:

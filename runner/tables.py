@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 from runner import captions
 from runner.cells import Cell, Column, columns, outcome_text, seeds_text
 from runner.comparison import Comparison, Group, Row
+from runner.terminal import style, wrap
 
 _NARROWEST_NAME = 24  # "sample-sgd_batch64_vgg19"
 _WIDEST_NAME = 44
@@ -20,9 +21,6 @@ _SEEDS_WIDTH = 6  # "17-24,": a longer list of seeds takes several lines
 _GAP = "  "
 _NARROWEST_TABLE = 48
 _NOT_COUNTED = "Not counted: "
-
-# ANSI codes that every terminal knows; Click translates them for old Windows consoles.
-_CODES = {"plain": "", "strong": "1", "faint": "2", "bad": "1;31", "heading": "1;36", "care": "33"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _table(
     longest = max(cell_len(line.text) for lines in names for line in lines)
     name_width = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, spare))
     wrapped = [
-        [_Line(part, line.style) for line in lines for part in _wrap(line.text, name_width)]
+        [_Line(part, line.style) for line in lines for part in wrap(line.text, name_width)]
         for lines in names
     ]
     blocks = [_Block(name_width, ["experiment"], wrapped, right=False)]
@@ -110,7 +108,7 @@ def _table(
         [[_Line(text, "strong") for text in header] for header in headers], blocks, styled
     )
     rule = sum(block.width for block in blocks) + len(_GAP) * (len(blocks) - 1)
-    yield _style("─" * rule, "faint", styled)
+    yield style("─" * rule, "faint", styled)
     for index in range(len(group.rows)):
         if index:
             yield ""
@@ -123,7 +121,7 @@ def _row(cells: Sequence[Sequence[_Line]], blocks: Sequence[_Block], styled: boo
         for lines, block in zip(cells, blocks, strict=True):
             line = lines[index] if index < len(lines) else _Line("")
             padding = " " * (block.width - cell_len(line.text))
-            text = _style(line.text, line.style, styled)
+            text = style(line.text, line.style, styled)
             parts.append(padding + text if block.right else text + padding)
         yield _GAP.join(parts).rstrip()
 
@@ -191,7 +189,7 @@ def _name_lines(row: Row, *, full: bool) -> list[_Line]:
 def _seeds_lines(row: Row) -> list[_Line]:
     seeds = f"seed {row.seeds[0]}" if len(row.seeds) == 1 else seeds_text(row.seeds)
     return [_Line(str(len(row.runs)))] + [
-        _Line(part, "faint") for part in _wrap(seeds, _SEEDS_WIDTH) if part
+        _Line(part, "faint") for part in wrap(seeds, _SEEDS_WIDTH) if part
     ]
 
 
@@ -199,34 +197,10 @@ def _measure_lines(cell: Cell) -> list[_Line]:
     return [_Line(cell.mean), _Line(cell.spread or "", "faint")]
 
 
-def _paragraph(text: str, style: str, width: int, styled: bool, *, start: str = "") -> list[str]:
-    lines = _wrap(text, width - len(start))
+def _paragraph(text: str, look: str, width: int, styled: bool, *, start: str = "") -> list[str]:
+    lines = wrap(text, width - len(start))
     indents = [start] + [" " * len(start)] * (len(lines) - 1)
-    return [
-        _style(indent + line, style, styled) for indent, line in zip(indents, lines, strict=True)
-    ]
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` terminal columns; a word that is longer is cut up.
-
-    >>> _wrap("SGD, momentum 0.9, lr 1e-4", 12)
-    ['SGD,', 'momentum', '0.9, lr 1e-4']
-    """
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if cell_len(longer) <= width:
-            lines[-1] = longer
-            continue
-        pieces = chop_cells(word, width) if cell_len(word) > width else [word]
-        lines[-1:] = [*filter(None, lines[-1:]), *pieces]
-    return lines
-
-
-def _style(text: str, style: str, styled: bool) -> str:
-    code = _CODES[style]
-    return f"\x1b[{code}m{text}\x1b[0m" if styled and code and text else text
+    return [style(indent + line, look, styled) for indent, line in zip(indents, lines, strict=True)]
 
 
 def _markdown_table(group: Group) -> Iterable[str]:
@@ -254,4 +228,7 @@ def _escape(text: str) -> str:
     """
     text = text.replace("&", "&amp;").replace("<", "&lt;")
     text = re.sub(r"([\\`*|\[\]~])", r"\\\1", text)
+    # Addresses would become links, and the first sign of a line a heading, a list or a quotation.
+    text = re.sub(r"(?i)(?<=[a-z])(:)(?=//)|(?<=www)(\.)|(@)", r"\\\g<0>", text)
+    text = re.sub(r"^(\s*\d*)([#>+=.)-])", r"\1\\\2", text)
     return re.sub(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])", r"\_", text)

@@ -6,6 +6,7 @@ a file is a `DamageError`; nothing else is raised, whatever the file holds.
 
 import json
 import math
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 LARGEST_FILE = 4 * 2**20  # bytes; run.json and config.yaml are some kilobytes
 
 _LONGEST_TEXT = 300
+_MOST_VALUES = 10_000  # of a JSON object; a run.json has some 200
+_DEEPEST = 50  # levels
 _LARGEST_NUMBER = 1e100  # squares of it are still finite, so that means and spreads are
 
 
@@ -27,38 +30,65 @@ def content_of(path: Path, largest: int = LARGEST_FILE) -> bytes:
         DamageError: There is no such file, or it cannot be read.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a device can do anything
             raise DamageError(f"{path.name} is not a file")
-        if status.st_size > largest:
-            raise DamageError(f"{path.name} is larger than {largest // 2**20} MiB")
-        return path.read_bytes()
+        # Should it have become a pipe since, opening it must not wait.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            # No more than is allowed, whatever its size is said to be: files of /proc are said to
+            # be empty.
+            content = b""
+            if os.fstat(descriptor).st_size <= largest:
+                content = file.read(largest + 1)
+            if len(content) > largest or os.fstat(descriptor).st_size > largest:
+                raise DamageError(f"{path.name} is larger than {_size(largest)}")
+            return content
     except FileNotFoundError:
         raise DamageError(f"no {path.name}") from None
-    except OSError as error:
-        raise DamageError(f"{path.name}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise DamageError(f"{path.name}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def json_object(content: bytes) -> dict[str, Any]:
+def _size(count: int) -> str:
+    return f"{count // 2**20} MiB" if count >= 2**20 else f"{count // 2**10} KiB"
+
+
+def json_object(content: bytes, most_values: int = _MOST_VALUES) -> dict[str, Any]:
     """The JSON object that the bytes hold, with all its text printable.
 
     Raises:
         DamageError: They hold none.
     """
+    # Counted before it is parsed at all, which takes memory; text may hold these marks, too.
+    if sum(map(content.count, (b",", b"[", b"{"))) > 10 * most_values:
+        raise DamageError(f"more than {most_values:,} values")
     try:
         loaded = json.loads(content)
     except (ValueError, RecursionError):
         raise DamageError("not JSON") from None
     if not isinstance(loaded, dict):
         raise DamageError("not a JSON object")
-    try:
-        return {printable(key): clean(value) for key, value in loaded.items()}
-    except RecursionError:
-        raise DamageError("nested too deeply") from None
+    if _count(loaded, _DEEPEST) > most_values:
+        raise DamageError(f"more than {most_values:,} values")
+    return {printable(key): clean(value) for key, value in loaded.items()}
+
+
+def _count(value: Any, levels: int) -> int:
+    """The values in a tree.
+
+    Raises:
+        DamageError: It is nested deeper than `levels`.
+    """
+    if not isinstance(value, (dict, list)):
+        return 1
+    if levels == 0:
+        raise DamageError("nested too deeply")
+    children = value.values() if isinstance(value, dict) else value
+    return 1 + sum(_count(child, levels - 1) for child in children)
 
 
 def clean(value: Any) -> Any:
-    """The value with all its text, keys too, made printable."""
+    """The value as plain JSON can hold it, with all its text, keys too, made printable."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
@@ -67,10 +97,12 @@ def clean(value: Any) -> Any:
         return [clean(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):  # Python takes NaN and 1e999
         return str(value)
-    return value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return printable(str(value))  # YAML has dates, too
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int = _LONGEST_TEXT) -> str:
     r"""The text with everything that does not print written as an escape, cut where very long.
 
     Control characters, bidirectional overrides, line breaks and lone surrogates all become
@@ -79,8 +111,8 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2Jb\u202e")
     'a\\x1b[2Jb\\u202e'
     """
-    if len(text) > _LONGEST_TEXT:
-        text = text[: _LONGEST_TEXT - 1] + "…"
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
     if text.isprintable():
         return text
     return "".join(

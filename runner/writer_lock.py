@@ -62,6 +62,8 @@ def is_held(path: Path) -> bool:
         return False
     try:
         return not _try_lock(descriptor, shared=True)
+    except OSError:  # a file system that knows no locks: then nobody holds one
+        return False
     finally:
         os.close(descriptor)
 

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from runner.configuration.merge import merge
 from runner.configuration.problems import ConfigurationError, Place, Problem, received
-from runner.configuration.strict_yaml import MAX_DEPTH, Node, parse
+from runner.configuration.strict_yaml import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+    Node,
+    is_key,
+    parse,
+)
 
 PLACE = Place("--set")
 
@@ -18,17 +25,31 @@ def overlay(overrides: Sequence[str]) -> tuple[Node, list[Problem]]:
     Returns:
         The tree of what they state, and what is wrong with them.
 
+    Raises:
+        ConfigurationError: They are too many, or too long.
+
     Example:
         >>> tree, problems = overlay(["training.epochs=3", "model.head.hidden_units=[64]"])
         >>> tree.plain(), problems
         ({'training': {'epochs': 3}, 'model': {'head': {'hidden_units': [64]}}}, [])
     """
+    length = sum(map(len, overrides))
+    if len(overrides) > MAX_VALUES or length > MAX_BYTES:
+        raise ConfigurationError(
+            [
+                Problem(
+                    PLACE,
+                    f"must be given at most {MAX_VALUES:,} times, with at most {MAX_BYTES:,} "
+                    f"characters, received {len(overrides):,} with {length:,}",
+                )
+            ]
+        )
     tree = Node({}, PLACE, PLACE)
     problems: list[Problem] = []
     for override in overrides:
         key, equals, text = override.partition("=")
         keys = key.split(".")
-        if not equals or not all(part and part == part.strip() for part in keys):
+        if not equals or not all(is_key(part) and part == part.strip() for part in keys):
             message = f"must be KEY=VALUE, such as training.epochs=3, received {received(override)}"
             problems.append(Problem(PLACE, message))
             continue

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from runner.errors import UserError
+from runner.untrusted import printable
 
 Path = tuple[str, ...]
 """The keys that lead to a value, outermost first: `("training", "epochs")`."""
 
 _MOST_SHOWN = 50  # problems; beyond that the file is something else
 _LONGEST_SHOWN = 60  # characters of a received value; a message stays one readable line
+_LONGEST_MESSAGE = 2_000  # characters
+_LONGEST_SOURCE = 4_096  # characters; no path is longer
 
 
 @dataclass(frozen=True, order=True)
@@ -30,12 +33,13 @@ class Place:
     column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+        return f"{self.origin}:{self.column}" if self.line else self.origin
 
     @property
     def origin(self) -> str:
-        """The place without its column, as `optrun config show` prints it."""
-        return f"{self.source}:{self.line}" if self.line else self.source
+        """The place without its column, as `optrun config show` prints it; printable."""
+        source = printable(self.source, _LONGEST_SOURCE)
+        return f"{source}:{self.line}" if self.line else source
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
+        return f"{self.place}: {printable(self.message, _LONGEST_MESSAGE)}"
 
 
 class ConfigurationError(UserError):

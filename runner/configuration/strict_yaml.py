@@ -8,7 +8,7 @@ text, `0777` is seven hundred and seventy-seven.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -16,9 +16,11 @@ import yaml
 
 from runner.configuration.problems import ConfigurationError, Path, Place, Problem, dotted, received
 
-MAX_BYTES = 1_000_000
+# Of a whole configuration: a file, those it extends, and `--set`. PyYAML reads some 200,000 bytes
+# in a second; a configuration that says everything has 5,000.
+MAX_BYTES = 50_000
 MAX_DEPTH = 20
-MAX_VALUES = 2_000
+MAX_VALUES = 1_000
 
 Scalar = str | int | float | bool | None
 
@@ -33,9 +35,10 @@ _CONSTANTS: dict[str, Scalar] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-# What the scanner takes, plus the surrogates that the escape "\ud800" can bring into a string
-# and that no file could hold again.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+# What the scanner refuses, and two that would not be read as they were written: the surrogates
+# that the escape "\ud800" can bring into a string, and U+0085, a line break to YAML 1.1 alone.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_MAX_KEY = 100  # characters
 _MAX_DIGITS = 300  # beyond what a float can hold; Python refuses to read far longer integers
 
 
@@ -60,6 +63,20 @@ class Node:
         if isinstance(self.value, list):
             return [child.plain() for child in self.value]
         return self.value
+
+    def size(self) -> int:
+        """The number of values in the tree, mappings and lists among them."""
+        return 1 + sum(child.size() for child in self.children())
+
+    def depth(self) -> int:
+        """How many keys lead to the deepest value."""
+        return max((1 + child.depth() for child in self.children()), default=0)
+
+    def children(self) -> "Iterable[Node]":
+        """The nodes right inside this one."""
+        if isinstance(self.value, dict):
+            return self.value.values()
+        return self.value if isinstance(self.value, list) else ()
 
 
 def parse(text: str, source: str, *, with_lines: bool = True) -> tuple[Node, list[Problem]]:
@@ -106,6 +123,15 @@ def resolve(text: str) -> Scalar:
     if _HEXADECIMAL.fullmatch(text):
         return int(text[2:], 16)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def is_key(text: str) -> bool:
+    """Whether a text can be a key at all.
+
+    >>> is_key("sync_period"), is_key("two\\nlines"), is_key("")
+    (True, False, False)
+    """
+    return text.isprintable() and 0 < len(text) <= _MAX_KEY
 
 
 class _Mark(Protocol):
@@ -231,7 +257,9 @@ class _Composer:
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             place = self._place(event.start_mark)
             key = self._key(event, path, place)
-            child = self._node(self._next(), (*path, key), place)
+            child = self._node(self._next(), (*path, key or "?"), place)
+            if key is None:
+                continue
             if key in mapping:
                 first = mapping[key].key_place
                 where = f", first on line {first.line}" if first.line else ""
@@ -240,14 +268,18 @@ class _Composer:
                 mapping[key] = child
         return mapping
 
-    def _key(self, event: yaml.Event, path: Path, place: Place) -> str:
+    def _key(self, event: yaml.Event, path: Path, place: Place) -> str | None:
         if not isinstance(event, yaml.ScalarEvent):
             self._node(event, (*path, "?"))  # passes over it, whatever it holds
             self._report(place, "must be a plain key, received a mapping, a list or an alias")
-            return "?"
+            return None
         if self._allowed(event, place) and event.value == "<<" and event.implicit[0]:
             self._report(place, "must not use a merge key (<<); name a base file with `extends`")
-        return str(event.value)
+        key = str(event.value)
+        if is_key(key):
+            return key
+        self._report(place, f"must be a key of 1 to {_MAX_KEY} printable characters")
+        return None
 
     def _sequence(self, path: Path) -> list[Node]:
         items: list[Node] = []
@@ -258,7 +290,8 @@ class _Composer:
     def _scalar(self, event: yaml.ScalarEvent, path: Path, place: Place) -> Scalar:
         if not event.implicit[0]:  # quoted, or a block of text
             if _UNPRINTABLE.search(event.value):
-                self._report(place, f"{dotted(path)} must not hold control characters")
+                what = f"{dotted(path)} must" if path else "must"
+                self._report(place, f"{what} not hold control characters")
                 return None
             return str(event.value)
         return resolve(event.value)

@@ -14,8 +14,8 @@ import yaml
 
 from runner import checkpoint
 from runner.errors import UserError
-from runner.trained.classifier import logits, open_trained
 from runner.finding import find_run
+from runner.trained.classifier import logits, open_trained
 
 MakeArchive = Callable[[Path, Sequence[str]], Path]
 
@@ -267,8 +267,9 @@ def test_a_name_that_finds_no_run_is_answered_with_the_nearest(
 def test_a_folder_of_several_runs_or_of_none_is_refused(results: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="which holds 3: adam-s1-x4y5z6, sgd"):
         find_run(results)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"which holds no run\.json"):
-        find_run(tmp_path / "results" / ".." / "results" / ".." / "results" / ".." / "..")
+        find_run(tmp_path / "empty")
     with pytest.raises(UserError, match=r"Did you mean .*sgd-s1-k3f9ab\?"):
         find_run(results / "sgd-s1-k3f9aa")
     with pytest.raises(UserError, match="`optrun train` makes one"):

@@ -1,0 +1,114 @@
+"""`optrun runs`: options and help; the work is in `runner.run_listing`."""
+
+from pathlib import Path
+
+import click
+
+_layout = click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print; json holds more than the table has room for.",
+)
+
+
+class _ListByDefault(click.Group):
+    """Takes `optrun runs RESULTS` for `optrun runs list RESULTS`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names):
+            if args and not Path(args[0]).exists():
+                self._refuse_mistyped(ctx, args[0])
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def _refuse_mistyped(self, ctx: click.Context, word: str) -> None:
+        import difflib
+
+        if near := difflib.get_close_matches(word, self.commands, n=1):
+            raise click.UsageError(f"No such command '{word}'. Did you mean '{near[0]}'?", ctx)
+
+
+@click.group(cls=_ListByDefault, options_metavar="", subcommand_metavar="[RESULTS]... | COMMAND")
+def runs() -> None:
+    """List the runs in results/; show, compare or remove single ones.
+
+    \b
+    optrun runs
+    optrun runs show k3f9ab
+    optrun runs diff lookahead_vgg19-s1-k3f9ab sgd_vgg19-s1-teeggc
+    optrun runs remove k3f9ab
+
+    A RUN is the folder of a run, or any part of a name that only one run in results/ has.
+    """
+
+
+@runs.command(name="list", short_help="List runs: state, progress, age, size, what would resume.")
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+@_layout
+def list_(results: tuple[Path, ...], layout: str) -> None:
+    """List the runs in RESULTS, the newest last, with what is known of each without TensorFlow.
+
+    RESULTS are folders of runs, or folders of single runs; without any, results/ is read.
+    `optrun runs RESULTS` does the same. Nothing in them is changed.
+
+    A run that was interrupted, failed, or was killed would resume from its newest checkpoint that
+    looks whole, or from the start where it has none. One that says it is running while no process
+    holds it was killed; the system does so with processes that take too much memory. Folders that
+    can't be read are listed with the reason.
+
+    Exit code: 0 also where there is no run; 2 for a missing folder.
+    """
+    from runner.run_listing.listing import list_runs
+
+    list_runs(results, layout=layout)
+
+
+@runs.command(short_help="Show all there is to know of a run.")
+@click.argument("run", metavar="RUN")
+@_layout
+def show(run: str, layout: str) -> None:
+    """Show what RUN is, how it stands, what came out, and where the time went.
+
+    Exit code: 0 done; 1 where its run.json can't be read, and what can is shown; 2 where there is
+    no such run.
+    """
+    from runner.run_listing.showing import show_run
+
+    raise click.exceptions.Exit(show_run(run, layout=layout))
+
+
+@runs.command(short_help="Show what differs between two runs.")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@_layout
+def diff(a: str, b: str, layout: str) -> None:
+    """Set two runs side by side: configuration, photos and start, environment, result.
+
+    Only what differs is shown; of the rest it is said that it is the same. Whether a difference in
+    results means anything is for `optrun compare` to say, over several seeds.
+
+    Exit code: 0 also where they differ; 2 where there is no such run, or it can't be read.
+    """
+    from runner.run_listing.differing import diff_runs
+
+    diff_runs(a, b, layout=layout)
+
+
+@runs.command(short_help="Remove runs, and free their disk.")
+@click.argument("chosen", nargs=-1, required=True, metavar="RUN...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(chosen: tuple[str, ...], yes: bool) -> None:
+    """Remove each RUN with all its files: results, checkpoints, log.
+
+    A run that a process is writing is never removed, and no folder that holds anything that no run
+    writes: your own notes, say. Links are not followed.
+
+    Exit code: 0 done; 1 where you said no; 2 where there is no such run, or it can't be removed; 5
+    where a process holds one. Nothing is removed unless all that are named can be.
+    """
+    from runner.run_listing.removal import remove_runs
+
+    raise click.exceptions.Exit(remove_runs(chosen, yes=yes))

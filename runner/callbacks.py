@@ -22,6 +22,7 @@ from optimizers import Lookahead
 from optimizers.evaluation_weights import evaluation_weights
 from optimizers.unwrapping import find
 from runner import checkpoint
+from runner.position import Place
 from runner.scores import Scores, score, stuck_at_chance
 
 
@@ -113,6 +114,7 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
         self,
         *,
         clocks: Clocks,
+        place: Place,
         images_per_epoch: int,
         batch_size: int,
         steps_per_epoch: int,
@@ -122,6 +124,7 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
 
         Args:
             clocks: Where the time goes.
+            place: Which step this is; the callback before this one.
             images_per_epoch: Training photos.
             batch_size: Photos in every batch of an epoch but perhaps its last.
             steps_per_epoch: Batches in an epoch.
@@ -129,17 +132,14 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
         """
         super().__init__()
         self._clocks = clocks
+        self._place = place
         self._images_per_epoch = images_per_epoch
         self._batch_size = batch_size
         self._steps_per_epoch = steps_per_epoch
         self._on_step = on_step
         self._first_step_done = False
-        self._epoch = 0
         self._step_started = 0.0
         self._last_finite_loss: float | None = None
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._step_started = time.monotonic()
@@ -148,15 +148,15 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
         # Keras' loss is the mean over the epoch so far: once not finite, it stays so.
         loss = float((logs or {})["loss"])
         accuracy = float((logs or {})["accuracy"])
+        epoch, steps = self._place.position.epoch, self._place.position.batch
         if self._first_step_done:
             self._clocks.training += time.monotonic() - self._step_started
-            self._clocks.timed_images += self._images_of(batch)
+            self._clocks.timed_images += self._images_of(steps - 1)
         self._first_step_done = True
         if not math.isfinite(loss):
-            step = self._epoch * self._steps_per_epoch + batch + 1
-            raise Diverged(step, self._epoch + 1, self._last_finite_loss)
+            raise Diverged(epoch * self._steps_per_epoch + steps, epoch + 1, self._last_finite_loss)
         self._last_finite_loss = loss
-        self._on_step(self._epoch + 1, batch + 1, loss, accuracy, self._clocks.images_per_second)
+        self._on_step(epoch + 1, steps, loss, accuracy, self._clocks.images_per_second)
 
     def _images_of(self, batch: int) -> int:
         return min(self._batch_size, self._images_per_epoch - batch * self._batch_size)

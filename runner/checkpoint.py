@@ -1,78 +1,219 @@
-"""A network's weights on disk: whole or not there at all.
+"""Arrays and facts on disk: a checkpoint is whole, or it is not taken for one.
 
-A checkpoint is a folder of `weights.npz` (arrays by position, no pickle) and `manifest.json` (size
-and SHA-256 of it), written under a temporary name and renamed into place.
+A checkpoint is a folder of `weights.npz` (arrays, no pickle) and `manifest.json` (format, facts,
+size and SHA-256 of the arrays), written under a temporary name, flushed to the disk and renamed
+into place. What was there before stays as `<name>.previous` until the next one is whole, so that
+a checkpoint damaged afterwards costs the time between two, not the run.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from runner.untrusted import DamageError, content_of
+
 FORMAT = 1
+_LARGEST_MANIFEST = 64 * 2**20  # bytes; a line of each epoch is in it, of some hundred bytes
 Array = npt.NDArray[np.generic]
+_ARRAYS, _MANIFEST = "weights.npz", "manifest.json"
+# NumPy's files know no bfloat16; its bits are stored as whole numbers.
+_STORED_AS = {np.dtype(ml_dtypes.bfloat16): np.dtype(np.uint16)}
 
 
 class CheckpointError(Exception):
     """A checkpoint that is not whole, or of a format this version does not read."""
 
 
-def save(folder: Path, arrays: Sequence[Array], facts: dict[str, object]) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        arrays: By name, in the order in which they were saved.
+        facts: Plain JSON values.
+    """
+
+    arrays: dict[str, Array]
+    facts: dict[str, object]
+
+
+def save(
+    folder: Path,
+    arrays: Mapping[str, Array] | Sequence[Array],
+    facts: Mapping[str, object],
+    *,
+    keep_previous: bool = False,
+) -> None:
     """Write a checkpoint, in place of one of the same name.
 
     Args:
         folder: `checkpoint/best` of a run, say.
-        arrays: The weights, in the model's order.
+        arrays: By name; a sequence is named by position.
         facts: What else to know (epoch, say), as plain JSON values.
+        keep_previous: Whether the one that is replaced stays as `<name>.previous`.
+
+    Raises:
+        OSError: The disk is full or can't be written; what was there before is as it was.
     """
-    new = folder.with_name(f".{folder.name}.new")
-    old = folder.with_name(f".{folder.name}.old")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
-    with (new / "weights.npz").open("wb") as file:
-        np.savez(file, **{f"{index:04d}": array for index, array in enumerate(arrays)})  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    manifest = {
-        "format": FORMAT,
-        "facts": facts,
-        "weights.npz": _size_and_hash(new / "weights.npz"),
-    }
-    with (new / "manifest.json").open("w") as text:
-        json.dump(manifest, text, indent=2)
-        text.flush()
-        os.fsync(text.fileno())
-    # A folder cannot be renamed over a full one; between the two renames `load` finds the old one.
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    if not isinstance(arrays, Mapping):
+        arrays = {f"{index:04d}": array for index, array in enumerate(arrays)}
+    new = _sibling(folder, "new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir(parents=True)
+        with (new / _ARRAYS).open("wb") as file:
+            np.savez(file, **{name: _storable(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+            _flush(file.fileno())
+        manifest = {
+            "format": FORMAT,
+            "facts": dict(facts),
+            "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
+            _ARRAYS: _size_and_hash(new / _ARRAYS),
+        }
+        with (new / _MANIFEST).open("w", encoding="utf-8") as text:
+            json.dump(manifest, text, indent=1, allow_nan=False)
+            text.flush()
+            _flush(text.fileno())
+        _flush_folder(new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _put_in_place(new, folder, keep_previous=keep_previous)
 
 
-def load(folder: Path) -> list[Array]:
-    """Read a checkpoint's arrays.
+def read(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    A rename that a crash cut short is no damage: the one that it was to replace is found.
 
     Raises:
         CheckpointError: It is missing, damaged, or of another format.
     """
-    if not folder.exists():
-        folder = folder.with_name(f".{folder.name}.old")
+    places = [folder, *(_sibling(folder, name) for name in ("new", "old"))]
+    return _read(next((place for place in places if place.exists()), folder))
+
+
+def read_newest(folder: Path, position: str) -> tuple[Checkpoint, list[str]]:
+    """Read the newest whole one of a checkpoint and those it replaced.
+
+    Args:
+        folder: `checkpoint/last` of a run.
+        position: The fact that counts up from checkpoint to checkpoint.
+
+    Returns:
+        The checkpoint, and why each newer or unreadable one was passed over.
+
+    Raises:
+        CheckpointError: There are some, but none is whole.
+        FileNotFoundError: There never was one.
+    """
+    places = [folder, *(_sibling(folder, name) for name in ("previous", "new", "old"))]
+    found: list[Checkpoint] = []
+    problems: list[str] = []
+    for place in places:
+        if not place.exists():
+            continue
+        try:
+            found.append(_read(place))
+        except CheckpointError as error:
+            # One still being written when the process died was never a checkpoint.
+            if place.name != _sibling(folder, "new").name:
+                problems.append(str(error))
+    if found:
+        return max(found, key=lambda one: _as_number(one.facts.get(position))), problems
+    if problems:
+        raise CheckpointError("; ".join(problems))
+    raise FileNotFoundError(folder)
+
+
+def load(folder: Path) -> list[Array]:
+    """Read a checkpoint's arrays, in the order in which they were saved.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or of another format.
+    """
+    return list(read(folder).arrays.values())
+
+
+def _read(folder: Path) -> Checkpoint:
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = json.loads(content_of(folder / _MANIFEST, _LARGEST_MANIFEST))
         if manifest["format"] != FORMAT:
             raise CheckpointError(f"{folder}: format {manifest['format']}, this reads {FORMAT}")
-        if manifest["weights.npz"] != _size_and_hash(folder / "weights.npz"):
-            raise CheckpointError(f"{folder}: weights.npz is not what its manifest says")
-        with np.load(folder / "weights.npz", allow_pickle=False) as archive:
-            return [archive[name] for name in sorted(archive.files)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if manifest[_ARRAYS] != _size_and_hash(folder / _ARRAYS):
+            raise CheckpointError(f"{folder}: {_ARRAYS} is not what its manifest says")
+        dtypes = manifest.get("dtypes", {})
+        with np.load(folder / _ARRAYS, allow_pickle=False) as archive:
+            arrays = {
+                name: archive[name].view(np.dtype(dtypes.get(name, archive[name].dtype)))
+                for name in archive.files
+            }
+        return Checkpoint(arrays, dict(manifest["facts"]))
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+        *(zipfile.BadZipFile, DamageError),
+    ) as error:
         raise CheckpointError(f"{folder}: no whole checkpoint ({error})") from error
+
+
+def _put_in_place(new: Path, folder: Path, *, keep_previous: bool) -> None:
+    # A folder can't be renamed over a full one. Between any two of these renames the one written
+    # last lies under one of the names that `read` and `read_newest` look at.
+    previous, old = _sibling(folder, "previous"), _sibling(folder, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        if keep_previous and previous.exists():
+            previous.rename(old)
+        folder.rename(previous if keep_previous else old)
+    new.rename(folder)
+    _flush_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sibling(folder: Path, name: str) -> Path:
+    return folder.with_name(
+        f"{folder.name}.{name}" if name == "previous" else f".{folder.name}.{name}"
+    )
+
+
+def _storable(array: Array) -> Array:
+    stored_as = _STORED_AS.get(array.dtype)
+    return array if stored_as is None else array.view(stored_as)
+
+
+def _as_number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else -1.0
+
+
+def _flush(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    with _opened(folder) as descriptor:
+        if descriptor is not None:
+            os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int | None]:
+    # Windows opens no folders, and puts renames on disk by itself.
+    descriptor = None if os.name == "nt" else os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _size_and_hash(path: Path) -> dict[str, int | str]:

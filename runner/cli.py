@@ -12,9 +12,15 @@ import click
 
 COMMANDS = {
     "train": "Train what the config files describe, one run per config and seed.",
+    "resume": "Go on with runs that were interrupted or killed.",
     "compare": "Set the runs of results/ side by side.",
+    "runs": "List the runs and what would resume; show, diff, remove.",
+    "evaluate": "Measure a trained network, and show its worst mistakes.",
+    "predict": "Say of photos whether a trained network sees a cat or a dog.",
+    "export": "Write a trained network as a model that Keras opens alone.",
     "config": "Show or check what a config file really says.",
     "optimizers": "List the optimizers and their cost, or print the card of one.",
+    "data": "Import photos, and see what is here: list, verify, show, remove.",
 }
 
 

@@ -29,8 +29,9 @@ class Display:
     quiet: bool = False
     _progress: Progress | None = field(default=None, init=False)
     _task: TaskID = field(default=TaskID(0), init=False)
-    _steps_done: int = field(default=0, init=False)
+    _steps_before: int = field(default=0, init=False)
     _first_step_at: float = field(default=0.0, init=False)
+    _heading_shown: bool = field(default=False, init=False)
     _steps_per_epoch: int = field(default=0, init=False)
     _epochs: int = field(default=0, init=False)
 
@@ -56,12 +57,16 @@ class Display:
                 self.end_bar()
 
     @contextmanager
-    def run_progress(self, *, epochs: int, steps_per_epoch: int) -> Iterator[None]:
-        """A run's live line, taken away however the run ends."""
+    def run_progress(
+        self, *, epochs: int, steps_per_epoch: int, steps_done: int = 0
+    ) -> Iterator[None]:
+        """A run's live line, taken away however the run ends; `steps_done` before it is resumed."""
         self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
-        self._steps_done, self._first_step_at = 0, 0.0
+        self._steps_before, self._first_step_at = steps_done, 0.0
+        self._heading_shown = False
         if self.console.is_terminal and not self.quiet:
-            self._start_bar(f"epoch 1/{epochs}", epochs * steps_per_epoch)
+            epoch = min(epochs, steps_done // steps_per_epoch + 1)
+            self._start_bar(f"epoch {epoch}/{epochs}", epochs * steps_per_epoch)
             if self._progress is not None:
                 self._progress.update(self._task, numbers="compiling the network")
         try:
@@ -79,8 +84,9 @@ class Display:
         self._first_step_at = self._first_step_at or now
         done = (epoch - 1) * self._steps_per_epoch + step
         left = ""
-        if done > 1:
-            per_step = (now - self._first_step_at) / (done - 1)
+        timed = done - self._steps_before - 1
+        if timed > 0:
+            per_step = (now - self._first_step_at) / timed
             left = f"  {duration(per_step * (self._epochs * self._steps_per_epoch - done))} left"
         rate = RATE_FORMAT.format(images_per_second) if images_per_second else ""
         self._progress.update(
@@ -94,9 +100,10 @@ class Display:
         )
 
     def epoch(self, record: "EpochRecord") -> None:
-        """Print an epoch's line, below a heading before the first."""
-        if record.epoch == 1:
+        """Print an epoch's line, below a heading before the run's first."""
+        if not self._heading_shown:
             self.say(EPOCH_HEADING, style="dim")
+            self._heading_shown = True
         rate = f"{record.images_per_second:,.1f}" if record.images_per_second else ""
         self.say(
             f"  {f'{record.epoch}/{self._epochs}':<8}"

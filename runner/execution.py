@@ -1,12 +1,9 @@
 """A plan carried out: everything checked first, then run after run, each in a folder of its own."""
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -16,6 +13,7 @@ from runner.own_code import try_out
 from runner.plan import Plan
 from runner.quiet import native_stderr_captured
 from runner.run_folder import check_writable
+from runner.stopping import Interrupted, Stops, signals_heard
 
 
 @dataclass(frozen=True)
@@ -33,19 +31,6 @@ class Request:
     quiet: bool = False
 
 
-class Interrupted(KeyboardInterrupt):
-    """The person, or the system, asked the program to stop."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal.Signals(signal_number).name)
-        self.signal_number = signal_number
-
-    @property
-    def exit_code(self) -> int:
-        """128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 128 + self.signal_number
-
-
 def execute(request: Request) -> int:
     """Carry out what was asked for.
 
@@ -57,7 +42,7 @@ def execute(request: Request) -> int:
     """
     display = Display(Console(), quiet=request.quiet)
     try:
-        with _signals_raised():
+        with signals_heard() as stops:
             plan = plans.make(
                 request.configs,
                 request.overrides,
@@ -72,7 +57,7 @@ def execute(request: Request) -> int:
                 _try_out(plan)
                 display.say(forecast(plan, request.results))
                 return 0
-            return _carry_out(plan, request, display)
+            return _carry_out(plan, request, display, stops)
     except Interrupted as stop:
         display.end_bar()
         print("optrun: interrupted", file=sys.stderr)
@@ -85,7 +70,7 @@ def _try_out(plan: Plan) -> None:
             try_out(run.experiment, run.origins)
 
 
-def _carry_out(plan: Plan, request: Request, display: Display) -> int:
+def _carry_out(plan: Plan, request: Request, display: Display, stops: Stops) -> int:
     _announce(plan, display)
     with native_stderr_captured() as native:
         # The slow imports lie below this line, so that mistakes are answered at once.
@@ -99,7 +84,12 @@ def _carry_out(plan: Plan, request: Request, display: Display) -> int:
                 display.say(f"\nrun {number} of {len(plan.runs)}")
             states.append(
                 carry_out_run(
-                    run, materials, results=request.results, display=display, native=native
+                    run,
+                    materials,
+                    results=request.results,
+                    display=display,
+                    native=native,
+                    stops=stops,
                 )
             )
     _conclude(plan, [state.name for state in states], request, display)
@@ -137,20 +127,3 @@ def _conclude(plan: Plan, states: Sequence[str], request: Request, display: Disp
     display.say(f"Next: optrun compare {request.results}")
     if plan.on_sample:
         display.say("These were sample runs: their numbers say nothing about real photos.")
-
-
-@contextmanager
-def _signals_raised() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `Interrupted`; a second one ends the process at once."""
-
-    def stop(signal_number: int, _: FrameType | None) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        raise Interrupted(signal_number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,7 +1,10 @@
 """A run's listener: what training tells goes to the run's folder, its log, and the screen."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Self
 
 from runner.callbacks import EpochRecord
 from runner.display import Display
@@ -11,26 +14,52 @@ from runner.run_folder import RunFolder
 class Recorder:
     """Listens to one run; owns the content of its run.json."""
 
-    def __init__(self, folder: RunFolder, display: Display, facts: dict[str, object]) -> None:
+    def __init__(self, folder: RunFolder, display: Display, run: dict[str, object]) -> None:
         """Write the run as running.
 
         Args:
             folder: The run's folder.
             display: The screen.
-            facts: The fields of run.json known before the start.
+            run: The content of run.json but for what changes as it goes.
         """
         self.folder = folder
         self._display = display
-        self._run: dict[str, object] = {
-            **facts,
-            "state": "running",
-            "why": None,
-            "started": now(),
-            "ended": None,
-            "result": None,
-        }
+        self._run = {**run, "state": "running", "why": None, "ended": None, "result": None}
         folder.write_run(self._run)
-        folder.append_event({"event": "started", "time": self._run["started"]})
+
+    @classmethod
+    def of_new_run(cls, folder: RunFolder, display: Display, facts: dict[str, object]) -> Self:
+        """For a run that starts; `facts` are the fields of run.json known before."""
+        started = now()
+        recorder = cls(folder, display, {**facts, "started": started, "resumed": []})
+        folder.append_event({"event": "started", "time": started})
+        return recorder
+
+    @classmethod
+    def of_resumed_run(
+        cls,
+        folder: RunFolder,
+        display: Display,
+        run: dict[str, object],
+        *,
+        steps_done: int,
+        changes: Sequence[str],
+    ) -> Self:
+        """For a run that goes on.
+
+        Args:
+            folder: The run's folder.
+            display: The screen.
+            run: Its run.json so far.
+            steps_done: Where it goes on.
+            changes: What is not as it was when it started: versions, hardware.
+        """
+        resumption = {"time": now(), "steps_done": steps_done, "changes": list(changes)}
+        before = run.get("resumed")
+        history = [*(before if isinstance(before, list) else []), resumption]
+        recorder = cls(folder, display, {**run, "pid": os.getpid(), "resumed": history})
+        folder.append_event({"event": "resumed", **resumption})
+        return recorder
 
     def log(self, text: str) -> None:
         """Append to log.txt, with the time."""

@@ -8,6 +8,7 @@
         predictions.npz   arrays by photo id, no pickle
         log.txt           the run's log
         checkpoint/best/  the weights of the best epoch
+        checkpoint/last/  all that it takes to go on from the last checkpoint
         writer.lock       held by the writing process for as long as it lives
 
 JSON has no word for numbers that are not finite. They are written as the strings "NaN",
@@ -67,6 +68,19 @@ class RunFolder:
     @property
     def best_checkpoint_path(self) -> Path:
         return self.path / "checkpoint" / "best"
+
+    @property
+    def last_checkpoint_path(self) -> Path:
+        return self.path / "checkpoint" / "last"
+
+    def metrics_bytes(self) -> int:
+        """How long metrics.jsonl is."""
+        return self._metrics.tell()
+
+    def cut_metrics(self, length: int) -> None:
+        """Drops what was appended to metrics.jsonl after its first `length` bytes."""
+        self._metrics.truncate(min(length, self._metrics.seek(0, os.SEEK_END)))
+        self._metrics.seek(0, os.SEEK_END)
 
     def write_config(self, text: str) -> None:
         """Replaces config.yaml."""
@@ -145,6 +159,19 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
         return RunFolder(path, run_id, acquire(path / LOCK_NAME))
     except OSError as error:
         raise _not_writable(results, error) from error
+
+
+def reopen(path: Path, run_id: str) -> RunFolder:
+    """Takes the lock of a run that was made before, to go on writing it.
+
+    Raises:
+        RunHeldError: Another process is writing it.
+        UserError: It cannot be written.
+    """
+    try:
+        return RunFolder(path, run_id, acquire(path / LOCK_NAME))
+    except OSError as error:
+        raise UserError(f"The run can't be written: {path} ({error.strerror or error}).") from error
 
 
 def check_writable(results: Path) -> None:

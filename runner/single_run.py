@@ -16,13 +16,15 @@ from runner.checkpoint import CheckpointError
 from runner.configuration.load import as_yaml, experiment_hash
 from runner.display import Display
 from runner.errors import UserError
-from runner.machine import Machine
 from runner.plan import PlannedRun
+from runner.position import Position
 from runner.preparation import Materials
 from runner.quiet import NativeStderr
 from runner.recording import Recorder
-from runner.run_folder import create
+from runner.run_folder import RunFolder, create
+from runner.stopping import Stops
 from runner.training import Outcome, train
+from runner.training_state import State
 
 
 class RunState(StrEnum):
@@ -35,7 +37,13 @@ class RunState(StrEnum):
 
 
 def carry_out_run(
-    run: PlannedRun, materials: Materials, *, results: Path, display: Display, native: NativeStderr
+    run: PlannedRun,
+    materials: Materials,
+    *,
+    results: Path,
+    display: Display,
+    native: NativeStderr,
+    stops: Stops,
 ) -> RunState:
     """Train one run and record it.
 
@@ -46,57 +54,96 @@ def carry_out_run(
         UserError: The run's folder cannot be made.
     """
     experiment = run.experiment
-    machine = materials.machine_of(experiment)
-    photos, parts = materials.photos_of(experiment)
-    description = specification.describe(experiment.optimizer)
     with (
         create(results, run.name, experiment.training.seed) as folder,
         native.into(folder.log_path),
     ):
         display.say(f"run       {folder.path}")
-        display.say(f"          {description}, seed {experiment.training.seed}")
+        display.say(
+            f"          {specification.describe(experiment.optimizer)}, "
+            f"seed {experiment.training.seed}"
+        )
         folder.write_config(as_yaml(own_code.reading_copies(experiment)))
         for name, content in own_code.copies(experiment).items():
             folder.write_code(name, content)
         _write_private(folder.path / "git.diff", provenance.uncommitted_changes(run.config.parent))
-        recorder = Recorder(folder, display, _facts(run, materials, machine))
-        try:
-            with display.run_progress(
+        facts = facts_of(run, materials)
+        recorder = Recorder.of_new_run(folder, display, facts)
+        return train_and_record(
+            run, materials, folder=folder, recorder=recorder, display=display, stops=stops
+        )
+
+
+def train_and_record(
+    run: PlannedRun,
+    materials: Materials,
+    *,
+    folder: RunFolder,
+    recorder: Recorder,
+    display: Display,
+    stops: Stops,
+    resumed: State | None = None,
+) -> RunState:
+    """Train a run whose folder is open, from its beginning or a state, and record how it ends.
+
+    Raises:
+        KeyboardInterrupt: The person stops the plan; the run is recorded as interrupted.
+    """
+    experiment = run.experiment
+    photos, parts = materials.photos_of(experiment)
+    steps_per_epoch = batches_per_epoch(len(parts.train), experiment.training.batch_size)
+    start = Position() if resumed is None else resumed.position
+
+    def abandon() -> None:
+        recorder.ended(
+            RunState.INTERRUPTED,
+            why="stopped by a signal, in the middle of what could not end in time",
+        )
+
+    try:
+        with (
+            stops.deferred(abandon),
+            display.run_progress(
                 epochs=experiment.training.epochs,
-                steps_per_epoch=batches_per_epoch(len(parts.train), experiment.training.batch_size),
-            ):
-                outcome = train(
-                    experiment,
-                    photos=photos,
-                    split=parts,
-                    machine=machine,
-                    weights_file=materials.weights_files[experiment.model.weights],
-                    run_folder=folder,
-                    listener=recorder,
-                )
+                steps_per_epoch=steps_per_epoch,
+                steps_done=start.epoch * steps_per_epoch + start.batch,
+            ),
+        ):
+            outcome = train(
+                experiment,
+                photos=photos,
+                split=parts,
+                machine=materials.machine_of(experiment),
+                weights_file=materials.weights_files.get(experiment.model.weights),
+                run_folder=folder,
+                listener=recorder,
+                stops=stops,
+                resumed=resumed,
+            )
             folder.save_predictions(outcome.predictions)
-        except Diverged as diverged:
-            recorder.ended(RunState.DIVERGED, why=str(diverged))
-            display.notice(f"diverged: {diverged}. Try a lower learning rate or global_clipnorm")
-            return RunState.DIVERGED
-        except KeyboardInterrupt:
-            recorder.ended(RunState.INTERRUPTED, why="stopped by a signal")
-            display.say(f"  interrupted; what it had recorded is in {folder.path}")
-            raise
-        except (UserError, CheckpointError, OSError, tf.errors.ResourceExhaustedError) as error:
-            return _failed(recorder, display, reason=_reason(error))
-        except Exception as error:  # noqa: BLE001 (our fault: recorded and shown whole, the plan goes on)
-            recorder.log(traceback.format_exc())
-            traceback.print_exc()
-            return _failed(recorder, display, reason=f"{type(error).__name__}: {error}")
-        recorder.ended(RunState.COMPLETED, result=outcome.result)
-        _show_result(outcome, folder.path, display)
-        return RunState.COMPLETED
+            recorder.ended(RunState.COMPLETED, result=outcome.result)
+    except Diverged as diverged:
+        recorder.ended(RunState.DIVERGED, why=str(diverged))
+        display.notice(f"diverged: {diverged}. Try a lower learning rate or global_clipnorm")
+        return RunState.DIVERGED
+    except KeyboardInterrupt:
+        recorder.ended(RunState.INTERRUPTED, why="stopped by a signal")
+        display.say(f"  interrupted; to go on: optrun resume {folder.path}")
+        raise
+    except (UserError, CheckpointError, OSError, tf.errors.ResourceExhaustedError) as error:
+        return _failed(recorder, display, reason=_reason(error))
+    except Exception as error:  # noqa: BLE001 (our fault: recorded and shown whole, the plan goes on)
+        recorder.log(traceback.format_exc())
+        traceback.print_exc()
+        return _failed(recorder, display, reason=f"{type(error).__name__}: {error}")
+    _show_result(outcome, folder.path, display)
+    return RunState.COMPLETED
 
 
-def _facts(run: PlannedRun, materials: Materials, machine: Machine) -> dict[str, object]:
+def facts_of(run: PlannedRun, materials: Materials) -> dict[str, object]:
     """The fields of run.json that are known before the start."""
     experiment = run.experiment
+    machine = materials.machine_of(experiment)
     photos, parts = materials.photos_of(experiment)
     training = experiment.training
     shared = materials.provenance[run.config.absolute().parent]
@@ -127,6 +174,7 @@ def _facts(run: PlannedRun, materials: Materials, machine: Machine) -> dict[str,
             "device": machine.device,
         },
         "batch_size": training.batch_size,
+        "steps_per_epoch": batches_per_epoch(len(parts.train), training.batch_size),
         "images_per_update": training.batch_size
         * specification.batches_per_update(experiment.optimizer),
         "provenance": {

@@ -24,15 +24,19 @@ from data.photos import Photos
 from data.split import Split
 from optimizers import specification
 from optimizers.build import build as build_optimizer
-from runner import checkpoint, weights
+from runner import checkpoint, training_state, weights
 from runner.augmenting_model import AugmentingModel
 from runner.callbacks import Clocks, EpochRecord, Evaluation, EvaluationSet, Steps, predict
+from runner.checkpointing import Checkpoints
 from runner.configuration.schema import Experiment
 from runner.initialization import initialise_convolutions, initialise_head, weights_hash
 from runner.machine import Machine
 from runner.model import Architecture, build_classifier
+from runner.position import Place, Position
 from runner.run_folder import RunFolder
 from runner.scores import score
+from runner.stopping import Stops
+from runner.training_state import State
 
 # No gradients are kept while predicting, so more photos fit than in a training batch.
 EVALUATION_BATCH = 64
@@ -75,6 +79,8 @@ def train(
     weights_file: Path | None,
     run_folder: RunFolder,
     listener: Listener,
+    stops: Stops,
+    resumed: State | None = None,
 ) -> Outcome:
     """Train one network with one optimizer and one seed.
 
@@ -84,56 +90,48 @@ def train(
         split: Which of them are for what.
         machine: Where and in which precision.
         weights_file: Published weights to start from; None for random ones.
-        run_folder: Where TensorBoard's events and the best epoch's weights go.
+        run_folder: Where checkpoints and TensorBoard's events go.
         listener: Told how it goes.
+        stops: Asked after every step whether to end here.
+        resumed: The state to go on from; None to start.
 
     Raises:
-        Diverged: The loss stopped being finite.
+        Diverged: The loss or a weight stopped being finite.
+        Interrupted: It was told to stop; the checkpoint `last` is where it goes on.
         WeightsError: The file does not fit.
+        CheckpointError: The state to go on from does not fit.
+        DiskFull: There is no room for a checkpoint.
     """
     settings = experiment.training
-    clocks = Clocks()
+    clocks = Clocks() if resumed is None else training_state.clocks_from(resumed)
+    start = Position() if resumed is None else resumed.position
     keras.backend.clear_session()
     gc.collect()
     keras.utils.set_random_seed(settings.seed)
-    model = initial_model(
-        experiment, photos=photos, split=split, precision=machine.precision, file=weights_file
+    model = _network(
+        experiment,
+        photos=photos,
+        split=split,
+        machine=machine,
+        weights_file=weights_file,
+        is_new=resumed is None,
     )
-    augmentation = augmentation_of(experiment)
-    if not augmentation.is_identity:
-        model = AugmentingModel(model, augmentation)
     steps_per_epoch = batches_per_epoch(len(split.train), settings.batch_size)
-    optimizer = build_optimizer(
-        experiment.optimizer,
-        total_updates=specification.updates(
-            experiment.optimizer, batches_per_epoch=steps_per_epoch, epochs=settings.epochs
-        ),
-        track_fast_weights=True,
-    )
-    model.compile(
-        optimizer,
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
-        jit_compile=machine.jit_compile,
-    )
-    # Keras would build it while tracing, where copies of the weights are lost.
-    model.optimizer.build(model.trainable_variables)
-    batches = training_batches(
-        photos,
-        split.train,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        augmentation=augmentation,
-    )
-    listener.started(
-        {
-            "initial_weights": weights_hash(model),
-            "first_batches": first_batches_hash(
-                photos, split.train, batch_size=settings.batch_size, seed=settings.seed
-            ),
-            "parameters": model.count_params(),
-        }
-    )
+    accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+    _compile(model, accuracy, experiment, machine, steps_per_epoch=steps_per_epoch)
+    variables = training_state.variables_of(model, [accuracy])
+    if resumed is None:
+        listener.started(
+            {
+                "initial_weights": weights_hash(model),
+                "first_batches": first_batches_hash(
+                    photos, split.train, batch_size=settings.batch_size, seed=settings.seed
+                ),
+                "parameters": model.count_params(),
+            }
+        )
+    else:
+        training_state.put_back(variables, resumed.arrays)
     evaluation = Evaluation(
         clocks=clocks,
         validation=_evaluation_set(photos, split.validation),
@@ -146,27 +144,129 @@ def train(
         on_epoch=listener.epoch,
         on_notice=listener.notice,
     )
+    if resumed is not None:
+        training_state.put_back_records(evaluation, resumed)
+
+    def put_back_metrics() -> None:
+        # Keras has just reset them, as it does at the beginning of every epoch.
+        if resumed is not None:
+            training_state.put_back(variables, resumed.arrays)
+
+    place = Place(start, steps_per_epoch=steps_per_epoch, put_back=put_back_metrics)
     steps = Steps(
         clocks=clocks,
+        place=place,
         images_per_epoch=len(split.train),
         batch_size=settings.batch_size,
         steps_per_epoch=steps_per_epoch,
         on_step=listener.step,
     )
-    callbacks: list[keras.callbacks.Callback] = [steps, evaluation]
+
+    def state() -> State:
+        return State(
+            position=place.position,
+            arrays=training_state.values_of(variables),
+            records=evaluation.records,
+            best_epoch=None if evaluation.best is None else evaluation.best.epoch,
+            best_logits=evaluation.best_logits,
+            seconds=training_state.seconds_of(clocks),
+            timed_images=clocks.timed_images,
+            metrics_bytes=run_folder.metrics_bytes(),
+        )
+
+    callbacks: list[keras.callbacks.Callback] = [place, steps, evaluation]
     if settings.tensorboard:
         callbacks.append(
             keras.callbacks.TensorBoard(str(run_folder.path / "tensorboard"), write_graph=False)
         )
-    model.fit(
-        batches,
-        epochs=settings.epochs,
-        steps_per_epoch=steps_per_epoch,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=0,
+    callbacks.append(
+        Checkpoints(
+            folder=run_folder.last_checkpoint_path,
+            minutes=settings.checkpoint_minutes,
+            place=place,
+            steps_per_epoch=steps_per_epoch,
+            state=state,
+            stops=stops,
+        )
     )
+    stops.check()
+    if not _is_over(evaluation, start.epoch, settings.epochs, settings.early_stopping_patience):
+        model.fit(
+            training_batches(
+                photos,
+                split.train,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                augmentation=augmentation_of(experiment),
+                start_epoch=start.epoch,
+                start_batch=start.batch,
+            ),
+            initial_epoch=start.epoch,
+            epochs=settings.epochs,
+            steps_per_epoch=steps_per_epoch,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
     return _outcome(model, evaluation, clocks, photos, split, run_folder)
+
+
+def _network(
+    experiment: Experiment,
+    *,
+    photos: Photos,
+    split: Split,
+    machine: Machine,
+    weights_file: Path | None,
+    is_new: bool,
+) -> keras.Model:
+    """The network that is trained; with weights to start from where it is new."""
+    if is_new:
+        model = initial_model(
+            experiment, photos=photos, split=split, precision=machine.precision, file=weights_file
+        )
+    else:
+        keras.config.set_dtype_policy(machine.precision)
+        model = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
+    augmentation = augmentation_of(experiment)
+    return model if augmentation.is_identity else AugmentingModel(model, augmentation)
+
+
+def _compile(
+    model: keras.Model,
+    accuracy: keras.metrics.Metric,
+    experiment: Experiment,
+    machine: Machine,
+    *,
+    steps_per_epoch: int,
+) -> None:
+    """Give the network its loss and its optimizer, whose variables exist from here on."""
+    optimizer = build_optimizer(
+        experiment.optimizer,
+        total_updates=specification.updates(
+            experiment.optimizer,
+            batches_per_epoch=steps_per_epoch,
+            epochs=experiment.training.epochs,
+        ),
+        track_fast_weights=True,
+    )
+    model.compile(
+        optimizer,
+        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[accuracy],
+        jit_compile=machine.jit_compile,
+    )
+    # Keras would build it while tracing, where copies of the weights are lost.
+    model.optimizer.build(model.trainable_variables)
+
+
+def _is_over(evaluation: Evaluation, next_epoch: int, epochs: int, patience: int | None) -> bool:
+    """Whether a resumed run was interrupted after its last epoch."""
+    if next_epoch >= epochs:
+        return True
+    if patience is None or evaluation.best is None:
+        return False
+    return evaluation.records[-1].epoch - evaluation.best.epoch >= patience
 
 
 def initial_model(

@@ -214,6 +214,12 @@ class Training(Section):
         le=LARGEST,
         description="Stop after this many epochs without a lower validation loss; null never does",
     )
+    checkpoint_minutes: Number = Field(
+        default=5.0,
+        gt=0,
+        le=1440,
+        description="Save everything at least this often, in minutes, and at every epoch's end",
+    )
     deterministic: bool = Field(
         default=False, description="Bit-identical results on a GPU, at some cost in speed"
     )

@@ -1,0 +1,59 @@
+"""Where in a training the next batch lies, also when it begins in the middle of an epoch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True)
+class Position:
+    """The next batch: epoch and batch within it, both counted from 0."""
+
+    epoch: int = 0
+    batch: int = 0
+
+
+class Place(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the position, and makes Keras end a resumed epoch where it would have ended.
+
+    Comes first among the callbacks that training lists; the others ask it where they are.
+
+    Attributes:
+        position: The next batch to be trained on.
+    """
+
+    def __init__(
+        self, start: Position, *, steps_per_epoch: int, put_back: Callable[[], None]
+    ) -> None:
+        """Set up.
+
+        Args:
+            start: The first batch; the stream of batches begins with it.
+            steps_per_epoch: Batches in an epoch.
+            put_back: Restores the state of training; called once Keras has reset its metrics.
+        """
+        super().__init__()
+        self.position = start
+        self._start = start
+        self._steps_per_epoch = steps_per_epoch
+        self._put_back = put_back
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if epoch == self._start.epoch:
+            self.position = self._start
+            self._put_back()
+        else:
+            self.position = Position(epoch)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.position = Position(self.position.epoch, self.position.batch + 1)
+        # Keras would make a whole epoch's steps. Told to stop, it leaves the loop over batches,
+        # and asks again when the epoch's end has been dealt with.
+        if self.position.batch == self._steps_per_epoch:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.model.stop_training = False
+        self.position = Position(epoch + 1)

@@ -1,0 +1,135 @@
+"""SIGINT and SIGTERM: the first ends a run tidily, the second at once, and neither waits for ever.
+
+Python runs a signal's handler in the main thread, between two of its own instructions, and so not
+before TensorFlow returns from a step that takes a minute. The system's part of the handler writes
+to a socket in the same instant, though, and a thread of ours reads it.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+# The promise is ten seconds, from the signal to the end of the process.
+GRACE_S = 8.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Interrupted(KeyboardInterrupt):
+    """The person, or the system, asked the program to stop."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal.Signals(signal_number).name)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal_number
+
+
+class Stops:
+    """What has been asked so far.
+
+    Attributes:
+        requested: The first signal that came, if any.
+    """
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        self._deferring = False
+        self._abandon: Callable[[], None] | None = None
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal has come."""
+        if self.requested is not None:
+            raise Interrupted(self.requested)
+
+    @contextlib.contextmanager
+    def deferred(self, abandon: Callable[[], None]) -> Iterator[None]:
+        """Within, a signal interrupts nothing: whoever works here calls `check` where it can stop.
+
+        Args:
+            abandon: Called from another thread when nobody has after `GRACE_S` seconds, right
+                before the process ends.
+        """
+        self.check()
+        self._deferring, self._abandon = True, abandon
+        try:
+            yield
+        finally:
+            self._deferring, self._abandon = False, None
+
+    def handle(self, signal_number: int, _: FrameType | None) -> None:
+        """The handler proper, in the main thread."""
+        self.requested = self.requested or signal_number
+        if not self._deferring:
+            raise Interrupted(self.requested)
+
+    def watch(self, heard: socket.socket) -> None:
+        """Read signals until the other end is closed; runs in a thread of its own."""
+        first = _next_signal(heard, None)
+        if not first:
+            return
+        self.requested = self.requested or first
+        second = _next_signal(heard, GRACE_S)
+        if second == _CLOSED:
+            return
+        # A second signal quits at once; without one, time is up.
+        if second is None and self._abandon is not None:
+            with contextlib.suppress(OSError):
+                self._abandon()
+        if sys.stdout.isatty():
+            sys.stdout.write(_SHOW_CURSOR)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(128 + self.requested)
+
+
+_CLOSED = 0
+
+
+def _next_signal(heard: socket.socket, timeout_s: float | None) -> int | None:
+    """Returns the next signal's number, `_CLOSED` when none will come, None when time is up."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select([heard], [], [], left)
+        if not ready:
+            return None
+        byte = heard.recv(1)
+        if not byte:
+            return _CLOSED
+        if byte[0] in _SIGNALS:
+            return byte[0]
+
+
+@contextlib.contextmanager
+def signals_heard() -> Iterator[Stops]:
+    """Hear SIGINT and SIGTERM for as long as this lasts; outside `deferred` they interrupt at once.
+
+    To be called from the main thread, like everything about signals.
+    """
+    stops = Stops()
+    heard, written = socket.socketpair()
+    written.setblocking(False)
+    wakeup_before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, stops.handle) for number in _SIGNALS}
+    watcher = threading.Thread(target=stops.watch, args=(heard,), daemon=True)
+    watcher.start()
+    try:
+        yield stops
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup_before)
+        written.close()
+        watcher.join()
+        heard.close()

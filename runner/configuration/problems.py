@@ -1,6 +1,7 @@
 """What is wrong with a configuration: all of it at once, each with its place and the way out."""
 
 import difflib
+import functools
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -103,8 +104,15 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     >>> nearest("ADAM", ["adam"])
     'adam'
     """
+    return _nearest(word.lower()[:200], tuple(known))
+
+
+# A configuration is examined twice, with and without its sample section, and a file of a thousand
+# unknown keys takes most of its time here.
+@functools.lru_cache(maxsize=4096)
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
     by_lower_case = {candidate.lower(): candidate for candidate in known}
-    matches = difflib.get_close_matches(word.lower()[:200], by_lower_case, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(word, by_lower_case, n=1, cutoff=0.6)
     return by_lower_case[matches[0]] if matches else None
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 OPTRUN = Path(sys.executable).with_name("optrun")
 TINY = shlex.split(
@@ -19,13 +21,11 @@ TINY = shlex.split(
 
 
 def commands(page: Path) -> list[str]:
-    """Lines that begin with `optrun` in code blocks, without their comments."""
+    """Lines that begin with one of `optrun`'s commands in code blocks, without their comments."""
     return [
         re.sub(r"\s+#.*", "", line.strip())
         for line in page.read_text().splitlines()
-        if re.match(
-            r"\s*optrun (train|compare|config|optimizers|data|evaluate|predict|export|runs|resume)\b", line
-        )
+        if re.match(rf"\s*optrun ({'|'.join(COMMANDS)})\b", line)
     ]
 
 
@@ -70,10 +70,7 @@ def with_tiny_settings(command: str, run: Path) -> list[str]:
 
 def test_the_readme_shows_commands_of_every_kind() -> None:
     kinds = {command.split()[1] for command in commands(ROOT / "README.md")}
-    assert kinds == {
-        *("train", "compare", "config", "optimizers"),
-        *("data", "evaluate", "predict", "export", "runs", "resume"),
-    }
+    assert kinds == COMMANDS.keys()
 
 
 @pytest.mark.parametrize("command", commands(ROOT / "README.md"))

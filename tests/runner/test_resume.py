@@ -23,7 +23,7 @@ SETTINGS = (
 )
 RATE = {"schedule": "cosine", "initial_learning_rate": 0.01}
 SGD = {"name": "sgd", "learning_rate": RATE, "momentum": 0.9}
-QUICK: dict[str, dict[str, Any]] = {
+CYCLES: dict[str, dict[str, Any]] = {
     "lookahead": {"name": "lookahead", "sync_period": 5, "inner_optimizer": SGD},
     "soft_batch": {
         "name": "soft_batch",
@@ -37,7 +37,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 def _others() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, entry in registry.ENTRIES.items():
-        if name not in QUICK:
+        if name not in CYCLES:
             stated: dict[str, Any] = {"name": name}
             if any(argument.name == "learning_rate" for argument in entry.arguments):
                 stated["learning_rate"] = 0.001
@@ -46,8 +46,12 @@ def _others() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _cases() -> list[Any]:
     return [
-        *(pytest.param(optimizer, id=name) for name, optimizer in QUICK.items()),
-        *(pytest.param(stated, id=name, marks=pytest.mark.slow) for name, stated in _others()),
+        pytest.param(CYCLES["lookahead"], id="lookahead"),
+        *(
+            pytest.param(stated, id=name, marks=pytest.mark.slow)
+            for name, stated in (*CYCLES.items(), *_others())
+            if name != "lookahead"
+        ),
     ]
 
 

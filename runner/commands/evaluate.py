@@ -5,6 +5,8 @@ from typing import Literal
 
 import click
 
+from runner.commands.options import device_option, flip_option
+
 
 @click.command()
 @click.argument("run")
@@ -13,9 +15,7 @@ import click
     metavar="NAME|PATH",
     help="Measure on these labelled photos, all but those that the network was trained on.",
 )
-@click.option(
-    "--flip", is_flag=True, help="Average each photo with its mirror image, at twice the time."
-)
+@flip_option
 @click.option(
     "--format",
     "layout",
@@ -31,13 +31,7 @@ import click
     help="Contact sheet of the mistakes, replaced where it exists. Default: most-wrong-RUN.png.",
 )
 @click.option("--no-sheet", is_flag=True, help="Draw no contact sheet.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU where there is one.",
-)
+@device_option("compute")
 def evaluate(
     run: str,
     data: str | None,

@@ -5,6 +5,8 @@ from typing import Literal
 
 import click
 
+from runner.commands.options import device_option, flip_option
+
 
 @click.command()
 @click.argument("run")
@@ -23,9 +25,7 @@ import click
     help="Write to a new file instead of the screen.",
 )
 @click.option("--force", is_flag=True, help="Replace FILE where it exists.")
-@click.option(
-    "--flip", is_flag=True, help="Average each photo with its mirror image, at twice the time."
-)
+@flip_option
 @click.option(
     "--kaggle",
     "archive",
@@ -38,13 +38,7 @@ import click
     type=click.Choice(["probability", "hard"]),
     help="With --kaggle: the probability of a dog (default), or 0 and 1.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute; auto takes a GPU where there is one.",
-)
+@device_option("compute")
 def predict(
     run: str,
     photos: tuple[Path, ...],

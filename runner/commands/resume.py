@@ -2,16 +2,12 @@
 
 import click
 
+from runner.commands.options import device_option
+
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
-    help="Where to train; auto takes a GPU where there is one.",
-)
+@device_option("train")
 @click.option("--quiet", is_flag=True, help="Print nothing but each run's folder.")
 def resume(runs: tuple[str, ...], device: str, quiet: bool) -> None:
     """Go on with runs that were interrupted or killed, from the very next batch.

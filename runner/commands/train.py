@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from runner.commands.options import device_option
+
 
 class SeedRange(click.ParamType[list[int]]):
     """`N` for seeds 1 to N, `A-B` for seeds A to B."""
@@ -48,13 +50,7 @@ class SeedRange(click.ParamType[list[int]]):
 @click.option(
     "--real", is_flag=True, help="Never let the sample stand in for photos that cannot be had."
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
-    help="Where to train; auto takes a GPU where there is one.",
-)
+@device_option("train")
 @click.option(
     "--results",
     type=click.Path(path_type=Path),

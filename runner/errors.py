@@ -1,5 +1,10 @@
 """The mistakes a person can make, told apart from faults of the program."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from data.errors import PhotoError
+
 
 class UserError(Exception):
     """A person's mistake, or a trouble outside the program that only the person can end.
@@ -9,3 +14,12 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+@contextmanager
+def photo_errors() -> Iterator[None]:
+    """What is wrong with photos, told to the person as every other mistake is."""
+    try:
+        yield
+    except PhotoError as error:
+        raise UserError(str(error)) from error

@@ -11,12 +11,12 @@ from typing import Any
 
 from data.batches import batches_per_epoch
 from data.counting import count
-from data.errors import PhotoError
 from optimizers import specification
 from runner.configuration.schema import Experiment, as_mapping
-from runner.errors import UserError
+from runner.errors import photo_errors
 from runner.plan import Plan, PlannedRun
 from runner.vgg19 import weight_count
+from runner.wording import number_of
 
 BYTES_PER_WEIGHT = 4
 
@@ -47,7 +47,7 @@ def forecast(plan: Plan, results: Path) -> str:
         groups.setdefault(run.name, []).append(run)
     experiments = {name: runs[0].experiment for name, runs in groups.items()}
     costs = {name: cost(experiment) for name, experiment in experiments.items()}
-    lines = [f"{_plural(len(plan.runs), 'run')}, one after another, into {results}/"]
+    lines = [f"{number_of(len(plan.runs), 'run')}, one after another, into {results}/"]
     if plan.stand_in_for is not None:
         lines.append(f"on the built-in sample, because {plan.stand_in_for}")
     elif plan.on_sample:
@@ -59,7 +59,7 @@ def forecast(plan: Plan, results: Path) -> str:
         each = " each" if len(runs) > 1 else ""
         lines += [
             "",
-            f"{name}   {_plural(len(runs), 'run')}, seed{'s' if len(runs) > 1 else ''} {seeds}",
+            f"{name}   {number_of(len(runs), 'run')}, seed{'s' if len(runs) > 1 else ''} {seeds}",
             f"  optimizer             {specification.describe(experiment.optimizer)}",
             f"  photos                {about}{price.photos:,} of {experiment.data.image_size} x "
             f"{experiment.data.image_size} px, {about}{price.training_photos:,} for training",
@@ -88,7 +88,7 @@ def forecast(plan: Plan, results: Path) -> str:
 def cost(experiment: Experiment) -> Cost:
     """What one run takes, in counts."""
     data, training = experiment.data, experiment.training
-    try:
+    with photo_errors():
         counted = count(
             data.source,
             image_size=data.image_size,
@@ -98,8 +98,6 @@ def cost(experiment: Experiment) -> Cost:
             validation_share=data.validation_share,
             test_share=data.test_share,
         )
-    except PhotoError as error:
-        raise UserError(str(error)) from error
     steps = batches_per_epoch(counted.training, training.batch_size)
     return Cost(
         photos=counted.photos,
@@ -150,10 +148,6 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, object]]
         elif value is not None:
             found.append((where, value))
     return found
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _size(count: int) -> str:

@@ -15,20 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from data import prepare as data_prepare
-from data.errors import PhotoError
 from data.photos import Photos
 from data.printable import printable
 from data.split import Split, split
 from runner import machine as machines
 from runner import provenance, weights
-from runner.configuration.schema import Experiment
+from runner.configuration.schema import Data, Experiment
 from runner.display import Display
-from runner.errors import UserError
+from runner.errors import UserError, photo_errors
 from runner.machine import Machine
 from runner.model import build_classifier, convolutions
 from runner.own_code import try_out
 from runner.photos.obtaining import obtain
 from runner.plan import Plan
+from runner.wording import number_of
 
 MachineKey = tuple[str, bool | str]
 PhotoKey = tuple[str, int, str, bool, int | None, float, float]
@@ -127,26 +127,41 @@ def prepare_photos(experiment: Experiment, display: Display) -> tuple[Photos, Sp
         UserError: They cannot be had, or a part would be empty.
     """
     settings = experiment.data
-    try:
-        photos = data_prepare.prepare(
-            settings.source,
-            image_size=settings.image_size,
-            resize=settings.resize,
-            antialias=settings.antialias,
-            limit=settings.limit,
-            progress=display.photos_prepared,
-            obtain=functools.partial(obtain, display.console, quiet=display.quiet),
-        )
+    photos = decoded(settings.source, settings, display, limit=settings.limit)
+    with photo_errors():
         parts = split(
             photos,
             validation_share=settings.validation_share,
             test_share=settings.test_share,
         )
-    except PhotoError as error:
-        raise UserError(str(error)) from error
-    finally:
-        display.end_bar()
     return photos, parts
+
+
+def decoded(source: str, settings: Data, display: Display, *, limit: int | None = None) -> Photos:
+    """The photos of a source, made ready as an experiment's are, now where they are not yet.
+
+    Args:
+        source: As `data.source` takes it.
+        settings: What is done to them.
+        display: Shows how far decoding is.
+        limit: As `data.limit`.
+
+    Raises:
+        UserError: They cannot be had.
+    """
+    with photo_errors():
+        try:
+            return data_prepare.prepare(
+                source,
+                image_size=settings.image_size,
+                resize=settings.resize,
+                antialias=settings.antialias,
+                limit=limit,
+                progress=display.photos_prepared,
+                obtain=functools.partial(obtain, display.console, quiet=display.quiet),
+            )
+        finally:
+            display.end_bar()
 
 
 def _check_fits(experiment: Experiment, parts: Split) -> None:
@@ -219,15 +234,11 @@ def _left_out_lines(photos: Photos, parts: Split) -> list[str]:
         others = len(photos.left_out) - sum(count for _, count in reasons.most_common(3))
         if others:
             told.append(f"other reasons ({others:,})")
-        lines.append(f"{_number(len(photos.left_out), 'file')} left out: {', '.join(told)}")
+        lines.append(f"{number_of(len(photos.left_out), 'file')} left out: {', '.join(told)}")
     if parts.dropped:
         copy, kept = parts.dropped[0]
         lines.append(
-            f"{_number(len(parts.dropped), 'photo')} dropped, the same as one in another part "
+            f"{number_of(len(parts.dropped), 'photo')} dropped, the same as one in another part "
             f"(the first: {printable(copy)}, a copy of {printable(kept)})"
         )
     return lines
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"

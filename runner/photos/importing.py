@@ -11,9 +11,9 @@ from data.cache import directory
 from data.cache_key import Resize
 from data.photos import Photos
 from data.sources import open_source
-from runner.errors import UserError
+from runner.errors import UserError, photo_errors
 from runner.photos.contents import divided, duplicated, junk, labelled
-from runner.photos.preparing import Preparation, photo_errors, prepared
+from runner.photos.preparing import Preparation, prepared
 from runner.wording import number_of, size
 
 _WIDEST = 110

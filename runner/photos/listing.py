@@ -11,10 +11,9 @@ import click
 
 from data import library
 from data.copies import Copy, copies
-from data.errors import PhotoError
 from data.places import cache_root
 from data.printable import printable
-from runner.errors import UserError
+from runner.errors import photo_errors
 from runner.photos.wording import copy_line, described
 from runner.wording import size
 
@@ -48,11 +47,9 @@ def list_photos(*, layout: str) -> None:
     Raises:
         UserError: The cache can't be read.
     """
-    try:
+    with photo_errors():
         names = library.read()
         found = copies()
-    except PhotoError as error:
-        raise UserError(str(error)) from error
     listed = list(
         _listed(
             names,

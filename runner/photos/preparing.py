@@ -2,18 +2,14 @@
 
 import functools
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
 
 from data import prepare
 from data.cache_key import Resize
-from data.errors import PhotoError
 from data.photos import Photos
 from runner.display import Display
-from runner.errors import UserError
 from runner.photos.obtaining import obtain
 from runner.photos.wording import described
 from runner.quiet import native_stderr_captured
@@ -31,15 +27,6 @@ class Preparation:
     def __str__(self) -> str:
         """As a person reads it: `224 px, crop, antialiased`."""
         return described(self.image_size, self.resize, self.antialias, self.limit)
-
-
-@contextmanager
-def photo_errors() -> Iterator[None]:
-    """What is wrong with photos, told to the person as every other mistake is."""
-    try:
-        yield
-    except PhotoError as error:
-        raise UserError(str(error)) from error
 
 
 def prepared(source: str, how: Preparation) -> tuple[Photos, float | None]:

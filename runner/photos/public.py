@@ -7,11 +7,11 @@ from rich.console import Console
 
 from data import prepare
 from data.cache_key import Resize
-from runner.errors import UserError
+from runner.errors import UserError, photo_errors
 from runner.photos.contents import junk
 from runner.photos.importing import print_report
 from runner.photos.obtaining import obtain
-from runner.photos.preparing import Preparation, photo_errors, prepared
+from runner.photos.preparing import Preparation, prepared
 from runner.quiet import native_stderr_captured
 from runner.wording import number_of
 

@@ -7,9 +7,8 @@ import click
 
 from data import library
 from data.copies import Copy, copies, remove
-from data.errors import PhotoError
 from data.sources import open_source
-from runner.errors import UserError
+from runner.errors import UserError, photo_errors
 from runner.photos.wording import copy_line
 from runner.wording import size
 
@@ -27,12 +26,10 @@ def remove_photos(source: str | None, *, yes: bool) -> int:
     Raises:
         UserError: There is nothing of that name, or it can't be removed.
     """
-    try:
+    with photo_errors():
         if source is None:
             return _remove(None, [copy for copy in copies() if copy.stale], yes=yes)
         return _remove(*_meant(source), yes=yes)
-    except PhotoError as error:
-        raise UserError(str(error)) from error
 
 
 def _meant(source: str) -> tuple[str | None, list[Copy]]:

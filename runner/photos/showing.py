@@ -17,8 +17,8 @@ from data.split import Split, split
 from runner.atomic import write_atomically
 from runner.configuration.load import load
 from runner.configuration.schema import Data, Experiment
-from runner.errors import UserError
-from runner.photos.preparing import Preparation, photo_errors, prepared
+from runner.errors import UserError, photo_errors
+from runner.photos.preparing import Preparation, prepared
 from runner.quiet import native_stderr_captured
 from runner.wording import number_of
 

@@ -11,8 +11,7 @@ from data.checking import Finding, check
 from data.copies import Copy, copies
 from data.printable import printable
 from runner.display import Display
-from runner.errors import UserError
-from runner.photos.preparing import photo_errors
+from runner.errors import UserError, photo_errors
 from runner.photos.wording import described
 from runner.quiet import native_stderr_captured
 from runner.wording import number_of

@@ -1,17 +1,14 @@
 """Which photos a trained network is measured on: never one that it was trained on."""
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from data import prepare as data_prepare
-from data.errors import PhotoError
 from data.photos import Photos
 from runner.display import Display
 from runner.errors import UserError
-from runner.photos.obtaining import obtain
+from runner.preparation import decoded
 from runner.trained.classifier import Trained
 from runner.untrusted import printable
 from runner.wording import number_of
@@ -79,20 +76,7 @@ def others(trained: Trained, source: str, display: Display) -> Chosen:
     Raises:
         UserError: They cannot be had, or all of them were training photos.
     """
-    settings = trained.experiment.data
-    try:
-        photos = data_prepare.prepare(
-            source,
-            image_size=settings.image_size,
-            resize=settings.resize,
-            antialias=settings.antialias,
-            progress=display.photos_prepared,
-            obtain=functools.partial(obtain, display.console, quiet=display.quiet),
-        )
-    except PhotoError as error:
-        raise UserError(str(error)) from error
-    finally:
-        display.end_bar()
+    photos = decoded(source, trained.experiment.data, display)
     if photos.is_sample != trained.run.sample:  # drawings and real photos have none in common
         return Chosen((Part("photos", photos, np.arange(len(photos))),), 0, ())
     try:

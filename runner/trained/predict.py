@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from data.errors import PhotoError
-from runner.errors import UserError
+from runner.errors import UserError, photo_errors
 from runner.finding import find_run
 from runner.quiet import native_stderr_captured
 from runner.trained.output_file import check_writable, new_file
@@ -58,28 +58,25 @@ def predict(request: Request) -> int:
     layout = request.layout or _FORMAT_BY_SUFFIX.get(
         "" if request.output is None else request.output.suffix.lower(), "table"
     )
-    with native_stderr_captured():
+    with native_stderr_captured(), photo_errors():
         from data.unlabelled import unlabelled
         from runner.trained.classifier import open_trained
         from runner.trained.prediction import predictions
         from runner.trained.telling import Telling
 
-        try:
-            photos = _at_least_one(unlabelled(request.photos), request.photos)
-            trained = open_trained(folder, device=request.device)
-            telling = Telling()
-            telling.network(trained, flip=request.flip)
-            with _opened(request) as out:
-                _write(
-                    telling.pass_on(
-                        predictions(trained, photos, flip=request.flip),
-                        live=request.output is not None or not sys.stdout.isatty(),
-                    ),
-                    layout,
-                    out,
-                )
-        except PhotoError as error:
-            raise UserError(str(error)) from error
+        photos = _at_least_one(unlabelled(request.photos), request.photos)
+        trained = open_trained(folder, device=request.device)
+        telling = Telling()
+        telling.network(trained, flip=request.flip)
+        with _opened(request) as out:
+            _write(
+                telling.pass_on(
+                    predictions(trained, photos, flip=request.flip),
+                    live=request.output is not None or not sys.stdout.isatty(),
+                ),
+                layout,
+                out,
+            )
         where = "" if request.output is None else f" in {printable(str(request.output))}"
         telling.say(telling.counts(where))
     return 1 if telling.unreadable else 0

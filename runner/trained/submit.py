@@ -9,9 +9,8 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import PhotoError
 from data.printable import printable
-from runner.errors import UserError
+from runner.errors import UserError, photo_errors
 from runner.finding import find_run
 from runner.quiet import native_stderr_captured
 from runner.trained import clipping, kaggle
@@ -57,7 +56,7 @@ def submit(request: Request) -> int:
     check_exists(request.archive, "--kaggle")
     check_writable(request.output, force=request.force)
     archive = printable(str(request.archive))
-    try:
+    with photo_errors():
         # The names first: what is wrong with them should not be found out after an hour.
         ids = kaggle.ids_of(_test_photos(request.archive), request.archive)
         sample = kaggle.sample_submission(request.archive)
@@ -86,8 +85,6 @@ def submit(request: Request) -> int:
             if telling.unreadable:
                 given = "0.5" if request.labels == "probability" else "0"
                 telling.say(f"note: those that could not be read are in the file with {given}")
-    except PhotoError as error:
-        raise UserError(str(error)) from error
     click.echo(f"Wrote {len(ids):,} rows to {printable(str(request.output))}")
     return 1 if telling.unreadable else 0
 

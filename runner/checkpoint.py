@@ -6,13 +6,12 @@ into place. What was there before stays as `<name>.previous` until the next one 
 a checkpoint damaged afterwards costs the time between two, not the run.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +19,13 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from runner import checkpoint_places as places
+from runner.atomic import sync_folder
+from runner.checkpoint_places import ARRAYS, FORMAT, MANIFEST
 from runner.untrusted import DamageError, content_of
 
-FORMAT = 1
 _LARGEST_MANIFEST = 64 * 2**20  # bytes; a line of each epoch is in it, of some hundred bytes
 Array = npt.NDArray[np.generic]
-_ARRAYS, _MANIFEST = "weights.npz", "manifest.json"
 # NumPy's files know no bfloat16; its bits are stored as whole numbers.
 _STORED_AS = {np.dtype(ml_dtypes.bfloat16): np.dtype(np.uint16)}
 
@@ -67,24 +67,24 @@ def save(
     """
     if not isinstance(arrays, Mapping):
         arrays = {f"{index:04d}": array for index, array in enumerate(arrays)}
-    new = _sibling(folder, "new")
+    new = places.being_written(folder)
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir(parents=True)
-        with (new / _ARRAYS).open("wb") as file:
+        with (new / ARRAYS).open("wb") as file:
             np.savez(file, **{name: _storable(array) for name, array in arrays.items()})  # type: ignore[arg-type]
-            _flush(file.fileno())
+            os.fsync(file.fileno())
         manifest = {
             "format": FORMAT,
             "facts": dict(facts),
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
-            _ARRAYS: _size_and_hash(new / _ARRAYS),
+            ARRAYS: _size_and_hash(new / ARRAYS),
         }
-        with (new / _MANIFEST).open("w", encoding="utf-8") as text:
+        with (new / MANIFEST).open("w", encoding="utf-8") as text:
             json.dump(manifest, text, indent=1, allow_nan=False)
             text.flush()
-            _flush(text.fileno())
-        _flush_folder(new)
+            os.fsync(text.fileno())
+        sync_folder(new)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -99,38 +99,32 @@ def read(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: It is missing, damaged, or of another format.
     """
-    places = [folder, *(_sibling(folder, name) for name in ("new", "old"))]
-    return _read(next((place for place in places if place.exists()), folder))
+    return _read(places.in_place(folder))
 
 
-def read_newest(folder: Path, position: str) -> tuple[Checkpoint, list[str]]:
+def read_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
     """Read the newest whole one of a checkpoint and those it replaced.
 
     Args:
         folder: `checkpoint/last` of a run.
-        position: The fact that counts up from checkpoint to checkpoint.
 
     Returns:
-        The checkpoint, and why each newer or unreadable one was passed over.
+        The checkpoint, and why each newer one was passed over.
 
     Raises:
         CheckpointError: There are some, but none is whole.
         FileNotFoundError: There never was one.
     """
-    places = [folder, *(_sibling(folder, name) for name in ("previous", "new", "old"))]
-    found: list[Checkpoint] = []
     problems: list[str] = []
-    for place in places:
+    for place in places.newest_first(folder):
         if not place.exists():
             continue
         try:
-            found.append(_read(place))
+            return _read(place), problems
         except CheckpointError as error:
             # One still being written when the process died was never a checkpoint.
-            if place.name != _sibling(folder, "new").name:
+            if place != places.being_written(folder):
                 problems.append(str(error))
-    if found:
-        return max(found, key=lambda one: _as_number(one.facts.get(position))), problems
     if problems:
         raise CheckpointError("; ".join(problems))
     raise FileNotFoundError(folder)
@@ -147,13 +141,13 @@ def load(folder: Path) -> list[Array]:
 
 def _read(folder: Path) -> Checkpoint:
     try:
-        manifest = json.loads(content_of(folder / _MANIFEST, _LARGEST_MANIFEST))
+        manifest = json.loads(content_of(folder / MANIFEST, _LARGEST_MANIFEST))
         if manifest["format"] != FORMAT:
             raise CheckpointError(f"{folder}: format {manifest['format']}, this reads {FORMAT}")
-        if manifest[_ARRAYS] != _size_and_hash(folder / _ARRAYS):
-            raise CheckpointError(f"{folder}: {_ARRAYS} is not what its manifest says")
+        if manifest[ARRAYS] != _size_and_hash(folder / ARRAYS):
+            raise CheckpointError(f"{folder}: {ARRAYS} is not what its manifest says")
         dtypes = manifest.get("dtypes", {})
-        with np.load(folder / _ARRAYS, allow_pickle=False) as archive:
+        with np.load(folder / ARRAYS, allow_pickle=False) as archive:
             arrays = {
                 name: archive[name].view(np.dtype(dtypes.get(name, archive[name].dtype)))
                 for name in archive.files
@@ -169,51 +163,20 @@ def _read(folder: Path) -> Checkpoint:
 def _put_in_place(new: Path, folder: Path, *, keep_previous: bool) -> None:
     # A folder can't be renamed over a full one. Between any two of these renames the one written
     # last lies under one of the names that `read` and `read_newest` look at.
-    previous, old = _sibling(folder, "previous"), _sibling(folder, "old")
+    previous, old = places.previous(folder), places.being_dropped(folder)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         if keep_previous and previous.exists():
             previous.rename(old)
         folder.rename(previous if keep_previous else old)
     new.rename(folder)
-    _flush_folder(folder.parent)
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sibling(folder: Path, name: str) -> Path:
-    return folder.with_name(
-        f"{folder.name}.{name}" if name == "previous" else f".{folder.name}.{name}"
-    )
 
 
 def _storable(array: Array) -> Array:
     stored_as = _STORED_AS.get(array.dtype)
     return array if stored_as is None else array.view(stored_as)
-
-
-def _as_number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else -1.0
-
-
-def _flush(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    with _opened(folder) as descriptor:
-        if descriptor is not None:
-            os.fsync(descriptor)
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int | None]:
-    # Windows opens no folders, and puts renames on disk by itself.
-    descriptor = None if os.name == "nt" else os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def _size_and_hash(path: Path) -> dict[str, int | str]:

@@ -85,8 +85,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         for name, array in state.arrays.items():
             is_weight = name.startswith("model/") and array.dtype.kind == "f"
             if is_weight and not np.isfinite(array).all():
-                position = self._place.position
-                step = position.epoch * self._steps_per_epoch + position.batch
+                step = self._place.position.steps_done(self._steps_per_epoch)
                 raise Diverged(step, math.ceil(step / self._steps_per_epoch), None)
 
 

@@ -14,6 +14,14 @@ class Position:
     epoch: int = 0
     batch: int = 0
 
+    def steps_done(self, steps_per_epoch: int) -> int:
+        """How many batches come before it.
+
+        >>> Position(epoch=2, batch=3).steps_done(10)
+        23
+        """
+        return self.epoch * steps_per_epoch + self.batch
+
 
 class Place(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the position, and makes Keras end a resumed epoch where it would have ended.

@@ -21,7 +21,6 @@ from runner.run_folder import FORMAT, RunFolder, reopen
 from runner.stopping import Interrupted, Stops, signals_heard
 
 if TYPE_CHECKING:
-    from runner.preparation import Materials
     from runner.single_run import RunState
     from runner.training_state import State
 
@@ -138,9 +137,8 @@ def _go_on(
     for change in changes:
         display.notice(f"not as when it started: {change}")
     with native.into(folder.log_path):
-        steps_done = 0
-        if state is not None:
-            steps_done = _steps_done(state, materials, run)
+        per_epoch = facts["steps_per_epoch"]
+        steps_done = 0 if state is None else state.position.steps_done(per_epoch)
         folder.cut_metrics(0 if state is None else state.metrics_bytes)
         recorder = Recorder.of_resumed_run(
             folder, display, dict(recorded), steps_done=steps_done, changes=changes
@@ -185,10 +183,10 @@ def _as_decided(experiment: Experiment, recorded: Mapping[str, Any]) -> Experime
 def _last_state(folder: RunFolder, display: Display) -> "State | None":
     """The newest whole checkpoint; None where the run ended before its first."""
     from runner.checkpoint import CheckpointError, read_newest
-    from runner.training_state import STEPS_DONE, from_checkpoint
+    from runner.training_state import from_checkpoint
 
     try:
-        found, problems = read_newest(folder.last_checkpoint_path, STEPS_DONE)
+        found, problems = read_newest(folder.last_checkpoint_path)
         state = from_checkpoint(found)
     except FileNotFoundError:
         return None
@@ -200,14 +198,6 @@ def _last_state(folder: RunFolder, display: Display) -> "State | None":
     for problem in problems:
         display.notice(f"the newest checkpoint is damaged, the one before it is used: {problem}")
     return state
-
-
-def _steps_done(state: "State", materials: "Materials", run: PlannedRun) -> int:
-    from data.batches import batches_per_epoch
-
-    _, parts = materials.photos_of(run.experiment)
-    per_epoch = batches_per_epoch(len(parts.train), run.experiment.training.batch_size)
-    return state.position.epoch * per_epoch + state.position.batch
 
 
 def _require_same_photos(path: Path, recorded: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from runner import checkpoint_places
 from runner.atomic import write_atomically
 from runner.errors import UserError
 from runner.writer_lock import LOCK_NAME, acquire
@@ -67,11 +68,11 @@ class RunFolder:
 
     @property
     def best_checkpoint_path(self) -> Path:
-        return self.path / "checkpoint" / "best"
+        return checkpoint_places.best(self.path)
 
     @property
     def last_checkpoint_path(self) -> Path:
-        return self.path / "checkpoint" / "last"
+        return checkpoint_places.last(self.path)
 
     def metrics_bytes(self) -> int:
         """How long metrics.jsonl is."""

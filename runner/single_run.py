@@ -5,6 +5,7 @@ import os
 import traceback
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -106,7 +107,7 @@ def train_and_record(
             display.run_progress(
                 epochs=experiment.training.epochs,
                 steps_per_epoch=steps_per_epoch,
-                steps_done=start.epoch * steps_per_epoch + start.batch,
+                steps_done=start.steps_done(steps_per_epoch),
             ),
         ):
             outcome = train(
@@ -140,7 +141,7 @@ def train_and_record(
     return RunState.COMPLETED
 
 
-def facts_of(run: PlannedRun, materials: Materials) -> dict[str, object]:
+def facts_of(run: PlannedRun, materials: Materials) -> dict[str, Any]:
     """The fields of run.json that are known before the start."""
     experiment = run.experiment
     machine = materials.machine_of(experiment)

@@ -19,7 +19,6 @@ from runner.checkpoint import Array, Checkpoint, CheckpointError
 from runner.position import Position
 
 _BEST_LOGITS = "best_logits"
-STEPS_DONE = "steps_done"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def to_checkpoint(state: State, *, steps_per_epoch: int) -> Checkpoint:
     if state.best_logits is not None:
         arrays[_BEST_LOGITS] = state.best_logits
     facts: dict[str, object] = {
-        STEPS_DONE: state.position.epoch * steps_per_epoch + state.position.batch,
+        "steps_done": state.position.steps_done(steps_per_epoch),
         "position": asdict(state.position),
         "records": [asdict(record) for record in state.records],
         "best_epoch": state.best_epoch,

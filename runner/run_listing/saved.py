@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import checkpoint_places
+from runner.checkpoint_places import ARRAYS, FORMAT, MANIFEST
 from runner.untrusted import DamageError, content_of, json_object, number
 
-# As in `runner.checkpoint`, which does not load without NumPy.
-FORMAT = 1
-_ARRAYS, _MANIFEST = "weights.npz", "manifest.json"
-# The two that may be the newest, and those that they replaced.
-_PLACES = (("last", ".last.new"), ("last.previous", ".last.old"))
 _MOST_VALUES = 200_000  # a manifest holds all epochs so far, some twenty values each
 CLOCKS = ("training", "evaluation", "other")
 
@@ -44,19 +41,15 @@ def newest_saved(folder: Path) -> tuple[Saved | None, bool]:
         folder: The run's folder.
     """
     damaged = False
-    for names in _PLACES:
-        found: list[Saved] = []
-        for name in names:
-            place = folder / "checkpoint" / name
-            if not _exists(place):
-                continue
-            saved = _read(place)
-            if saved is not None:
-                found.append(saved)
-            elif name != ".last.new":  # one still being written when the process died
-                damaged = True
-        if found:
-            return max(found, key=lambda one: one.steps_done), False
+    last = checkpoint_places.last(folder)
+    for place in checkpoint_places.newest_first(last):
+        if not _exists(place):
+            continue
+        saved = _read(place)
+        if saved is not None:
+            return saved, False
+        # One still being written when the process died was never a checkpoint.
+        damaged = damaged or place != checkpoint_places.being_written(last)
     return None, damaged
 
 
@@ -68,11 +61,11 @@ def whole(value: object) -> int | None:
 
 def _read(place: Path) -> Saved | None:
     try:
-        manifest = json_object(content_of(place / _MANIFEST), _MOST_VALUES)
-        status = (place / _ARRAYS).stat()
+        manifest = json_object(content_of(place / MANIFEST), _MOST_VALUES)
+        status = (place / ARRAYS).stat()
     except (DamageError, OSError, ValueError):
         return None
-    facts, arrays = _mapping(manifest.get("facts")), _mapping(manifest.get(_ARRAYS))
+    facts, arrays = _mapping(manifest.get("facts")), _mapping(manifest.get(ARRAYS))
     if manifest.get("format") != FORMAT or arrays.get("bytes") != status.st_size:
         return None
     steps_done = whole(facts.get("steps_done"))

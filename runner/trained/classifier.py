@@ -22,8 +22,8 @@ from rich.console import Console
 from data.decode import Pixels, decode
 from data.photos import Photos
 from data.split import Split
+from runner import checkpoint_places, runs
 from runner import machine as machines
-from runner import runs
 from runner.configuration.load import load
 from runner.configuration.problems import ConfigurationError
 from runner.configuration.schema import Experiment
@@ -125,7 +125,7 @@ def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
     record, notes = _usable(folder)
     experiment = _experiment(folder, record)
     try:
-        stored = stored_weights.read(folder / "checkpoint" / "best")
+        stored = stored_weights.read(checkpoint_places.best(folder))
     except DamageError as damage:
         raise _unusable(record.label, f"its weights cannot be read: {damage}") from damage
     machine, precision_note = _machine(record, experiment, device)

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runner import checkpoint
+from runner import checkpoint, checkpoint_places
 from runner.checkpoint import CheckpointError
+from runner.checkpoint_places import ARRAYS, MANIFEST
 from runner.untrusted import DamageError, content_of, json_object
-
-_WEIGHTS = "weights.npz"
 
 # What NumPy and zipfile raise over bytes that no run wrote, besides OSError and ValueError: members
 # that are encrypted or of a later version, headers that are no Python literal, sizes of terabytes.
@@ -41,23 +40,22 @@ def read(folder: Path) -> StoredWeights:
     Raises:
         DamageError: It is missing, damaged, or not what a run writes.
     """
-    # Between the two renames of a new checkpoint the old one has this name.
     try:
-        place = folder if folder.exists() else folder.with_name(f".{folder.name}.old")
+        place = checkpoint_places.in_place(folder)
         if not place.exists():
             raise DamageError("no checkpoint/best")
     except OSError as error:
         raise DamageError(f"checkpoint/best: {error.strerror}") from error
-    facts = _facts(json_object(content_of(place / "manifest.json")))
-    _check_not_compressed(place / _WEIGHTS)
+    facts = _facts(json_object(content_of(place / MANIFEST)))
+    _check_not_compressed(place / ARRAYS)
     try:
         arrays = checkpoint.load(place)
     except CheckpointError as error:
         raise DamageError(str(error)) from error
     except _DAMAGE as error:
-        raise DamageError(f"{_WEIGHTS} is damaged") from error
+        raise DamageError(f"{ARRAYS} is damaged") from error
     if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
-        raise DamageError(f"{_WEIGHTS} holds values that are no finite numbers")
+        raise DamageError(f"{ARRAYS} holds values that are no finite numbers")
     epoch = facts.get("epoch")
     whole = isinstance(epoch, int) and not isinstance(epoch, bool)
     return StoredWeights(tuple(arrays), epoch if whole else None)
@@ -71,10 +69,10 @@ def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
 def _check_not_compressed(path: Path) -> None:
     try:
         if not path.is_file():  # opening a pipe would wait for ever
-            raise DamageError(f"no {_WEIGHTS}")
+            raise DamageError(f"no {ARRAYS}")
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (*_DAMAGE, OSError, ValueError) as error:
-        raise DamageError(f"{_WEIGHTS} is damaged") from error
+        raise DamageError(f"{ARRAYS} is damaged") from error
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise DamageError(f"{_WEIGHTS} is compressed, which no run writes")
+        raise DamageError(f"{ARRAYS} is compressed, which no run writes")

@@ -86,6 +86,12 @@ def lock_path(folder: Path) -> Path:
     return folder.with_name(folder.name + ".lock")
 
 
+def written_bytes(folder: Path) -> int:
+    """Returns what an earlier build that was stopped has left for `folder` on the disk."""
+    pixels = pixels_path(_partial(folder))
+    return _disk_bytes(pixels) if pixels.exists() else 0
+
+
 def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
     """Returns the photos kept in `folder`, after having `build` make them if they are not there.
 
@@ -132,7 +138,7 @@ def require_space(folder: Path, needed_bytes: int) -> None:
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     # One name, whoever builds: under the lock, what has it is left from a process that was stopped.
-    partial = folder.with_name(folder.name + PARTIAL)
+    partial = _partial(folder)
     if folder.exists():
         shutil.rmtree(folder)
     try:
@@ -147,6 +153,10 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     finally:
         if not journal_path(partial).exists():
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + PARTIAL)
 
 
 def _disk_bytes(file: Path) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from data import availability
 from data.cache_key import Resize
-from data.prepare import prepared
+from data.prepare import bytes_to_write, prepared
 from data.sources import open_source
 from data.split import split
 
@@ -18,11 +18,13 @@ class Count:
         training: How many of them are for training.
         exact: Whether both were counted; else files are taken for usable photos, and the share of
             training photos for what it is in expectation.
+        bytes_to_write: Pixels that preparing them will write; 0 where they are prepared already.
     """
 
     photos: int
     training: int
     exact: bool
+    bytes_to_write: int
 
 
 def count(
@@ -47,10 +49,22 @@ def count(
     )
     if photos is not None:
         parts = split(photos, validation_share=validation_share, test_share=test_share)
-        return Count(len(photos), len(parts.train), exact=True)
+        return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
     if source == "cats_vs_dogs":
         total = availability.PHOTOS  # asking the source would download it
     else:
         total = len(open_source(source, drawings=limit).entries())
     total = total if limit is None else min(total, limit)
-    return Count(total, round(total * (1 - validation_share - test_share)), exact=False)
+    return Count(
+        total,
+        round(total * (1 - validation_share - test_share)),
+        exact=False,
+        bytes_to_write=bytes_to_write(
+            source,
+            photos=total,
+            image_size=image_size,
+            resize=resize,
+            antialias=antialias,
+            limit=limit,
+        ),
+    )

@@ -102,6 +102,28 @@ def prepared(
     return photo_cache.load(_folder(opened, key, None))
 
 
+def bytes_to_write(
+    source: str,
+    *,
+    photos: int,
+    image_size: int,
+    resize: Resize = "squash",
+    antialias: bool = False,
+    limit: int | None = None,
+) -> int:
+    """Returns the bytes of pixels that `prepare` has yet to write for so many photos.
+
+    Of a build that was stopped, what it has written does not count. Arguments and errors are
+    otherwise those of `prepare`.
+    """
+    opened = open_source(source, drawings=limit)
+    key = cache_key(
+        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
+    )
+    pixels = photos * image_size**2 * 3
+    return max(0, pixels - photo_cache.written_bytes(_folder(opened, key, None)))
+
+
 def _folder(source: Source, key: Mapping[str, object], cache: Path | None) -> Path:
     name = folder_name(source.name, key)
     return (cache if cache is not None else photo_cache.directory()) / name

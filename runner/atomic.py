@@ -33,6 +33,29 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def append_whole(descriptor: int, content: bytes) -> None:
+    """Appends to a file all of `content`, or nothing: a part that was written is cut off again.
+
+    Nothing is buffered, so that nothing is left to fail when the file is closed.
+
+    Args:
+        descriptor: Of a file that was opened to append.
+        content: What to append.
+
+    Raises:
+        OSError: The disk is full or can't be written; the file is as it was.
+    """
+    before = os.fstat(descriptor).st_size
+    rest = memoryview(content)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, before)
+        raise
+
+
 def sync_folder(folder: Path) -> None:
     """Puts a rename within `folder` on disk; Windows does so itself and opens no folders."""
     if os.name == "nt":

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,20 +20,10 @@ import tensorflow as tf
 from optimizers import Lookahead
 from optimizers.evaluation_weights import evaluation_weights
 from optimizers.unwrapping import find
-from runner import checkpoint
+from runner.best_weights import BestEpoch
+from runner.divergence import Diverged
 from runner.position import Place
 from runner.scores import Scores, score, stuck_at_chance
-
-
-class Diverged(Exception):
-    """The loss stopped being a finite number; `step` counts the run's steps from 1."""
-
-    def __init__(self, step: int, epoch: int, last_finite_loss: float | None) -> None:
-        before = "" if last_finite_loss is None else f"; it was {last_finite_loss:.4g} before"
-        super().__init__(f"the loss is not finite at step {step}, in epoch {epoch}{before}")
-        self.step = step
-        self.epoch = epoch
-        self.last_finite_loss = last_finite_loss
 
 
 @dataclass
@@ -139,7 +128,7 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
         self._on_step = on_step
         self._first_step_done = False
         self._step_started = 0.0
-        self._last_finite_loss: float | None = None
+        self._last_finite: dict[str, float] = {}
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._step_started = time.monotonic()
@@ -153,9 +142,10 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
             self._clocks.training += time.monotonic() - self._step_started
             self._clocks.timed_images += self._images_of(steps - 1)
         self._first_step_done = True
+        step = self._place.position.steps_done(self._steps_per_epoch)
         if not math.isfinite(loss):
-            raise Diverged(epoch * self._steps_per_epoch + steps, epoch + 1, self._last_finite_loss)
-        self._last_finite_loss = loss
+            raise Diverged("the loss", step=step, epoch=epoch + 1, last_finite=self._last_finite)
+        self._last_finite = {"training_loss": loss, "training_accuracy": accuracy, "step": step}
         self._on_step(epoch + 1, steps, loss, accuracy, self._clocks.images_per_second)
 
     def _images_of(self, batch: int) -> int:
@@ -163,7 +153,14 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
-    """At each epoch's end: scores on the evaluation weights, the best epoch's weights kept."""
+    """At each epoch's end: scores on the evaluation weights, the best epoch's weights kept.
+
+    Attributes:
+        records: The epochs so far.
+        best: The one with the lowest validation loss.
+        best_logits: Its validation logits.
+        unsaved_best: Its weights, as long as they are not on disk.
+    """
 
     def __init__(
         self,
@@ -171,13 +168,13 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
         clocks: Clocks,
         validation: EvaluationSet,
         training_subset: EvaluationSet,
-        best_folder: Path,
         patience: int | None,
         gradient_evaluations_per_step: int,
         steps_per_epoch: int,
         images_per_epoch: int,
         on_epoch: Callable[[EpochRecord], None],
         on_notice: Callable[[str], None],
+        check: Callable[[], None],
     ) -> None:
         """Set up.
 
@@ -185,54 +182,47 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
             clocks: Where the time goes.
             validation: The photos that choose the best epoch.
             training_subset: As many photos of the training split, always the same.
-            best_folder: The checkpoint of the epoch with the lowest validation loss.
             patience: Epochs without a better one after which training stops; None: never.
             gradient_evaluations_per_step: As the optimizer states.
             steps_per_epoch: Batches in an epoch.
             images_per_epoch: Training photos.
             on_epoch: Told of every epoch.
             on_notice: Told what a person should know.
+            check: Called after every batch; raises where the evaluation is to be given up.
         """
         super().__init__()
         self._clocks = clocks
         self._validation = validation
         self._training_subset = training_subset
-        self._best_folder = best_folder
         self._patience = patience
         self._evaluations = gradient_evaluations_per_step
         self._steps_per_epoch = steps_per_epoch
         self._images_per_epoch = images_per_epoch
         self._on_epoch = on_epoch
         self._on_notice = on_notice
+        self._check = check
         self.records: list[EpochRecord] = []
         self.best: EpochRecord | None = None
         self.best_logits: npt.NDArray[np.float32] | None = None
+        self.unsaved_best: BestEpoch | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Nothing is kept before all is measured: an evaluation that is given up did not happen.
         with self._clocks.evaluating(), evaluation_weights(self.model):
-            logits = predict(self.model, self._validation.batches)
-            validation = score(logits, self._validation.labels)
-            subset = score(
-                predict(self.model, self._training_subset.batches), self._training_subset.labels
-            )
-            if not math.isfinite(validation.log_loss):
-                raise Diverged(
-                    (epoch + 1) * self._steps_per_epoch,
-                    epoch + 1,
-                    self.records[-1].validation_loss if self.records else None,
-                )
+            logits, validation = self._scores(self._validation)
+            _, subset = self._scores(self._training_subset)
+            self._require_finite(epoch, validation, logs or {})
             is_best = self.best is None or validation.log_loss < self.best.validation_loss
-            if is_best:
-                facts: dict[str, object] = {"epoch": epoch + 1, **asdict(validation)}
-                checkpoint.save(self._best_folder, self.model.get_weights(), facts)
+            weights = self.model.get_weights() if is_best else []
         record = self._record(epoch + 1, logs or {}, validation, subset, self._fast_scores())
+        if is_best:
+            self.best, self.best_logits = record, logits
+            self.unsaved_best = BestEpoch(weights, {"epoch": epoch + 1, **asdict(validation)})
         self.records.append(record)
         if logs is not None:
             # Keras' names: the callbacks after this one (TensorBoard) read the epoch's scores here.
             logs["val_loss"] = record.validation_loss
             logs["val_accuracy"] = record.validation_accuracy
-        if is_best:
-            self.best, self.best_logits = record, logits
         self._on_epoch(record)
         if stuck_at_chance(record.training_loss, epoch=record.epoch):
             self._on_notice(
@@ -244,13 +234,31 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
             epochs_without_better = record.epoch - self.best.epoch
             self.model.stop_training = epochs_without_better >= self._patience
 
+    def _scores(self, photos: EvaluationSet) -> tuple[npt.NDArray[np.float32], Scores]:
+        logits = predict(self.model, photos.batches, self._check)
+        return logits, score(logits, photos.labels)
+
+    def _require_finite(self, epoch: int, validation: Scores, logs: Mapping[str, Any]) -> None:
+        if math.isfinite(validation.log_loss):
+            return
+        last_finite = {"training_loss": float(logs["loss"])}
+        if self.records:
+            last_finite["validation_loss"] = self.records[-1].validation_loss
+            last_finite["epoch"] = self.records[-1].epoch
+        raise Diverged(
+            "the validation loss",
+            step=(epoch + 1) * self._steps_per_epoch,
+            epoch=epoch + 1,
+            last_finite=last_finite,
+        )
+
     def _fast_scores(self) -> Scores | None:
         """Of Lookahead's fast weights right before its last sync, if there was one."""
         lookahead = find(self.model.optimizer, Lookahead)
         if lookahead is None or not lookahead.has_synced:
             return None
         with self._clocks.evaluating(), lookahead.fast_weights_before_sync():
-            return score(predict(self.model, self._validation.batches), self._validation.labels)
+            return self._scores(self._validation)[1]
 
     def _record(
         self,
@@ -285,6 +293,20 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
         )
 
 
-def predict(model: keras.Model, batches: tf.data.Dataset) -> npt.NDArray[np.float32]:
-    """Logits, float32 [n], for batches of photos, with dropout off."""
-    return np.asarray(model.predict(batches, verbose=0), np.float32)[:, 0]
+class _Check(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls a function after every batch."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    def on_predict_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._check()
+
+
+def predict(
+    model: keras.Model, batches: tf.data.Dataset, check: Callable[[], None]
+) -> npt.NDArray[np.float32]:
+    """Logits, float32 [n], for batches of photos, with dropout off; `check` after every batch."""
+    logits = model.predict(batches, callbacks=[_Check(check)], verbose=0)
+    return np.asarray(logits, np.float32)[:, 0]

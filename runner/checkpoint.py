@@ -1,19 +1,23 @@
 """Arrays and facts on disk: a checkpoint is whole, or it is not taken for one.
 
-A checkpoint is a folder of `weights.npz` (arrays, no pickle) and `manifest.json` (format, facts,
-size and SHA-256 of the arrays), written under a temporary name, flushed to the disk and renamed
-into place. What was there before stays as `<name>.previous` until the next one is whole, so that
-a checkpoint damaged afterwards costs the time between two, not the run.
+A checkpoint is a folder of `weights.npz` (arrays, no pickle) and `manifest.json` (format, whose it
+is, facts, size and SHA-256 of the arrays, and its own), written under a temporary name, flushed to
+the disk and renamed into place. What was there before stays as `<name>.previous` until the next one
+is whole, so that a checkpoint damaged afterwards costs the time between two, not the run.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import struct
+import tokenize
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -22,12 +26,21 @@ import numpy.typing as npt
 from runner import checkpoint_places as places
 from runner.atomic import sync_folder
 from runner.checkpoint_places import ARRAYS, FORMAT, MANIFEST
+from runner.hashed_file import HashedFile
 from runner.untrusted import DamageError, content_of
 
 _LARGEST_MANIFEST = 64 * 2**20  # bytes; a line of each epoch is in it, of some hundred bytes
 Array = npt.NDArray[np.generic]
 # NumPy's files know no bfloat16; its bits are stored as whole numbers.
 _STORED_AS = {np.dtype(ml_dtypes.bfloat16): np.dtype(np.uint16)}
+_OWN_HASH = "sha256"  # of the manifest: of its JSON without this entry, see `_hash_of`
+# What reading, NumPy and zipfile raise over bytes that no run wrote: archives cut off, members that
+# are encrypted or of a later version, headers that are no Python literal, sizes of terabytes.
+DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    *(zipfile.BadZipFile, MemoryError, OverflowError, RuntimeError, SyntaxError),
+    *(struct.error, tokenize.TokenError, DamageError),
+)
 
 
 class CheckpointError(Exception):
@@ -52,34 +65,44 @@ def save(
     arrays: Mapping[str, Array] | Sequence[Array],
     facts: Mapping[str, object],
     *,
+    owner: str = "",
     keep_previous: bool = False,
 ) -> None:
     """Write a checkpoint, in place of one of the same name.
 
     Args:
-        folder: `checkpoint/best` of a run, say.
+        folder: `checkpoint/best` of a run, say. The run's folder must exist.
         arrays: By name; a sequence is named by position.
         facts: What else to know (epoch, say), as plain JSON values.
+        owner: Id of the run that it is of.
         keep_previous: Whether the one that is replaced stays as `<name>.previous`.
 
     Raises:
-        OSError: The disk is full or can't be written; what was there before is as it was.
+        OSError: The disk is full or can't be written; what was there before is as it was, or, if
+            only the very last flush failed, replaced by a whole one.
     """
     if not isinstance(arrays, Mapping):
         arrays = {f"{index:04d}": array for index, array in enumerate(arrays)}
+    _settle(folder)
     new = places.being_written(folder)
     shutil.rmtree(new, ignore_errors=True)
     try:
-        new.mkdir(parents=True)
-        with (new / ARRAYS).open("wb") as file:
-            np.savez(file, **{name: _storable(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+        # A run's folder that somebody took away must not come back as an empty one.
+        new.parent.mkdir(exist_ok=True)
+        new.mkdir()
+        with (new / ARRAYS).open("wb") as file, HashedFile(file) as hashed:
+            np.savez(hashed, **{name: _storable(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+            file.flush()
             os.fsync(file.fileno())
-        manifest = {
+            written = {"bytes": hashed.bytes, "sha256": hashed.sha256()}
+        manifest: dict[str, Any] = {
             "format": FORMAT,
+            "run": owner,
             "facts": dict(facts),
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
-            ARRAYS: _size_and_hash(new / ARRAYS),
+            ARRAYS: written,
         }
+        manifest[_OWN_HASH] = _hash_of(manifest)
         with (new / MANIFEST).open("w", encoding="utf-8") as text:
             json.dump(manifest, text, indent=1, allow_nan=False)
             text.flush()
@@ -91,22 +114,32 @@ def save(
     _put_in_place(new, folder, keep_previous=keep_previous)
 
 
-def read(folder: Path) -> Checkpoint:
+def forget_previous(folder: Path) -> None:
+    """Delete the one that a checkpoint replaced, once nothing may need it any more."""
+    shutil.rmtree(places.previous(folder), ignore_errors=True)
+
+
+def read(folder: Path, *, owner: str | None = None) -> Checkpoint:
     """Read a checkpoint.
 
     A rename that a crash cut short is no damage: the one that it was to replace is found.
 
+    Args:
+        folder: `checkpoint/best` of a run, say.
+        owner: Id of the run that it must be of; None: of whichever.
+
     Raises:
-        CheckpointError: It is missing, damaged, or of another format.
+        CheckpointError: It is missing, damaged, of another run or of another format.
     """
-    return _read(places.in_place(folder))
+    return _read(places.in_place(folder), owner)
 
 
-def read_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
+def read_newest(folder: Path, *, owner: str | None = None) -> tuple[Checkpoint, list[str]]:
     """Read the newest whole one of a checkpoint and those it replaced.
 
     Args:
         folder: `checkpoint/last` of a run.
+        owner: Id of the run that it must be of; None: of whichever.
 
     Returns:
         The checkpoint, and why each newer one was passed over.
@@ -120,7 +153,7 @@ def read_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
         if not place.exists():
             continue
         try:
-            return _read(place), problems
+            return _read(place, owner), problems
         except CheckpointError as error:
             # One still being written when the process died was never a checkpoint.
             if place != places.being_written(folder):
@@ -130,34 +163,50 @@ def read_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
     raise FileNotFoundError(folder)
 
 
-def load(folder: Path) -> list[Array]:
+def load(folder: Path, *, owner: str | None = None) -> list[Array]:
     """Read a checkpoint's arrays, in the order in which they were saved.
 
+    Args:
+        folder: `checkpoint/best` of a run, say.
+        owner: Id of the run that it must be of; None: of whichever.
+
     Raises:
-        CheckpointError: It is missing, damaged, or of another format.
+        CheckpointError: It is missing, damaged, of another run or of another format.
     """
-    return list(read(folder).arrays.values())
+    return list(read(folder, owner=owner).arrays.values())
 
 
-def _read(folder: Path) -> Checkpoint:
+def _read(folder: Path, owner: str | None) -> Checkpoint:
     try:
-        manifest = json.loads(content_of(folder / MANIFEST, _LARGEST_MANIFEST))
-        if manifest["format"] != FORMAT:
-            raise CheckpointError(f"{folder}: format {manifest['format']}, this reads {FORMAT}")
+        manifest = _manifest(folder)
+        if owner is not None and manifest["run"] != owner:
+            raise CheckpointError(f"{folder} is of the run {manifest['run']!r}, not of {owner}")
         if manifest[ARRAYS] != _size_and_hash(folder / ARRAYS):
             raise CheckpointError(f"{folder}: {ARRAYS} is not what its manifest says")
-        dtypes = manifest.get("dtypes", {})
+        dtypes = manifest["dtypes"]
         with np.load(folder / ARRAYS, allow_pickle=False) as archive:
-            arrays = {
-                name: archive[name].view(np.dtype(dtypes.get(name, archive[name].dtype)))
-                for name in archive.files
-            }
+            arrays = {name: archive[name].view(np.dtype(dtypes[name])) for name in archive.files}
         return Checkpoint(arrays, dict(manifest["facts"]))
-    except (
-        *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
-        *(zipfile.BadZipFile, DamageError),
-    ) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{folder}: no whole checkpoint ({error})") from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest = json.loads(content_of(folder / MANIFEST, _LARGEST_MANIFEST))
+    if manifest["format"] != FORMAT:
+        written = str(manifest["format"])[:20]
+        raise CheckpointError(
+            f"{folder} has the format {written!r}, this version reads {FORMAT}; use the version "
+            "of optrun that wrote it"
+        )
+    if manifest.pop(_OWN_HASH) != _hash_of(manifest):
+        raise CheckpointError(f"{folder}: {MANIFEST} is not as it was written")
+    return dict(manifest)
+
+
+def _hash_of(manifest: Mapping[str, object]) -> str:
+    text = json.dumps(manifest, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _put_in_place(new: Path, folder: Path, *, keep_previous: bool) -> None:
@@ -165,13 +214,47 @@ def _put_in_place(new: Path, folder: Path, *, keep_previous: bool) -> None:
     # last lies under one of the names that `read` and `read_newest` look at.
     previous, old = places.previous(folder), places.being_dropped(folder)
     shutil.rmtree(old, ignore_errors=True)
+    renames = [(new, folder)]
     if folder.exists():
-        if keep_previous and previous.exists():
-            previous.rename(old)
-        folder.rename(previous if keep_previous else old)
-    new.rename(folder)
+        # One that is no longer whole must not take the place of one that is.
+        keep = keep_previous and (not previous.exists() or _looks_whole(folder))
+        renames.insert(0, (folder, previous if keep else old))
+        if keep and previous.exists():
+            renames.insert(0, (previous, old))
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in renames:
+            source.rename(target)
+            done.append((source, target))
+    except OSError:
+        with contextlib.suppress(OSError):
+            for source, target in reversed(done):
+                target.rename(source)
+        shutil.rmtree(new, ignore_errors=True)
+        raise
     sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """End what a crash cut short between two renames, before its traces are overwritten."""
+    if folder.exists():
+        return
+    for place in (places.being_written(folder), places.being_dropped(folder)):
+        if place.exists():
+            with contextlib.suppress(CheckpointError):
+                _read(place, None)
+                place.rename(folder)
+                return
+
+
+def _looks_whole(folder: Path) -> bool:
+    """Whether it is, as far as can be told without reading its arrays."""
+    try:
+        stated = _manifest(folder)[ARRAYS]["bytes"]
+        return bool(stated == (folder / ARRAYS).stat().st_size)
+    except (*DAMAGE, CheckpointError):
+        return False
 
 
 def _storable(array: Array) -> Array:
@@ -180,6 +263,8 @@ def _storable(array: Array) -> Array:
 
 
 def _size_and_hash(path: Path) -> dict[str, int | str]:
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise DamageError(f"no {path.name}")
     with path.open("rb") as file:
         return {
             "bytes": path.stat().st_size,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 ARRAYS, MANIFEST = "weights.npz", "manifest.json"
 
 

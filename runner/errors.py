@@ -1,5 +1,6 @@
 """The mistakes a person can make, told apart from faults of the program."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,11 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+def tell(error: UserError) -> None:
+    """Print what keeps one of several runs from going on; the others do."""
+    print(f"optrun: {error}", file=sys.stderr)
 
 
 @contextmanager

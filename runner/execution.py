@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from runner import outcomes, plan_progress
 from runner import plan as plans
 from runner.display import Display
 from runner.own_code import try_out
@@ -14,6 +15,7 @@ from runner.plan import Plan
 from runner.quiet import native_stderr_captured
 from runner.run_folder import check_writable
 from runner.stopping import Interrupted, Stops, signals_heard
+from runner.turns import Turns, left_as_it_is
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,26 @@ class Request:
     real: bool = False
     device: str = "auto"
     results: Path = Path("results")
+    resume: bool = False
     dry_run: bool = False
     quiet: bool = False
 
 
-def execute(request: Request) -> int:
+def execute(request: Request, display: Display | None = None) -> int:
     """Carry out what was asked for.
 
+    Args:
+        request: What to do.
+        display: Where to show how it goes; None for the terminal.
+
     Returns:
-        The exit code: 0 done, 1 a run failed, 3 a run diverged, 130 or 143 interrupted.
+        The exit code: 0 done, 1 a run failed or can't be resumed, 3 a run diverged, now or before,
+        5 another process writes one, 130 or 143 interrupted.
 
     Raises:
         UserError: Something is wrong with the request; nothing was changed.
     """
-    display = Display(Console(), quiet=request.quiet)
+    display = display or Display(Console(), quiet=request.quiet)
     try:
         with signals_heard() as stops:
             plan = plans.make(
@@ -52,10 +60,7 @@ def execute(request: Request) -> int:
             )
             check_writable(request.results)
             if request.dry_run:
-                from runner.forecast import forecast
-
-                _try_out(plan)
-                display.say(forecast(plan, request.results))
+                _forecast(plan, request, display)
                 return 0
             return _carry_out(plan, request, display, stops)
     except Interrupted as stop:
@@ -70,32 +75,44 @@ def _try_out(plan: Plan) -> None:
             try_out(run.experiment, run.origins)
 
 
+def _forecast(plan: Plan, request: Request, display: Display) -> None:
+    from runner.forecast import forecast
+
+    _try_out(plan)
+    if request.resume:
+        found = plan_progress.choices(plan, request.results)
+        for line in plan_progress.lines(found):
+            display.say(line)
+        plan = replace(plan, runs=tuple(one.run for one in found if not one.is_over))
+        if not plan.runs:
+            return
+        display.say("\nWhat is left, each run counted from its beginning:")
+    display.say(forecast(plan, request.results))
+
+
 def _carry_out(plan: Plan, request: Request, display: Display, stops: Stops) -> int:
     _announce(plan, display)
-    with native_stderr_captured() as native:
-        # The slow imports lie below this line, so that mistakes are answered at once.
-        from runner.preparation import prepare
-        from runner.single_run import RunState, carry_out_run
-
-        materials = prepare(plan, device=request.device, display=display)
-        states: list[RunState] = []
-        for number, run in enumerate(plan.runs, start=1):
+    if request.resume:
+        found = plan_progress.choices(plan, request.results)
+        for line in plan_progress.lines(found):
+            display.say(line)
+    else:
+        found = [plan_progress.to_start(run) for run in plan.runs]
+    open_ones = [one for one in found if not one.is_over or one.from_elsewhere]
+    if open_ones:
+        try:
+            with native_stderr_captured() as native:
+                turns = Turns(plan, request, display, native, stops, found)
+                became = [turns.take(index) for index in range(len(found))]
+        except KeyboardInterrupt:
+            display.end_bar()
             if len(plan.runs) > 1:
-                display.say(f"\nrun {number} of {len(plan.runs)}")
-            states.append(
-                carry_out_run(
-                    run,
-                    materials,
-                    results=request.results,
-                    display=display,
-                    native=native,
-                    stops=stops,
-                )
-            )
-    _conclude(plan, [state.name for state in states], request, display)
-    if RunState.FAILED in states:
-        return 1
-    return 3 if RunState.DIVERGED in states else 0
+                display.say("To go on with the plan: the same command with --resume")
+            raise
+    else:
+        became = [left_as_it_is(one, display) for one in found]
+    _conclude(plan, became, request, display)
+    return outcomes.exit_code(became, refused=1)
 
 
 def _announce(plan: Plan, display: Display) -> None:
@@ -116,14 +133,12 @@ def _announce(plan: Plan, display: Display) -> None:
         )
 
 
-def _conclude(plan: Plan, states: Sequence[str], request: Request, display: Display) -> None:
+def _conclude(plan: Plan, became: Sequence[str], request: Request, display: Display) -> None:
     display.say()
-    if len(states) > 1:
-        counts = {state: states.count(state) for state in dict.fromkeys(states)}
-        display.say(
-            f"{len(states)} runs: "
-            + ", ".join(f"{count} {state.lower()}" for state, count in counts.items())
-        )
+    if len(became) > 1:
+        display.say(outcomes.summary(became))
+    if outcomes.FAILED in became:
+        display.say("To go on with what failed: the same command with --resume")
     display.say(f"Next: optrun compare {request.results}")
     if plan.on_sample:
         display.say("These were sample runs: their numbers say nothing about real photos.")

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data import cache as photo_cache
 from data.batches import batches_per_epoch
 from data.counting import count
 from optimizers import specification
+from runner import memory, room
 from runner.configuration.schema import Experiment, as_mapping
-from runner.errors import photo_errors
+from runner.errors import UserError, photo_errors
 from runner.plan import Plan, PlannedRun
-from runner.vgg19 import weight_count
-from runner.wording import number_of
-
-BYTES_PER_WEIGHT = 4
+from runner.room import Room
+from runner.wording import number_of, size
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Cost:
         exact: Whether the counts are of prepared photos rather than expected.
         updates: Optimizer steps that change the weights.
         gradient_evaluations: Gradients of one batch each.
+        room: What the run takes on the disk.
+        cache_bytes: What preparing its photos has yet to write.
     """
 
     photos: int
@@ -38,6 +40,8 @@ class Cost:
     exact: bool
     updates: int
     gradient_evaluations: int
+    room: Room
+    cache_bytes: int
 
 
 def forecast(plan: Plan, results: Path) -> str:
@@ -67,22 +71,50 @@ def forecast(plan: Plan, results: Path) -> str:
             f"  optimizer steps       {about}{price.updates:,}{each}",
             f"  gradient evaluations  {about}{price.gradient_evaluations:,}{each}, of "
             f"{experiment.training.batch_size} photos",
-            f"  disk                  {_size(checkpoint_bytes(experiment))}{each}",
+            f"  disk                  {size(price.room.at_most)} at most{each}, "
+            f"{size(price.room.when_completed)} when it is completed",
+            f"  memory                {memory.described(memory.before_start(experiment))}",
         ]
     lines += ["", *_differences(experiments)]
-    caches = {
-        (
-            e.data.source,
-            e.data.image_size,
-            e.data.resize,
-            e.data.antialias,
-            e.data.limit,
-        ): costs[name].photos * e.data.image_size**2 * 3
-        for name, e in experiments.items()
-    }
-    total = sum(checkpoint_bytes(run.experiment) for run in plan.runs)
-    lines.append(f"Disk in all: {_size(total)} of runs, {_size(sum(caches.values()))} photo cache")
+    rooms = [costs[run.name].room for run in plan.runs]
+    lines.append(f"Disk in all: {room.line(rooms, results)}")
+    caches = cache_bytes(plan, costs)
+    if caches:
+        lines.append(f"Photos still to be prepared: {size(caches)}")
+    if short := _shortage(plan, costs, results):
+        lines.append(f"It would not be started: {short}")
     return "\n".join(lines)
+
+
+def check_room(plan: Plan, results: Path, *, present_bytes: int = 0) -> str:
+    """Find out whether the disk has room for a plan; returns what it takes and what is free.
+
+    To be called when the device is chosen, since a person's own optimizer is made for it.
+
+    Args:
+        plan: The runs.
+        results: Where they are written.
+        present_bytes: What is there already of those that are gone on with.
+
+    Raises:
+        UserError: There is not enough, or the photos cannot be counted.
+    """
+    costs = {run.name: cost(run.experiment) for run in plan.runs}
+    if short := _shortage(plan, costs, results, present_bytes=present_bytes):
+        raise UserError(f"{short}. Nothing was started")
+    return room.line([costs[run.name].room for run in plan.runs], results)
+
+
+def _shortage(
+    plan: Plan, costs: Mapping[str, Cost], results: Path, *, present_bytes: int = 0
+) -> str | None:
+    shared = room.same_disk(results, photo_cache.directory())
+    return room.shortage(
+        [costs[run.name].room for run in plan.runs],
+        results,
+        cache_bytes=cache_bytes(plan, costs) if shared else 0,
+        present_bytes=present_bytes,
+    )
 
 
 def cost(experiment: Experiment) -> Cost:
@@ -109,19 +141,21 @@ def cost(experiment: Experiment) -> Cost:
         gradient_evaluations=steps
         * training.epochs
         * specification.gradient_evaluations(experiment.optimizer),
+        room=room.room_of(experiment, evaluated_photos=counted.photos - counted.training),
+        cache_bytes=counted.bytes_to_write,
     )
 
 
-def checkpoint_bytes(experiment: Experiment) -> int:
-    """Bytes of the best epoch's weights, two copies of which exist while one replaces the other."""
-    model = experiment.model
-    weights = weight_count(
-        width=model.width,
-        image_size=experiment.data.image_size,
-        pooling=model.head.pooling,
-        hidden_units=model.head.hidden_units,
-    )
-    return 2 * BYTES_PER_WEIGHT * weights
+def cache_bytes(plan: Plan, costs: Mapping[str, Cost]) -> int:
+    """What preparing the photos of a plan has yet to write; those that runs share count once."""
+    missing = {preparation_key(run.experiment): costs[run.name].cache_bytes for run in plan.runs}
+    return sum(missing.values())
+
+
+def preparation_key(experiment: Experiment) -> tuple[object, ...]:
+    """What decides an experiment's prepared photos, however they are split."""
+    data = experiment.data
+    return (data.source, data.image_size, data.resize, data.antialias, data.limit)
 
 
 def _differences(experiments: Mapping[str, Experiment]) -> list[str]:
@@ -148,15 +182,3 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, object]]
         elif value is not None:
             found.append((where, value))
     return found
-
-
-def _size(count: int) -> str:
-    """Bytes in the unit that keeps the number short.
-
-    >>> _size(420), _size(5_300_000), _size(160_000_000)
-    ('1 MB', '5.3 MB', '160 MB')
-    """
-    megabytes = count / 1e6
-    if megabytes >= 1000:
-        return f"{megabytes / 1000:.1f} GB"
-    return f"{megabytes:.1f} MB" if 1 < megabytes < 10 else f"{max(1, round(megabytes))} MB"

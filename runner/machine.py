@@ -79,6 +79,13 @@ def prepare(
     )
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow finds a GPU that it can use."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def best_precision(flags: frozenset[str], *, gpu_capability: tuple[int, int] | None) -> str:
     """The fastest precision that the hardware computes natively.
 

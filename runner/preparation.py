@@ -19,10 +19,11 @@ from data.photos import Photos
 from data.printable import printable
 from data.split import Split, split
 from runner import machine as machines
-from runner import provenance, weights
+from runner import memory, provenance, weights
 from runner.configuration.schema import Data, Experiment
 from runner.display import Display
 from runner.errors import UserError, photo_errors
+from runner.forecast import check_room
 from runner.machine import Machine
 from runner.model import build_classifier, convolutions
 from runner.own_code import try_out
@@ -58,13 +59,36 @@ class Materials:
     def photos_of(self, experiment: Experiment) -> tuple[Photos, Split]:
         return self.photos[photo_key(experiment)]
 
+    def cover(self, experiment: Experiment) -> bool:
+        """Whether all that a run of the experiment needs is here."""
+        training = experiment.training
+        return (
+            (training.precision, training.jit_compile) in self.machines
+            and photo_key(experiment) in self.photos
+            and experiment.model.weights in self.weights_files
+        )
 
-def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
+
+def prepare(
+    plan: Plan,
+    *,
+    device: str,
+    display: Display,
+    results: Path | None = None,
+    present_bytes: int = 0,
+) -> Materials:
     """Get everything, and check that every experiment fits it.
 
+    Args:
+        plan: The runs.
+        device: "auto", "cpu" or "gpu".
+        display: Told what was found.
+        results: Where the runs will be written; None where they are there already.
+        present_bytes: What is there already of those that are gone on with.
+
     Raises:
-        UserError: No GPU, no photos, no weights, a batch larger than the training split, an own
-            optimizer that cannot be made.
+        UserError: No GPU, no photos, no weights, no room on the disk, a batch larger than the
+            training split, an own optimizer that cannot be made.
     """
     experiments = [run.experiment for run in plan.runs]
     _check_tensorboard(experiments)
@@ -80,6 +104,8 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
     }
     for run in {run.config: run for run in plan.runs}.values():
         try_out(run.experiment, run.origins)
+    if results is not None:
+        display.say(f"disk      {check_room(plan, results, present_bytes=present_bytes)}")
     files: dict[str, Path | None] = {}
     hashes: dict[str, str] = {}
     for name in dict.fromkeys(experiment.model.weights for experiment in experiments):
@@ -94,6 +120,8 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
             photos[key] = prepare_photos(experiment, display)
         _check_fits(experiment, photos[key][1])
     _describe(photos, machine_of, display)
+    for text in _short_memory(experiments, machine_of):
+        display.notice(text)
     return Materials(
         machines=machine_of,
         photos=photos,
@@ -103,6 +131,21 @@ def prepare(plan: Plan, *, device: str, display: Display) -> Materials:
             folder: provenance.collect(folder)
             for folder in {run.config.absolute().parent for run in plan.runs}
         },
+    )
+
+
+def _short_memory(
+    experiments: Sequence[Experiment], machine_of: dict[MachineKey, Machine]
+) -> list[str]:
+    """What to say of experiments that may need more memory than the processor has left.
+
+    How much a graphics card has, TensorFlow does not say.
+    """
+    machines_of = [
+        (one, machine_of[one.training.precision, one.training.jit_compile]) for one in experiments
+    ]
+    return memory.notices(
+        [(one, machine.precision) for one, machine in machines_of if machine.device == "cpu"]
     )
 
 
@@ -176,7 +219,7 @@ def _check_fits(experiment: Experiment, parts: Split) -> None:
 def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
     if file is None:
         return
-    from runner.training import architecture_of
+    from runner.network import architecture_of
 
     model = build_classifier(architecture_of(experiment), seed=0)
     shapes = {layer.name: tuple(layer.kernel.shape) for layer in convolutions(model)}

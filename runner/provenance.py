@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -38,27 +39,33 @@ def collect(folder: Path) -> dict[str, object]:
 
 def uncommitted_changes(folder: Path) -> str:
     """The git diff of tracked files, cut at `DIFF_LIMIT_BYTES`; empty where there is none."""
-    diff = _git(folder, "diff", "HEAD") or ""
+    diff = _git(folder, "diff", "--no-ext-diff", "HEAD") or ""
     encoded = diff.encode()
     if len(encoded) <= DIFF_LIMIT_BYTES:
         return diff
     kept = encoded[:DIFF_LIMIT_BYTES].decode(errors="ignore")
-    return f"{kept}\n[cut: {len(encoded)} bytes in all]\n"
+    return f"{kept}\n[cut: there is more]\n"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints, a little more than `DIFF_LIMIT_BYTES` of it at most."""
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
-        result = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            timeout=GIT_TIMEOUT_SECONDS,
-            env=environment,
-            check=True,
-        )
+        # A file, since a diff may be larger than the memory.
+        with tempfile.TemporaryFile() as printed:
+            subprocess.run(
+                ["git", "-C", str(folder), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.DEVNULL,
+                timeout=GIT_TIMEOUT_SECONDS,
+                env=environment,
+                check=True,
+            )
+            printed.seek(0)
+            return printed.read(DIFF_LIMIT_BYTES + 1).decode(errors="replace").strip()
     except (OSError, subprocess.SubprocessError):
         return None  # not a repository, or no git: both are facts worth recording as null
-    return result.stdout.decode(errors="replace").strip()
 
 
 def _version(package: str) -> str | None:

@@ -5,6 +5,7 @@ Its C++ code writes to file descriptor 2 directly, so Python's `sys.stderr` cann
 the file is shown when the program fails.
 """
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -27,10 +28,14 @@ class NativeStderr:
 
     @contextmanager
     def into(self, log: Path) -> Iterator[None]:
-        """Append to a run's log instead, for as long as the run lasts."""
-        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        os.dup2(descriptor, 2)
-        os.close(descriptor)
+        """Append to a run's log instead, for as long as the run lasts.
+
+        A log that can't be opened is no reason not to train: they stay where they are.
+        """
+        with contextlib.suppress(OSError):
+            descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            os.dup2(descriptor, 2)
+            os.close(descriptor)
         try:
             yield
         finally:

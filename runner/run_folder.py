@@ -10,28 +10,32 @@
         checkpoint/best/  the weights of the best epoch
         checkpoint/last/  all that it takes to go on from the last checkpoint
         writer.lock       held by the writing process for as long as it lives
+        .reserve          room to write the run's end on a full disk, while it is written
 
 JSON has no word for numbers that are not finite. They are written as the strings "NaN",
 "Infinity" and "-Infinity", as Protocol Buffers do: every strict JSON reader takes the file, and
 `float()` takes the strings.
 """
 
+import contextlib
 import io
 import json
 import math
 import os
 import re
 import secrets
+import shutil
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from runner import checkpoint_places
-from runner.atomic import write_atomically
+from runner import checkpoint_places, reserve
+from runner.atomic import append_whole, write_atomically
+from runner.disk_trouble import FolderGone, is_full, told
 from runner.errors import UserError
-from runner.writer_lock import LOCK_NAME, acquire
+from runner.writer_lock import LOCK_NAME, acquire, require_locks
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,7 +60,7 @@ class RunFolder:
         self.path = path
         self.id = run_id
         self._lock: int | None = lock
-        self._metrics = (path / "metrics.jsonl").open("ab")
+        self._metrics = _open_to_append(self.metrics_path)
 
     @property
     def config_path(self) -> Path:
@@ -65,6 +69,10 @@ class RunFolder:
     @property
     def log_path(self) -> Path:
         return self.path / "log.txt"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
 
     @property
     def best_checkpoint_path(self) -> Path:
@@ -76,12 +84,38 @@ class RunFolder:
 
     def metrics_bytes(self) -> int:
         """How long metrics.jsonl is."""
-        return self._metrics.tell()
+        return os.fstat(self._metrics).st_size
 
-    def cut_metrics(self, length: int) -> None:
-        """Drops what was appended to metrics.jsonl after its first `length` bytes."""
-        self._metrics.truncate(min(length, self._metrics.seek(0, os.SEEK_END)))
-        self._metrics.seek(0, os.SEEK_END)
+    def cut_metrics(self, length: int, epochs: Sequence[Mapping[str, object]] = ()) -> bool:
+        """Drops what was appended to metrics.jsonl after its first `length` bytes.
+
+        Where these are not what they were, the file is replaced by the epochs alone.
+
+        Args:
+            length: How long it was.
+            epochs: What its events of epochs' ends say besides their time, in order.
+
+        Returns:
+            Whether they were.
+        """
+        wanted = [plain(epoch) for epoch in epochs]
+        if self._epochs_within(length) == wanted:
+            os.ftruncate(self._metrics, length)
+            return True
+        lines = [_line({"event": "epoch", "time": None, **epoch}) for epoch in wanted]
+        write_atomically(self.metrics_path, b"".join(lines))
+        os.close(self._metrics)
+        self._metrics = _open_to_append(self.metrics_path)
+        return False
+
+    def append_log(self, text: str) -> None:
+        """Appends a line to log.txt."""
+        self.require_in_place()
+        descriptor = _open_to_append(self.log_path)
+        try:
+            append_whole(descriptor, f"{text}\n".encode(errors="backslashreplace"))
+        finally:
+            os.close(descriptor)
 
     def write_config(self, text: str) -> None:
         """Replaces config.yaml."""
@@ -93,14 +127,16 @@ class RunFolder:
 
     def write_run(self, run: Mapping[str, object]) -> None:
         """Replaces run.json; the format and the id are added."""
+        self.require_in_place()
         content = {"format": FORMAT, "id": self.id} | plain(run)
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomically(self.path / "run.json", text.encode(errors="backslashreplace") + b"\n")
 
     def append_event(self, event: Mapping[str, object]) -> None:
-        """Appends one line to metrics.jsonl, in the operating system's hands on return."""
-        self._metrics.write(json.dumps(plain(event), allow_nan=False).encode() + b"\n")
-        self._metrics.flush()
+        """Appends one line to metrics.jsonl, on disk on return; one that fails leaves nothing."""
+        self.require_in_place()
+        append_whole(self._metrics, _line(plain(event)))
+        os.fsync(self._metrics)
 
     def save_predictions(self, arrays: "Mapping[str, ArrayLike]") -> None:
         """Replaces predictions.npz.
@@ -113,6 +149,7 @@ class RunFolder:
         """
         import numpy as np
 
+        self.require_in_place()
         checked: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
         for name, array in checked.items():
             if array.dtype.hasobject:
@@ -121,12 +158,54 @@ class RunFolder:
         np.savez(buffer, **checked)
         write_atomically(self.path / "predictions.npz", buffer.getvalue())
 
+    def require_in_place(self) -> None:
+        """Raises `FolderGone` where the folder at `path` is not the one that was opened."""
+        if not self._is_in_place():
+            raise FolderGone(self.path)
+
+    def free_reserve(self) -> None:
+        """Gives back the room that was set aside, for the run's end to be written in it."""
+        if self._is_in_place():
+            reserve.free(self.path)
+
+    def discard(self) -> None:
+        """Takes the folder away, of a run that could not even begin."""
+        if self._is_in_place():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.close()
+
     def close(self) -> None:
         """Lets go of the folder; write the last state before. Safe to call again."""
         if self._lock is not None:
-            self._metrics.close()
-            os.close(self._lock)
-            self._lock = None
+            self.free_reserve()
+            lock, self._lock = self._lock, None
+            for descriptor in (self._metrics, lock):
+                with contextlib.suppress(OSError):  # what was written is on disk already
+                    os.close(descriptor)
+
+    def _is_in_place(self) -> bool:
+        if self._lock is None:
+            return False
+        try:
+            return os.path.samestat((self.path / LOCK_NAME).stat(), os.fstat(self._lock))
+        except OSError:
+            return False
+
+    def _epochs_within(self, length: int) -> list[dict[str, object]] | None:
+        """The epochs in the first `length` bytes of metrics.jsonl; None for what no run writes."""
+        with self.metrics_path.open("rb") as file:
+            content = file.read(length)
+        if len(content) < length or (content and not content.endswith(b"\n")):
+            return None
+        try:
+            events = [json.loads(line) for line in content.splitlines()]
+            return [
+                {key: value for key, value in event.items() if key not in ("event", "time")}
+                for event in events
+                if event["event"] == "epoch"
+            ]
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            return None
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +236,11 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
     try:
         results.mkdir(parents=True, exist_ok=True)
         path, run_id = _make_folder(results, f"{folder_name(name)}-s{seed}")
-        return RunFolder(path, run_id, acquire(path / LOCK_NAME))
+        try:
+            return _opened(path, run_id)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
     except OSError as error:
         raise _not_writable(results, error) from error
 
@@ -170,9 +253,12 @@ def reopen(path: Path, run_id: str) -> RunFolder:
         UserError: It cannot be written.
     """
     try:
-        return RunFolder(path, run_id, acquire(path / LOCK_NAME))
+        return _opened(path, run_id)
     except OSError as error:
-        raise UserError(f"The run can't be written: {path} ({error.strerror or error}).") from error
+        raise UserError(
+            f"The run {path.name} can't be gone on with: {told(error, path)}. Nothing of it was "
+            "changed."
+        ) from error
 
 
 def check_writable(results: Path) -> None:
@@ -180,7 +266,7 @@ def check_writable(results: Path) -> None:
 
     Raises:
         UserError: The results folder, or the nearest folder above it that exists, is not a
-            folder or cannot be written.
+            folder or cannot be written, or its file system knows no locks.
     """
     try:
         existing = next(path for path in (results, *results.absolute().parents) if path.exists())
@@ -190,6 +276,7 @@ def check_writable(results: Path) -> None:
         raise _not_writable(results, NotADirectoryError(0, f"{existing} is not a folder"))
     if not os.access(existing, os.W_OK | os.X_OK):
         raise _not_writable(results, PermissionError(0, f"no permission to write in {existing}"))
+    require_locks(existing)
 
 
 def folder_name(name: str) -> str:
@@ -234,6 +321,24 @@ def plain(value: Any) -> Any:
     raise TypeError(f"JSON cannot hold a {type(value).__name__}: {value!r}")
 
 
+def _opened(path: Path, run_id: str) -> RunFolder:
+    lock = acquire(path / LOCK_NAME)
+    try:
+        reserve.set_aside(path)
+        return RunFolder(path, run_id, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _open_to_append(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _line(event: object) -> bytes:
+    return json.dumps(event, allow_nan=False).encode() + b"\n"
+
+
 def _make_folder(results: Path, stem: str) -> tuple[Path, str]:
     while True:
         run_id = _draw_id()
@@ -250,6 +355,10 @@ def _draw_id() -> str:
 
 
 def _not_writable(results: Path, error: OSError) -> UserError:
+    if is_full(error):
+        return UserError(
+            f"No run can begin: {told(error, results)}, or give another folder with --results DIR."
+        )
     return UserError(
         f"The results folder must be a folder that can be written, received: {results} "
         f"({error.strerror or error}). Give another one with --results DIR."

@@ -188,6 +188,8 @@ def read_events(folder: Path) -> Events:
             break
         try:
             if not line.endswith(b"\n"):
+                if is_held(folder / LOCK_NAME):  # it is being written in this moment
+                    break
                 raise DamageError("torn")
             if len(line) > _LONGEST_LINE:
                 raise DamageError(f"longer than {_LONGEST_LINE // 2**10} KiB")

@@ -1,21 +1,20 @@
 """One run of a plan: its folder made, trained, its end recorded whatever that end is."""
 
-import contextlib
 import os
 import traceback
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from data.batches import batches_per_epoch
 from optimizers import specification
-from runner import own_code, provenance
-from runner.callbacks import Diverged
+from runner import allocation, checkpoint, own_code, provenance
 from runner.checkpoint import CheckpointError
 from runner.configuration.load import as_yaml, experiment_hash
+from runner.disk_trouble import told
 from runner.display import Display
+from runner.divergence import Diverged
 from runner.errors import UserError
 from runner.plan import PlannedRun
 from runner.position import Position
@@ -55,24 +54,30 @@ def carry_out_run(
         UserError: The run's folder cannot be made.
     """
     experiment = run.experiment
-    with (
-        create(results, run.name, experiment.training.seed) as folder,
-        native.into(folder.log_path),
-    ):
+    with create(results, run.name, experiment.training.seed) as folder:
         display.say(f"run       {folder.path}")
         display.say(
             f"          {specification.describe(experiment.optimizer)}, "
             f"seed {experiment.training.seed}"
         )
-        folder.write_config(as_yaml(own_code.reading_copies(experiment)))
-        for name, content in own_code.copies(experiment).items():
+        recorder = _begin(folder, run, materials, display)
+        with native.into(folder.log_path):
+            return train_and_record(
+                run, materials, folder=folder, recorder=recorder, display=display, stops=stops
+            )
+
+
+def _begin(folder: RunFolder, run: PlannedRun, materials: Materials, display: Display) -> Recorder:
+    """Write what is known before the first step; a run that can't leaves nothing behind."""
+    try:
+        folder.write_config(as_yaml(own_code.reading_copies(run.experiment)))
+        for name, content in own_code.copies(run.experiment).items():
             folder.write_code(name, content)
         _write_private(folder.path / "git.diff", provenance.uncommitted_changes(run.config.parent))
-        facts = facts_of(run, materials)
-        recorder = Recorder.of_new_run(folder, display, facts)
-        return train_and_record(
-            run, materials, folder=folder, recorder=recorder, display=display, stops=stops
-        )
+        return Recorder.of_new_run(folder, display, facts_of(run, materials))
+    except OSError as error:
+        folder.discard()
+        raise UserError(f"The run can't begin: {told(error, folder.path.parent)}") from error
 
 
 def train_and_record(
@@ -123,18 +128,22 @@ def train_and_record(
             )
             folder.save_predictions(outcome.predictions)
             recorder.ended(RunState.COMPLETED, result=outcome.result)
+            for finished in (folder.last_checkpoint_path, folder.best_checkpoint_path):
+                checkpoint.forget_previous(finished)
     except Diverged as diverged:
-        recorder.ended(RunState.DIVERGED, why=str(diverged))
+        _end(recorder, display, RunState.DIVERGED, why=str(diverged), divergence=diverged.facts)
         display.notice(f"diverged: {diverged}. Try a lower learning rate or global_clipnorm")
         return RunState.DIVERGED
     except KeyboardInterrupt:
-        recorder.ended(RunState.INTERRUPTED, why="stopped by a signal")
+        _end(recorder, display, RunState.INTERRUPTED, why="stopped by a signal")
         display.say(f"  interrupted; to go on: optrun resume {folder.path}")
         raise
-    except (UserError, CheckpointError, OSError, tf.errors.ResourceExhaustedError) as error:
-        return _failed(recorder, display, reason=_reason(error))
-    except Exception as error:  # noqa: BLE001 (our fault: recorded and shown whole, the plan goes on)
+    except (UserError, CheckpointError, OSError) as error:
+        return _failed(recorder, display, reason=_reason(error, folder.path))
+    except Exception as error:  # noqa: BLE001 (recorded whole, and the plan goes on)
         recorder.log(traceback.format_exc())
+        if allocation.is_failed(error):
+            return _failed(recorder, display, reason=allocation.reason(error, experiment))
         traceback.print_exc()
         return _failed(recorder, display, reason=f"{type(error).__name__}: {error}")
     _show_result(outcome, folder.path, display)
@@ -195,21 +204,32 @@ def facts_of(run: PlannedRun, materials: Materials) -> dict[str, Any]:
     }
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, tf.errors.ResourceExhaustedError):
-        return (
-            "the memory of the device is too small for this network: lower training.batch_size "
-            "(soft_batch keeps the photos per update), data.image_size or model.width"
-        )
-    return str(error)
+def _reason(error: Exception, folder: Path) -> str:
+    return told(error, folder) if isinstance(error, OSError) else str(error)
 
 
 def _failed(recorder: Recorder, display: Display, *, reason: str) -> RunState:
-    # On a full disk the end cannot be recorded either; readers then see a run whose writer died.
-    with contextlib.suppress(OSError):
-        recorder.ended(RunState.FAILED, why=reason)
+    _end(recorder, display, RunState.FAILED, why=reason)
     display.notice(f"failed: {reason}. Its log: {recorder.folder.log_path}")
     return RunState.FAILED
+
+
+def _end(
+    recorder: Recorder,
+    display: Display,
+    state: RunState,
+    *,
+    why: str,
+    divergence: Mapping[str, object] | None = None,
+) -> None:
+    """Record the end of a run that is not completed, as far as its disk lets it."""
+    try:
+        recorder.ended(state, why=why, divergence=divergence)
+    except OSError as error:
+        # Readers see a run whose writer died, which it is, and `optrun resume` goes on with it.
+        trouble = told(error, recorder.folder.path)
+        if trouble != why:
+            display.notice(f"that it {state} can't be recorded: {trouble}")
 
 
 def _show_result(outcome: Outcome, folder: Path, display: Display) -> None:

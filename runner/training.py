@@ -5,6 +5,7 @@ can be called in a process of its own.
 """
 
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,6 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from data.augmentation import Augmentation
 from data.batches import (
     batches_per_epoch,
     evaluation_batches,
@@ -23,19 +23,20 @@ from data.batches import (
 from data.photos import Photos
 from data.split import Split
 from optimizers import specification
-from optimizers.build import build as build_optimizer
-from runner import checkpoint, training_state, weights
-from runner.augmenting_model import AugmentingModel
+from runner import checkpoint, training_state
 from runner.callbacks import Clocks, EpochRecord, Evaluation, EvaluationSet, Steps, predict
+from runner.checkpoint import CheckpointError
 from runner.checkpointing import Checkpoints
 from runner.configuration.schema import Experiment
-from runner.initialization import initialise_convolutions, initialise_head, weights_hash
+from runner.configuration.schema import Training as TrainingSettings
+from runner.divergence import Diverged
+from runner.initialization import weights_hash
 from runner.machine import Machine
-from runner.model import Architecture, build_classifier
+from runner.network import augmentation_of, by_content, compile_network, network
 from runner.position import Place, Position
 from runner.run_folder import RunFolder
 from runner.scores import score
-from runner.stopping import Stops
+from runner.stopping import Interrupted, Stops
 from runner.training_state import State
 
 # No gradients are kept while predicting, so more photos fit than in a training batch.
@@ -104,11 +105,10 @@ def train(
     """
     settings = experiment.training
     clocks = Clocks() if resumed is None else training_state.clocks_from(resumed)
-    start = Position() if resumed is None else resumed.position
     keras.backend.clear_session()
     gc.collect()
     keras.utils.set_random_seed(settings.seed)
-    model = _network(
+    model = network(
         experiment,
         photos=photos,
         split=split,
@@ -118,8 +118,10 @@ def train(
     )
     steps_per_epoch = batches_per_epoch(len(split.train), settings.batch_size)
     accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    _compile(model, accuracy, experiment, machine, steps_per_epoch=steps_per_epoch)
-    variables = training_state.variables_of(model, [accuracy])
+    compile_network(model, accuracy, experiment, machine, steps_per_epoch=steps_per_epoch)
+    metrics = training_state.metrics_of(model, accuracy)
+    variables = training_state.variables_of(model, metrics)
+    evaluation = _evaluation(experiment, photos, split, clocks, listener, stops)
     if resumed is None:
         listener.started(
             {
@@ -132,34 +134,11 @@ def train(
         )
     else:
         training_state.put_back(variables, resumed.arrays)
-    evaluation = Evaluation(
-        clocks=clocks,
-        validation=_evaluation_set(photos, split.validation),
-        training_subset=_evaluation_set(photos, training_subset(photos, split)),
-        best_folder=run_folder.best_checkpoint_path,
-        patience=settings.early_stopping_patience,
-        gradient_evaluations_per_step=specification.gradient_evaluations(experiment.optimizer),
-        steps_per_epoch=steps_per_epoch,
-        images_per_epoch=len(split.train),
-        on_epoch=listener.epoch,
-        on_notice=listener.notice,
-    )
-    if resumed is not None:
         training_state.put_back_records(evaluation, resumed)
-
-    def put_back_metrics() -> None:
-        # Keras has just reset them, as it does at the beginning of every epoch.
-        if resumed is not None:
-            training_state.put_back(variables, resumed.arrays)
-
-    place = Place(start, steps_per_epoch=steps_per_epoch, put_back=put_back_metrics)
-    steps = Steps(
-        clocks=clocks,
-        place=place,
-        images_per_epoch=len(split.train),
-        batch_size=settings.batch_size,
+    place = Place(
+        Position() if resumed is None else resumed.position,
         steps_per_epoch=steps_per_epoch,
-        on_step=listener.step,
+        put_back_metrics=training_state.keep_values(metrics),
     )
 
     def state() -> State:
@@ -174,149 +153,117 @@ def train(
             metrics_bytes=run_folder.metrics_bytes(),
         )
 
+    checkpoints = Checkpoints(
+        best_folder=run_folder.best_checkpoint_path,
+        last_folder=run_folder.last_checkpoint_path,
+        owner=run_folder.id,
+        minutes=settings.checkpoint_minutes,
+        place=place,
+        steps_per_epoch=steps_per_epoch,
+        epochs=settings.epochs,
+        evaluation=evaluation,
+        state=state,
+        stops=stops,
+    )
+    steps = Steps(
+        clocks=clocks,
+        place=place,
+        images_per_epoch=len(split.train),
+        batch_size=settings.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        on_step=listener.step,
+    )
     callbacks: list[keras.callbacks.Callback] = [place, steps, evaluation]
     if settings.tensorboard:
         callbacks.append(
             keras.callbacks.TensorBoard(str(run_folder.path / "tensorboard"), write_graph=False)
         )
-    callbacks.append(
-        Checkpoints(
-            folder=run_folder.last_checkpoint_path,
-            minutes=settings.checkpoint_minutes,
-            place=place,
-            steps_per_epoch=steps_per_epoch,
-            state=state,
-            stops=stops,
-        )
-    )
+    callbacks.append(checkpoints)
     stops.check()
-    if not _is_over(evaluation, start.epoch, settings.epochs, settings.early_stopping_patience):
-        model.fit(
-            training_batches(
-                photos,
-                split.train,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                augmentation=augmentation_of(experiment),
-                start_epoch=start.epoch,
-                start_batch=start.batch,
-            ),
-            initial_epoch=start.epoch,
-            epochs=settings.epochs,
-            steps_per_epoch=steps_per_epoch,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
-    return _outcome(model, evaluation, clocks, photos, split, run_folder)
+    try:
+        if place.is_epoch_trained:
+            # Interrupted between an epoch's last step and the end of its evaluation.
+            logs = {metric.name: float(metric.result()) for metric in metrics}
+            keras.callbacks.CallbackList(callbacks, model=model).on_epoch_end(
+                place.position.epoch, logs
+            )
+        if place.position.batch == 0:
+            # Keras resets the loss alone before the first step: it does not know the others yet.
+            for metric in metrics:
+                metric.reset_state()
+        if not _is_over(evaluation, place.position, settings):
+            _fit(model, experiment, photos, split, place.position, callbacks)
+    except (Interrupted, Diverged) as end:
+        try:
+            if isinstance(end, Diverged):
+                checkpoints.save_best()
+            else:
+                checkpoints.save()
+        except OSError as error:
+            listener.notice(f"what was saved before stands, nothing new can be written: {error}")
+        raise
+    return _outcome(model, evaluation, clocks, photos, split, run_folder, stops)
 
 
-def _network(
+def _evaluation(
     experiment: Experiment,
-    *,
     photos: Photos,
     split: Split,
-    machine: Machine,
-    weights_file: Path | None,
-    is_new: bool,
-) -> keras.Model:
-    """The network that is trained; with weights to start from where it is new."""
-    if is_new:
-        model = initial_model(
-            experiment, photos=photos, split=split, precision=machine.precision, file=weights_file
-        )
-    else:
-        keras.config.set_dtype_policy(machine.precision)
-        model = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
-    augmentation = augmentation_of(experiment)
-    return model if augmentation.is_identity else AugmentingModel(model, augmentation)
+    clocks: Clocks,
+    listener: Listener,
+    stops: Stops,
+) -> Evaluation:
+    return Evaluation(
+        clocks=clocks,
+        validation=_evaluation_set(photos, split.validation),
+        training_subset=_evaluation_set(photos, training_subset(photos, split)),
+        patience=experiment.training.early_stopping_patience,
+        gradient_evaluations_per_step=specification.gradient_evaluations(experiment.optimizer),
+        steps_per_epoch=batches_per_epoch(len(split.train), experiment.training.batch_size),
+        images_per_epoch=len(split.train),
+        on_epoch=listener.epoch,
+        on_notice=listener.notice,
+        check=stops.check,
+    )
 
 
-def _compile(
+def _fit(
     model: keras.Model,
-    accuracy: keras.metrics.Metric,
     experiment: Experiment,
-    machine: Machine,
-    *,
-    steps_per_epoch: int,
+    photos: Photos,
+    split: Split,
+    start: Position,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """Give the network its loss and its optimizer, whose variables exist from here on."""
-    optimizer = build_optimizer(
-        experiment.optimizer,
-        total_updates=specification.updates(
-            experiment.optimizer,
-            batches_per_epoch=steps_per_epoch,
-            epochs=experiment.training.epochs,
+    """Train from a position to the end."""
+    settings = experiment.training
+    model.fit(
+        training_batches(
+            photos,
+            split.train,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            augmentation=augmentation_of(experiment),
+            start_epoch=start.epoch,
+            start_batch=start.batch,
         ),
-        track_fast_weights=True,
+        initial_epoch=start.epoch,
+        epochs=settings.epochs,
+        steps_per_epoch=batches_per_epoch(len(split.train), settings.batch_size),
+        callbacks=list(callbacks),
+        shuffle=False,
+        verbose=0,
     )
-    model.compile(
-        optimizer,
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[accuracy],
-        jit_compile=machine.jit_compile,
-    )
-    # Keras would build it while tracing, where copies of the weights are lost.
-    model.optimizer.build(model.trainable_variables)
 
 
-def _is_over(evaluation: Evaluation, next_epoch: int, epochs: int, patience: int | None) -> bool:
+def _is_over(evaluation: Evaluation, place: Position, settings: TrainingSettings) -> bool:
     """Whether a resumed run was interrupted after its last epoch."""
-    if next_epoch >= epochs:
+    if place.epoch >= settings.epochs:
         return True
+    patience = settings.early_stopping_patience
     if patience is None or evaluation.best is None:
         return False
     return evaluation.records[-1].epoch - evaluation.best.epoch >= patience
-
-
-def initial_model(
-    experiment: Experiment, *, photos: Photos, split: Split, precision: str, file: Path | None
-) -> keras.Model:
-    """The network as it stands before the first step: a function of configuration and seed.
-
-    Random weights are computed in float32 whatever the precision, and then copied, so that the
-    same seed starts from the same weights in each.
-    """
-    seed = experiment.training.seed
-    architecture = architecture_of(experiment)
-    keras.config.set_dtype_policy("float32")
-    model = build_classifier(architecture, seed=seed)
-    initialise_head(model, seed=seed, scale=0.1 if file is None else 1.0)
-    if file is None:
-        chosen = by_content(photos, split.train)[:64]
-        initialise_convolutions(model, photos.pixels[np.sort(chosen)], seed=seed)
-    else:
-        weights.put_in(model, file)
-    if precision == "float32":
-        return model
-    keras.config.set_dtype_policy(precision)
-    mixed = build_classifier(architecture, seed=seed)
-    mixed.set_weights(model.get_weights())
-    return mixed
-
-
-def architecture_of(experiment: Experiment) -> Architecture:
-    """What `model.build_classifier` needs, out of the configuration."""
-    head = experiment.model.head
-    return Architecture(
-        image_size=experiment.data.image_size,
-        pretrained_input=experiment.model.weights != "random",
-        width=experiment.model.width,
-        pooling=head.pooling,
-        hidden_units=tuple(head.hidden_units),
-        dropout=head.dropout,
-        trainable=experiment.model.trainable,
-    )
-
-
-def augmentation_of(experiment: Experiment) -> Augmentation:
-    """The augmentation of `data`, out of the configuration."""
-    return Augmentation(**experiment.data.augmentation.model_dump())
-
-
-def by_content(photos: Photos, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The indices in the order of their photos' SHA-256: arbitrary, but always the same."""
-    return indices[np.lexsort(photos.digests[indices].T[::-1])]
 
 
 def training_subset(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
@@ -337,13 +284,14 @@ def _outcome(
     photos: Photos,
     split: Split,
     run_folder: RunFolder,
+    stops: Stops,
 ) -> Outcome:
     best, last = evaluation.best, evaluation.records[-1]
     if best is None or evaluation.best_logits is None:
         raise RuntimeError("training ended without a single evaluated epoch")
     with clocks.evaluating():
-        model.set_weights(checkpoint.load(run_folder.best_checkpoint_path))
-        logits = predict(model, _evaluation_set(photos, split.test).batches)
+        model.set_weights(_weights_of(best, run_folder))
+        logits = predict(model, _evaluation_set(photos, split.test).batches, stops.check)
         test = score(logits, photos.labels[split.test])
     result: dict[str, float | int | None] = {
         "epochs": last.epoch,
@@ -375,3 +323,14 @@ def _outcome(
         predictions[f"{name}_labels"] = photos.labels[indices]
         predictions[f"{name}_logits"] = values
     return Outcome(result, predictions)
+
+
+def _weights_of(best: EpochRecord, run_folder: RunFolder) -> Sequence[checkpoint.Array]:
+    """The best epoch's weights as they are on disk, where `evaluate` will read them too."""
+    found = checkpoint.read(run_folder.best_checkpoint_path, owner=run_folder.id)
+    if found.facts.get("epoch") != best.epoch:
+        raise CheckpointError(
+            f"{run_folder.best_checkpoint_path} is of epoch {found.facts.get('epoch')}, "
+            f"the best is {best.epoch}"
+        )
+    return list(found.arrays.values())

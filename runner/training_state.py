@@ -7,7 +7,7 @@ which photos they hold is a function of seed, epoch and place (`data.batches`).
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -46,6 +46,20 @@ class State:
     metrics_bytes: int = 0
 
 
+def metrics_of(
+    model: keras.Model, *compiled_with: keras.metrics.Metric
+) -> list[keras.metrics.Metric]:
+    """Every metric that holds a mean over the epoch.
+
+    Args:
+        model: Compiled.
+        compiled_with: The metrics it was compiled with, which Keras lists only after the first
+            step.
+    """
+    tracked = list({id(one): one for one in (*model.metrics, *compiled_with)}.values())
+    return [metric for metric in tracked if metric.variables]
+
+
 def variables_of(
     model: keras.Model, metrics: Iterable[keras.metrics.Metric]
 ) -> dict[str, keras.Variable]:
@@ -53,19 +67,30 @@ def variables_of(
 
     Args:
         model: Compiled, its optimizer built.
-        metrics: The metrics it was compiled with, which Keras lists only after the first step.
+        metrics: As `metrics_of` returns them.
     """
-    tracked = list({id(one): one for one in (*model.metrics, *metrics)}.values())
     groups = {
         "model": model.variables,
         "optimizer": model.optimizer.variables,
-        "metrics": [variable for metric in tracked for variable in metric.variables],
+        "metrics": [variable for metric in metrics for variable in metric.variables],
     }
     return {
         f"{kind}/{index:04d}": variable
         for kind, variables in groups.items()
         for index, variable in enumerate(variables)
     }
+
+
+def keep_values(metrics: Iterable[keras.metrics.Metric]) -> Callable[[], None]:
+    """What gives the metrics the values back that they have now."""
+    variables = [variable for metric in metrics for variable in metric.variables]
+    values = [keras.ops.convert_to_numpy(variable.value) for variable in variables]
+
+    def put_back_values() -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    return put_back_values
 
 
 def put_back(variables: Mapping[str, keras.Variable], arrays: Mapping[str, Array]) -> None:

@@ -8,14 +8,14 @@ import click
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def device_option(purpose: str) -> Decorator:
+def device_option(purpose: str, *, auto: str = "auto takes a GPU where there is one") -> Decorator:
     """`--device`; the purpose is what the device is for, as a verb: "train"."""
     return click.option(
         "--device",
         type=click.Choice(["auto", "cpu", "gpu"]),
         default="auto",
         show_default=True,
-        help=f"Where to {purpose}; auto takes a GPU where there is one.",
+        help=f"Where to {purpose}; {auto}.",
     )
 
 

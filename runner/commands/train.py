@@ -58,6 +58,12 @@ class SeedRange(click.ParamType[list[int]]):
     show_default=True,
     help="Folder for the run folders.",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the plan's unfinished runs in the results folder, and start those that are "
+    "missing there.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be trained, and stop.")
 @click.option("--quiet", is_flag=True, help="Print nothing but each run's folder.")
 def train(
@@ -69,6 +75,7 @@ def train(
     real: bool,
     device: str,
     results: Path,
+    resume: bool,
     dry_run: bool,
     quiet: bool,
 ) -> None:
@@ -78,8 +85,15 @@ def train(
     optrun train configs/lookahead_vgg19.yaml --sample
     optrun train configs/sgd_vgg19.yaml configs/lookahead_vgg19.yaml --seeds 8
 
-    Exit codes: 0 done, 1 a run failed, 2 a mistake in the command or a config, 3 a run diverged,
-    130 or 143 interrupted.
+    With --resume, the same command picks up a plan that was cut short. A run is the plan's where
+    experiment, seed and name are the same. Completed and diverged ones are left as they are;
+    interrupted, failed and killed ones go on from their last checkpoint, of several the one that
+    is furthest; those that another process writes are left to it; the others start. What `auto`
+    was when the plan began (precision, XLA, device) is kept.
+
+    Exit codes: 0 done; 1 a run failed or can't be resumed; 2 a mistake in the command or a config;
+    3 a run diverged, with --resume also one that did so before; 5 another process writes one of
+    the plan's runs; 130 or 143 interrupted. Of several the first of 1, 5 and 3 counts.
     """
     if sample and real:
         raise click.UsageError("--sample and --real contradict each other.")
@@ -96,6 +110,7 @@ def train(
         real=real,
         device=device,
         results=results,
+        resume=resume,
         dry_run=dry_run,
         quiet=quiet,
     )

@@ -218,7 +218,8 @@ class Training(Section):
         default=5.0,
         gt=0,
         le=1440,
-        description="Save everything at least this often, in minutes, and at every epoch's end",
+        description="Save everything at least this often, in minutes; also at the ends of epochs, "
+        "unless these are very short",
     )
     deterministic: bool = Field(
         default=False, description="Bit-identical results on a GPU, at some cost in speed"

@@ -32,7 +32,7 @@ from runner.writer_lock import LOCK_NAME, RunHeldError
 _WRITTEN = re.compile(
     r"run\.json|config\.yaml|metrics\.jsonl|predictions\.npz|log\.txt|git\.diff|writer\.lock"
     r"|checkpoint|tensorboard|optimizer(_[0-9]+)?\.py"
-    r"|\.[a-z0-9_]+\.[a-z]+\.[0-9a-f]{8}\.tmp|\.DS_Store|Thumbs\.db|desktop\.ini"
+    r"|\.reserve|\.[a-z0-9_]+\.[a-z]+\.[0-9a-f]{8}\.tmp|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
 _MOST_NAMED = 3
 

@@ -34,18 +34,19 @@ class Saved:
     saved_at: float
 
 
-def newest_saved(folder: Path) -> tuple[Saved | None, bool]:
+def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:
     """The newest checkpoint to go on from, and whether there are only damaged ones.
 
     Args:
         folder: The run's folder.
+        owner: The run's id.
     """
     damaged = False
     last = checkpoint_places.last(folder)
     for place in checkpoint_places.newest_first(last):
         if not _exists(place):
             continue
-        saved = _read(place)
+        saved = _read(place, owner)
         if saved is not None:
             return saved, False
         # One still being written when the process died was never a checkpoint.
@@ -59,14 +60,16 @@ def whole(value: object) -> int | None:
     return value if is_count and 0 <= value < 2**53 else None  # type: ignore[operator, return-value]
 
 
-def _read(place: Path) -> Saved | None:
+def _read(place: Path, owner: str) -> Saved | None:
     try:
         manifest = json_object(content_of(place / MANIFEST), _MOST_VALUES)
         status = (place / ARRAYS).stat()
     except (DamageError, OSError, ValueError):
         return None
     facts, arrays = _mapping(manifest.get("facts")), _mapping(manifest.get(ARRAYS))
-    if manifest.get("format") != FORMAT or arrays.get("bytes") != status.st_size:
+    if manifest.get("format") != FORMAT or manifest.get("run") != owner:
+        return None
+    if arrays.get("bytes") != status.st_size:
         return None
     steps_done = whole(facts.get("steps_done"))
     if steps_done is None:

@@ -18,6 +18,7 @@ from runner.runs import COMPLETED, RUNNING, Unreadable
 from runner.terminal import hanging, is_styled, padded, show, style, terminal_width, widest
 from runner.untrusted import number, printable
 from runner.wording import share
+from runner.writer_lock import LOCK_NAME, holder_of
 
 _INDENT = 12
 _MOST_NOTES = 10
@@ -95,6 +96,8 @@ def _state(details: Details, now: datetime) -> str:
             parts.append(f"ended {wording.moment(details.ended)}")
         progress = wording.progress_text(standing.progress, state=run.state)
         parts.append(progress)
+    if standing.held and (holder := holder_of(standing.folder / LOCK_NAME)):
+        parts.append(f"held by {holder}")
     parts += [wording.last_saved(standing, now), wording.resumes(standing)]
     return "; ".join(filter(None, parts))
 

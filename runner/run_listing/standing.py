@@ -99,7 +99,7 @@ def standing_of(folder: Path) -> Standing:
     held = is_held(folder / LOCK_NAME)
     if isinstance(run, Unreadable):
         return Standing(run, record, held, None, Resumption(False), None, size)
-    saved, only_damaged = (None, False) if run.state == COMPLETED else newest_saved(folder)
+    saved, only_damaged = (None, False) if run.state == COMPLETED else newest_saved(folder, run.id)
     return Standing(
         run=run,
         record=record,

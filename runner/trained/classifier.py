@@ -32,11 +32,13 @@ from runner.errors import UserError
 from runner.finding import find_run
 from runner.machine import Machine
 from runner.model import build_classifier
+from runner.network import architecture_of
 from runner.preparation import prepare_photos
+from runner.run_folder import plain
 from runner.runs import Run
 from runner.trained import stored_weights
 from runner.trained.stored_weights import StoredWeights
-from runner.training import EVALUATION_BATCH, architecture_of
+from runner.training import EVALUATION_BATCH
 from runner.untrusted import DamageError, printable
 from runner.vgg19 import weight_count
 
@@ -125,7 +127,7 @@ def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
     record, notes = _usable(folder)
     experiment = _experiment(folder, record)
     try:
-        stored = stored_weights.read(checkpoint_places.best(folder))
+        stored = stored_weights.read(checkpoint_places.best(folder), owner=record.id)
     except DamageError as damage:
         raise _unusable(record.label, f"its weights cannot be read: {damage}") from damage
     machine, precision_note = _machine(record, experiment, device)
@@ -216,6 +218,7 @@ def _experiment(folder: Path, record: Run) -> Experiment:
         ) from error
     # What decides the numbers that the network sees must be what it was trained on.
     from_random = experiment.model.weights == "random"
+    network = runs.flatten(plain(experiment.model.model_dump(exclude={"weights", "width"})))
     for key, configured, recorded in (
         ("data.image_size", experiment.data.image_size, record.comparable.get("image_size")),
         ("data.resize", experiment.data.resize, record.comparable.get("resize", "squash")),
@@ -225,6 +228,12 @@ def _experiment(folder: Path, record: Run) -> Experiment:
             "model.weights",
             "random" if from_random else "pretrained",
             "random" if record.comparable.get("model.weights") == "random" else "pretrained",
+        ),
+        # How the network ends (pooling, say) is not always seen from the shapes of its weights.
+        *(
+            (f"model.{key}", value, record.comparable[f"model.{key}"])
+            for key, value in network.items()
+            if f"model.{key}" in record.comparable
         ),
     ):
         if configured != recorded:

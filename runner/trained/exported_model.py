@@ -23,8 +23,8 @@ from data.resizing import as_resized
 from data.sample import SAMPLE_SEED, draw
 from runner.errors import UserError
 from runner.model import build_classifier
+from runner.network import architecture_of
 from runner.trained.classifier import Trained, logits
-from runner.training import architecture_of
 from runner.untrusted import printable
 
 Kind = Literal["keras", "savedmodel"]

@@ -1,7 +1,5 @@
 """The weights in a run's `checkpoint/best`, read with the care due to what others wrote."""
 
-import struct
-import tokenize
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +13,6 @@ from runner.checkpoint import CheckpointError
 from runner.checkpoint_places import ARRAYS, MANIFEST
 from runner.untrusted import DamageError, content_of, json_object
 
-# What NumPy and zipfile raise over bytes that no run wrote, besides OSError and ValueError: members
-# that are encrypted or of a later version, headers that are no Python literal, sizes of terabytes.
-_DAMAGE = (
-    *(zipfile.BadZipFile, EOFError, MemoryError, OverflowError, RuntimeError, SyntaxError),
-    *(struct.error, tokenize.TokenError),
-)
-
 
 @dataclass(frozen=True)
 class StoredWeights:
@@ -31,11 +22,15 @@ class StoredWeights:
     epoch: int | None
 
 
-def read(folder: Path) -> StoredWeights:
+def read(folder: Path, *, owner: str | None = None) -> StoredWeights:
     """Reads a checkpoint.
 
     What it takes to read is bounded by the size of the file on disk: arrays are stored as they are,
     so an archive that would unpack to more than it holds is no checkpoint.
+
+    Args:
+        folder: `checkpoint/best` of a run.
+        owner: Id of the run that it must be of; None: of whichever.
 
     Raises:
         DamageError: It is missing, damaged, or not what a run writes.
@@ -49,11 +44,9 @@ def read(folder: Path) -> StoredWeights:
     facts = _facts(json_object(content_of(place / MANIFEST)))
     _check_not_compressed(place / ARRAYS)
     try:
-        arrays = checkpoint.load(place)
+        arrays = checkpoint.load(place, owner=owner)
     except CheckpointError as error:
         raise DamageError(str(error)) from error
-    except _DAMAGE as error:
-        raise DamageError(f"{ARRAYS} is damaged") from error
     if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
         raise DamageError(f"{ARRAYS} holds values that are no finite numbers")
     epoch = facts.get("epoch")
@@ -72,7 +65,7 @@ def _check_not_compressed(path: Path) -> None:
             raise DamageError(f"no {ARRAYS}")
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (*_DAMAGE, OSError, ValueError) as error:
+    except checkpoint.DAMAGE as error:
         raise DamageError(f"{ARRAYS} is damaged") from error
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise DamageError(f"{ARRAYS} is compressed, which no run writes")

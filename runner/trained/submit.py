@@ -1,5 +1,6 @@
 """What `optrun predict --kaggle` does: every test photo answered, in the file that Kaggle takes."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,13 +151,18 @@ def validation_logits(
         UserError: They must be computed, and the photos can't be had or are not those of the run.
     """
     from data.batches import evaluation_batches
+    from runner.scores import score
     from runner.trained.classifier import logits
     from runner.trained.kept_predictions import read
     from runner.training import EVALUATION_BATCH
 
     kept = None if flip else read(trained.folder, "validation")
-    if kept is not None:
-        return kept.logits, kept.labels
+    # Predictions of another run, put in place, have another loss than the one recorded.
+    recorded = trained.run.result.get("best_validation_loss")
+    if kept is not None and recorded is not None:
+        found = score(kept.logits, kept.labels).log_loss
+        if math.isclose(found, recorded, rel_tol=1e-9):
+            return kept.logits, kept.labels
     photos, parts = trained.photos_and_split()
     batches = evaluation_batches(photos, parts.validation, batch_size=EVALUATION_BATCH)
     return logits(trained, batches, flip=flip), photos.labels[parts.validation]

@@ -30,3 +30,23 @@ def test_after_decoding_the_count_is_that_of_the_split() -> None:
     parts = split(photos, **SHARES)
     counted = count("sample", image_size=16, limit=50, **SHARES)
     assert (counted.photos, counted.training, counted.exact) == (50, len(parts.train), True)
+
+
+def test_what_preparing_will_write_counts_what_a_stopped_build_left(
+    tmp_path: Path,
+) -> None:
+    def counted() -> int:
+        return count("sample", image_size=64, limit=50, **SHARES).bytes_to_write
+
+    assert counted() == 50 * 64 * 64 * 3
+
+    def stopped_at_20(done: int, _: int | None) -> None:
+        if done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare("sample", image_size=64, limit=50, progress=stopped_at_20)
+    assert counted() < 50 * 64 * 64 * 3
+
+    prepare("sample", image_size=64, limit=50)
+    assert counted() == 0

@@ -40,8 +40,8 @@ def for_a_single_weight(specification):
 @pytest.mark.parametrize("name", ENTRIES)
 def test_it_descends_a_parabola_through_fit(name, specification_of, parabola):
     specification = for_a_single_weight(specification_of(name))
-    optimizer = build(specification, total_updates=30)
-    trajectory = parabola(optimizer, run_eagerly=True).build().fit(30)
+    optimizer = build(specification, total_updates=12)
+    trajectory = parabola(optimizer, run_eagerly=True).build().fit(12)
     assert np.all(np.isfinite(trajectory))
     assert trajectory[-1] ** 2 < 0.999
     assert np.all(np.abs(trajectory) <= 1 + 1e-6)

@@ -156,8 +156,23 @@ NESTINGS = {
 }
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@cases(NESTINGS)
+def nested_combinations():
+    """Every nesting in every precision; each is once in the default tests, the others are slow.
+
+    The most is nested in a soft batch of Lookahead, which is tried under a loss scale too.
+    """
+    for place, (case, specification) in enumerate(NESTINGS.items()):
+        for turn, precision in enumerate(PRECISIONS):
+            chosen = turn == 2 - place or (place, turn) == (1, 2)
+            yield pytest.param(
+                specification,
+                precision,
+                id=f"{case}-{precision}",
+                marks=() if chosen else pytest.mark.slow,
+            )
+
+
+@pytest.mark.parametrize(("specification", "precision"), list(nested_combinations()))
 def test_nestings_make_the_steps_made_by_hand(specification, precision, by_hand):
     hand = by_hand(precision, "graph")
     theirs = hand.train(reference(specification), epochs=3)

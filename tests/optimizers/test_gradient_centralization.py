@@ -92,7 +92,22 @@ def test_a_gradient_of_low_precision_is_centralized_in_float32_and_keeps_its_typ
     np.testing.assert_allclose(np.array(centred).astype("float64"), expected, rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("core", [sgd, lambda: sgd(momentum=0.9, nesterov=True)])
+def heavy_ball():
+    return sgd(momentum=0.9, nesterov=True)
+
+
+@pytest.mark.parametrize(
+    ("core", "mode"),
+    [
+        (heavy_ball, "graph"),
+        (heavy_ball, "jit"),
+        (heavy_ball, "eager"),
+        (sgd, "eager"),
+        pytest.param(sgd, "graph", marks=pytest.mark.slow),
+        pytest.param(sgd, "jit", marks=pytest.mark.slow),
+    ],
+    indirect=["mode"],
+)
 def test_sgd_leaves_the_sum_of_every_unit_s_weights_as_it_is(core, convolutional, photos, mode):
     model = convolutional(GradientCentralization(core()), **mode)
     start, before = kernels(model), sums(model)

@@ -1,9 +1,11 @@
 """What these tests share: run folders as a run leaves them, and the command line."""
 
+import io
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +92,66 @@ def optrun(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, photo_cache: Path
 ) -> Optrun:
     """Calls the command line in this process: exit code, stdout, stderr."""
-    from runner import cli
 
     def call(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["optrun", *map(str, arguments)])
         capfd.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        code = _exit_code()
         out, err = capfd.readouterr()
         return code, out, err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def optrun_for_many(photo_cache: Path) -> Optrun:
+    """`optrun` for what several tests look at; hears of stderr what Python says, and no more."""
+
+    def call(*arguments: object) -> Answer:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "argv", ["optrun", *map(str, arguments)])
+            code = _exit_code()
+        return code, out.getvalue(), err.getvalue()
+
+    return call
+
+
+def _exit_code() -> int:
+    from runner import cli
+
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@contextmanager
+def _one_convolution_per_block() -> Iterator[None]:
+    from runner import model, vgg19
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (vgg19, model):
+            patch.setattr(module, "CONVOLUTIONS_PER_BLOCK", (1, 1, 1, 1, 1))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shallow() -> Callable[[], AbstractContextManager[None]]:
+    """`with shallow():` networks have five convolutions of VGG19's sixteen.
+
+    For trainings in this process whose network is not the point: most of a short training is the
+    tracing of its layers.
+    """
+    return _one_convolution_per_block
+
+
+@pytest.fixture
+def shallow_network() -> Iterator[None]:
+    """The test's networks are `shallow`."""
+    with _one_convolution_per_block():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def test_a_damaged_checkpoint_is_recognised(tmp_path: Path, damage: str) -> None
     elif damage == "gone":
         weights.unlink()
     else:
-        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
+        manifest.write_text(manifest.read_text().replace('"format": 2', '"format": 99'))
     with pytest.raises(checkpoint.CheckpointError):
         checkpoint.load(folder)
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runner import checkpoint
 from runner.checkpoint import FORMAT
 from runner.trained import stored_weights
 from runner.untrusted import DamageError
@@ -24,6 +25,8 @@ def write_checkpoint(folder: Path, weights: bytes) -> None:
     digest = hashlib.sha256(weights).hexdigest()
     stated = {"bytes": len(weights), "sha256": digest}
     manifest = {"format": FORMAT, "facts": {"epoch": 2}, "weights.npz": stated}
+    manifest["dtypes"] = {"0000": "float32", "0001": "float32"}
+    manifest["sha256"] = checkpoint._hash_of(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

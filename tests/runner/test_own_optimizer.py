@@ -59,6 +59,7 @@ def test_the_page_prints_three_examples_and_their_configs() -> None:
     assert names == ["sign_descent.py", "sign.yaml", "sam.py", "sam.yaml", "word_vectors.py"]
 
 
+@pytest.mark.usefixtures("shallow_network")
 def test_the_ordinary_example_trains_as_printed_and_again_from_its_run(
     folder: Path, optrun: Optrun
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_ordinary_example_trains_as_printed_and_again_from_its_run(
     assert yaml.safe_load((again["folder"] / "config.yaml").read_text()) == saved
 
 
+@pytest.mark.usefixtures("shallow_network")
 def test_the_example_of_several_gradients_trains_as_printed(folder: Path, optrun: Optrun) -> None:
     code, out, _ = optrun("train", "sam.yaml", "--sample", *TINY, "--dry-run")
     assert code == 0

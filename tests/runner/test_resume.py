@@ -3,7 +3,7 @@
 import json
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,35 +44,59 @@ def _others() -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, stated
 
 
+# What else decides how a training goes on, each with an optimizer that has most of a state.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "early_stopping": ("training.early_stopping_patience=1", "training.epochs=4"),
+    "bfloat16": ("training.precision=mixed_bfloat16",),
+    "float16": ("training.precision=mixed_float16",),
+    "deterministic": ("training.deterministic=true",),
+    "xla": ("training.jit_compile=true",),
+}
+
+
 def _cases() -> list[Any]:
     return [
-        pytest.param(CYCLES["lookahead"], id="lookahead"),
+        pytest.param(CYCLES["lookahead"], (), id="lookahead"),
         *(
-            pytest.param(stated, id=name, marks=pytest.mark.slow)
+            pytest.param(stated, (), id=name, marks=pytest.mark.slow)
             for name, stated in (*CYCLES.items(), *_others())
             if name != "lookahead"
+        ),
+        *(
+            pytest.param(CYCLES["soft_batch"], settings, id=name, marks=pytest.mark.slow)
+            for name, settings in VARIANTS.items()
         ),
     ]
 
 
 @pytest.fixture
-def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Has the system ask the program to stop during a step, counted from 1 in this process."""
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Has the system ask the program to stop at the n-th moment of a kind from now on.
+
+    The kinds: a `step`, the prediction of a `batch` in an evaluation, the record of an `epoch`.
+    """
+    from runner import callbacks
     from runner.display import Display
 
-    show = Display.step
+    places: dict[str, tuple[Any, str]] = {
+        "step": (Display, "step"),
+        "batch": (callbacks._Check, "on_predict_batch_end"),
+        "epoch": (Display, "epoch"),
+    }
+    originals = {kind: getattr(*place) for kind, place in places.items()}
 
-    def arrange(step: int) -> None:
+    def arrange(kind: str, number: int) -> None:
         seen = 0
 
-        def shown(self: Display, *arguments: Any) -> None:
+        def happens(*arguments: Any, **more: Any) -> None:
             nonlocal seen
             seen += 1
-            if seen == step:
+            if seen == number:
                 signal.raise_signal(signal.SIGTERM)
-            show(self, *arguments)
+            originals[kind](*arguments, **more)
 
-        monkeypatch.setattr(Display, "step", shown)
+        for one, place in places.items():
+            monkeypatch.setattr(*place, happens if one == kind else originals[one])
 
     return arrange
 
@@ -110,34 +134,46 @@ def _require_same(run: Path, twin: Path) -> None:
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("optimizer", _cases())
+# Off every multiple of the cycles and windows; in an epoch's last step; in its evaluation; when it
+# is recorded; and where the batches of an epoch have been cut before.
+STOPS = (("step", 12), ("step", 8), ("batch", 2), ("epoch", 1), ("step", 3))
+STEPS_DONE = [12, 20, 20, 20, 23]
+
+
+@pytest.mark.parametrize(("optimizer", "settings"), _cases())
 def test_a_resumed_run_is_the_uninterrupted_one(
     optimizer: dict[str, Any],
+    settings: Sequence[str],
     optrun: Callable[..., Answer],
-    stop_at: Callable[[int], None],
+    stop_at: Callable[[str, int], None],
     tmp_path: Path,
 ) -> None:
     config = tmp_path / "one.yaml"
     extended = {"extends": str(CONFIGS / "vgg19.yaml"), "optimizer": optimizer}
     config.write_text(json.dumps(extended))
-    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    sets = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
 
     def train(results: str) -> tuple[int, Path]:
-        code, *_ = optrun("train", config, "--sample", *settings, "--results", tmp_path / results)
+        code, *_ = optrun("train", config, "--sample", *sets, "--results", tmp_path / results)
         (run,) = (tmp_path / results).iterdir()
         return code, run
 
     code, twin = train("twin")
-    assert code == 0
-    # In the second epoch, off every multiple of the cycles and windows.
-    stop_at(12)
+    assert code == 0, (twin / "log.txt").read_text()
+    stop_at(*STOPS[0])
     code, run = train("run")
     assert code == 143
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
-    stop_at(5)
-    assert optrun("resume", run)[0] == 143
-    stop_at(10_000)
+    # Early stopping may have ended it before the last of them.
+    in_all = 10 * len(_epochs(twin))
+    stops = [stop for stop, done in zip(STOPS, STEPS_DONE, strict=True) if done <= in_all]
+    for stop in stops[1:]:
+        stop_at(*stop)
+        assert optrun("resume", run)[0] == 143
+    stop_at("step", 10_000)
     assert optrun("resume", run)[0] == 0
-    assert json.loads((run / "run.json").read_text())["resumed"][1]["steps_done"] == 17
+    resumptions = json.loads((run / "run.json").read_text())["resumed"]
+    assert [one["steps_done"] for one in resumptions] == STEPS_DONE[: len(stops)]
     _require_same(run, twin)
+    assert sorted(path.name for path in (run / "checkpoint").iterdir()) == ["best", "last"]
     shutil.rmtree(tmp_path / "twin")

@@ -119,6 +119,7 @@ def test_run_json_is_replaced_whole_and_leaves_no_temporary_file(tmp_path: Path)
         assert content == {"format": 1, "id": folder.id, "state": "completed", "name": "größe"}
         assert (folder.path / "run.json").stat().st_ino != before
         assert sorted(path.name for path in folder.path.iterdir()) == [
+            ".reserve",
             "metrics.jsonl",
             "run.json",
             "writer.lock",
@@ -202,7 +203,7 @@ def test_the_lock_is_held_until_the_folder_is_closed(tmp_path: Path) -> None:
     folder = create(tmp_path, "sgd", 1)
     lock = folder.path / writer_lock.LOCK_NAME
     assert writer_lock.is_held(lock)
-    with pytest.raises(writer_lock.RunHeldError, match="another process") as caught:
+    with pytest.raises(writer_lock.RunHeldError, match=f"by process {os.getpid()} on ") as caught:
         writer_lock.acquire(lock, patience_s=0)
     assert caught.value.exit_code == 5
     folder.close()

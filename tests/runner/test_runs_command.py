@@ -70,7 +70,8 @@ def save_checkpoint(run: Path, steps_done: int, *, name: str = "last") -> Path:
         "position": {"epoch": steps_done // 10, "batch": steps_done % 10},
         "seconds": {"training": 47.0, "evaluation": 5.0, "other": 3.0},
     }
-    save(folder, [np.zeros(100, np.float32)], facts)
+    owner = json.loads((run / "run.json").read_text())["id"]
+    save(folder, [np.zeros(100, np.float32)], facts, owner=owner)
     return folder
 
 

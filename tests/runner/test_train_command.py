@@ -1,11 +1,14 @@
 """`optrun train` as a person meets it: the whole way on a tiny sample, every mistake answered."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -37,28 +40,77 @@ def config(name: str) -> Path:
     return CONFIGS / f"{name}_vgg19.yaml"
 
 
+def own_config(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: {CONFIGS / 'sgd_vgg19.yaml'}\n" + text)
+    return path
+
+
+CATS = [f"train/cat.{i}.jpg" for i in range(30)]
+DOGS = [f"train/dog.{i}.jpg" for i in range(30)]
+RANDOM = ("--set", "model.weights=random", "--set", "data.image_size=32")
+
+
 @pytest.fixture(scope="module")
-def five_runs(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> tuple[Path, int]:
-    """One plan with all five optimizers, one seed."""
-    from runner.execution import Request, execute
-
+def five_runs(
+    tmp_path_factory: pytest.TempPathFactory,
+    optrun_for_many: Optrun,
+    shallow: Callable[[], AbstractContextManager[None]],
+) -> tuple[Path, Answer]:
+    """One plan with all five optimizers, one seed, and what it said."""
     results = tmp_path_factory.mktemp("five") / "results"
-    code = execute(
-        Request(
-            configs=[config(name) for name in FIVE],
-            overrides=TINY[1::2],
-            sample=True,
-            device="cpu",
-            results=results,
-            quiet=True,
+    configs = [config(name) for name in FIVE]
+    with shallow():
+        answer = optrun_for_many("train", *configs, "--sample", *TINY, "--results", results)
+    return results, answer
+
+
+@pytest.fixture(scope="module")
+def repeated(
+    five_runs: tuple[Path, Answer],
+    tmp_path_factory: pytest.TempPathFactory,
+    optrun_for_many: Optrun,
+    shallow: Callable[[], AbstractContextManager[None]],
+) -> tuple[Path, Path, Answer]:
+    """The run of Lookahead, and its repetition from its own config, quietly."""
+    results = tmp_path_factory.mktemp("again")
+    first = next(five_runs[0].glob("sample-lookahead*"))
+    with shallow():
+        answer = optrun_for_many(
+            "train", first / "config.yaml", "--results", results, "--device", "cpu", "--quiet"
         )
+    (second,) = results.iterdir()
+    return first, second, answer
+
+
+@pytest.fixture(scope="module")
+def standing_still(
+    tmp_path_factory: pytest.TempPathFactory,
+    optrun_for_many: Optrun,
+    make_archive: MakeArchive,
+    shallow: Callable[[], AbstractContextManager[None]],
+) -> tuple[Path, Answer]:
+    """The folder of a run on a person's own photos, at a rate too small to change anything.
+
+    The seed is one whose initial weights answer near chance.
+    """
+    folder = tmp_path_factory.mktemp("own")
+    make_archive(folder / "photos.zip", CATS + DOGS)
+    mine = own_config(
+        folder,
+        "data: {source: photos.zip, image_size: 32, validation_share: 0.3, test_share: 0.3}\n"
+        "model: {weights: random, width: 0.125, head: {dropout: 0}}\n"
+        "optimizer: {learning_rate: 1.0e-30}\n"
+        "training: {epochs: 9, early_stopping_patience: 1, batch_size: 4, seed: 6}\n",
     )
-    return results, code
+    with shallow():
+        answer = optrun_for_many("train", mine, "--real", "--results", folder / "results")
+    return folder, answer
 
 
-def test_each_of_the_five_optimizers_trains_to_the_end(five_runs: tuple[Path, int]) -> None:
-    results, code = five_runs
-    assert code == 0
+def test_each_of_the_five_optimizers_trains_to_the_end(five_runs: tuple[Path, Answer]) -> None:
+    results, (code, _, err) = five_runs
+    assert (code, err) == (0, "")
     runs = runs_in(results)
     assert {run["name"] for run in runs.values()} == {f"sample-{name}_vgg19" for name in FIVE}
     assert {run["state"] for run in runs.values()} == {"completed"}
@@ -67,8 +119,17 @@ def test_each_of_the_five_optimizers_trains_to_the_end(five_runs: tuple[Path, in
         assert run["result"]["epochs"] == 2
 
 
+@pytest.mark.slow
+def test_each_of_the_five_optimizers_trains_vgg19_itself(tmp_path: Path, optrun: Optrun) -> None:
+    configs = [config(name) for name in FIVE]
+    assert optrun("train", *configs, "--sample", *TINY, "--results", tmp_path)[::2] == (0, "")
+    runs = runs_in(tmp_path).values()
+    assert len(runs) == len(FIVE)
+    assert {run["state"] for run in runs} == {"completed"}
+
+
 def test_the_same_seed_starts_every_optimizer_from_the_same_weights_and_batches(
-    five_runs: tuple[Path, int],
+    five_runs: tuple[Path, Answer],
 ) -> None:
     runs = runs_in(five_runs[0]).values()
     assert len({run["provenance"]["initial_weights"] for run in runs}) == 1
@@ -78,7 +139,7 @@ def test_the_same_seed_starts_every_optimizer_from_the_same_weights_and_batches(
 
 
 def test_steps_and_gradient_evaluations_are_what_each_optimizer_costs(
-    five_runs: tuple[Path, int],
+    five_runs: tuple[Path, Answer],
 ) -> None:
     runs = {run["name"].removeprefix("sample-"): run for run in runs_in(five_runs[0]).values()}
     images = runs["sgd_vgg19"]["result"]["images"]
@@ -94,7 +155,7 @@ def test_steps_and_gradient_evaluations_are_what_each_optimizer_costs(
     assert runs["soft_batch_vgg19"]["result"]["updates"] == 2 * -(-(steps // 2) // 4)
 
 
-def test_a_run_folder_holds_what_its_readme_says(five_runs: tuple[Path, int]) -> None:
+def test_a_run_folder_holds_what_its_readme_says(five_runs: tuple[Path, Answer]) -> None:
     for folder in five_runs[0].iterdir():
         assert {"config.yaml", "run.json", "metrics.jsonl", "predictions.npz", "log.txt"} <= {
             path.name for path in folder.iterdir()
@@ -105,7 +166,7 @@ def test_a_run_folder_holds_what_its_readme_says(five_runs: tuple[Path, int]) ->
         assert kinds == ["started", "epoch", "epoch", "ended"]
 
 
-def test_predictions_reproduce_the_scores_of_the_run(five_runs: tuple[Path, int]) -> None:
+def test_predictions_reproduce_the_scores_of_the_run(five_runs: tuple[Path, Answer]) -> None:
     for folder in five_runs[0].iterdir():
         result = json.loads((folder / "run.json").read_text())["result"]
         with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
@@ -120,11 +181,9 @@ def test_predictions_reproduce_the_scores_of_the_run(five_runs: tuple[Path, int]
 
 
 def test_training_from_a_runs_own_config_repeats_it_to_the_last_bit(
-    five_runs: tuple[Path, int], tmp_path: Path, optrun: Optrun
+    repeated: tuple[Path, Path, Answer],
 ) -> None:
-    first = next(five_runs[0].glob("sample-lookahead*"))
-    assert optrun("train", first / "config.yaml", "--results", tmp_path, "--device", "cpu")[0] == 0
-    (second,) = tmp_path.iterdir()
+    first, second, _ = repeated
     with np.load(first / "predictions.npz") as one, np.load(second / "predictions.npz") as two:
         for name in one.files:
             assert one[name].tobytes() == two[name].tobytes()
@@ -134,35 +193,29 @@ def test_training_from_a_runs_own_config_repeats_it_to_the_last_bit(
     )
 
 
-def test_compare_reads_what_train_wrote(five_runs: tuple[Path, int], optrun: Optrun) -> None:
+def test_quiet_prints_the_folder_alone(repeated: tuple[Path, Path, Answer]) -> None:
+    _, folder, answer = repeated
+    assert answer == (0, f"{folder}\n", "")
+
+
+def test_compare_reads_what_train_wrote(five_runs: tuple[Path, Answer], optrun: Optrun) -> None:
     code, out, _ = optrun("compare", five_runs[0], "--format", "json")
     assert code == 0
     for name in FIVE:
         assert f"sample-{name}_vgg19" in out
 
 
-def test_sample_runs_say_so_first_and_last(tmp_path: Path, optrun: Optrun) -> None:
-    code, out, err = optrun(
-        "train", config("sgd"), "--sample", *TINY, "--set", "training.epochs=1",
-        "--results", tmp_path,
-    )  # fmt: skip
-    assert (code, err) == (0, "")
+def test_sample_runs_say_so_first_and_last(five_runs: tuple[Path, Answer]) -> None:
+    _, (_, out, _) = five_runs
     lines = out.strip().splitlines()
     assert "sample" in lines[0]
     assert "sample" in lines[-1]
     assert any("optrun compare" in line for line in lines)
-    assert sum(line.split()[:1] == ["1/1"] for line in lines) == 1
+    for epoch in ("1/2", "2/2"):
+        assert sum(line.split()[:1] == [epoch] for line in lines) == len(FIVE)
 
 
-def test_quiet_prints_the_folder_alone(tmp_path: Path, optrun: Optrun) -> None:
-    code, out, err = optrun(
-        "train", config("sgd"), "--sample", *TINY, "--set", "training.epochs=1",
-        "--results", tmp_path, "--quiet",
-    )  # fmt: skip
-    (folder,) = tmp_path.iterdir()
-    assert (code, out, err) == (0, f"{folder}\n", "")
-
-
+@pytest.mark.usefixtures("shallow_network")
 def test_a_loss_that_is_not_finite_is_recorded_as_diverged_with_its_step(
     tmp_path: Path, optrun: Optrun
 ) -> None:
@@ -176,23 +229,17 @@ def test_a_loss_that_is_not_finite_is_recorded_as_diverged_with_its_step(
     assert "diverged" in out
 
 
-def test_a_network_stuck_at_chance_is_said(tmp_path: Path, optrun: Optrun) -> None:
-    code, out, _ = optrun(
-        "train", config("sgd"), "--sample", *TINY, "--results", tmp_path,
-        "--set", "training.epochs=3", "--set", "optimizer.learning_rate=1e-12",
-        "--set", "model.head.dropout=0",
-        "--set", "model.head.pooling=max",
-    )  # fmt: skip
-    assert code == 0
-    (folder,) = tmp_path.iterdir()
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    losses = {e["epoch"]: e["training_loss"] for e in events if e["event"] == "epoch"}
-    told = sum(e["event"] == "notice" for e in events)
-    close = [abs(loss - np.log(2)) <= 0.01 * np.log(2) for e, loss in losses.items() if e > 1]
-    assert told == sum(close)
-    assert ("does not learn" in out) == (told > 0)
+def test_a_network_stuck_at_chance_is_said(standing_still: tuple[Path, Answer]) -> None:
+    folder, (_, out, _) = standing_still
+    (file,) = folder.glob("results/*/metrics.jsonl")
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    losses = [event["training_loss"] for event in events if event["event"] == "epoch"]
+    assert losses == pytest.approx([np.log(2)] * 2, rel=0.01)
+    assert sum(event["event"] == "notice" for event in events) == 1
+    assert "does not learn" in out
 
 
+@pytest.mark.usefixtures("shallow_network")
 def test_a_run_that_fails_does_not_stop_the_rest(
     tmp_path: Path, optrun: Optrun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,30 +267,37 @@ def test_a_run_that_fails_does_not_stop_the_rest(
     assert "ZeroDivisionError" in (failed / "log.txt").read_text()
 
 
-def test_early_stopping_ends_when_nothing_gets_better(tmp_path: Path, optrun: Optrun) -> None:
-    code, _, _ = optrun(
-        "train", config("sgd"), "--sample", *TINY, "--results", tmp_path,
-        "--set", "training.epochs=9", "--set", "training.early_stopping_patience=1",
-        "--set", "optimizer.learning_rate=1e-12",
-    )  # fmt: skip
-    (run,) = runs_in(tmp_path).values()
-    assert code == 0
-    assert run["result"]["epochs"] <= run["result"]["best_epoch"] + 1 < 9
+def test_early_stopping_ends_when_nothing_gets_better(
+    standing_still: tuple[Path, Answer],
+) -> None:
+    (run,) = runs_in(standing_still[0] / "results").values()
+    assert standing_still[1][0] == 0
+    assert (run["result"]["best_epoch"], run["result"]["epochs"]) == (1, 2)
 
 
-@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+ENDLESS = (
+    "train", config("sgd"), "--sample", *TINY,
+    "--set", "training.epochs=500", "--set", "model.trainable=head", "--seeds", "2",
+)  # fmt: skip
+
+
+def epoch_in(results: Path) -> bool:
+    return any('"epoch"' in file.read_text() for file in results.glob("*/metrics.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "code"), [SIGNALS[0], pytest.param(*SIGNALS[1], marks=pytest.mark.slow)]
+)
 def test_a_signal_leaves_a_readable_run_and_ends_the_plan(
     tmp_path: Path, photo_cache: Path, signal_number: signal.Signals, code: int
 ) -> None:
-    command = [
-        Path(sys.executable).with_name("optrun"), "train", config("sgd"), "--sample", *TINY,
-        "--set", "training.epochs=500", "--seeds", "2", "--results", tmp_path,
-    ]  # fmt: skip
+    command = [Path(sys.executable).with_name("optrun"), *ENDLESS, "--results", tmp_path]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 120
-        while not any('"epoch"' in m.read_text() for m in tmp_path.glob("*/metrics.jsonl")):
+        while not epoch_in(tmp_path):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -251,6 +305,29 @@ def test_a_signal_leaves_a_readable_run_and_ends_the_plan(
         out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert err == "optrun: interrupted\n"  # and none of TensorFlow's start-up lines
+    assert "Traceback" not in out
+    (run,) = runs_in(tmp_path).values()
+    assert run["state"] == "interrupted"
+
+
+@pytest.mark.usefixtures("shallow_network")
+def test_sigterm_ends_the_plan_as_ctrl_c_does(tmp_path: Path, optrun: Optrun) -> None:
+    over = threading.Event()
+
+    def end_after_an_epoch() -> None:
+        while not epoch_in(tmp_path) and not over.wait(0.1):
+            pass
+        if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:  # it would end the tests
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    ending = threading.Thread(target=end_after_an_epoch)
+    ending.start()
+    try:
+        code, out, err = optrun(*ENDLESS, "--results", tmp_path)
+    finally:
+        over.set()
+        ending.join()
+    assert (code, err) == (143, "optrun: interrupted\n")
     assert "Traceback" not in out
     (run,) = runs_in(tmp_path).values()
     assert run["state"] == "interrupted"
@@ -269,17 +346,6 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, optrun: Optr
     assert list(tmp_path.iterdir()) == []
 
 
-def own_config(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "mine.yaml"
-    path.write_text(f"extends: {CONFIGS / 'sgd_vgg19.yaml'}\n" + text)
-    return path
-
-
-CATS = [f"train/cat.{i}.jpg" for i in range(30)]
-DOGS = [f"train/dog.{i}.jpg" for i in range(30)]
-RANDOM = ("--set", "model.weights=random", "--set", "data.image_size=32")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -291,10 +357,13 @@ RANDOM = ("--set", "model.weights=random", "--set", "data.image_size=32")
         ([config("sgd"), "--seeds", "0"], "at least one seed"),
         ([config("sgd"), "--seeds", "many"], "a count (8) or a range (4-6)"),
         ([config("sgd"), config("sgd"), "--sample"], "given twice"),
-        ([config("sgd"), "--sample", "--set", "training.batch_size=100000"], "batch_size must be"),
+        (
+            [config("sgd"), "--sample", *TINY, "--set", "training.batch_size=100000"],
+            "batch_size must be",
+        ),
         ([config("sgd"), "--sample", "--set", "training.batchsize=4"], "batch_size"),
         ([config("sgd"), "--sample", "--set", "data.image_size=31"], "at least 32"),
-        ([config("sgd"), "--sample", "--results", "/proc/optrun"], "results folder must be"),
+        ([config("sgd"), "--sample", *TINY, "--results", "/proc/optrun"], "results folder must be"),
         (
             [
                 config("sgd"),
@@ -378,26 +447,14 @@ def test_a_weights_file_of_the_wrong_shape_is_refused_before_any_run(
     assert not (tmp_path / "results").exists()
 
 
-def test_photos_of_a_persons_own_are_trained_on(
-    tmp_path: Path, optrun: Optrun, make_archive: MakeArchive
-) -> None:
-    archive = make_archive(tmp_path / "photos.zip", CATS + DOGS)
-    mine = own_config(
-        tmp_path,
-        "data: {source: photos.zip, image_size: 32, validation_share: 0.3, test_share: 0.3}\n"
-        "model: {weights: random, width: 0.125}\ntraining: {epochs: 1, batch_size: 4}\n",
-    )
-    code, out, err = optrun("train", mine, "--real", "--results", tmp_path / "results")
+def test_photos_of_a_persons_own_are_trained_on(standing_still: tuple[Path, Answer]) -> None:
+    folder, (code, out, err) = standing_still
     assert code == 0, err
-    (run,) = runs_in(tmp_path / "results").values()
+    (run,) = runs_in(folder / "results").values()
     assert run["sample"] is False
     assert run["name"] == "mine"
-    assert (
-        str(archive)
-        in yaml.safe_load(next((tmp_path / "results").glob("*/config.yaml")).read_text())["data"][
-            "source"
-        ]
-    )
+    (file,) = folder.glob("results/*/config.yaml")
+    assert str(folder / "photos.zip") in yaml.safe_load(file.read_text())["data"]["source"]
     assert "sample" not in out
 
 
@@ -414,6 +471,7 @@ class TestPhotosThatCannotBeHad:
         monkeypatch.setattr(weights, "host_reachable", lambda *a, **k: False)
         monkeypatch.setattr(weights, "cached_file", lambda: tmp_path / weights.FILE_NAME)
 
+    @pytest.mark.usefixtures("shallow_network")
     def test_the_sample_stands_in_loudly(self, tmp_path: Path, optrun: Optrun) -> None:
         code, out, err = optrun(
             "train", config("sgd"), "--set", "data.image_size=32", "--set", "data.limit=160",

@@ -38,7 +38,8 @@ def change_config(run: Path, section: str, **changes: object) -> None:
 
 def change_weights(run: Path, change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> None:
     folder = run / "checkpoint" / "best"
-    checkpoint.save(folder, change(checkpoint.load(folder)), {"epoch": 1})
+    owner = json.loads((run / "run.json").read_text())["id"]
+    checkpoint.save(folder, change(checkpoint.load(folder)), {"epoch": 1}, owner=owner)
 
 
 def test_the_recorded_predictions_come_out_again(trained_run: Path) -> None:
@@ -140,7 +141,11 @@ def compressed(run: Path) -> None:
     arrays = checkpoint.load(folder)
     np.savez_compressed(folder / "weights.npz", *arrays)
     size_and_hash = checkpoint._size_and_hash(folder / "weights.npz")
-    change_json(folder / "manifest.json", **{"weights.npz": size_and_hash})
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"weights.npz": size_and_hash}
+    del manifest["sha256"]
+    (folder / "manifest.json").write_text(
+        json.dumps(manifest | {"sha256": checkpoint._hash_of(manifest)})
+    )
 
 
 def deep(run: Path) -> None:
@@ -158,6 +163,15 @@ def not_a_number(run: Path) -> None:
 
 def of_another_network(run: Path) -> None:
     change_weights(run, lambda arrays: [*arrays[:-2], arrays[-1], arrays[-2]])
+
+
+def too_wide(run: Path) -> None:
+    """As run.json and config.yaml agree."""
+    head = {"hidden_units": [2_000_000_000]}
+    change_config(run, "model", head=head)
+    recorded = json.loads((run / "run.json").read_text())
+    recorded["comparable"]["model"]["head"] |= head
+    (run / "run.json").write_text(json.dumps(recorded))
 
 
 DAMAGES = [
@@ -184,7 +198,11 @@ DAMAGES = [
         "model.weights pretrained, run.json says random",
     ),
     (
-        lambda run: change_config(run, "model", head={"hidden_units": [2_000_000_000]}),
+        lambda run: change_config(run, "model", head={"pooling": "max"}),
+        "model.head.pooling max, run.json says average",
+    ),
+    (
+        too_wide,
         "weights, its config.yaml describes",
     ),
 ]

@@ -6,7 +6,7 @@ OPTRUN := $(BIN)/optrun
 SETTINGS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo compare test test-all check format clean
+.PHONY: help setup train demo compare test test-all torture check format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ test: $(VENV)/.installed-dev ## Run the tests
 
 test-all: $(VENV)/.installed-dev ## Run the tests, also those that take long
 	@$(BIN)/python -m pytest -n 2
+
+torture: $(VENV)/.installed-dev ## Kill runs, fail writes, mutate configs by the thousand: hours
+	@$(BIN)/python -m pytest --timeout 7200 tests/torture tests/runner/test_resume.py
+	@$(BIN)/python -m pytest --timeout 7200 tests/runner/test_faults.py tests/runner/test_damaged_runs.py
+	@OPTRUN_MUTATIONS=10000 $(BIN)/python -m pytest --timeout 7200 tests/runner/test_configuration_properties.py
 
 check: $(VENV)/.installed-dev ## Check format, lint and types, then run the tests
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

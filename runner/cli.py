@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "train": "Train what the config files describe, one run per config and seed.",
     "resume": "Go on with runs that were interrupted or killed.",
+    "verify": "Prove here that a run which was killed and resumed is the same run.",
     "compare": "Set the runs of results/ side by side.",
     "runs": "List the runs and what would resume; show, diff, remove.",
     "evaluate": "Measure a trained network, and show its worst mistakes.",

@@ -1,0 +1,78 @@
+"""`optrun verify`: options and help; the work is in `runner.verification`."""
+
+from pathlib import Path
+
+import click
+
+from runner.commands.options import device_option
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--kills", type=click.IntRange(1, 1000), default=3, show_default=True, metavar="N")
+@click.option(
+    "--kill-seed",
+    type=click.IntRange(0, 2**31 - 1),
+    help="Kill at the moments of an earlier verification.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override any key, the shortened ones too: --set training.epochs=5. May be repeated.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Train with this seed.")
+@click.option("--sample", is_flag=True, help="Use the built-in sample of drawn cats and dogs.")
+@device_option("train")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep both runs and their logs in this new folder.",
+)
+def verify(
+    config: Path | None,
+    kills: int,
+    kill_seed: int | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    sample: bool,
+    device: str,
+    keep: Path | None,
+) -> None:
+    """Prove on this machine that a run which was killed and resumed is the run that never was.
+
+    \b
+    optrun verify
+    optrun verify configs/adam_vgg19.yaml --sample --kills 5
+
+    Trains a short run, then the same again with SIGKILL at random moments, resuming each time, and
+    compares weights, optimizer state, every metric row but the clocks, predictions, best epoch and
+    result, bit for bit. Without CONFIG it is Lookahead on the built-in sample, about two minutes.
+
+    A CONFIG is shortened: to 10 photos for each of a batch (160 at least), to 3 epochs, and saved
+    several times a minute. Photo size and network stay, so that it may take long without --sample.
+    On a GPU, training.deterministic is set, without which nothing is promised there.
+
+    All happens in a temporary folder that is removed at the end, unless the runs differ.
+
+    Exit codes: 0 identical, 1 different, 2 a mistake in the command or the config, 130 or 143
+    interrupted.
+    """
+    from runner.verification.verify import VerifyRequest, verify
+
+    raise SystemExit(
+        verify(
+            VerifyRequest(
+                config=config,
+                overrides=overrides,
+                sample=sample,
+                device=device,
+                seed=seed,
+                kills=kills,
+                kill_seed=kill_seed,
+                keep=keep,
+            )
+        )
+    )

@@ -1,0 +1,264 @@
+"""Trainings of every kind, killed at random moments again and again: each ends as its twin does."""
+
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.cache_key import PARTIAL
+from optimizers import registry
+from runner.verification.comparison import compare
+from runner.verification.moments import Moment, Phase, Struck, strike
+from runner.verification.processes import Training
+from runner.verification.proof import told
+
+FEWEST_KILLS = 50
+STEPS = 30  # three epochs of ten
+TOGETHER = 3  # runs that a process is asked for
+
+RATE = {"schedule": "cosine", "initial_learning_rate": 0.01}
+SGD = {"name": "sgd", "learning_rate": RATE, "momentum": 0.9}
+WRAPPERS: dict[str, dict[str, Any]] = {
+    "lookahead": {"name": "lookahead", "sync_period": 5, "inner_optimizer": SGD},
+    "soft_batch": {
+        "name": "soft_batch",
+        "batches_per_update": 3,
+        "tail": "carry",
+        "inner_optimizer": {"name": "lookahead", "sync_period": 2, "inner_optimizer": SGD},
+    },
+}
+# What chance and memory there is besides the optimizer's, in a network that learns in all layers:
+# an optimizer and other settings of `training`.
+ADAM = {"name": "adam", "learning_rate": 0.003}
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "bfloat16": (WRAPPERS["lookahead"], {"precision": "mixed_bfloat16"}),
+    "float16": (ADAM, {"precision": "mixed_float16"}),
+    "early": (ADAM, {"early_stopping_patience": 1, "epochs": 5}),
+    "warmup": ({"name": "adamw", "learning_rate": {**RATE, "warmup_updates": 7}}, {}),
+    "centralized": (
+        {"name": "heun", "learning_rate": RATE, "gradient_centralization": True},
+        {},
+    ),
+}
+BASE: dict[str, Any] = {
+    "data": {
+        "source": "sample",
+        "image_size": 32,
+        "limit": 160,
+        "augmentation": {"flip": True, "rotation": 10, "brightness": 0.1},
+    },
+    "model": {
+        "weights": "random",
+        "width": 0.0625,
+        "trainable": "block5",  # a third of the time that TensorFlow takes to trace a step
+        "head": {"hidden_units": [4], "dropout": 0.5},
+    },
+}
+TRAINING = {"epochs": 3, "batch_size": 13, "precision": "float32", "checkpoint_minutes": 0.002}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One kill: which case, in which phase, at which step."""
+
+    case: str
+    struck: Struck
+
+
+class Loop:
+    """Kills trainings of all cases until there are enough; remembers what was struck."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.chance = random.Random(seed)
+        self.cases = dict(write_cases(folder / "configs"))
+        self.results = folder / "killed"
+        self.cache = folder / "cache"
+        self.records: list[Record] = []
+        self.lasting = {
+            Phase.PHOTOS: 0.1,
+            Phase.FOLDER: 0.05,
+            Phase.START: 4.0,
+            Phase.TRAINING: 0.05,
+            Phase.EVALUATION: 0.15,
+            Phase.CHECKPOINT: 0.02,
+            Phase.END: 0.3,
+        }
+
+    def twins(self) -> None:
+        """Every case, uninterrupted, in one process with photos of its own."""
+        assert self.let("train", self.all_configs(), results=self.folder / "whole") == 0
+
+    def forget_whole_photos(self) -> None:
+        """Have them prepared again, unless they are half prepared: then that goes on."""
+        if not any((self.cache / "photos").glob(f"*{PARTIAL}")):
+            shutil.rmtree(self.cache, ignore_errors=True)
+
+    def run_of(self, case: str, results: str) -> Path | None:
+        """The case's run that has a run.json."""
+        found = sorted((self.folder / results).glob(f"sample-{case}-s1-*/run.json"))
+        assert len(found) <= 1, found
+        return found[0].parent if found else None
+
+    def unfinished(self) -> list[Path]:
+        runs = [self.run_of(case, "killed") for case in self.cases]
+        return [run for run in runs if run is not None and state_of(run) != "completed"]
+
+    def all_configs(self) -> list[Path]:
+        return list(self.cases.values())
+
+    def moment(self, phase: Phase, first: int, last: int) -> Moment:
+        step = self.chance.randint(first, last) if phase in AT_A_STEP else 0
+        return Moment(phase, step, self.chance.uniform(0, self.lasting[phase]))
+
+    def arguments(self, command: str, what: Sequence[Path], results: Path) -> list[str]:
+        placed = ["--results", str(results)] if command == "train" else []
+        return [command, *map(str, what), "--device", "cpu", *placed]
+
+    def let(self, command: str, what: Sequence[Path], *, results: Path) -> int:
+        """Have it end by itself; returns the exit code."""
+        cache = self.cache if results == self.results else self.folder / "own_cache"
+        log = self.folder / f"{results.name}.log"
+        with Training(self.arguments(command, what, results), log=log, cache=cache) as training:
+            return training.wait()
+
+    def kill(self, command: str, what: Sequence[Path], moment: Moment) -> Struck | None:
+        """Kill it at a moment; None where it was over before."""
+        log = self.folder / "killed.log"
+        arguments = self.arguments(command, what, self.results)
+        with Training(arguments, log=log, cache=self.cache) as training:
+            started = training.started
+            struck = strike(
+                training, moment, results=self.results, cache=self.cache, seen=lambda: None
+            )
+            if struck is None:
+                assert training.wait() == 0, training.last_lines(30)
+        if struck is not None:
+            self.records.append(Record(self.struck_case(started), struck))
+            print(f"  {len(self.records):3}  {self.records[-1].case}: {told(struck)}", flush=True)
+        return struck
+
+    def struck_case(self, started: float) -> str:
+        """Whose run it was: the one written to last; none while the photos are prepared."""
+        files = [
+            (file.stat().st_mtime, run.name)
+            for run in self.results.glob("*")
+            for file in (run, run / "run.json", run / "metrics.jsonl", run / "writer.lock")
+            if file.exists() and file.stat().st_mtime >= started
+        ]
+        return max(files)[1].removeprefix("sample-").rsplit("-s1-", 1)[0] if files else "-"
+
+
+AT_A_STEP = (Phase.TRAINING, Phase.CHECKPOINT, Phase.EVALUATION)
+EARLY = (Phase.TRAINING, Phase.CHECKPOINT, Phase.EVALUATION, Phase.START, Phase.CHECKPOINT)
+LATE = (
+    *(Phase.CHECKPOINT, Phase.EVALUATION, Phase.TRAINING),
+    *(Phase.END, Phase.TRAINING, Phase.START),
+)
+
+
+def stated() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Name, optimizer and other settings of every case."""
+    for name, entry in registry.ENTRIES.items():
+        optimizer = WRAPPERS.get(name, {"name": name})
+        if any(argument.name == "learning_rate" for argument in entry.arguments):
+            optimizer = {**optimizer, "learning_rate": 0.001}
+        yield name, optimizer, {}
+    for name, (optimizer, training) in OTHERS.items():
+        yield name, optimizer, training
+
+
+def write_cases(folder: Path) -> Iterator[tuple[str, Path]]:
+    folder.mkdir()
+    for name, optimizer, training in stated():
+        path = folder / f"{name}.yaml"
+        content = {**BASE, "optimizer": optimizer, "training": {**TRAINING, **training}}
+        if name in OTHERS:
+            content["model"] = {**BASE["model"], "trainable": "all"}
+        path.write_text(json.dumps(content))
+        yield name, path
+
+
+def state_of(run: Path) -> str:
+    return str(json.loads((run / "run.json").read_text())["state"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+def test_every_killed_run_ends_as_its_twin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = random.SystemRandom().randrange(100_000)
+    loop = Loop(tmp_path, seed)
+    with capsys.disabled():
+        print(f"\nkill loop: {len(loop.cases)} cases, seed {seed}", flush=True)
+        loop.twins()
+        kill_before_any_run(loop)
+        kill_each_in_its_first_half(loop)
+        kill_each_in_its_second_half(loop)
+        if left := loop.unfinished():
+            assert loop.let("resume", left, results=loop.results) == 0
+        report(loop)
+    require_identical(loop)
+
+
+def kill_before_any_run(loop: Loop) -> None:
+    """While the photos are prepared, and while a run's folder is made."""
+    for _ in range(4):
+        loop.forget_whole_photos()
+        loop.kill("train", loop.all_configs()[:TOGETHER], loop.moment(Phase.PHOTOS, 0, 0))
+    loop.kill("train", loop.all_configs()[:TOGETHER], loop.moment(Phase.FOLDER, 0, 0))
+    # A run that has no run.json is none: that is said, and it is trained anew.
+    husks = [run for run in loop.results.glob("*") if not (run / "run.json").exists()]
+    assert all(loop.let("resume", [husk], results=loop.results) == 2 for husk in husks)
+
+
+def kill_each_in_its_first_half(loop: Loop) -> None:
+    """One process after the other begins the cases that have no run yet, and is killed."""
+    number = 0
+    while missing := [case for case in loop.cases if loop.run_of(case, "killed") is None]:
+        moment = loop.moment(EARLY[number % len(EARLY)], 1, STEPS // 2)
+        loop.kill("train", [loop.cases[case] for case in missing[:TOGETHER]], moment)
+        number += 1
+
+
+def kill_each_in_its_second_half(loop: Loop) -> None:
+    """Each process goes on with several runs, of which it is killed in the first."""
+    pending = loop.unfinished()
+    for number, run in enumerate(pending):
+        if state_of(run) != "completed":
+            moment = loop.moment(LATE[number % len(LATE)], STEPS // 2 + 1, STEPS - 1)
+            # Those killed twice wait for the last process, which nobody kills.
+            loop.kill("resume", pending[number : number + TOGETHER], moment)
+
+
+def report(loop: Loop) -> None:
+    phases = Counter(record.struck.phase for record in loop.records)
+    print(f"{len(loop.records)} kills")
+    for phase, count in phases.most_common():
+        print(f"  {count:3} {phase}")
+    print("by case:", dict(Counter(record.case for record in loop.records)), flush=True)
+
+
+def require_identical(loop: Loop) -> None:
+    different = {}
+    for case in loop.cases:
+        run, twin = loop.run_of(case, "killed"), loop.run_of(case, "whole")
+        assert run is not None
+        assert twin is not None
+        parts = [part for part in compare(twin, run) if not part.is_identical]
+        if parts:
+            different[case] = [(part.name, part.difference) for part in parts]
+    assert different == {}, json.dumps(different, indent=1)
+    for log in loop.folder.glob("*.log"):
+        assert "Traceback" not in log.read_text(errors="replace")
+    assert len(loop.records) >= FEWEST_KILLS
+    struck = {record.struck.phase for record in loop.records}
+    assert struck >= {Phase.PHOTOS, Phase.START, Phase.TRAINING, Phase.EVALUATION, Phase.CHECKPOINT}
+    assert {record.case for record in loop.records} >= set(loop.cases)

@@ -1,4 +1,4 @@
-"""When a training is saved: by time, at every epoch's end, and when it is told to stop."""
+"""When a training is saved: by time, at the ends of epochs, and when it is told to stop."""
 
 import math
 import shutil

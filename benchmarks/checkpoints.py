@@ -28,11 +28,11 @@ import keras
 import numpy as np
 
 from optimizers.build import build
-from runner import checkpoint, training_state
-from runner.checkpointing import LARGEST_SHARE
-from runner.model import Architecture, build_classifier
+from runner.network.model import Architecture, build_classifier
 from runner.position import Position
-from runner.training_state import State, to_checkpoint
+from runner.saving import checkpoint, training_state
+from runner.saving.checkpointing import LARGEST_SHARE
+from runner.saving.training_state import State, to_checkpoint
 
 IMAGE_SIZE = 128
 HOUR_S, BY_TIME_S = 3600, 300

@@ -188,7 +188,7 @@ def _augmentation_share(*, image_size: int, width: float, batch_size: int, steps
     import keras
     import tensorflow as tf
 
-    from runner.model import Architecture, build_classifier
+    from runner.network.model import Architecture, build_classifier
 
     rng = np.random.default_rng(1)
     shape = (batch_size, image_size, image_size, 3)

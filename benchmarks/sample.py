@@ -78,8 +78,8 @@ def train_network(
     """Trains a narrow VGG19 from random weights; prints the test accuracy of every epoch."""
     import keras
 
-    from runner.initialization import initialise_convolutions, initialise_head
-    from runner.model import Architecture, build_classifier
+    from runner.network.initialization import initialise_convolutions, initialise_head
+    from runner.network.model import Architecture, build_classifier
 
     small = resized(pictures, side)
     model = build_classifier(

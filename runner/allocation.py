@@ -7,7 +7,7 @@ MemoryError is raised while a batch is put together; everywhere else that is its
 import re
 
 from runner.configuration.schema import Experiment
-from runner.memory import lowering
+from runner.planning.memory import lowering
 
 # TensorFlow's own words for what it could not have; the rest of its message is the graph's nodes.
 _WHAT = re.compile(

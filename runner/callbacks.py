@@ -20,9 +20,9 @@ import tensorflow as tf
 from optimizers import Lookahead
 from optimizers.evaluation_weights import evaluation_weights
 from optimizers.unwrapping import find
-from runner.best_weights import BestEpoch
 from runner.divergence import Diverged
 from runner.position import Place
+from runner.saving.best_weights import BestEpoch
 from runner.scores import Scores, score, stuck_at_chance
 
 

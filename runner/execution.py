@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runner import outcomes, plan_progress
-from runner import plan as plans
+from runner import outcomes
 from runner.display import Display
 from runner.own_code import try_out
-from runner.plan import Plan
+from runner.planning import plan as plans
+from runner.planning.plan import Plan
 from runner.quiet import native_stderr_captured
-from runner.run_folder import check_writable
+from runner.resuming import plan_progress
+from runner.saving.run_folder import check_writable
 from runner.stopping import Interrupted, Stops, signals_heard
 from runner.turns import Turns, left_as_it_is
 
@@ -76,7 +77,7 @@ def _try_out(plan: Plan) -> None:
 
 
 def _forecast(plan: Plan, request: Request, display: Display) -> None:
-    from runner.forecast import forecast
+    from runner.planning.forecast import forecast
 
     _try_out(plan)
     if request.resume:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
-from runner.run_folder import FORMAT
+from runner.saving.run_folder import FORMAT
+from runner.saving.writer_lock import LOCK_NAME, is_held
 from runner.untrusted import DamageError, clean, content_of, json_object, number, printable
-from runner.writer_lock import LOCK_NAME, is_held
 
 COMPLETED = "completed"
 DIVERGED = "diverged"

@@ -1,5 +1,6 @@
 """One run of a plan: its folder made, trained, its end recorded whatever that end is."""
 
+import contextlib
 import os
 import traceback
 from collections.abc import Mapping
@@ -9,22 +10,23 @@ from typing import Any
 
 from data.batches import batches_per_epoch
 from optimizers import specification
-from runner import allocation, checkpoint, own_code, provenance
-from runner.checkpoint import CheckpointError
+from runner import allocation, own_code, provenance
 from runner.configuration.load import as_yaml, experiment_hash
-from runner.disk_trouble import told
 from runner.display import Display
 from runner.divergence import Diverged
-from runner.errors import UserError
-from runner.plan import PlannedRun
+from runner.errors import UserError, tell
+from runner.planning.plan import PlannedRun
+from runner.planning.preparation import Materials
 from runner.position import Position
-from runner.preparation import Materials
 from runner.quiet import NativeStderr
-from runner.recording import Recorder
-from runner.run_folder import RunFolder, create
+from runner.saving import checkpoint
+from runner.saving.checkpoint import CheckpointError
+from runner.saving.disk_trouble import told
+from runner.saving.recording import Recorder
+from runner.saving.run_folder import RunFolder, create
+from runner.saving.training_state import State
 from runner.stopping import Stops
 from runner.training import Outcome, train
-from runner.training_state import State
 
 
 class RunState(StrEnum):
@@ -132,6 +134,8 @@ def train_and_record(
                 checkpoint.forget_previous(finished)
     except Diverged as diverged:
         _end(recorder, display, RunState.DIVERGED, why=str(diverged), divergence=diverged.facts)
+        if display.quiet:
+            tell(UserError(f"{folder.path} diverged: {diverged}"))
         display.notice(f"diverged: {diverged}. Try a lower learning rate or global_clipnorm")
         return RunState.DIVERGED
     except KeyboardInterrupt:
@@ -141,7 +145,8 @@ def train_and_record(
     except (UserError, CheckpointError, OSError) as error:
         return _failed(recorder, display, reason=_reason(error, folder.path))
     except Exception as error:  # noqa: BLE001 (recorded whole, and the plan goes on)
-        recorder.log(traceback.format_exc())
+        with contextlib.suppress(OSError):  # the reason is told anyway
+            recorder.log(traceback.format_exc())
         if allocation.is_failed(error):
             return _failed(recorder, display, reason=allocation.reason(error, experiment))
         traceback.print_exc()
@@ -210,6 +215,8 @@ def _reason(error: Exception, folder: Path) -> str:
 
 def _failed(recorder: Recorder, display: Display, *, reason: str) -> RunState:
     _end(recorder, display, RunState.FAILED, why=reason)
+    if display.quiet:
+        tell(UserError(f"{recorder.folder.path} failed: {reason}"))
     display.notice(f"failed: {reason}. Its log: {recorder.folder.log_path}")
     return RunState.FAILED
 

@@ -23,21 +23,21 @@ from data.batches import (
 from data.photos import Photos
 from data.split import Split
 from optimizers import specification
-from runner import checkpoint, training_state
 from runner.callbacks import Clocks, EpochRecord, Evaluation, EvaluationSet, Steps, predict
-from runner.checkpoint import CheckpointError
-from runner.checkpointing import Checkpoints
 from runner.configuration.schema import Experiment
 from runner.configuration.schema import Training as TrainingSettings
 from runner.divergence import Diverged
-from runner.initialization import weights_hash
 from runner.machine import Machine
-from runner.network import augmentation_of, by_content, compile_network, network
+from runner.network.build import augmentation_of, by_content, compile_network, network
+from runner.network.initialization import weights_hash
 from runner.position import Place, Position
-from runner.run_folder import RunFolder
+from runner.saving import checkpoint, training_state
+from runner.saving.checkpoint import CheckpointError
+from runner.saving.checkpointing import Checkpoints
+from runner.saving.run_folder import RunFolder
+from runner.saving.training_state import State
 from runner.scores import score
 from runner.stopping import Interrupted, Stops
-from runner.training_state import State
 
 # No gradients are kept while predicting, so more photos fit than in a training batch.
 EVALUATION_BATCH = 64

@@ -5,22 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import outcomes, plan_progress
-from runner.decided import device_for
+from runner import outcomes
 from runner.display import Display
 from runner.errors import UserError, tell
-from runner.plan import Plan, PlannedRun
-from runner.plan_progress import Choice, Standing
+from runner.planning.plan import Plan, PlannedRun
 from runner.quiet import NativeStderr
-from runner.resumption import go_on, other_material, read_recorded
-from runner.run_folder import reopen
+from runner.resuming import plan_progress
+from runner.resuming.decided import device_for
+from runner.resuming.plan_progress import Choice, Standing
+from runner.resuming.resumption import go_on, other_material, read_recorded
 from runner.run_listing.standing import size_of
+from runner.saving.run_folder import reopen
+from runner.saving.writer_lock import RunHeldError, held_message
 from runner.stopping import Stops
-from runner.writer_lock import RunHeldError, held_message
 
 if TYPE_CHECKING:
     from runner.execution import Request
-    from runner.preparation import Materials
+    from runner.planning.preparation import Materials
 
 
 class Turns:
@@ -135,7 +136,7 @@ class Turns:
 
     def _prepared(self, choices: Sequence[Choice]) -> "Materials":
         # The slow imports lie below this line, so that mistakes are answered at once.
-        from runner.preparation import prepare
+        from runner.planning.preparation import prepare
 
         plan = replace(self._plan, runs=tuple(_decided(one) for one in choices))
         return prepare(

@@ -56,8 +56,10 @@ def loaded_by(code: str) -> set[str]:
         "from runner.optimizer_cards import show",
         "import optimizers.cards.finding, optimizers.cards.wording",
         "import runner.execution",
+        "import runner.resuming.resume, runner.resuming.plan_progress",
+        "import runner.verification.verify",
         "import runner.configuration.load",
-        "from runner.compare import compare",
+        "from runner.comparing.compare import compare",
         "import runner.photos.listing, runner.photos.removal, runner.photos.showing",
     ],
 )

@@ -1,4 +1,4 @@
-"""`optrun resume`: options and help; the work is in `runner.resume`."""
+"""`optrun resume`: options and help; the work is in `runner.resuming.resume`."""
 
 import click
 
@@ -28,6 +28,6 @@ def resume(runs: tuple[str, ...], device: str, quiet: bool) -> None:
     diverged, now or before; 5 another process writes one; 130 or 143 interrupted. Of several the
     first of 1, 2, 5 and 3 counts.
     """
-    from runner.resume import ResumeRequest, resume
+    from runner.resuming.resume import ResumeRequest, resume
 
     raise SystemExit(resume(ResumeRequest(runs=runs, device=device, quiet=quiet)))

@@ -14,12 +14,12 @@ from data.contact_sheet import Tile, contact_sheet
 from data.copies import copies
 from data.photos import CAT, DOG, Photos
 from data.split import Split, split
-from runner.atomic import write_atomically
 from runner.configuration.load import load
 from runner.configuration.schema import Data, Experiment
 from runner.errors import UserError, photo_errors
 from runner.photos.preparing import Preparation, prepared
 from runner.quiet import native_stderr_captured
+from runner.saving.atomic import write_atomically
 from runner.wording import number_of
 
 _TILE_PX = 160

@@ -9,10 +9,10 @@ from typing import Any
 from rich.cells import cell_len
 
 from runner import runs
+from runner.comparing.measures import BY_KEY
 from runner.display import duration
 from runner.errors import UserError
 from runner.finding import find_run
-from runner.measures import BY_KEY
 from runner.run_listing.details import mapping
 from runner.runs import Run, Unreadable, flatten
 from runner.terminal import is_styled, padded, show, style, terminal_width, widest, wrap

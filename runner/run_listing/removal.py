@@ -16,16 +16,16 @@ from pathlib import Path
 
 import click
 
-from runner import writer_lock
 from runner.errors import UserError
 from runner.finding import find_run
 from runner.run_listing import wording
 from runner.run_listing.listing import REMOVED
 from runner.run_listing.standing import Size, Standing, size_of, standing_of
 from runner.runs import COMPLETED, Run
+from runner.saving import writer_lock
+from runner.saving.writer_lock import LOCK_NAME, RunHeldError
 from runner.untrusted import printable
 from runner.wording import number_of
-from runner.writer_lock import LOCK_NAME, RunHeldError
 
 # What a run writes into its folder: its files, the copies of a person's own optimizer, what a
 # write that was cut short left, and what systems put into every folder that they show.

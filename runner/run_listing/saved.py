@@ -1,7 +1,7 @@
 """What the checkpoints of a run claim, by their manifests: nothing of their arrays is read.
 
-Whether a checkpoint is whole is for `runner.checkpoint` to find out, which hashes all of it. A
-manifest of the right format beside arrays of the size that it states looks whole.
+Whether a checkpoint is whole is for `runner.saving.checkpoint` to find out, which hashes all of it.
+A manifest of the right format beside arrays of the size that it states looks whole.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import checkpoint_places
-from runner.checkpoint_places import ARRAYS, FORMAT, MANIFEST
+from runner.saving import checkpoint_places
+from runner.saving.checkpoint_places import ARRAYS, FORMAT, MANIFEST
 from runner.untrusted import DamageError, content_of, json_object, number
 
 _MOST_VALUES = 200_000  # a manifest holds all epochs so far, some twenty values each

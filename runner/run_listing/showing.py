@@ -15,10 +15,10 @@ from runner.run_listing.epochs_table import epoch_lines
 from runner.run_listing.listing import run_content
 from runner.run_listing.standing import steps_per_epoch
 from runner.runs import COMPLETED, RUNNING, Unreadable
+from runner.saving.writer_lock import LOCK_NAME, holder_of
 from runner.terminal import hanging, is_styled, padded, show, style, terminal_width, widest
 from runner.untrusted import number, printable
 from runner.wording import share
-from runner.writer_lock import LOCK_NAME, holder_of
 
 _INDENT = 12
 _MOST_NOTES = 10

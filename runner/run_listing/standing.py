@@ -9,8 +9,8 @@ from typing import Any
 
 from runner.run_listing.saved import Saved, newest_saved, whole
 from runner.runs import COMPLETED, DIVERGED, RUNNING, Run, Unreadable, read_with_record
+from runner.saving.writer_lock import LOCK_NAME, is_held
 from runner.untrusted import DamageError, json_object
-from runner.writer_lock import LOCK_NAME, is_held
 
 _TAIL_BYTES = 64 * 2**10  # many times an epoch's line
 _MOST_FILES = 20_000  # of one run; one that writes TensorBoard's events has some dozens

@@ -22,8 +22,8 @@ from rich.console import Console
 from data.decode import Pixels, decode
 from data.photos import Photos
 from data.split import Split
-from runner import checkpoint_places, runs
 from runner import machine as machines
+from runner import runs
 from runner.configuration.load import load
 from runner.configuration.problems import ConfigurationError
 from runner.configuration.schema import Experiment
@@ -31,16 +31,17 @@ from runner.display import Display
 from runner.errors import UserError
 from runner.finding import find_run
 from runner.machine import Machine
-from runner.model import build_classifier
-from runner.network import architecture_of
-from runner.preparation import prepare_photos
-from runner.run_folder import plain
+from runner.network.build import architecture_of
+from runner.network.model import build_classifier
+from runner.network.vgg19 import weight_count
+from runner.planning.preparation import prepare_photos
 from runner.runs import Run
+from runner.saving import checkpoint_places
+from runner.saving.run_folder import plain
 from runner.trained import stored_weights
 from runner.trained.stored_weights import StoredWeights
 from runner.training import EVALUATION_BATCH
 from runner.untrusted import DamageError, printable
-from runner.vgg19 import weight_count
 
 Device = Literal["auto", "cpu", "gpu"]
 Logits = npt.NDArray[np.float32]

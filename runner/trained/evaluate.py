@@ -12,11 +12,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from runner.atomic import write_atomically
 from runner.errors import UserError
 from runner.finding import find_run
 from runner.quiet import native_stderr_captured
-from runner.run_folder import folder_name
+from runner.saving.atomic import write_atomically
+from runner.saving.run_folder import folder_name
 from runner.trained.output_file import check_writable
 from runner.untrusted import printable
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from data.photos import Photos
 from runner.display import Display
 from runner.errors import UserError
-from runner.preparation import decoded
+from runner.planning.preparation import decoded
 from runner.trained.classifier import Trained
 from runner.untrusted import printable
 from runner.wording import number_of

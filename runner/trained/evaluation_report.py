@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data.printable import printable
 from runner.photos.wording import described
-from runner.run_folder import plain
+from runner.saving.run_folder import plain
 from runner.trained.classifier import Trained
 from runner.trained.evaluated_photos import Chosen
 from runner.trained.evaluation import CLASSES, Evaluation, Tempered

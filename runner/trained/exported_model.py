@@ -22,8 +22,8 @@ import tensorflow as tf
 from data.resizing import as_resized
 from data.sample import SAMPLE_SEED, draw
 from runner.errors import UserError
-from runner.model import build_classifier
-from runner.network import architecture_of
+from runner.network.build import architecture_of
+from runner.network.model import build_classifier
 from runner.trained.classifier import Trained, logits
 from runner.untrusted import printable
 

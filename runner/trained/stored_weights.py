@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runner import checkpoint, checkpoint_places
-from runner.checkpoint import CheckpointError
-from runner.checkpoint_places import ARRAYS, MANIFEST
+from runner.saving import checkpoint, checkpoint_places
+from runner.saving.checkpoint import CheckpointError
+from runner.saving.checkpoint_places import ARRAYS, MANIFEST
 from runner.untrusted import DamageError, content_of, json_object
 
 

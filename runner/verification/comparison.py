@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runner import checkpoint
-from runner import checkpoint_places as places
-from runner.checkpoint import CheckpointError
+from runner.saving import checkpoint
+from runner.saving import checkpoint_places as places
+from runner.saving.checkpoint import CheckpointError
 from runner.untrusted import DamageError, content_of, json_object
 from runner.wording import number_of
 

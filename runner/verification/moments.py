@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from data.cache_key import PARTIAL
-from runner import checkpoint_places
+from runner.saving import checkpoint_places
 from runner.verification.processes import BEGUN, EPOCH, STEP, Event, Training, gaps
 
 _POLL_S = 0.0005

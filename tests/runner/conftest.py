@@ -129,7 +129,7 @@ def _exit_code() -> int:
 
 @contextmanager
 def _one_convolution_per_block() -> Iterator[None]:
-    from runner import model, vgg19
+    from runner.network import model, vgg19
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (vgg19, model):

@@ -18,7 +18,7 @@ from data.batches import training_batches
 from data.photos import Photos
 from optimizers import Model
 from optimizers.build import build
-from runner.augmenting_model import AugmentingModel
+from runner.network.augmenting_model import AugmentingModel
 
 COUNT, SIZE, BATCH, EPOCHS = 22, 16, 8, 2
 STEPS = 3  # with batches of 8, 8 and 6 photos

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runner import best_weights, checkpoint
-from runner import checkpoint_places as places
-from runner.best_weights import BestEpoch
+from runner.saving import best_weights, checkpoint
+from runner.saving import checkpoint_places as places
+from runner.saving.best_weights import BestEpoch
 
 RUN = "k3x9ab"
 

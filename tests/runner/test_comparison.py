@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.comparison import Comparison, compare, summarise
-from runner.measures import MEASURES
+from runner.comparing.comparison import Comparison, compare, summarise
+from runner.comparing.measures import MEASURES
 from runner.runs import read_all
 
 MakeRun = Callable[..., Path]

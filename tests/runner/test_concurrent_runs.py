@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
-from runner import runs, writer_lock
+from runner import runs
 from runner.errors import UserError
-from runner.run_folder import check_writable, create, reopen
 from runner.run_listing.standing import standing_of
 from runner.runs import Run, Unreadable
+from runner.saving import writer_lock
+from runner.saving.run_folder import check_writable, create, reopen
+from runner.saving.writer_lock import LOCK_NAME, RunHeldError, acquire, holder_of, is_held
 from runner.stopping import Interrupted
-from runner.writer_lock import LOCK_NAME, RunHeldError, acquire, holder_of, is_held
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SETTINGS = ("data.image_size=32", "data.limit=160", "model.width=0.0625", "training.epochs=1")
@@ -39,8 +40,8 @@ from dataclasses import make_dataclass
 from pathlib import Path
 from rich.console import Console
 from runner.display import Display
-from runner.recording import Recorder
-from runner.run_folder import create
+from runner.saving.recording import Recorder
+from runner.saving.run_folder import create
 
 results, writers, epochs, pause, facts = json.loads(sys.argv[1])
 display = Display(Console(), quiet=True)
@@ -73,7 +74,7 @@ import os, sys, time
 from pathlib import Path
 from runner.runs import read
 from runner.run_listing.standing import standing_of
-from runner.writer_lock import LOCK_NAME, is_held
+from runner.saving.writer_lock import LOCK_NAME, is_held
 
 folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
 for number in range(20):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner import checkpoint
+from runner.saving import checkpoint
 from runner.trained import stored_weights
 from runner.untrusted import DamageError
 
@@ -62,7 +62,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, interrupted: Path) -> Path:
     """The same run, gone on with and completed."""
-    from runner.resume import ResumeRequest, resume
+    from runner.resuming.resume import ResumeRequest, resume
 
     run = tmp_path_factory.mktemp("finished") / interrupted.name
     shutil.copytree(interrupted, run)

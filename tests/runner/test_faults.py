@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner import checkpoint, reserve
-from runner.atomic import write_atomically
 from runner.errors import UserError
-from runner.run_folder import RunFolder, create, reopen
+from runner.saving import checkpoint, reserve
+from runner.saving.atomic import write_atomically
+from runner.saving.run_folder import RunFolder, create, reopen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Answer = tuple[int, str, str]
@@ -449,7 +449,7 @@ def _recorder(folder: RunFolder) -> Any:
     from rich.console import Console
 
     from runner.display import Display
-    from runner.recording import Recorder
+    from runner.saving.recording import Recorder
 
     return Recorder.of_new_run(folder, Display(Console(quiet=True)), {"provenance": {}})
 

@@ -24,10 +24,11 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner import exports, runs, tables
+from runner import runs
 from runner.commands.compare import compare as compare_command
 from runner.commands.runs import runs as runs_command
-from runner.comparison import compare
+from runner.comparing import exports, tables
+from runner.comparing.comparison import compare
 from runner.runs import Run, Unreadable
 
 MakeRun = Callable[..., Path]

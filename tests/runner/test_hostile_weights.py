@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner import checkpoint
-from runner.checkpoint import FORMAT
+from runner.saving import checkpoint
+from runner.saving.checkpoint import FORMAT
 from runner.trained import stored_weights
 from runner.untrusted import DamageError
 

@@ -11,10 +11,11 @@ import psutil
 import pytest
 import tensorflow as tf
 
-from runner import allocation, memory
-from runner.available_memory import available_bytes, group_free_bytes
+from runner import allocation
 from runner.configuration.load import load
 from runner.configuration.schema import Experiment
+from runner.planning import memory
+from runner.planning.available_memory import available_bytes, group_free_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
@@ -198,7 +199,9 @@ def test_other_errors_are_no_failed_allocation() -> None:
 RUN_WITHOUT_MEMORY = """
 import resource, sys
 import psutil
-from runner import cli, memory, room, training
+from runner import cli, training
+from runner.planning import memory
+from runner.planning import room
 memory.available_bytes = lambda: 2 * 10**9
 room.free_bytes = lambda folder: None
 train = training.train

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from runner.initialization import (
+from runner.network.initialization import (
     initialise_convolutions,
     initialise_head,
     orthonormal,
     weights_hash,
 )
-from runner.model import Architecture, build_classifier, convolutions
+from runner.network.model import Architecture, build_classifier, convolutions
 
 
 def classifier(**changes: object) -> keras.Model:

@@ -7,7 +7,7 @@ import pytest
 
 from data.photos import Photos
 from data.split import Split
-from runner.preparation import _left_out_lines
+from runner.planning.preparation import _left_out_lines
 
 NOBODY = np.array([], np.int64)
 PHOTOS = Photos(

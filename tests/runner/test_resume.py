@@ -140,6 +140,7 @@ STOPS = (("step", 12), ("step", 8), ("batch", 2), ("epoch", 1), ("step", 3))
 STEPS_DONE = [12, 20, 20, 20, 23]
 
 
+@pytest.mark.usefixtures("shallow_network")
 @pytest.mark.parametrize(("optimizer", "settings"), _cases())
 def test_a_resumed_run_is_the_uninterrupted_one(
     optimizer: dict[str, Any],

@@ -13,13 +13,14 @@ import pytest
 from optimizers.build import build
 from optimizers.registry import ENTRIES
 from optimizers.state_size import state_floats
-from runner import checkpoint, room, training_state
 from runner.configuration.load import load
 from runner.configuration.schema import Experiment
-from runner.model import Architecture, build_classifier
+from runner.network.model import Architecture, build_classifier
+from runner.planning import room
+from runner.planning.room import Room, room_of
 from runner.position import Position
-from runner.room import Room, room_of
-from runner.training_state import State, to_checkpoint
+from runner.saving import checkpoint, training_state
+from runner.saving.training_state import State, to_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from runner import runs
 from runner.errors import UserError
-from runner.run_folder import create
 from runner.runs import Run, Unreadable
+from runner.saving.run_folder import create
 from runner.untrusted import number, printable
 
 MakeRun = Callable[..., Path]

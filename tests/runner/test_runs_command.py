@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner.run_folder import create
 from runner.run_listing import removal, saved
-from runner.writer_lock import LOCK_NAME, acquire
+from runner.saving.run_folder import create
+from runner.saving.writer_lock import LOCK_NAME, acquire
 
 MakeRun = Callable[..., Path]
 Answer = tuple[int, str, str]
@@ -61,8 +61,8 @@ def make_stopped(make_run: MakeRun) -> MakeRun:
 
 
 def save_checkpoint(run: Path, steps_done: int, *, name: str = "last") -> Path:
-    """As `runner.training_state` has it, ten steps an epoch."""
-    from runner.checkpoint import save
+    """As `runner.saving.training_state` has it, ten steps an epoch."""
+    from runner.saving.checkpoint import save
 
     folder = run / "checkpoint" / name
     facts = {
@@ -90,7 +90,7 @@ def row_of(out: str, run: str) -> list[str]:
 
 
 def test_the_manifest_is_of_the_format_that_is_written() -> None:
-    from runner import checkpoint
+    from runner.saving import checkpoint
 
     assert saved.FORMAT == checkpoint.FORMAT
 

@@ -28,8 +28,8 @@ def trained(
     `once` syncs at the first epoch's last step, `never` does not sync, and `soft` is `once` in a
     soft batch of three, whose last window, and so the sync, is the flush at the epoch's end.
     """
-    from runner import checkpoint
     from runner.execution import Request, execute
+    from runner.saving import checkpoint
 
     folder = tmp_path_factory.mktemp("metrics")
 

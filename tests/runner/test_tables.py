@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from runner import captions, exports, tables
-from runner.cells import seeds_text
-from runner.comparison import Comparison, compare
-from runner.measures import MEASURES
+from runner.comparing import captions, exports, tables
+from runner.comparing.cells import seeds_text
+from runner.comparing.comparison import Comparison, compare
+from runner.comparing.measures import MEASURES
 from runner.runs import read_all
 
 MakeRun = Callable[..., Path]

@@ -464,7 +464,7 @@ class TestPhotosThatCannotBeHad:
     @pytest.fixture(autouse=True)
     def _offline(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         from data import availability
-        from runner import weights
+        from runner.network import weights
 
         monkeypatch.setattr(availability, "public_photos_obtained", lambda: False)
         monkeypatch.setattr(availability, "host_reachable", lambda *a, **k: False)

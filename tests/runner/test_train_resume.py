@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner import checkpoint, plan_progress, single_run, training_state
 from runner import machine as machines
-from runner import plan as plans
+from runner import single_run
 from runner.divergence import Diverged
 from runner.machine import Machine
+from runner.planning import plan as plans
 from runner.position import Position
-from runner.run_folder import RunFolder, reopen
+from runner.resuming import plan_progress
+from runner.saving import checkpoint, training_state
+from runner.saving.run_folder import RunFolder, reopen
+from runner.saving.training_state import State
 from runner.stopping import Interrupted
 from runner.training import Outcome
-from runner.training_state import State
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SGD, ADAM = CONFIGS / "sgd_vgg19.yaml", CONFIGS / "adam_vgg19.yaml"
@@ -169,7 +171,7 @@ def test_a_plan_cut_short_is_picked_up_in_its_order(
 def test_everything_is_prepared_once(
     train: Callable[..., Answer], trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner import preparation
+    from runner.planning import preparation
 
     trainer.will = {("sgd", 1): 3}
     assert train()[0] == 143

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
-from runner import checkpoint
 from runner.errors import UserError
 from runner.finding import find_run
+from runner.saving import checkpoint
 from runner.trained.classifier import logits, open_trained
 
 MakeArchive = Callable[[Path, Sequence[str]], Path]

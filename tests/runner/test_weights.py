@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from runner import weights
-from runner.model import Architecture, build_classifier, convolutions
-from runner.weights import WeightsError, WeightsUnavailable
+from runner.network import weights
+from runner.network.model import Architecture, build_classifier, convolutions
+from runner.network.weights import WeightsError, WeightsUnavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED_COPY = ROOT.parent / "shared" / "weights" / "vgg19_imagenet_notop.h5"

@@ -17,7 +17,7 @@ from data.augmentation import Augmentation
 from data.batches import training_batches
 from data.photos import Photos
 from optimizers import Heun, Model
-from runner.augmenting_model import AugmentingModel
+from runner.network.augmenting_model import AugmentingModel
 
 COUNT, SIZE, BATCH = 24, 16, 8
 DEVICES = ["CPU:0", "CPU:1"]

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from runner import untrusted
 from runner.configuration.load import experiment_hash, load
-from runner.decided import as_decided, device_of
-from runner.disk_trouble import told
 from runner.display import Display
 from runner.errors import UserError
 from runner.own_code import fingerprints
-from runner.plan import PlannedRun
+from runner.planning.plan import PlannedRun
 from runner.quiet import NativeStderr
-from runner.run_folder import FORMAT, RunFolder
+from runner.resuming.decided import as_decided, device_of
+from runner.saving.disk_trouble import told
+from runner.saving.run_folder import FORMAT, RunFolder
 from runner.stopping import Stops
 from runner.untrusted import printable
 
 if TYPE_CHECKING:
-    from runner.preparation import Materials
+    from runner.planning.preparation import Materials
+    from runner.saving.training_state import State
     from runner.single_run import RunState
-    from runner.training_state import State
 
 
 def read_recorded(path: Path) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def go_on(
         UserError: It cannot be gone on with; nothing in its folder was changed.
         KeyboardInterrupt: The person stops it; it is recorded as interrupted.
     """
-    from runner.recording import Recorder
+    from runner.saving.recording import Recorder
     from runner.single_run import facts_of, train_and_record
 
     display.say(f"run       {folder.path}, resumed")
@@ -153,9 +153,9 @@ def other_material(recorded: Mapping[str, Any], facts: Mapping[str, Any]) -> lis
 
 def _last_state(folder: RunFolder, display: Display) -> "State | None":
     """The newest whole checkpoint; None where the run ended before its first."""
-    from runner import best_weights
-    from runner.checkpoint import CheckpointError, read_newest
-    from runner.training_state import from_checkpoint
+    from runner.saving import best_weights
+    from runner.saving.checkpoint import CheckpointError, read_newest
+    from runner.saving.training_state import from_checkpoint
 
     try:
         found, problems = read_newest(folder.last_checkpoint_path, owner=folder.id)

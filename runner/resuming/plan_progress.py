@@ -14,12 +14,12 @@ from typing import Any
 from runner import runs
 from runner.configuration.experiment_hash import experiment_hash
 from runner.configuration.schema import PATH_KEYS, Experiment, value_at
-from runner.decided import as_decided
 from runner.own_code import fingerprints
-from runner.plan import Plan, PlannedRun
+from runner.planning.plan import Plan, PlannedRun
+from runner.resuming.decided import as_decided
 from runner.run_listing.saved import newest_saved, whole
+from runner.saving.writer_lock import LOCK_NAME, Holder, holder_of, is_held
 from runner.untrusted import printable
-from runner.writer_lock import LOCK_NAME, Holder, holder_of, is_held
 
 Key = tuple[str, int, str, bool]
 _Recorded = tuple[runs.Run, Mapping[str, Any]]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from optimizers.state_size import state_floats
 from runner.configuration.schema import Experiment
-from runner.vgg19 import weight_shapes
+from runner.network.vgg19 import weight_shapes
 from runner.wording import number_of, size
 
 # Every variable is float32, whatever the precision of the arithmetic.

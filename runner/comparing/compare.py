@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from runner.atomic import write_atomically
-from runner.captions import NOTHING_YET
-from runner.comparison import Comparison
-from runner.comparison import compare as compare_runs
+from runner.comparing.captions import NOTHING_YET
+from runner.comparing.comparison import Comparison
+from runner.comparing.comparison import compare as compare_runs
+from runner.comparing.measures import sort_column
 from runner.errors import UserError
-from runner.measures import sort_column
 from runner.runs import read_all
+from runner.saving.atomic import write_atomically
 from runner.terminal import WIDE, is_styled, show, terminal_width
 from runner.untrusted import printable
 
@@ -55,10 +55,10 @@ def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Pat
 
 def _text(comparison: Comparison, layout: str, *, width: int, styled: bool) -> str:
     if layout in ("csv", "json"):
-        from runner import exports
+        from runner.comparing import exports
 
         return exports.csv_text(comparison) if layout == "csv" else exports.json_text(comparison)
-    from runner import tables
+    from runner.comparing import tables
 
     if layout == "markdown":
         return tables.markdown(comparison)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from runner import outcomes
-from runner.decided import device_for
 from runner.display import Display
 from runner.errors import UserError, tell
 from runner.finding import find_run
-from runner.plan import Plan, PlannedRun
+from runner.planning.plan import Plan, PlannedRun
 from runner.quiet import NativeStderr, native_stderr_captured
-from runner.resumption import go_on, read_recorded, run_in
-from runner.run_folder import RunFolder, reopen
+from runner.resuming.decided import device_for
+from runner.resuming.resumption import go_on, read_recorded, run_in
+from runner.saving.run_folder import RunFolder, reopen
+from runner.saving.writer_lock import RunHeldError
 from runner.stopping import Interrupted, Stops, signals_heard
-from runner.writer_lock import RunHeldError
 
 if TYPE_CHECKING:
-    from runner.preparation import Materials
+    from runner.planning.preparation import Materials
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _prepared(
         UserError: None of them has what it needs.
     """
     # The slow imports lie below this line, so that mistakes are answered at once.
-    from runner.preparation import prepare
+    from runner.planning.preparation import prepare
 
     try:
         return prepare(_plan(list(claims.values())), device=device, display=display), {}

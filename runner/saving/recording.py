@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from runner.display import Display
-from runner.run_folder import RunFolder
+from runner.saving.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from runner.callbacks import EpochRecord

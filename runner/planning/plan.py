@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data import availability
-from runner import weights
 from runner.configuration.load import Loaded, load
 from runner.configuration.schema import Experiment
 from runner.errors import UserError
+from runner.network import weights
 
 PUBLIC_PHOTOS = "cats_vs_dogs"
 LOOK_FOR_SECONDS = 3.0

@@ -157,7 +157,7 @@ def put_in(model: "keras.Model", path: Path) -> None:
     Raises:
         WeightsError: As `read_convolutions`; the model is then unchanged.
     """
-    from runner.model import convolutions
+    from runner.network.model import convolutions
 
     layers = {layer.name: layer for layer in convolutions(model)}
     shapes = {name: tuple(layer.kernel.shape) for name, layer in layers.items()}

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from runner.measures import BY_KEY, DEFAULT_SORT, MEASURES
+from runner.comparing.measures import BY_KEY, DEFAULT_SORT, MEASURES
 from runner.runs import COMPLETED, DIVERGED, Run, Unreadable, flatten, read_config
 
 NOT_RECORDED = "not recorded"

@@ -1,7 +1,7 @@
 """The classifier: VGG19's convolutions under a new head, raw RGB bytes in, one logit out.
 
-The architecture's numbers stand in `runner.vgg19`. Layers carry Keras' names (`block1_conv1` ...
-`block5_pool`), so that published weight files fit.
+The architecture's numbers stand in `runner.network.vgg19`. Layers carry Keras' names
+(`block1_conv1` ... `block5_pool`), so that published weight files fit.
 
 Importing this module imports Keras.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import keras
 
 from optimizers import Model
-from runner.vgg19 import CONVOLUTIONS_PER_BLOCK, KERNEL_SIZE, channels
+from runner.network.vgg19 import CONVOLUTIONS_PER_BLOCK, KERNEL_SIZE, channels
 
 # What the published weights were trained on: RGB photos minus ImageNet's mean colour, not divided.
 IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 from runner.callbacks import Clocks, EpochRecord, Evaluation
-from runner.checkpoint import Array, Checkpoint, CheckpointError
 from runner.position import Position
+from runner.saving.checkpoint import Array, Checkpoint, CheckpointError
 
 _BEST_LOGITS = "best_logits"
 

@@ -19,16 +19,18 @@ from data.photos import Photos
 from data.printable import printable
 from data.split import Split, split
 from runner import machine as machines
-from runner import memory, provenance, weights
+from runner import provenance
 from runner.configuration.schema import Data, Experiment
 from runner.display import Display
 from runner.errors import UserError, photo_errors
-from runner.forecast import check_room
 from runner.machine import Machine
-from runner.model import build_classifier, convolutions
+from runner.network import weights
+from runner.network.model import build_classifier, convolutions
 from runner.own_code import try_out
 from runner.photos.obtaining import obtain
-from runner.plan import Plan
+from runner.planning import memory
+from runner.planning.forecast import check_room
+from runner.planning.plan import Plan
 from runner.wording import number_of
 
 MachineKey = tuple[str, bool | str]
@@ -219,7 +221,7 @@ def _check_fits(experiment: Experiment, parts: Split) -> None:
 def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
     if file is None:
         return
-    from runner.network import architecture_of
+    from runner.network.build import architecture_of
 
     model = build_classifier(architecture_of(experiment), seed=0)
     shapes = {layer.name: tuple(layer.kernel.shape) for layer in convolutions(model)}

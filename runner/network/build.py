@@ -11,12 +11,12 @@ from data.photos import Photos
 from data.split import Split
 from optimizers import specification
 from optimizers.build import build as build_optimizer
-from runner import weights
-from runner.augmenting_model import AugmentingModel
 from runner.configuration.schema import Experiment
-from runner.initialization import initialise_convolutions, initialise_head
 from runner.machine import Machine
-from runner.model import Architecture, build_classifier
+from runner.network import weights
+from runner.network.augmenting_model import AugmentingModel
+from runner.network.initialization import initialise_convolutions, initialise_head
+from runner.network.model import Architecture, build_classifier
 
 
 def network(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from runner import captions
-from runner.cells import Cell, Column, columns, outcome_text, seeds_text
-from runner.comparison import Comparison, Group, Row
+from runner.comparing import captions
+from runner.comparing.cells import Cell, Column, columns, outcome_text, seeds_text
+from runner.comparing.comparison import Comparison, Group, Row
 from runner.terminal import style, wrap
 
 _NARROWEST_NAME = 24  # "sample-sgd_batch64_vgg19"

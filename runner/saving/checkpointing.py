@@ -10,12 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from runner import best_weights, checkpoint
 from runner.callbacks import Evaluation
 from runner.divergence import Diverged
 from runner.position import Place, Position
+from runner.saving import best_weights, checkpoint
+from runner.saving.training_state import State, to_checkpoint
 from runner.stopping import Stops
-from runner.training_state import State, to_checkpoint
 
 # Of the time between two checkpoints, for writing the second at an epoch's end. With the first
 # epoch's, which is always written, and those every few minutes it stays below 2 % of an hour.

@@ -25,17 +25,18 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from runner import checkpoint_places, reserve
-from runner.atomic import append_whole, write_atomically
-from runner.disk_trouble import FolderGone, is_full, told
 from runner.errors import UserError
-from runner.writer_lock import LOCK_NAME, acquire, require_locks
+from runner.saving import checkpoint_places, reserve
+from runner.saving.atomic import append_whole, write_atomically
+from runner.saving.disk_trouble import FolderGone, is_full, told
+from runner.saving.writer_lock import LOCK_NAME, acquire, require_locks
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -262,7 +263,7 @@ def reopen(path: Path, run_id: str) -> RunFolder:
 
 
 def check_writable(results: Path) -> None:
-    """Finds out before the work begins, and changes nothing, whether `create` could succeed.
+    """Finds out before the work begins, and leaves nothing, whether `create` could succeed.
 
     Raises:
         UserError: The results folder, or the nearest folder above it that exists, is not a
@@ -274,8 +275,11 @@ def check_writable(results: Path) -> None:
         raise _not_writable(results, error) from error
     if not existing.is_dir():
         raise _not_writable(results, NotADirectoryError(0, f"{existing} is not a folder"))
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise _not_writable(results, PermissionError(0, f"no permission to write in {existing}"))
+    try:
+        # Permissions alone don't say: the administrator has them all, where nothing can be made too.
+        Path(tempfile.mkdtemp(prefix=".optrun-", dir=existing)).rmdir()
+    except OSError as error:
+        raise _not_writable(results, error) from error
     require_locks(existing)
 
 

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from runner.model import convolutions
+from runner.network.model import convolutions
 
 # Enough pixels for a standard deviation within a few per cent, at any image size.
 PIXELS_FOR_VARIANCE = 64 * 64 * 64

@@ -4,9 +4,9 @@ import csv
 import io
 import json
 
-from runner import captions
-from runner.comparison import Comparison, Group, Row
-from runner.measures import MEASURES
+from runner.comparing import captions
+from runner.comparing.comparison import Comparison, Group, Row
+from runner.comparing.measures import MEASURES
 from runner.runs import Run
 from runner.untrusted import printable
 

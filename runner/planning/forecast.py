@@ -13,11 +13,11 @@ from data import cache as photo_cache
 from data.batches import batches_per_epoch
 from data.counting import count
 from optimizers import specification
-from runner import memory, room
 from runner.configuration.schema import Experiment, as_mapping
 from runner.errors import UserError, photo_errors
-from runner.plan import Plan, PlannedRun
-from runner.room import Room
+from runner.planning import memory, room
+from runner.planning.plan import Plan, PlannedRun
+from runner.planning.room import Room
 from runner.wording import number_of, size
 
 

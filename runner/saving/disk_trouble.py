@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from runner.writer_lock import LOCK_NAME
+from runner.saving.writer_lock import LOCK_NAME
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)

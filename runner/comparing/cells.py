@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runner.comparison import Group, Row, Summary
-from runner.measures import MEASURES, Measure
+from runner.comparing.comparison import Group, Row, Summary
+from runner.comparing.measures import MEASURES, Measure
 
 MISSING = "–"
 _MOST_EXTRA_DECIMALS = 3

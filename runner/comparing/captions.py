@@ -2,9 +2,9 @@
 
 from itertools import groupby
 
-from runner.cells import seeds_text
-from runner.comparison import Comparison, Difference, Group, Row
-from runner.measures import BY_KEY, MEASURES
+from runner.comparing.cells import seeds_text
+from runner.comparing.comparison import Comparison, Difference, Group, Row
+from runner.comparing.measures import BY_KEY, MEASURES
 
 # Below this the exact paired test cannot reach p < 0.05, however the numbers fall: 2 / 2**n.
 FEWEST_SEEDS_THAT_CAN_CONCLUDE = 6

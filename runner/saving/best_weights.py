@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import checkpoint
-from runner import checkpoint_places as places
-from runner.checkpoint import Array, CheckpointError
+from runner.saving import checkpoint
+from runner.saving import checkpoint_places as places
+from runner.saving.checkpoint import Array, CheckpointError
 
 
 @dataclass(frozen=True)

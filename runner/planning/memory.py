@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from optimizers import specification
 from optimizers.state_size import state_floats
 from runner import machine as machines
-from runner.available_memory import available_bytes
 from runner.configuration.schema import Experiment
-from runner.room import BYTES_PER_WEIGHT, trained_shapes
-from runner.vgg19 import output_floats
+from runner.network.vgg19 import output_floats
+from runner.planning.available_memory import available_bytes
+from runner.planning.room import BYTES_PER_WEIGHT, trained_shapes
 from runner.wording import size
 
 # As in `runner.training`, which would load TensorFlow.

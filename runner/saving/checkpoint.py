@@ -23,10 +23,10 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from runner import checkpoint_places as places
-from runner.atomic import sync_folder
-from runner.checkpoint_places import ARRAYS, FORMAT, MANIFEST
-from runner.hashed_file import HashedFile
+from runner.saving import checkpoint_places as places
+from runner.saving.atomic import sync_folder
+from runner.saving.checkpoint_places import ARRAYS, FORMAT, MANIFEST
+from runner.saving.hashed_file import HashedFile
 from runner.untrusted import DamageError, content_of
 
 _LARGEST_MANIFEST = 64 * 2**20  # bytes; a line of each epoch is in it, of some hundred bytes

@@ -1,0 +1,1 @@
+"""Runs side by side: read, grouped, measured, shown. Never imports TensorFlow."""

@@ -1,0 +1,1 @@
+"""The classifier: VGG19, its first weights, and what changes photos on their way in."""

@@ -1,0 +1,1 @@
+"""A run on disk, as it is written: one folder, its checkpoints, its lock, and what may go wrong."""

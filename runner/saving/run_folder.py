@@ -276,7 +276,7 @@ def check_writable(results: Path) -> None:
     if not existing.is_dir():
         raise _not_writable(results, NotADirectoryError(0, f"{existing} is not a folder"))
     try:
-        # Permissions alone don't say: the administrator has them all, where nothing can be made too.
+        # Permissions alone don't say: the administrator has them all, where nothing can be made.
         Path(tempfile.mkdtemp(prefix=".optrun-", dir=existing)).rmdir()
     except OSError as error:
         raise _not_writable(results, error) from error

@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OPTRUN := $(BIN)/optrun
 SETTINGS := pyproject.toml constraints.txt
+TORTURE := $(addprefix tests/runner/test_,resume.py faults.py damaged_runs.py concurrent_runs.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train demo compare test test-all torture check format clean
@@ -29,8 +30,7 @@ test-all: $(VENV)/.installed-dev ## Run the tests, also those that take long
 	@$(BIN)/python -m pytest -n 2
 
 torture: $(VENV)/.installed-dev ## Kill runs, fail writes, mutate configs by the thousand: hours
-	@$(BIN)/python -m pytest --timeout 7200 tests/torture tests/runner/test_resume.py
-	@$(BIN)/python -m pytest --timeout 7200 tests/runner/test_faults.py tests/runner/test_damaged_runs.py
+	@$(BIN)/python -m pytest -n 2 --timeout 7200 tests/torture $(TORTURE)
 	@OPTRUN_MUTATIONS=10000 $(BIN)/python -m pytest --timeout 7200 tests/runner/test_configuration_properties.py
 
 check: $(VENV)/.installed-dev ## Check format, lint and types, then run the tests

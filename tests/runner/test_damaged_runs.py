@@ -6,7 +6,8 @@ Never a traceback, never a wrong number, and nothing changed where a run is refu
 import json
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ CHECKPOINTS = ("best", "last", "last.previous")
 # What lies there that decides nothing.
 OF_NO_CONSEQUENCE = ("log.txt", "writer.lock", "git.diff", ".reserve")
 DAMAGES = (*(f"cut at {tenth}/10" for tenth in range(1, 10)), "empty", "garbage", "other", "gone")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow_networks(shallow: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    with shallow():
+        yield
 
 
 @pytest.fixture(scope="module")

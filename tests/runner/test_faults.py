@@ -519,10 +519,11 @@ SETTINGS = (
     *("training.epochs=2", "training.batch_size=32"),
 )
 # Where a default test lets a run fail: the fault, and the last call of its kind on that name.
-MOMENTS = (("full", "rename", ".last.new"), ("EIO", "create", "git.diff"))
+MOMENTS = (("full", "rename", ".last.new"), ("EIO", "create", "log.txt"))
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shallow_network")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_wherever_a_run_fails_it_is_resumed_to_the_one_that_did_not(
     disk: Disk, optrun: Optrun, tmp_path: Path, fault: str
@@ -532,6 +533,7 @@ def test_wherever_a_run_fails_it_is_resumed_to_the_one_that_did_not(
         _require_survival(disk, optrun, tmp_path / "results" / "run", fault, number, twin)
 
 
+@pytest.mark.usefixtures("shallow_network")
 def test_a_run_that_fails_is_resumed_to_the_one_that_did_not(
     disk: Disk, optrun: Optrun, tmp_path: Path
 ) -> None:

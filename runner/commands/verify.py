@@ -9,7 +9,14 @@ from runner.commands.options import device_option
 
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--kills", type=click.IntRange(1, 1000), default=3, show_default=True, metavar="N")
+@click.option(
+    "--kills",
+    type=click.IntRange(1, 1000),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many times the run is killed.",
+)
 @click.option(
     "--kill-seed",
     type=click.IntRange(0, 2**31 - 1),

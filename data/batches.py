@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # memory.
 _PARALLEL_READS = 2
 _BATCHES_AHEAD = 4
+# No gradients are kept while predicting, so more photos fit than in a training batch.
+EVALUATION_BATCH = 64
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.batches import (
+    EVALUATION_BATCH,
     batches_per_epoch,
     evaluation_batches,
     first_batches_hash,
@@ -38,9 +39,6 @@ from runner.saving.run_folder import RunFolder
 from runner.saving.training_state import State
 from runner.scores import score
 from runner.stopping import Interrupted, Stops
-
-# No gradients are kept while predicting, so more photos fit than in a training batch.
-EVALUATION_BATCH = 64
 
 
 class Listener(Protocol):

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from data.batches import EVALUATION_BATCH
 from optimizers import specification
 from optimizers.state_size import state_floats
 from runner import machine as machines
@@ -21,8 +22,6 @@ from runner.planning.available_memory import available_bytes
 from runner.planning.room import BYTES_PER_WEIGHT, trained_shapes
 from runner.wording import size
 
-# As in `runner.training`, which would load TensorFlow.
-EVALUATION_BATCH = 64
 # Python, TensorFlow, Keras, the traced graph, and photos on their way: measured.
 _PROGRAM_BYTES = 750 * 2**20
 # Weights in the layouts of the forward and the backward convolution.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from runner import machine as machines
 from runner.configuration.schema import Experiment
 from runner.errors import UserError
-from runner.untrusted import printable
+from runner.untrusted import mapping, printable
 
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _DEVICES = ("cpu", "gpu")
@@ -68,17 +68,17 @@ def device_for(asked: str, recorded: Sequence[tuple[Path, Mapping[str, Any]]]) -
 
 def device_of(recorded: Mapping[str, Any]) -> str | None:
     """The device that a run began on: "cpu", "gpu" or None where that is not recorded."""
-    device = _mapping(recorded.get("comparable")).get("device")
+    device = mapping(recorded.get("comparable")).get("device")
     return device if device in _DEVICES else None
 
 
 def _precision_of(recorded: Mapping[str, Any]) -> str | None:
-    precision = _mapping(recorded.get("comparable")).get("precision")
+    precision = mapping(recorded.get("comparable")).get("precision")
     return precision if precision in _PRECISIONS else None
 
 
 def _jit_compile_of(recorded: Mapping[str, Any]) -> bool | None:
-    jit_compile = _mapping(recorded.get("provenance")).get("jit_compile")
+    jit_compile = mapping(recorded.get("provenance")).get("jit_compile")
     return jit_compile if isinstance(jit_compile, bool) else None
 
 
@@ -86,7 +86,3 @@ def _agreed(values: Iterable[Value | None]) -> Value | None:
     """The value that all have that have one; None where there are several, or none."""
     found = {value for value in values if value is not None}
     return found.pop() if len(found) == 1 else None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

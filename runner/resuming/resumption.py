@@ -16,7 +16,7 @@ from runner.resuming.decided import as_decided, device_of
 from runner.saving.disk_trouble import told
 from runner.saving.run_folder import FORMAT, RunFolder
 from runner.stopping import Stops
-from runner.untrusted import printable
+from runner.untrusted import mapping, printable
 
 if TYPE_CHECKING:
     from runner.planning.preparation import Materials
@@ -141,8 +141,8 @@ def other_material(recorded: Mapping[str, Any], facts: Mapping[str, Any]) -> lis
         recorded: The run's run.json.
         facts: What run.json would hold if it began now.
     """
-    before, now = _mapping(recorded.get("comparable")), facts["comparable"]
-    weights = _mapping(before.get("model")).get("weights")
+    before, now = mapping(recorded.get("comparable")), facts["comparable"]
+    weights = mapping(before.get("model")).get("weights")
     other = {
         "the photos": before.get("photos") != now["photos"],
         "the division of the photos": before.get("split") != now["split"],
@@ -220,7 +220,3 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {f"{name}.{key}": item for key, item in value.items()}
     return {name: value}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

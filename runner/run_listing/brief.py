@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from runner.run_listing.details import Details, mapping
+from runner.run_listing.details import Details
 from runner.run_listing.saved import whole
 from runner.runs import Run, Unreadable
-from runner.untrusted import number, printable
+from runner.untrusted import mapping, number, printable
 
 _HASH_DIGITS = 8
 _LONGEST_COMMAND = 40  # words

@@ -11,7 +11,7 @@ from runner import runs
 from runner.run_listing.saved import CLOCKS, whole
 from runner.run_listing.standing import Size, Standing, size_of, standing_of
 from runner.runs import COMPLETED, RUNNING
-from runner.untrusted import number, printable
+from runner.untrusted import mapping, number, printable
 
 _MOST_ENTRIES = 200  # of a folder, listed one by one
 _MOST_RESUMPTIONS = 1000
@@ -102,11 +102,6 @@ def details_of(folder: Path) -> Details:
         resumed=_resumed(record.get("resumed")),
         entries=_entries(folder),
     )
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """The value where it is a mapping, else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 def time_of(value: object) -> datetime | None:

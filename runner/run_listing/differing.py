@@ -13,10 +13,9 @@ from runner.comparing.measures import BY_KEY
 from runner.display import duration
 from runner.errors import UserError
 from runner.finding import find_run
-from runner.run_listing.details import mapping
 from runner.runs import Run, Unreadable, flatten
 from runner.terminal import is_styled, padded, show, style, terminal_width, widest, wrap
-from runner.untrusted import number, printable
+from runner.untrusted import mapping, number, printable
 
 FORMAT = 1
 NOT_THERE = "–"

@@ -11,7 +11,7 @@ from typing import Any
 
 from runner.saving import checkpoint_places
 from runner.saving.checkpoint_places import ARRAYS, FORMAT, MANIFEST
-from runner.untrusted import DamageError, content_of, json_object, number
+from runner.untrusted import DamageError, content_of, json_object, mapping, number
 
 _MOST_VALUES = 200_000  # a manifest holds all epochs so far, some twenty values each
 CLOCKS = ("training", "evaluation", "other")
@@ -66,7 +66,7 @@ def _read(place: Path, owner: str) -> Saved | None:
         status = (place / ARRAYS).stat()
     except (DamageError, OSError, ValueError):
         return None
-    facts, arrays = _mapping(manifest.get("facts")), _mapping(manifest.get(ARRAYS))
+    facts, arrays = mapping(manifest.get("facts")), mapping(manifest.get(ARRAYS))
     if manifest.get("format") != FORMAT or manifest.get("run") != owner:
         return None
     if arrays.get("bytes") != status.st_size:
@@ -74,10 +74,10 @@ def _read(place: Path, owner: str) -> Saved | None:
     steps_done = whole(facts.get("steps_done"))
     if steps_done is None:
         return None
-    seconds = _mapping(facts.get("seconds"))
+    seconds = mapping(facts.get("seconds"))
     return Saved(
         steps_done=steps_done,
-        steps_per_epoch=_steps_per_epoch(steps_done, _mapping(facts.get("position"))),
+        steps_per_epoch=_steps_per_epoch(steps_done, mapping(facts.get("position"))),
         seconds={name: number(seconds.get(name)) or 0.0 for name in CLOCKS},
         saved_at=status.st_mtime,
     )
@@ -90,10 +90,6 @@ def _steps_per_epoch(steps_done: int, position: Mapping[str, Any]) -> int | None
         return None
     steps, rest = divmod(steps_done - batch, epoch)
     return None if rest else steps
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _exists(place: Path) -> bool:

@@ -1,7 +1,6 @@
 """When a training is saved: by time, at the ends of epochs, and when it is told to stop."""
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,10 +11,12 @@ import numpy as np
 
 from runner.callbacks import Evaluation
 from runner.divergence import Diverged
+from runner.planning.room import free_bytes
 from runner.position import Place, Position
 from runner.saving import best_weights, checkpoint
 from runner.saving.training_state import State, to_checkpoint
 from runner.stopping import Stops
+from runner.wording import size
 
 # Of the time between two checkpoints, for writing the second at an epoch's end. With the first
 # epoch's, which is always written, and those every few minutes it stays below 2 % of an hour.
@@ -146,8 +147,13 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
     def _require_room(self, state: State) -> None:
         best = self._evaluation.unsaved_best
         arrays = [*state.arrays.values(), *(best.weights if best is not None else ())]
-        needed = sum(array.nbytes for array in arrays)
-        require_room(self._last_folder, needed + _BESIDES_ARRAYS_BYTES)
+        needed = sum(array.nbytes for array in arrays) + _BESIDES_ARRAYS_BYTES
+        free = free_bytes(self._last_folder)
+        if free is not None and free < needed:
+            raise DiskFull(
+                f"the disk is full: a checkpoint needs {size(needed)} in "
+                f"{self._last_folder.parent}, {size(free)} are free"
+            )
 
     def _require_finite(self, state: State) -> None:
         """A network that is beyond repair must not replace the last one that was not."""
@@ -161,14 +167,3 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
                     epoch=math.ceil(step / self._steps_per_epoch),
                     last_finite=self._last_finite,
                 )
-
-
-def require_room(folder: Path, needed_bytes: int) -> None:
-    """Raises `DiskFull` where fewer bytes than needed are free on the disk of `folder`."""
-    place = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    free = shutil.disk_usage(place).free
-    if free < needed_bytes:
-        raise DiskFull(
-            f"the disk is full: a checkpoint needs {needed_bytes / 1e6:,.0f} MB in "
-            f"{folder.parent}, {free / 1e6:,.0f} MB are free"
-        )

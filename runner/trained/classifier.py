@@ -19,6 +19,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from rich.console import Console
 
+from data.batches import EVALUATION_BATCH
 from data.decode import Pixels, decode
 from data.photos import Photos
 from data.split import Split
@@ -40,7 +41,6 @@ from runner.saving import checkpoint_places
 from runner.saving.run_folder import plain
 from runner.trained import stored_weights
 from runner.trained.stored_weights import StoredWeights
-from runner.training import EVALUATION_BATCH
 from runner.untrusted import DamageError, printable
 
 Device = Literal["auto", "cpu", "gpu"]

@@ -105,9 +105,8 @@ def _answers(trained: "Trained", chosen: "Chosen", *, flip: bool) -> "list[Logit
     """The logits of every part, with a live line on a terminal."""
     import numpy as np
 
-    from data.batches import evaluation_batches
+    from data.batches import EVALUATION_BATCH, evaluation_batches
     from runner.trained.classifier import logits
-    from runner.training import EVALUATION_BATCH
 
     total = sum(len(part.positions) for part in chosen.parts)
     console = Console(stderr=True)

@@ -150,11 +150,10 @@ def validation_logits(
     Raises:
         UserError: They must be computed, and the photos can't be had or are not those of the run.
     """
-    from data.batches import evaluation_batches
+    from data.batches import EVALUATION_BATCH, evaluation_batches
     from runner.scores import score
     from runner.trained.classifier import logits
     from runner.trained.kept_predictions import read
-    from runner.training import EVALUATION_BATCH
 
     kept = None if flip else read(trained.folder, "validation")
     # Predictions of another run, put in place, have another loss than the one recorded.

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, redirect_stderr, 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +126,45 @@ def _exit_code() -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
+
+
+Differences = Callable[[Path, Path], list[str]]
+
+
+@pytest.fixture(scope="session")
+def differences() -> Differences:
+    """In what two completed runs differ, in any bit; clocks are no part of it."""
+    return _differences
+
+
+def _differences(run: Path, twin: Path) -> list[str]:
+    different = []
+    for file in ("checkpoint/last/weights.npz", "checkpoint/best/weights.npz", "predictions.npz"):
+        with np.load(run / file) as found, np.load(twin / file) as wanted:
+            if found.files != wanted.files:
+                different.append(f"{file}: names of arrays")
+                continue
+            different += [
+                f"{file}: {name}"
+                for name in wanted.files
+                if (found[name].dtype, found[name].shape, found[name].tobytes())
+                != (wanted[name].dtype, wanted[name].shape, wanted[name].tobytes())
+            ]
+    if _epochs(run) != _epochs(twin):
+        different.append(f"epochs: {_epochs(run)} against {_epochs(twin)}")
+    results = [json.loads((one / "run.json").read_text())["result"] for one in (run, twin)]
+    if _without_clocks(results[0]) != _without_clocks(results[1]):
+        different.append(f"result: {results[0]} against {results[1]}")
+    return different
+
+
+def _epochs(run: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [_without_clocks(row) for row in rows if row["event"] == "epoch"]
+
+
+def _without_clocks(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if "second" not in key and key != "time"}
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from runner.untrusted import DamageError
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]
+GoesOnOrIsRefused = Callable[[Path, Path], tuple[int, str]]
 
 SETTINGS = (
     *("data.image_size=32", "data.limit=160", "model.width=0.0625", "model.head.hidden_units=[4]"),
@@ -154,35 +155,25 @@ def _readers_answer(optrun: Optrun, run: Path) -> None:
     assert _content(run) == before
 
 
-def _goes_on_or_is_refused(optrun: Optrun, run: Path, twin: Path) -> tuple[int, str]:
-    before = _content(run)
-    code, out, err = optrun("resume", run)
-    assert code in (0, 2), out + err
-    assert "Traceback" not in out + err
-    if code == 2:
-        assert "optrun: " in err
-        assert _content(run) == before
-    else:
-        assert _numbers(run) == _numbers(twin)
-    return code, out + err
+@pytest.fixture
+def goes_on_or_is_refused(
+    optrun: Optrun, differences: Callable[[Path, Path], list[str]]
+) -> GoesOnOrIsRefused:
+    """Resumes a run, which becomes its twin or stays as it is; the exit code and what was said."""
 
+    def call(run: Path, twin: Path) -> tuple[int, str]:
+        before = _content(run)
+        code, out, err = optrun("resume", run)
+        assert code in (0, 2), out + err
+        assert "Traceback" not in out + err
+        if code == 2:
+            assert "optrun: " in err
+            assert _content(run) == before
+        else:
+            assert differences(run, twin) == []
+        return code, out + err
 
-def _numbers(run: Path) -> dict[str, Any]:
-    """All that a finished run found, but for the clocks."""
-    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    rows = [event for event in events if event["event"] == "epoch"]
-    rows.append(json.loads((run / "run.json").read_text())["result"])
-    arrays = {}
-    for name in ("checkpoint/last/weights.npz", "checkpoint/best/weights.npz", "predictions.npz"):
-        with np.load(run / name) as archive:
-            arrays[name] = [(key, archive[key].tobytes()) for key in archive.files]
-    clocks = ("second", "time")
-    return arrays | {
-        "rows": [
-            {key: row[key] for key in row if not any(clock in key for clock in clocks)}
-            for row in rows
-        ]
-    }
+    return call
 
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.npz"
@@ -195,12 +186,17 @@ STOPPED_FILES = (
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STOPPED_FILES)
 def test_a_run_with_any_damaged_file_is_gone_on_with_as_it_was_or_refused(
-    optrun: Optrun, interrupted: Path, finished: Path, damage: Callable[..., Path], name: str
+    optrun: Optrun,
+    interrupted: Path,
+    finished: Path,
+    damage: Callable[..., Path],
+    goes_on_or_is_refused: GoesOnOrIsRefused,
+    name: str,
 ) -> None:
     for kind in DAMAGES:
         run = damage(interrupted, name, kind)
         _readers_answer(optrun, run)
-        code, said = _goes_on_or_is_refused(optrun, run, finished)
+        code, said = goes_on_or_is_refused(run, finished)
         if name.startswith(("run.json", "config.yaml", "checkpoint/best/")):
             assert code == 2, (kind, said)
         else:
@@ -211,22 +207,32 @@ def test_a_run_with_any_damaged_file_is_gone_on_with_as_it_was_or_refused(
 @pytest.mark.parametrize("name", ["run.json", "config.yaml", "checkpoint/best/weights.npz"])
 @pytest.mark.parametrize("kind", ["cut at 5/10", "garbage", "other"])
 def test_a_stopped_run_that_is_not_what_it_was_is_refused_before_it_trains(
-    optrun: Optrun, interrupted: Path, damage: Callable[..., Path], name: str, kind: str
+    optrun: Optrun,
+    interrupted: Path,
+    damage: Callable[..., Path],
+    goes_on_or_is_refused: GoesOnOrIsRefused,
+    name: str,
+    kind: str,
 ) -> None:
     run = damage(interrupted, name, kind)
     _readers_answer(optrun, run)
-    assert _goes_on_or_is_refused(optrun, run, run)[0] == 2
+    assert goes_on_or_is_refused(run, run)[0] == 2
 
 
 def test_metrics_and_a_last_checkpoint_of_another_run_are_done_without(
-    optrun: Optrun, interrupted: Path, finished: Path, damage: Callable[..., Path], tmp_path: Path
+    optrun: Optrun,
+    interrupted: Path,
+    finished: Path,
+    damage: Callable[..., Path],
+    goes_on_or_is_refused: GoesOnOrIsRefused,
+    tmp_path: Path,
 ) -> None:
     run = damage(interrupted, "metrics.jsonl", "other")
     for file in (MANIFEST, WEIGHTS):
         name = f"checkpoint/last/{file}"
         _damage(interrupted, run / name, name, "other", tmp_path)
     _readers_answer(optrun, run)
-    code, said = _goes_on_or_is_refused(optrun, run, finished)
+    code, said = goes_on_or_is_refused(run, finished)
     assert code == 0
     assert "is damaged, the one before it is used: " in said
     assert "is of the run 'zzzzzz', not of" in said
@@ -234,26 +240,33 @@ def test_metrics_and_a_last_checkpoint_of_another_run_are_done_without(
 
 
 def test_where_no_checkpoint_is_whole_nothing_is_overwritten(
-    optrun: Optrun, interrupted: Path, damage: Callable[..., Path], tmp_path: Path
+    optrun: Optrun,
+    interrupted: Path,
+    damage: Callable[..., Path],
+    goes_on_or_is_refused: GoesOnOrIsRefused,
+    tmp_path: Path,
 ) -> None:
     run = damage(interrupted, f"checkpoint/last/{MANIFEST}", "empty")
     name = f"checkpoint/last.previous/{WEIGHTS}"
     _damage(interrupted, run / name, name, "cut at 9/10", tmp_path)
-    code, said = _goes_on_or_is_refused(optrun, run, run)
+    code, said = goes_on_or_is_refused(run, run)
     assert code == 2
     assert "none of its checkpoints is whole" in said
     assert "optrun train" in said
 
 
 def test_a_checkpoint_of_another_format_is_said_to_be_so(
-    optrun: Optrun, interrupted: Path, damage: Callable[..., Path]
+    optrun: Optrun,
+    interrupted: Path,
+    damage: Callable[..., Path],
+    goes_on_or_is_refused: GoesOnOrIsRefused,
 ) -> None:
     run = damage(interrupted, f"checkpoint/last/{MANIFEST}", "cut at 9/10")
     for name in ("last", "last.previous"):
         manifest = run / "checkpoint" / name / MANIFEST
         source = interrupted / "checkpoint" / name / MANIFEST
         manifest.write_text(json.dumps(json.loads(source.read_text()) | {"format": 99}))
-    code, said = _goes_on_or_is_refused(optrun, run, run)
+    code, said = goes_on_or_is_refused(run, run)
     assert code == 2
     assert "has the format '99', this version reads 2" in said
 

@@ -42,13 +42,21 @@ def prepare(
     Args:
         device: "auto" (a GPU where there is one), "cpu" or "gpu".
         precision: "auto" or a Keras dtype policy.
-        jit_compile: "auto" (on a GPU only: XLA halves VGG19's speed on a CPU), or a choice.
+        jit_compile: "auto" (on a GPU only, since XLA halves VGG19's speed on a CPU, and only where
+            it need not be deterministic), or a choice.
         deterministic: Whether TensorFlow must compute bit-identically each time.
 
     Raises:
-        UserError: A GPU was asked for and there is none.
+        UserError: A GPU was asked for and there is none; or XLA together with determinism.
     """
     import tensorflow as tf
+
+    if deterministic and jit_compile is True:
+        raise UserError(
+            "training.deterministic: true and training.jit_compile: true exclude each other: not "
+            "all that XLA compiles is deterministic, and Keras refuses. Leave jit_compile at auto, "
+            "or deterministic at false"
+        )
 
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
@@ -70,11 +78,13 @@ def prepare(
         precision = best_precision(
             processor_flags(), gpu_capability=details.get("compute_capability")
         )
+    if jit_compile == "auto":
+        jit_compile = bool(gpus) and not deterministic
     return Machine(
         device="gpu" if gpus else "cpu",
         device_name=details.get("device_name", "GPU") if gpus else processor_name(),
         precision=precision,
-        jit_compile=bool(gpus) if jit_compile == "auto" else bool(jit_compile),
+        jit_compile=bool(jit_compile),
         threads=tf.config.threading.get_intra_op_parallelism_threads() or processors(),
     )
 

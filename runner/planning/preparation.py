@@ -94,7 +94,7 @@ def prepare(
     """
     experiments = [run.experiment for run in plan.runs]
     _check_tensorboard(experiments)
-    deterministic = any(experiment.training.deterministic for experiment in experiments)
+    deterministic = _is_deterministic(experiments)
     settings: set[MachineKey] = {
         (e.training.precision, e.training.jit_compile) for e in experiments
     }
@@ -134,6 +134,18 @@ def prepare(
             for folder in {run.config.absolute().parent for run in plan.runs}
         },
     )
+
+
+def _is_deterministic(experiments: Sequence[Experiment]) -> bool:
+    """Whether TensorFlow must be deterministic, which it is for a whole process and for good."""
+    names = {one.training.deterministic: one.name for one in experiments}
+    if len(names) > 1:
+        raise UserError(
+            f"training.deterministic is true in {names[True]} and false in {names[False]}, and one "
+            "process can only be one or the other. Train them by a command each, or set it for "
+            "all: --set training.deterministic=true"
+        )
+    return True in names
 
 
 def _short_memory(

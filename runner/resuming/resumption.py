@@ -154,7 +154,7 @@ def other_material(recorded: Mapping[str, Any], facts: Mapping[str, Any]) -> lis
 def _last_state(folder: RunFolder, display: Display) -> "State | None":
     """The newest whole checkpoint; None where the run ended before its first."""
     from runner.saving import best_weights
-    from runner.saving.checkpoint import CheckpointError, read_newest
+    from runner.saving.checkpoint import CheckpointError, put_newest_in_place, read_newest
     from runner.saving.training_state import from_checkpoint
 
     try:
@@ -177,6 +177,13 @@ def _last_state(folder: RunFolder, display: Display) -> "State | None":
                 f"{folder.path} can't be resumed: {error}. Nothing was overwritten; to train it "
                 f"anew: optrun train {folder.config_path}"
             ) from error
+    try:
+        put_newest_in_place(folder.last_checkpoint_path, owner=folder.id)
+    except OSError as error:
+        raise UserError(
+            f"{folder.path} can't be gone on with: {told(error, folder.path)}. Its checkpoints "
+            "are as they were"
+        ) from error
     for problem in problems:
         display.notice(f"the newest checkpoint is damaged, the one before it is used: {problem}")
     return state

@@ -119,6 +119,27 @@ def forget_previous(folder: Path) -> None:
     shutil.rmtree(places.previous(folder), ignore_errors=True)
 
 
+def put_newest_in_place(folder: Path, *, owner: str) -> None:
+    """Rename a whole checkpoint that a crash left under the name it was written by.
+
+    `read_newest` takes such a one for what it is; a run that goes on from it may never write
+    another.
+
+    Args:
+        folder: `checkpoint/last` of a run.
+        owner: Id of the run that it must be of.
+
+    Raises:
+        OSError: The disk can't be written.
+    """
+    new = places.being_written(folder)
+    if not new.exists():
+        return
+    with contextlib.suppress(CheckpointError):
+        _read(new, owner)
+        _put_in_place(new, folder, keep_previous=True)
+
+
 def read(folder: Path, *, owner: str | None = None) -> Checkpoint:
     """Read a checkpoint.
 

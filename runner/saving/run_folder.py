@@ -277,7 +277,9 @@ def check_writable(results: Path) -> None:
         raise _not_writable(results, NotADirectoryError(0, f"{existing} is not a folder"))
     try:
         # Permissions alone don't say: the administrator has them all, where nothing can be made.
-        Path(tempfile.mkdtemp(prefix=".optrun-", dir=existing)).rmdir()
+        # Where the system knows them, it is a file without a name: nothing can be left behind.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
     except OSError as error:
         raise _not_writable(results, error) from error
     require_locks(existing)

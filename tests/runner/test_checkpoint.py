@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runner.saving import checkpoint
+from runner.saving import checkpoint, checkpoint_places
 
 ARRAYS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.float32(0.1) * np.ones(4, np.float32)]
 
@@ -48,3 +48,25 @@ def test_a_save_killed_between_its_renames_leaves_the_old_one_readable(tmp_path:
     checkpoint.save(folder, ARRAYS, {})
     folder.rename(tmp_path / ".best.old")
     assert len(checkpoint.load(folder)) == len(ARRAYS)
+
+
+def test_a_whole_one_that_was_not_renamed_any_more_is_put_in_place(tmp_path: Path) -> None:
+    folder = tmp_path / "last"
+    checkpoint.save(folder, ARRAYS, {"step": 1}, owner="k3x9ab")
+    checkpoint.save(tmp_path / "next", ARRAYS, {"step": 2}, owner="k3x9ab")
+    (tmp_path / "next").rename(checkpoint_places.being_written(folder))
+    assert checkpoint.read_newest(folder)[0].facts == {"step": 2}
+    checkpoint.put_newest_in_place(folder, owner="k3x9ab")
+    assert checkpoint.read(folder).facts == {"step": 2}
+    assert checkpoint.read(checkpoint_places.previous(folder)).facts == {"step": 1}
+
+
+def test_what_was_left_half_written_replaces_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "last"
+    checkpoint.save(folder, ARRAYS, {"step": 1}, owner="k3x9ab")
+    checkpoint.save(tmp_path / "next", ARRAYS, {"step": 2}, owner="k3x9ab")
+    new = checkpoint_places.being_written(folder)
+    (tmp_path / "next").rename(new)
+    (new / "manifest.json").write_bytes((new / "manifest.json").read_bytes()[:-9])
+    checkpoint.put_newest_in_place(folder, owner="k3x9ab")
+    assert checkpoint.read(folder).facts == {"step": 1}

@@ -28,6 +28,12 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused() -> None:
         machine.prepare("gpu", precision="auto", jit_compile="auto", deterministic=False)
 
 
+def test_what_must_be_deterministic_is_not_compiled_as_a_whole() -> None:
+    # Refused before TensorFlow is told, which would hold for the rest of this process.
+    with pytest.raises(UserError, match="exclude each other"):
+        machine.prepare("cpu", precision="float32", jit_compile=True, deterministic=True)
+
+
 def test_xla_is_off_on_the_processor_unless_chosen() -> None:
     prepared = {
         choice: machine.prepare("cpu", precision="float32", jit_compile=choice, deterministic=False)

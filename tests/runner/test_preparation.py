@@ -7,7 +7,9 @@ import pytest
 
 from data.photos import Photos
 from data.split import Split
-from runner.planning.preparation import _left_out_lines
+from runner.configuration.schema import Experiment
+from runner.errors import UserError
+from runner.planning.preparation import _is_deterministic, _left_out_lines
 
 NOBODY = np.array([], np.int64)
 PHOTOS = Photos(
@@ -48,3 +50,20 @@ def test_dropped_copies_are_counted_and_the_first_is_named(count: int, said: str
     (line,) = _left_out_lines(PHOTOS, split)
     assert line.startswith(f"{said}, the same as one in another part (the first: cat.1.jpg, ")
     assert "\x1b" not in line
+
+
+def test_one_process_is_deterministic_or_not() -> None:
+    one, other = (
+        Experiment.model_validate(
+            {
+                "name": name,
+                "training": {"epochs": 1, "deterministic": deterministic},
+                "optimizer": {"name": "sgd", "learning_rate": 0.01},
+            }
+        )
+        for name, deterministic in (("strict", True), ("free", False))
+    )
+    assert _is_deterministic([one, one])
+    assert not _is_deterministic([other])
+    with pytest.raises(UserError, match="true in strict and false in free"):
+        _is_deterministic([one, other])

@@ -68,6 +68,15 @@ def _cases() -> list[Any]:
     ]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_stays_deterministic() -> Iterator[None]:
+    """TensorFlow has no public way back, and Keras then refuses XLA to all tests that follow."""
+    yield
+    from tensorflow.python.framework.config import disable_op_determinism
+
+    disable_op_determinism()
+
+
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     """Has the system ask the program to stop at the n-th moment of a kind from now on.

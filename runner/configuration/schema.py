@@ -222,7 +222,8 @@ class Training(Section):
         "unless these are very short",
     )
     deterministic: bool = Field(
-        default=False, description="Bit-identical results on a GPU, at some cost in speed"
+        default=False,
+        description="Bit-identical results on a GPU, at some cost in speed and without XLA",
     )
     tensorboard: bool = Field(
         default=False, description="Write TensorBoard events into the run folder"

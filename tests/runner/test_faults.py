@@ -181,7 +181,8 @@ class Disk:
         ) -> Any:
             place = None if isinstance(file, int) else self.place(file)
             changes = set(mode) & set("wax+")
-            if not changes or place is None or not place.startswith(self._root):
+            is_ours = place is not None and place.startswith(self._root)
+            if not changes or place is None or not is_ours or "opener" in named:
                 return real(file, mode, buffering, *arguments, **named)
             self.call("create", place)
             raw = File(file, mode.replace("b", "").replace("t", ""))
@@ -530,10 +531,11 @@ def test_wherever_a_run_fails_it_is_resumed_to_the_one_that_did_not(
     disk: Disk, optrun: Optrun, differences: Differences, tmp_path: Path, fault: str
 ) -> None:
     twin = _train(disk, optrun, tmp_path / "results" / "twin")
-    for number in _moments(disk.calls, fault):
-        _require_survival(
-            disk, optrun, differences, tmp_path / "results" / "run", fault, number, twin
-        )
+    resumed = [
+        _survives(disk, optrun, differences, tmp_path / "results" / "run", fault, number, twin)
+        for number in _moments(disk.calls, fault)
+    ]
+    assert resumed.count(True) > len(resumed) / 2
 
 
 @pytest.mark.usefixtures("shallow_network")
@@ -544,7 +546,7 @@ def test_a_run_that_fails_is_resumed_to_the_one_that_did_not(
     calls = disk.calls
     for fault, what, name in MOMENTS:
         number = max(index for index, call in enumerate(calls) if call == (what, name))
-        _require_survival(
+        assert _survives(
             disk, optrun, differences, tmp_path / "results" / "run", fault, number, twin
         )
 
@@ -573,7 +575,7 @@ def _answer(optrun: Optrun, results: Path) -> Answer:
     return optrun("train", config, "--sample", *settings, "--results", results)
 
 
-def _require_survival(
+def _survives(
     disk: Disk,
     optrun: Optrun,
     differences: Differences,
@@ -581,7 +583,8 @@ def _require_survival(
     fault: str,
     number: int,
     twin: Path,
-) -> None:
+) -> bool:
+    """Whether a run began that the fault ended, and was resumed to its twin; or none began."""
     disk.mend()
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir()
@@ -596,7 +599,7 @@ def _require_survival(
     if not runs:
         assert code == 2, where
         assert err.startswith("optrun: "), where
-        return
+        return False
     (run,) = runs
     if code == 1 and fault in ("full", "short", "ENOSPC"):
         recorded = json.loads((run / "run.json").read_text())
@@ -605,11 +608,12 @@ def _require_survival(
         assert "failed: the disk is full" in out, where
         assert not (run / reserve.NAME).exists(), where
     if code == 2 and fault == "dead":  # what could not even be taken away again
-        return
+        return False
     assert optrun("runs", results)[0] == 0
     code, out, err = optrun("resume", run)
     assert (code, err) == (0, ""), f"{where}\nresumed: {out}{err}"
     assert differences(run, twin) == [], where
+    return True
 
 
 @pytest.mark.slow

@@ -99,7 +99,11 @@ def check_room(plan: Plan, results: Path, *, present_bytes: int = 0) -> str:
     Raises:
         UserError: There is not enough, or the photos cannot be counted.
     """
-    costs = {run.name: cost(run.experiment) for run in plan.runs}
+    # The seeds of an experiment cost the same, and counting photos looks at all their files.
+    costs = {
+        name: cost(experiment)
+        for name, experiment in {run.name: run.experiment for run in plan.runs}.items()
+    }
     if short := _shortage(plan, costs, results, present_bytes=present_bytes):
         raise UserError(f"{short}. Nothing was started")
     return room.line([costs[run.name].room for run in plan.runs], results)

@@ -144,16 +144,21 @@ class Display:
 
     def _start_bar(self, description: str, total: int | None) -> None:
         self.end_bar()
-        self._progress = Progress(
-            TextColumn("  {task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[numbers]}"),
-            console=self.console,
-            transient=True,
-            refresh_per_second=4,
-        )
+        self._progress = live_line(self.console, indent=2)
         self._task = self._progress.add_task(description, total=total, numbers="")
         self._progress.start()
+
+
+def live_line(console: Console, *, indent: int) -> Progress:
+    """A line that is drawn anew four times a second: what is done, how far it is, `numbers`."""
+    return Progress(
+        TextColumn(" " * indent + "{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[numbers]}"),
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+    )
 
 
 def duration(seconds: float) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import Progress, TaskID
 
-from runner.display import duration
+from runner.display import duration, live_line
 from runner.terminal import hanging, padded, style, widest, wrap
 from runner.verification.comparison import Compared
 from runner.verification.processes import BEGUN, EPOCH, Event
@@ -38,15 +38,8 @@ class Screen:
         """A training starts."""
         self.close()
         if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("          {task.description}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[where]}"),
-                console=self._console,
-                transient=True,
-                refresh_per_second=4,
-            )
-            self._task = self._bar.add_task(name, total=None, where="starting")
+            self._bar = live_line(self._console, indent=_INDENT)
+            self._task = self._bar.add_task(name, total=None, numbers="starting")
             self._bar.start()
 
     def at(self, event: Event | None) -> None:
@@ -55,7 +48,9 @@ class Screen:
             where = {BEGUN: "compiling the network", EPOCH: "an epoch is recorded"}.get(
                 event.kind, f"step {event.steps_done:,} of {event.steps:,}"
             )
-            self._bar.update(self._task, total=event.steps, completed=event.steps_done, where=where)
+            self._bar.update(
+                self._task, total=event.steps, completed=event.steps_done, numbers=where
+            )
 
     def done(self, what: str) -> None:
         """Something is done."""

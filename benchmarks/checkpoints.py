@@ -26,13 +26,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-
-from optimizers.build import build
-from runner.network.model import Architecture, build_classifier
-from runner.position import Position
-from runner.saving import checkpoint, training_state
-from runner.saving.checkpointing import LARGEST_SHARE
-from runner.saving.training_state import State, to_checkpoint
+from optrun.optimizers.build import build
+from optrun.runner.engine import checkpoint
+from optrun.runner.engine import state as training_state
+from optrun.runner.engine.checkpointer import LARGEST_SHARE
+from optrun.runner.engine.position import Position
+from optrun.runner.engine.state import State, to_checkpoint
+from optrun.runner.models.base import Architecture, build_classifier
 
 IMAGE_SIZE = 128
 HOUR_S, BY_TIME_S = 3600, 300

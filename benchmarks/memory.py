@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.configuration.load import load
-from runner.planning.memory import Estimate, estimate
+from optrun.runner.config.load import load
+from optrun.runner.plan.memory import Estimate, estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 LOWEST, LOWEST_AT_FULL_WIDTH, HIGHEST = 0.8, 0.9, 1.6

@@ -27,11 +27,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-
-from optimizers import GradientCentralization, Model
-from optimizers.build import build
-from optimizers.registry import ENTRIES
-from optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers import GradientCentralization, Model
+from optrun.optimizers.build import build
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.unwrapping import find, with_several_evaluations
 
 Specification = Mapping[str, object]
 

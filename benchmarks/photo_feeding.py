@@ -25,11 +25,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import numpy.typing as npt
-
-from data import cache
-from data.augmentation import Augmentation, augment, parameters
-from data.batches import training_batches
-from data.photos import Photos
+from optrun.data.cache import cache
+from optrun.data.feed.augmentation import Augmentation, augment, parameters
+from optrun.data.feed.batches import training_batches
+from optrun.data.photos import Photos
 
 IMAGE_SIZE, BATCH = 224, 32
 PHOTOS_PER_SECOND = 6000
@@ -187,8 +186,7 @@ def augmentation() -> bool:
 def _augmentation_share(*, image_size: int, width: float, batch_size: int, steps: int) -> bool:
     import keras
     import tensorflow as tf
-
-    from runner.network.model import Architecture, build_classifier
+    from optrun.runner.models.base import Architecture, build_classifier
 
     rng = np.random.default_rng(1)
     shape = (batch_size, image_size, image_size, 3)

@@ -89,7 +89,7 @@ def bare_s(files: list[str]) -> float:
 
 def prepare_s(folder: Path, cache: Path) -> float:
     """Seconds that `prepare` takes for the files, until all is on the disk."""
-    from data.prepare import prepare
+    from optrun.data.cache.prepare import prepare
 
     started = time.perf_counter()
     prepare(str(folder), image_size=IMAGE_SIZE, cache=cache)
@@ -166,8 +166,8 @@ def _write_huge(folder: Path, count: int) -> None:
 
 def _opened(folder: Path, count: int) -> tuple[float, int]:
     """Seconds that opening takes, and bytes of anonymous memory that stay, in a process."""
-    from data import cache
-    from data.photos import Photos
+    from optrun.data.cache import cache
+    from optrun.data.photos import Photos
 
     folder.mkdir()
     rng = np.random.default_rng(count)
@@ -195,7 +195,7 @@ def _opened(folder: Path, count: int) -> tuple[float, int]:
     )
     program = (
         "import gc, json, sys, time; from pathlib import Path; import psutil; "
-        "from data.cache import load; from data import split\n"
+        "from optrun.data.cache.cache import load; from optrun.data import split\n"
         "def anonymous(): m = psutil.Process().memory_info(); return m.rss - m.shared\n"
         "before = anonymous(); start = time.perf_counter(); photos = load(Path(sys.argv[1]))\n"
         "seconds = time.perf_counter() - start; len(photos)\n"

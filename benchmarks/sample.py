@@ -14,13 +14,12 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
+from optrun.data import sample
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from data import sample
 
 TRAINING_SHARE = 0.8
 
@@ -77,9 +76,8 @@ def train_network(
 ) -> None:
     """Trains a narrow VGG19 from random weights; prints the test accuracy of every epoch."""
     import keras
-
-    from runner.network.initialization import initialise_convolutions, initialise_head
-    from runner.network.model import Architecture, build_classifier
+    from optrun.runner.models.base import Architecture, build_classifier
+    from optrun.runner.models.initialization import initialise_convolutions, initialise_head
 
     small = resized(pictures, side)
     model = build_classifier(

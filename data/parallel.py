@@ -10,9 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from optrun.data.sources import Photo
 from PIL import Image
-
-from data.sources import Photo
 
 # Encoded photos that were read and wait to be worked on, and pixels that are being worked on. A
 # photo larger than this is worked on while no other is.

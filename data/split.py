@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from data import duplicates
-from data.errors import PhotoError
-from data.photos import NO_PART, TEST, TRAIN, VALIDATION, Photos
+from optrun.data.errors import PhotoError
+from optrun.data.images import duplicates
+from optrun.data.photos import NO_PART, TEST, TRAIN, VALIDATION, Photos
 
 # Goes into the hash, so that a photo's place in the split has nothing to do with the order of the
 # plain digests, by which `limit` selects.

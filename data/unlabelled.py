@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import PhotoError
-from data.printable import printable
-from data.sources.archive import Zip, opened
-from data.sources.contents import File, folder_files, zip_files
-from data.sources.folder import read_file
-from data.sources.layout import is_photo_name, is_test_name, label_of
-from data.sources.views import UnreadableError, open_regular
+from optrun.data.errors import PhotoError
+from optrun.data.printable import printable
+from optrun.data.sources.archive import Zip, opened
+from optrun.data.sources.contents import File, folder_files, zip_files
+from optrun.data.sources.folder import read_file
+from optrun.data.sources.layout import is_photo_name, is_test_name, label_of
+from optrun.data.sources.views import UnreadableError, open_regular
 
 MAXIMUM_ENTRIES = 5_000_000  # of an archive
 _MAXIMUM_ARCHIVES = 100

@@ -1,6 +1,6 @@
 """Update rules for Keras that Keras does not have.
 
-    from optimizers import Lookahead, Model
+    from optrun.optimizers import Lookahead, Model
 
     model = Model(inputs, outputs)
     model.compile(Lookahead(keras.optimizers.SGD(0.01, momentum=0.9)), loss=...)
@@ -14,16 +14,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from optimizers.bogacki_shampine import BogackiShampine
-    from optimizers.dormand_prince import DormandPrince
-    from optimizers.gradient_centralization import GradientCentralization
-    from optimizers.heun import Heun
-    from optimizers.lookahead import Lookahead
-    from optimizers.model import Model
-    from optimizers.radam import RAdam
-    from optimizers.ranger import Ranger
-    from optimizers.several_gradients import SeveralGradients
-    from optimizers.soft_batch import FlushTail, SoftBatch
+    from optrun.optimizers.bogacki_shampine import BogackiShampine
+    from optrun.optimizers.dormand_prince import DormandPrince
+    from optrun.optimizers.gradient_centralization import GradientCentralization
+    from optrun.optimizers.heun import Heun
+    from optrun.optimizers.lookahead import Lookahead
+    from optrun.optimizers.model import Model
+    from optrun.optimizers.radam import RAdam
+    from optrun.optimizers.ranger import Ranger
+    from optrun.optimizers.several_gradients import SeveralGradients
+    from optrun.optimizers.soft_batch import FlushTail, SoftBatch
 
 __all__ = [
     "BogackiShampine",

@@ -1,8 +1,7 @@
 """Bogacki and Shampine's third-order step, the one of RK23."""
 
 import keras
-
-from optimizers.runge_kutta import RungeKutta, row
+from optrun.optimizers.runge_kutta import RungeKutta, row
 
 
 @keras.saving.register_keras_serializable(package="optimizers")

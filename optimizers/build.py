@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-
-from optimizers.checking import Path, evaluations_within
-from optimizers.entry import GRADIENT_CENTRALIZATION, Entry
-from optimizers.gradient_centralization import GradientCentralization
-from optimizers.lookup import class_for, entry_for
-from optimizers.own import OwnOptimizerError, is_own, names_in
-from optimizers.own_code import failure, load, stated_evaluations
-from optimizers.schedules import build_schedule
-from optimizers.several_gradients import SeveralGradients
-from optimizers.specification import resolve
-from optimizers.unwrapping import chain
+from optrun.optimizers.checking import Path, evaluations_within
+from optrun.optimizers.entry import GRADIENT_CENTRALIZATION, Entry
+from optrun.optimizers.gradient_centralization import GradientCentralization
+from optrun.optimizers.lookup import class_for, entry_for
+from optrun.optimizers.own import OwnOptimizerError, is_own, names_in
+from optrun.optimizers.own_code import failure, load, stated_evaluations
+from optrun.optimizers.schedules import build_schedule
+from optrun.optimizers.several_gradients import SeveralGradients
+from optrun.optimizers.specification import resolve
+from optrun.optimizers.unwrapping import chain
 
 # More than any schedule's warm-up, for an optimizer that is made to be asked and not to train.
 _MANY_UPDATES = 2**31 - 1

@@ -9,13 +9,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from optimizers.entry import Argument
-from optimizers.lookup import entry_for, is_known
-from optimizers.nesting import reason_against, reason_against_pullback
-from optimizers.own import FORM, OwnOptimizerError, is_own, wrong_form
-from optimizers.radam_entries import reason_never_adapted
-from optimizers.registry import ENTRIES, NOT_OFFERED, Entry
-from optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers.entry import Argument
+from optrun.optimizers.lookup import entry_for, is_known
+from optrun.optimizers.nesting import reason_against, reason_against_pullback
+from optrun.optimizers.own import FORM, OwnOptimizerError, is_own, wrong_form
+from optrun.optimizers.radam_entries import reason_never_adapted
+from optrun.optimizers.registry import ENTRIES, NOT_OFFERED, Entry
+from optrun.optimizers.schedule_entries import SCHEDULES
 
 Path = tuple[str, ...]
 

@@ -1,8 +1,7 @@
 """Dormand and Prince's fifth-order step, the one of RK45."""
 
 import keras
-
-from optimizers.runge_kutta import RungeKutta, row
+from optrun.optimizers.runge_kutta import RungeKutta, row
 
 
 @keras.saving.register_keras_serializable(package="optimizers")

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import keras
-
-from optimizers.lookahead import Lookahead
-from optimizers.unwrapping import find
+from optrun.optimizers.lookahead import Lookahead
+from optrun.optimizers.unwrapping import find
 
 
 @contextmanager

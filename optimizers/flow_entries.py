@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
+from optrun.optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
 
 _ARGUMENTS = (
     LEARNING_RATE,
@@ -66,7 +66,7 @@ FLOW_ENTRIES: tuple[Entry, ...] = (
     _flow(
         "heun",
         "Heun",
-        "optimizers.heun",
+        "optrun.optimizers.heun",
         "Heun's second-order step along the gradient flow: two gradients per step.",
         "Heun 1900; Hairer, Nørsett & Wanner 1993, section II.1",
         evaluations=2,
@@ -74,7 +74,7 @@ FLOW_ENTRIES: tuple[Entry, ...] = (
     _flow(
         "rk23",
         "BogackiShampine",
-        "optimizers.bogacki_shampine",
+        "optrun.optimizers.bogacki_shampine",
         "Bogacki and Shampine's third-order step along the gradient flow: three gradients per "
         "step.",
         "Bogacki & Shampine 1989, Applied Mathematics Letters 2 (4)",
@@ -83,7 +83,7 @@ FLOW_ENTRIES: tuple[Entry, ...] = (
     _flow(
         "rk45",
         "DormandPrince",
-        "optimizers.dormand_prince",
+        "optrun.optimizers.dormand_prince",
         "Dormand and Prince's fifth-order step along the gradient flow: six gradients per step.",
         "Dormand & Prince 1980, Journal of Computational and Applied Mathematics 6 (1)",
         evaluations=6,

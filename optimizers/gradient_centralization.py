@@ -6,10 +6,9 @@ from typing import Any
 
 import keras
 from keras import ops
-
-from optimizers.nesting import CENTRALIZATION_IN_CENTRALIZATION
-from optimizers.unwrapping import find, with_several_evaluations
-from optimizers.wrapper import Wrapper
+from optrun.optimizers.nesting import CENTRALIZATION_IN_CENTRALIZATION
+from optrun.optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.wrapper import Wrapper
 
 _log = logging.getLogger(__name__)
 

@@ -1,8 +1,7 @@
 """Heun's method: a step along the mean of the slopes at its two ends."""
 
 import keras
-
-from optimizers.runge_kutta import RungeKutta, row
+from optrun.optimizers.runge_kutta import RungeKutta, row
 
 
 @keras.saving.register_keras_serializable(package="optimizers")

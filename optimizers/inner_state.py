@@ -6,10 +6,9 @@ from typing import Any
 
 import keras
 from keras import ops
-
-from optimizers.distribution import update_each
-from optimizers.nesting import MOMENTUM_ABSENT, SEVERAL_CORES_INSIDE, reason_against_pullback
-from optimizers.unwrapping import chain
+from optrun.optimizers.distribution import update_each
+from optrun.optimizers.nesting import MOMENTUM_ABSENT, SEVERAL_CORES_INSIDE, reason_against_pullback
+from optrun.optimizers.unwrapping import chain
 
 INNER_STATES = ("maintain", "reset", "pullback")
 

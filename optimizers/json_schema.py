@@ -7,9 +7,9 @@ any argument of any optimizer. Nothing is required, for the same reason.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optimizers.entry import Argument
-from optimizers.registry import ENTRIES
-from optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers.entry import Argument
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.schedule_entries import SCHEDULES
 
 OWN_NAME = r"^.+:[^:/\\]+$"
 _OPTIMIZER = {"$ref": "#/$defs/optimizer"}

@@ -6,7 +6,7 @@ The arguments and defaults are those of the classes; a test compares them with t
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
+from optrun.optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
 
 ALIASES: Mapping[str, str] = MappingProxyType(
     {

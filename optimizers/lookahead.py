@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-
-from optimizers.distribution import run_when, update_each
-from optimizers.inner_state import (
+from optrun.optimizers.distribution import run_when, update_each
+from optrun.optimizers.inner_state import (
     INNER_STATES,
     InitialState,
     core_of,
@@ -18,14 +17,14 @@ from optimizers.inner_state import (
     reason_against,
     schedule_as_given,
 )
-from optimizers.nesting import (
+from optrun.optimizers.nesting import (
     EMA_INSIDE_LOOKAHEAD,
     LOOKAHEAD_IN_LOOKAHEAD,
     SOFT_BATCH_IN_LOOKAHEAD,
 )
-from optimizers.soft_batch import SoftBatch
-from optimizers.unwrapping import find
-from optimizers.wrapper import Wrapper
+from optrun.optimizers.soft_batch import SoftBatch
+from optrun.optimizers.unwrapping import find
+from optrun.optimizers.wrapper import Wrapper
 
 
 @keras.saving.register_keras_serializable(package="optimizers")

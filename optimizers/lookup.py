@@ -8,9 +8,9 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from optimizers.entry import LEARNING_RATE, Argument, Entry
-from optimizers.own import is_own, split
-from optimizers.registry import ENTRIES
+from optrun.optimizers.entry import LEARNING_RATE, Argument, Entry
+from optrun.optimizers.own import is_own, split
+from optrun.optimizers.registry import ENTRIES
 
 
 def is_known(name: object) -> bool:
@@ -38,8 +38,8 @@ def entry_for(specification: Mapping[Any, object], *, import_own: bool = False) 
     if not is_own(name):
         return ENTRIES[name]
     if import_own:
-        from optimizers.own_code import load
-        from optimizers.own_signature import entry_of
+        from optrun.optimizers.own_code import load
+        from optrun.optimizers.own_signature import entry_of
 
         return entry_of(load(name))
     stated = [str(key) for key in specification if key != "name"]
@@ -56,7 +56,7 @@ def entry_for(specification: Mapping[Any, object], *, import_own: bool = False) 
 def class_for(entry: Entry) -> Any:
     """The class of an entry; for a person's own, one that was imported for it."""
     if is_own(entry.name):
-        from optimizers.own_code import load
+        from optrun.optimizers.own_code import load
 
         return load(entry.name).optimizer_class
     return getattr(importlib.import_module(entry.module), entry.class_name)

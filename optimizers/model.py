@@ -7,12 +7,11 @@ import keras
 import tensorflow as tf
 from keras import ops
 from keras.src.models.functional import Functional
-
-from optimizers.distribution import all_reduce_sum, check_reductions_can_nest, num_replicas
-from optimizers.gradient_centralization import GradientCentralization
-from optimizers.several_gradients import SeveralGradients
-from optimizers.soft_batch import FlushTail, SoftBatch
-from optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.distribution import all_reduce_sum, check_reductions_can_nest, num_replicas
+from optrun.optimizers.gradient_centralization import GradientCentralization
+from optrun.optimizers.several_gradients import SeveralGradients
+from optrun.optimizers.soft_batch import FlushTail, SoftBatch
+from optrun.optimizers.unwrapping import find, with_several_evaluations
 
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
@@ -30,7 +29,7 @@ class Model(keras.Model):  # type: ignore[misc]
 
     Example:
         >>> import keras
-        >>> from optimizers import Heun
+        >>> from optrun.optimizers import Heun
         >>> inputs = keras.Input((2,))
         >>> model = Model(inputs, keras.layers.Dense(1)(inputs))
         >>> model.compile(Heun(0.1), loss="mse")

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from optimizers.own import OwnOptimizerError, is_in_file, split, wrong_form
+from optrun.optimizers.own import OwnOptimizerError, is_in_file, split, wrong_form
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def load(name: str) -> Own:
 
 def stated_evaluations(optimizer_class: Any) -> int | None:
     """The gradients per step that a class states; None where only an instance can say."""
-    from optimizers.several_gradients import SeveralGradients
+    from optrun.optimizers.several_gradients import SeveralGradients
 
     if not issubclass(optimizer_class, SeveralGradients):
         return 1
@@ -172,8 +172,7 @@ def _is_optimizer(value: object) -> bool:
 
 def _check_is_optimizer(optimizer_class: Any, class_name: str) -> None:
     import keras
-
-    from optimizers.several_gradients import SeveralGradients
+    from optrun.optimizers.several_gradients import SeveralGradients
 
     base = keras.optimizers.Optimizer
     if not _is_optimizer(optimizer_class):

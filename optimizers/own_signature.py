@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from optimizers.entry import LEARNING_RATE, Argument, Entry, Kind
-from optimizers.keras_entries import ALIASES, KERAS_ENTRIES, WITHHELD
-from optimizers.own_code import Own, stated_evaluations
+from optrun.optimizers.entry import LEARNING_RATE, Argument, Entry, Kind
+from optrun.optimizers.keras_entries import ALIASES, KERAS_ENTRIES, WITHHELD
+from optrun.optimizers.own_code import Own, stated_evaluations
 
 _KINDS: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
 _UNKNOWN = inspect.Parameter.empty

@@ -6,8 +6,7 @@ from typing import Any
 
 import keras
 from keras import ops
-
-from optimizers.radam_entries import reason_never_adapted
+from optrun.optimizers.radam_entries import reason_never_adapted
 
 _UNADAPTED_STEPS = ("sgd", "skip")
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
-from optimizers.keras_entries import (
+from optrun.optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Argument, Entry
+from optrun.optimizers.keras_entries import (
     ALIASES,
     CLIPPING,
     WITHHELD,
@@ -13,7 +13,7 @@ from optimizers.keras_entries import (
     positive,
     weight_decay_argument,
 )
-from optimizers.wrapper_entries import SYNC_ALIASES, TRACKING_WITHHELD
+from optrun.optimizers.wrapper_entries import SYNC_ALIASES, TRACKING_WITHHELD
 
 _ALIASES: Mapping[str, str] = MappingProxyType(
     {
@@ -84,7 +84,7 @@ RADAM_ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="radam",
         class_name="RAdam",
-        module="optimizers.radam",
+        module="optrun.optimizers.radam",
         description="Adam with its first steps held back until their variance is known.",
         paper="Liu et al. 2020, ICLR, algorithm 2",
         arguments=(*_core(beta_1=0.9, epsilon=1e-7), GRADIENT_CENTRALIZATION),
@@ -95,7 +95,7 @@ RADAM_ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="ranger",
         class_name="Ranger",
-        module="optimizers.ranger",
+        module="optrun.optimizers.ranger",
         description="Lookahead around RAdam, on centralized gradients.",
         paper="Wright 2019, version 20.4.11; Yong et al. 2020; Liu et al. 2020; Zhang et al. 2019",
         arguments=(

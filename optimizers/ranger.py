@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import keras
-
-from optimizers.gradient_centralization import GradientCentralization
-from optimizers.lookahead import Lookahead
-from optimizers.radam import RAdam
-from optimizers.unwrapping import find
+from optrun.optimizers.gradient_centralization import GradientCentralization
+from optrun.optimizers.lookahead import Lookahead
+from optrun.optimizers.radam import RAdam
+from optrun.optimizers.unwrapping import find
 
 
 @keras.saving.register_keras_serializable(package="optimizers")

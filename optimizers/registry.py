@@ -1,7 +1,7 @@
 """Every optimizer a specification can name. Imports neither Keras nor NumPy.
 
 Example:
-    >>> from optimizers.registry import ENTRIES
+    >>> from optrun.optimizers.registry import ENTRIES
     >>> ENTRIES["heun"].evaluations
     2
     >>> [argument.name for argument in ENTRIES["lookahead"].arguments]
@@ -11,9 +11,9 @@ Example:
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optimizers.entry import LEARNING_RATE, Argument, Entry, Kind
-from optimizers.keras_entries import KERAS_ENTRIES
-from optimizers.own_entries import OWN_ENTRIES
+from optrun.optimizers.entry import LEARNING_RATE, Argument, Entry, Kind
+from optrun.optimizers.keras_entries import KERAS_ENTRIES
+from optrun.optimizers.own_entries import OWN_ENTRIES
 
 __all__ = ["ENTRIES", "LEARNING_RATE", "NOT_OFFERED", "Argument", "Entry", "Kind"]
 

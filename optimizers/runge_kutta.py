@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 from keras import ops
-
-from optimizers.several_gradients import GradientAt, SeveralGradients
+from optrun.optimizers.several_gradients import GradientAt, SeveralGradients
 
 
 class RungeKutta(SeveralGradients):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from optimizers.entry import Argument
+from optrun.optimizers.entry import Argument
 
 _INITIAL = Argument(
     "initial_learning_rate",

@@ -15,8 +15,7 @@ from typing import Any
 
 import keras
 from keras import ops
-
-from optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers.schedule_entries import SCHEDULES
 
 _REGISTER = keras.saving.register_keras_serializable(package="optimizers")
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import keras
 from keras import ops
-
-from optimizers.distribution import (
+from optrun.optimizers.distribution import (
     all_reduce_sum,
     check_reductions_can_nest,
     colocated,
@@ -14,9 +13,9 @@ from optimizers.distribution import (
     run_when,
     update_each,
 )
-from optimizers.nesting import SEVERAL_EVALUATIONS_IN_SOFT_BATCH, SOFT_BATCH_IN_SOFT_BATCH
-from optimizers.unwrapping import find, with_several_evaluations
-from optimizers.wrapper import Wrapper
+from optrun.optimizers.nesting import SEVERAL_EVALUATIONS_IN_SOFT_BATCH, SOFT_BATCH_IN_SOFT_BATCH
+from optrun.optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.wrapper import Wrapper
 
 _TAILS = ("flush", "carry", "drop")
 

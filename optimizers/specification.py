@@ -13,11 +13,11 @@ import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from optimizers.checking import Problem, evaluations_within, problems
-from optimizers.entry import Argument, Entry
-from optimizers.lookup import entry_for
-from optimizers.own import names_in
-from optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers.checking import Problem, evaluations_within, problems
+from optrun.optimizers.entry import Argument, Entry
+from optrun.optimizers.lookup import entry_for
+from optrun.optimizers.own import names_in
+from optrun.optimizers.schedule_entries import SCHEDULES
 
 __all__ = [
     "Problem",
@@ -85,7 +85,7 @@ def gradient_evaluations(specification: object) -> int:
     resolved = resolve(specification)
     if not names_in(resolved):
         return evaluations_within(resolved)
-    from optimizers.build import evaluations_of
+    from optrun.optimizers.build import evaluations_of
 
     return evaluations_of(resolved)
 

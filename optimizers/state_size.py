@@ -8,10 +8,10 @@ optimizer, which alone knows.
 import math
 from collections.abc import Mapping, Sequence
 
-from optimizers.lookup import entry_for
-from optimizers.own import names_in
-from optimizers.specification import resolve
-from optimizers.wrapper_entries import TRACKING_WITHHELD
+from optrun.optimizers.lookup import entry_for
+from optrun.optimizers.own import names_in
+from optrun.optimizers.specification import resolve
+from optrun.optimizers.wrapper_entries import TRACKING_WITHHELD
 
 Shape = tuple[int, ...]
 
@@ -83,8 +83,7 @@ def _copies_beyond_defaults(resolved: Mapping[str, object], shape: Shape) -> int
 def _asked_floats_per_weight(resolved: Mapping[str, object], track_fast_weights: bool) -> float:
     """Floats per weight of an optimizer made and built around a small layer."""
     import keras
-
-    from optimizers.build import build
+    from optrun.optimizers.build import build
 
     weights = [keras.Variable(keras.ops.zeros(shape)) for shape in _PROBE_SHAPES]
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from optimizers.several_gradients import SeveralGradients
+from optrun.optimizers.several_gradients import SeveralGradients
 
 Found = TypeVar("Found")
 

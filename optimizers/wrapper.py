@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
-
-from optimizers.checking import nearest
-from optimizers.nesting import ACCUMULATION_INSIDE, LOSS_SCALE_INSIDE
-from optimizers.registry import ENTRIES
-from optimizers.unwrapping import find
+from optrun.optimizers.checking import nearest
+from optrun.optimizers.nesting import ACCUMULATION_INSIDE, LOSS_SCALE_INSIDE
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.unwrapping import find
 
 _OPTIMIZER_ARGUMENTS = (
     "learning_rate",

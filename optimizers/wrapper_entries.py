@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optimizers.entry import Argument, Entry
+from optrun.optimizers.entry import Argument, Entry
 
 _RATE_BELONGS_INSIDE = "it belongs to the inner optimizer: state it under `inner_optimizer`"
 _WRAPPER_WITHHELD: Mapping[str, str] = MappingProxyType(
@@ -40,7 +40,7 @@ WRAPPER_ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="lookahead",
         class_name="Lookahead",
-        module="optimizers.lookahead",
+        module="optrun.optimizers.lookahead",
         description="Slow weights follow an inner optimizer, a share of the way every few updates.",
         paper="Zhang, Lucas, Hinton & Ba 2019, NeurIPS, algorithm 1",
         arguments=(
@@ -85,7 +85,7 @@ WRAPPER_ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="soft_batch",
         class_name="SoftBatch",
-        module="optimizers.soft_batch",
+        module="optrun.optimizers.soft_batch",
         description="One update of an inner optimizer from the gradients of several batches.",
         paper="gradient accumulation, common practice",
         arguments=(

@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"runner.commands.{cmd_name}")
+        module = importlib.import_module(f"optrun.runner.commands.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -70,7 +70,7 @@ def optrun() -> None:
 
 def main() -> None:
     """Run the command line; a person's mistake ends in a message and exit code 2."""
-    from runner.errors import UserError
+    from optrun.runner.errors import UserError
 
     try:
         # Click returns the code of a `click.exceptions.Exit` here, and does not raise it.

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data.errors import PhotoError
+from optrun.data.errors import PhotoError
 
 
 class UserError(Exception):

@@ -9,22 +9,21 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from optimizers.cards import CARDS, Card, symbols_of
-from optimizers.cards.finding import find
-from optimizers.cards.wording import (
+from optrun.optimizers.cards import CARDS, Card, symbols_of
+from optrun.optimizers.cards.finding import find
+from optrun.optimizers.cards.wording import (
     allowed,
     default,
     example_yaml,
     extra_weight_copies,
     gradients_per_step,
 )
-from optimizers.registry import ENTRIES, Entry
-from runner.errors import UserError
+from optrun.optimizers.registry import ENTRIES, Entry
+from optrun.runner.errors import UserError
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 _WIDEST = 100  # a line of text that is longer is hard to read
 _INDENT = 2

@@ -20,10 +20,11 @@ def imported_rooms(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module.split(".")[0])
-    return names & set(ROOMS)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    own = (name.split(".") for name in names if name.startswith("optrun."))
+    return {parts[1] for parts in own}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -51,16 +52,16 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import runner, optimizers, data",
-        "import runner.cli",
-        "import runner.commands.train, runner.commands.compare, runner.commands.config",
-        "from runner.optimizer_cards import show",
-        "import optimizers.cards.finding, optimizers.cards.wording",
-        "import runner.execution",
-        "import runner.resuming.resume, runner.resuming.plan_progress",
-        "import runner.verification.verify",
-        "import runner.configuration.load",
-        "from runner.comparing.compare import compare",
-        "import runner.photos.listing, runner.photos.removal, runner.photos.showing",
+        "import optrun.runner.cli",
+        "from optrun.runner.commands import compare, config, train",
+        "from optrun.runner.optimizer_cards import show",
+        "import optrun.optimizers.cards.finding, optrun.optimizers.cards.wording",
+        "import optrun.runner.plan.executor",
+        "import optrun.runner.plan.resume, optrun.runner.plan.progress",
+        "import optrun.runner.verification.verify",
+        "import optrun.runner.config.load",
+        "from optrun.runner.compare.compare import compare",
+        "from optrun.runner.datasets import inventory, preview, removal",
     ],
 )
 def test_what_answers_at_once_loads_no_tensorflow(code: str) -> None:
@@ -68,12 +69,14 @@ def test_what_answers_at_once_loads_no_tensorflow(code: str) -> None:
 
 
 def test_help_loads_click_and_nothing_else_of_weight() -> None:
-    loaded = loaded_by("import runner.cli, runner.commands.compare, runner.commands.train")
+    loaded = loaded_by(
+        "import optrun.runner.cli, optrun.runner.commands.compare, optrun.runner.commands.train"
+    )
     assert not loaded & (HEAVY | {"numpy", "rich", "yaml", "pydantic", "scipy"})
 
 
 def test_nothing_puts_the_working_directory_on_the_path(tmp_path: Path) -> None:
-    for room in ROOMS:
+    for room in (*ROOMS, "optrun"):
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text("raise RuntimeError('imported from here')")
     optrun = Path(sys.executable).with_name("optrun")

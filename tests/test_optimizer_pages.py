@@ -9,9 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from optimizers.cards import CARDS
-from optimizers.registry import ENTRIES
+from optrun.optimizers.cards import CARDS
+from optrun.optimizers.registry import ENTRIES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

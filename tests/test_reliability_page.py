@@ -22,7 +22,7 @@ def test_each_is_held_by_a_test_or_a_benchmark_that_exists() -> None:
 
 
 def test_the_seconds_it_states_are_those_of_the_program() -> None:
-    from runner.stopping import GRACE_S
+    from optrun.runner.engine.signals import GRACE_S
 
     assert "within ten seconds" in PAGE
     assert "abandoned after eight" in PAGE

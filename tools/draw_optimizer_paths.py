@@ -28,10 +28,9 @@ from optimizer_paths import (
     rates,
     tuned,
 )
+from optrun.optimizers.cards.wording import number
 from PIL import Image
 from write_optimizer_pages import write_pages
-
-from optimizers.cards.wording import number
 
 IMAGES = File(__file__).resolve().parents[1] / "docs" / "images"
 

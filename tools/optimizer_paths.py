@@ -8,13 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-
-from optimizers.build import build
-from optimizers.evaluation_weights import evaluation_weights
-from optimizers.gradient_centralization import GradientCentralization
-from optimizers.lookahead import Lookahead
-from optimizers.specification import gradient_evaluations
-from optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.build import build
+from optrun.optimizers.evaluation_weights import evaluation_weights
+from optrun.optimizers.gradient_centralization import GradientCentralization
+from optrun.optimizers.lookahead import Lookahead
+from optrun.optimizers.specification import gradient_evaluations
+from optrun.optimizers.unwrapping import find, with_several_evaluations
 
 GRADIENTS = 200
 RATES_PER_DECADE = 8

@@ -19,8 +19,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from optimizers.cards import CARDS, symbols_of
-from optimizers.cards.wording import (
+from optrun.optimizers.cards import CARDS, symbols_of
+from optrun.optimizers.cards.wording import (
     allowed,
     default,
     example_yaml,
@@ -28,8 +28,8 @@ from optimizers.cards.wording import (
     gradients_per_step,
     number,
 )
-from optimizers.entry import Entry
-from optimizers.registry import ENTRIES
+from optrun.optimizers.entry import Entry
+from optrun.optimizers.registry import ENTRIES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 RESULTS = DOCS / "images" / "optimizer_paths.json"

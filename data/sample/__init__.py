@@ -6,8 +6,15 @@ frozen stream of bits (`dice`), geometry uses the exactly defined operations of 
 hold the pixels as they are (`png`), since compressed bytes depend on the zlib at hand.
 """
 
-from data.sample.picture import CLASS_NAMES, IMAGE_SIZE, SAMPLE_SEED, SAMPLE_VERSION, draw, label
-from data.sample.png import encode
+from optrun.data.sample.picture import (
+    CLASS_NAMES,
+    IMAGE_SIZE,
+    SAMPLE_SEED,
+    SAMPLE_VERSION,
+    draw,
+    label,
+)
+from optrun.data.sample.png import encode
 
 __all__ = [
     "CLASS_NAMES",

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from optrun.data.sample.colours import BLACK, Colour
 from PIL import Image
-
-from data.sample.colours import BLACK, Colour
 
 Placement = tuple[float, float, float, float, float, float]
 Indices = npt.NDArray[np.int64]

@@ -1,8 +1,8 @@
 """The head of a cat or a dog: radius 1 around the origin of the pen."""
 
-from data.sample.colours import BLACK, WHITE, Colour, mix
-from data.sample.looks import PINK, Coat, Looks
-from data.sample.pen import Pen, Points, ellipse, polygon, smooth, stroke
+from optrun.data.sample.colours import BLACK, WHITE, Colour, mix
+from optrun.data.sample.looks import PINK, Coat, Looks
+from optrun.data.sample.pen import Pen, Points, ellipse, polygon, smooth, stroke
 
 PUPIL: Colour = (20, 18, 22)
 DARK_NOSE: Colour = (34, 28, 30)

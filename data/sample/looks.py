@@ -7,8 +7,8 @@ short muzzle. Coats come from one distribution, so colour tells nothing.
 
 from dataclasses import dataclass
 
-from data.sample.colours import BLACK, WHITE, Colour, mix
-from data.sample.dice import Dice
+from optrun.data.sample.colours import BLACK, WHITE, Colour, mix
+from optrun.data.sample.dice import Dice
 
 FURS: tuple[Colour, ...] = (
     (222, 140, 66),  # ginger

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from data.sample.canvas import Canvas, Placement
-from data.sample.colours import Colour
+from optrun.data.sample.canvas import Canvas, Placement
+from optrun.data.sample.colours import Colour
 
 Point = tuple[float, float]
 Points = list[Point]

@@ -2,13 +2,12 @@
 
 import numpy as np
 import numpy.typing as npt
-
-from data.sample.canvas import Canvas
-from data.sample.dice import Dice
-from data.sample.looks import choose_cat, choose_coat, choose_dog
-from data.sample.pen import Pen
-from data.sample.poses import draw_animal
-from data.sample.scenery import draw_obstacle, draw_scene
+from optrun.data.sample.canvas import Canvas
+from optrun.data.sample.dice import Dice
+from optrun.data.sample.looks import choose_cat, choose_coat, choose_dog
+from optrun.data.sample.pen import Pen
+from optrun.data.sample.poses import draw_animal
+from optrun.data.sample.scenery import draw_obstacle, draw_scene
 
 SAMPLE_VERSION = 5  # raised with every change that alters a drawing
 SAMPLE_SEED = 1

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data.sample.colours import BLACK, Colour, mix
-from data.sample.dice import Dice
-from data.sample.head import SIDES, draw_head
-from data.sample.looks import Coat, Looks
-from data.sample.pen import Pen, ellipse, smooth, stroke
+from optrun.data.sample.colours import BLACK, Colour, mix
+from optrun.data.sample.dice import Dice
+from optrun.data.sample.head import SIDES, draw_head
+from optrun.data.sample.looks import Coat, Looks
+from optrun.data.sample.pen import Pen, ellipse, smooth, stroke
 
 COLLARS: tuple[Colour, ...] = ((200, 50, 60), (50, 110, 190), (70, 150, 80), (230, 180, 60))
 TAG: Colour = (240, 210, 90)

@@ -1,8 +1,8 @@
 """Rooms, gardens, and the things that stand about in them; the picture is the unit square."""
 
-from data.sample.colours import BLACK, WHITE, Colour, mix
-from data.sample.dice import Dice
-from data.sample.pen import Pen, ellipse, polygon, rectangle, smooth, stroke
+from optrun.data.sample.colours import BLACK, WHITE, Colour, mix
+from optrun.data.sample.dice import Dice
+from optrun.data.sample.pen import Pen, ellipse, polygon, rectangle, smooth, stroke
 
 WALLS: tuple[Colour, ...] = (
     (214, 200, 178),

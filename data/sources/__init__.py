@@ -5,10 +5,10 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from data import library
-from data.errors import PhotoError
-from data.printable import printable
-from data.sources.source import Photo, Source
+from optrun.data.cache import library
+from optrun.data.errors import PhotoError
+from optrun.data.printable import printable
+from optrun.data.sources.source import Photo, Source
 
 __all__ = ["NAMES", "Photo", "Source", "open_source"]
 
@@ -30,20 +30,20 @@ def open_source(
             folder or zip archive. A folder that has such a name is given as "./sample".
         drawings: How many drawings the sample has; None for its default. Means nothing to others.
         obtain: Brings the public photos to this machine when they are first read, and returns their
-            folder; None for `data.obtaining.obtain`, silently. Means nothing to others.
+            folder; None for `data.download.obtaining.obtain`, silently. Means nothing to others.
 
     Raises:
         PhotoError: If nothing lies at the path, or no longer where the name leads.
     """
     if source == "sample":
-        from data.sources.drawn import DEFAULT_COUNT, Drawn
+        from optrun.data.sources.drawn import DEFAULT_COUNT, Drawn
 
         return Drawn(DEFAULT_COUNT if drawings is None else drawings)
     if source == "cats_vs_dogs":
-        from data.sources.public import Public
+        from optrun.data.sources.public import Public
 
         return Public() if obtain is None else Public(obtain)
-    from data.sources.files import Files
+    from optrun.data.sources.files import Files
 
     imported = library.entry(source)
     path = Path(imported.path) if imported else library.expanded(source)

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import PhotoError
-from data.sources.views import (
+from optrun.data.errors import PhotoError
+from optrun.data.sources.views import (
     METHODS,
     STORED,
     DecompressedView,
@@ -23,7 +23,7 @@ from data.sources.views import (
     decompressed,
     open_regular,
 )
-from data.sources.zip_directory import Entry, entries
+from optrun.data.sources.zip_directory import Entry, entries
 
 # No photo is this large; an archive that claims so would only fill the memory.
 MAXIMUM_FILE_BYTES = 64 * 1024**2

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
-from data.errors import PhotoError
-from data.printable import printable
-from data.sources import folder
-from data.sources.archive import Zip, opened
-from data.sources.views import UnreadableError
-from data.sources.zip_directory import Entry
+from optrun.data.errors import PhotoError
+from optrun.data.printable import printable
+from optrun.data.sources import folder
+from optrun.data.sources.archive import Zip, opened
+from optrun.data.sources.views import UnreadableError
+from optrun.data.sources.zip_directory import Entry
 
 
 class File(NamedTuple):
@@ -37,7 +37,7 @@ class File(NamedTuple):
 
 
 def folder_files(path: Path) -> Iterator[File]:
-    """Yields the files below a folder; see `data.sources.folder` for what it may raise."""
+    """Yields the files below a folder; see `optrun.data.sources.folder` for what it may raise."""
     for file in folder.walk(str(path.resolve())):
         yield File(
             file.name,
@@ -48,7 +48,7 @@ def folder_files(path: Path) -> Iterator[File]:
 
 
 def zip_files(archive: Zip, most: int, within: str = "") -> Iterator[File]:
-    """Yields the files of an archive; see `data.sources.archive` for what it may raise.
+    """Yields the files of an archive; see `optrun.data.sources.archive` for what it may raise.
 
     Args:
         archive: The archive, open.

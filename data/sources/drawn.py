@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
-from data import sample
-from data.sources.source import Photo
+from optrun.data import sample
+from optrun.data.sources.source import Photo
 
 DEFAULT_COUNT = 2000
 

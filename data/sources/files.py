@@ -8,16 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from data.errors import PhotoError
-from data.labels import CAT, DOG, TEST, TRAIN, VALIDATION
-from data.printable import printable
-from data.sources import folder
-from data.sources.archive import Zip, changed, opened
-from data.sources.contents import File, folder_files, zip_files
-from data.sources.layout import LAYOUTS, label_of, part_of, without_common_folder
-from data.sources.source import Photo
-from data.sources.views import UnreadableError, state_of
-from data.sources.zip_directory import too_many
+from optrun.data.errors import PhotoError
+from optrun.data.labels import CAT, DOG, TEST, TRAIN, VALIDATION
+from optrun.data.printable import printable
+from optrun.data.sources import folder
+from optrun.data.sources.archive import Zip, changed, opened
+from optrun.data.sources.contents import File, folder_files, zip_files
+from optrun.data.sources.layout import LAYOUTS, label_of, part_of, without_common_folder
+from optrun.data.sources.source import Photo
+from optrun.data.sources.views import UnreadableError, state_of
+from optrun.data.sources.zip_directory import too_many
 
 # What is known of each takes some hundred bytes of memory while they are decoded.
 MAXIMUM_FILES = 1_000_000

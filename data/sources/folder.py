@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
-from data.errors import PhotoError
-from data.printable import printable
-from data.sources.archive import MAXIMUM_FILE_BYTES, too_large
-from data.sources.views import UnreadableError, cannot_be_read, open_regular
+from optrun.data.errors import PhotoError
+from optrun.data.printable import printable
+from optrun.data.sources.archive import MAXIMUM_FILE_BYTES, too_large
+from optrun.data.sources.views import UnreadableError, cannot_be_read, open_regular
 
 _SORTED_AT_ONCE = 50_000
 _by_name = attrgetter("name")

@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
-from data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
+from optrun.data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
 
 _PART_FOLDERS = {
     "train": TRAIN,

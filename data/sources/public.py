@@ -5,10 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data import availability
-from data.errors import PhotoError
-from data.obtaining import first_line, obtain
-from data.sources.source import Photo
+from optrun.data.download import availability
+from optrun.data.download.obtaining import first_line, obtain
+from optrun.data.errors import PhotoError
+from optrun.data.sources.source import Photo
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from data.errors import PhotoError
-from data.printable import printable
-from data.sources.views import PIECE_BYTES, PartView, View
+from optrun.data.errors import PhotoError
+from optrun.data.printable import printable
+from optrun.data.sources.views import PIECE_BYTES, PartView, View
 
 LOCAL_HEADER_BYTES = 30
 _MAXIMUM_NAME_BYTES = 4096

@@ -3,7 +3,7 @@
 Imports neither Keras nor NumPy.
 
 Example:
-    >>> from optimizers.cards import CARDS
+    >>> from optrun.optimizers.cards import CARDS
     >>> print(CARDS["lookahead"].rule)
     θ₀ = φ;   θᵢ = A(θᵢ₋₁), i = 1 … k;   φ ← φ + α (θₖ − φ)
 """
@@ -11,13 +11,13 @@ Example:
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optimizers.cards.adaptive import ADAPTIVE_CARDS
-from optimizers.cards.card import Card, symbols_of
-from optimizers.cards.classic import CLASSIC_CARDS
-from optimizers.cards.flow import FLOW_CARDS
-from optimizers.cards.rectified import RECTIFIED_CARDS
-from optimizers.cards.structured import STRUCTURED_CARDS
-from optimizers.cards.wrappers import WRAPPER_CARDS
+from optrun.optimizers.cards.adaptive import ADAPTIVE_CARDS
+from optrun.optimizers.cards.card import Card, symbols_of
+from optrun.optimizers.cards.classic import CLASSIC_CARDS
+from optrun.optimizers.cards.flow import FLOW_CARDS
+from optrun.optimizers.cards.rectified import RECTIFIED_CARDS
+from optrun.optimizers.cards.structured import STRUCTURED_CARDS
+from optrun.optimizers.cards.wrappers import WRAPPER_CARDS
 
 __all__ = ["CARDS", "Card", "symbols_of"]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from optimizers.cards.card import Card
-from optimizers.cards.classic import (
+from optrun.optimizers.cards.card import Card
+from optrun.optimizers.cards.classic import (
     DECAY_IS_DECOUPLED,
     MOMENT_SYMBOLS,
     MOMENTS,

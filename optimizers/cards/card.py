@@ -50,7 +50,7 @@ def symbols_of(card: Card) -> dict[str, str]:
     """Every letter of a card's rule with its meaning, the common ones first.
 
     Example:
-        >>> from optimizers.cards import CARDS
+        >>> from optrun.optimizers.cards import CARDS
         >>> symbols_of(CARDS["heun"])["h"]
         'learning_rate, the step size'
     """

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from optimizers.cards.card import Card
+from optrun.optimizers.cards.card import Card
 
 RETRAIN_ADAPTIVE = "1e-5 – 1e-4 to retrain VGG19; 1e-4 – 1e-2 from random weights"
 MOMENT_SYMBOLS: Mapping[str, str] = {

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from optimizers.checking import nearest
-from optimizers.registry import ENTRIES, NOT_OFFERED, Entry
+from optrun.optimizers.checking import nearest
+from optrun.optimizers.registry import ENTRIES, NOT_OFFERED, Entry
 
 # What articles and other libraries call it, without punctuation.
 _KNOWN_AS: Mapping[str, str] = {

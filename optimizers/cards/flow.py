@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from optimizers.cards.card import Card
+from optrun.optimizers.cards.card import Card
 
 _SYMBOLS: Mapping[str, str] = {
     "K(θ)": "∇L(θ) + λθ, L the loss of this one batch",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from optimizers.cards.card import Card
+from optrun.optimizers.cards.card import Card
 
 _RECTIFICATION = (
     "m ← m + (1 − β₁) (g − m);   v ← v + (1 − β₂) (g² − v)\n"

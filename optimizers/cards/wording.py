@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from optimizers.cards.card import Card
-from optimizers.entry import Argument, Entry
+from optrun.optimizers.cards.card import Card
+from optrun.optimizers.entry import Argument, Entry
 
 
 def allowed(argument: Argument) -> str:
     """The values an argument takes, in a few characters; a square bracket includes the bound.
 
     Example:
-        >>> from optimizers.registry import ENTRIES
+        >>> from optrun.optimizers.registry import ENTRIES
         >>> [allowed(argument) for argument in ENTRIES["lookahead"].arguments][:3]
         ['an optimizer', 'whole, ≥ 1', '[0, 1]']
         >>> allowed(ENTRIES["sgd"].argument("clipnorm"))
@@ -54,7 +54,7 @@ def default(argument: Argument) -> str:
     """The default as YAML has it, or "required".
 
     Example:
-        >>> from optimizers.registry import ENTRIES
+        >>> from optrun.optimizers.registry import ENTRIES
         >>> [default(argument) for argument in ENTRIES["adam"].arguments][:4]
         ['required', '0.9', '0.999', '1e-7']
     """
@@ -65,7 +65,7 @@ def example_yaml(card: Card) -> str:
     """A config file that trains with the card's example; it stands beside the shipped `configs/`.
 
     Example:
-        >>> from optimizers.cards import CARDS
+        >>> from optrun.optimizers.cards import CARDS
         >>> print(example_yaml(CARDS["adam"]), end="")
         extends: configs/vgg19.yaml
         optimizer:
@@ -112,7 +112,7 @@ def gradients_per_step(entry: Entry) -> str:
     """Gradient evaluations in a step on one batch; a wrapper's are its inner optimizer's.
 
     Example:
-        >>> from optimizers.registry import ENTRIES
+        >>> from optrun.optimizers.registry import ENTRIES
         >>> [gradients_per_step(ENTRIES[name]) for name in ("adam", "heun", "lookahead")]
         ['1', '2', 'as inner']
     """
@@ -125,7 +125,7 @@ def extra_weight_copies(entry: Entry) -> str:
     """Floats kept for each weight; a wrapper's come on top of its inner optimizer's.
 
     Example:
-        >>> from optimizers.registry import ENTRIES
+        >>> from optrun.optimizers.registry import ENTRIES
         >>> [extra_weight_copies(ENTRIES[name]) for name in ("adam", "lookahead")]
         ['2', '1 + inner']
     """

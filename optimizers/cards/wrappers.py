@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from optimizers.cards.card import Card
+from optrun.optimizers.cards.card import Card
 
 _SGD: Mapping[str, object] = {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}
 

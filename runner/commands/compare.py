@@ -48,6 +48,6 @@ def compare(results: tuple[Path, ...], sort: str, layout: str | None, output: Pa
     Exit code: 0 also where there is no run yet; 2 for a missing folder, an
     unknown column, or a file that cannot be written.
     """
-    from runner.comparing.compare import compare as run
+    from optrun.runner.compare.compare import compare as run
 
     run(results, sort=sort, layout=layout, output=output)

@@ -1,4 +1,4 @@
-"""`optrun config`: options and help; the work is in `runner.configuration.show`."""
+"""`optrun config`: options and help; the work is in `optrun.runner.config.origins`."""
 
 import click
 
@@ -28,8 +28,8 @@ def show(config: str, overrides: tuple[str, ...], sample: bool) -> None:
 
     The output is a config file itself: it extends nothing and leaves nothing to a default.
     """
-    from runner.configuration.load import load
-    from runner.configuration.show import show
+    from optrun.runner.config.load import load
+    from optrun.runner.config.origins import show
 
     click.echo(show(load(config, overrides, sample=sample)), nl=False)
 
@@ -43,7 +43,7 @@ def check(configs: tuple[str, ...], overrides: tuple[str, ...], sample: bool) ->
 
     Exits with 2 where anything is wrong.
     """
-    from runner.configuration.show import check
+    from optrun.runner.config.origins import check
 
     right = True
     for fine, text in check(configs, overrides, sample=sample):
@@ -62,6 +62,6 @@ def schema() -> None:
     """
     import json
 
-    from runner.configuration.json_schema import json_schema
+    from optrun.runner.config.json_schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`optrun data`: options and help; the work is in `runner.photos`."""
+"""`optrun data`: options and help; the work is in `optrun.runner.photos`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from data.cache_key import Resize
+    from optrun.data.cache.cache_key import Resize
 
 
 def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how photos are prepared; see `data.prepare.prepare`."""
+    """The options that say how photos are prepared; see `optrun.data.cache.prepare.prepare`."""
     for option in (
         click.option("--antialias", is_flag=True, help="Smooth photos when they are made smaller."),
         click.option(
@@ -75,7 +75,7 @@ def import_(
 
     Exit code: 0 done; 2 for no photos, a name that is taken, or, with --strict, junk.
     """
-    from runner.photos.importing import import_photos
+    from optrun.runner.datasets.importing import import_photos
 
     import_photos(
         path,
@@ -118,7 +118,7 @@ def prepare(
 
     Exit code: 0 done; 2 where they can't be had, with the reason and the ways out.
     """
-    from runner.photos.public import prepare_public
+    from optrun.runner.datasets.public import prepare_public
 
     prepare_public(
         archive,
@@ -146,7 +146,7 @@ def list_(layout: str) -> None:
     its source has vanished or changed since, or where another version of optrun wrote it;
     `optrun data remove --stale` frees their disk.
     """
-    from runner.photos.listing import list_photos
+    from optrun.runner.datasets.inventory import list_photos
 
     list_photos(layout=layout)
 
@@ -162,7 +162,7 @@ def verify(source: str) -> None:
     Exit code: 0 where all is as it was prepared, 1 where anything differs, 2 for photos that are
     not here.
     """
-    from runner.photos.verification import verify_photos
+    from optrun.runner.datasets.integrity import verify_photos
 
     raise click.exceptions.Exit(verify_photos(source))
 
@@ -224,7 +224,7 @@ def show(
         raise click.UsageError("--set changes the config of --augmented, which is not given.")
     if augmented is not None and part not in ("all", "train"):
         raise click.UsageError(f"Training photos alone are augmented, none for --part {part}.")
-    from runner.photos.showing import show_photos
+    from optrun.runner.datasets.preview import show_photos
 
     show_photos(
         source,
@@ -250,6 +250,6 @@ def remove(source: str | None, stale: bool, yes: bool) -> None:
     """
     if (source is None) != stale:
         raise click.UsageError("Give one of NAME, PATH and --stale.")
-    from runner.photos.removal import remove_photos
+    from optrun.runner.datasets.removal import remove_photos
 
     raise click.exceptions.Exit(remove_photos(source, yes=yes))

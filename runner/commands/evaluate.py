@@ -1,11 +1,10 @@
-"""`optrun evaluate`: options and help; the work is in `runner.trained`."""
+"""`optrun evaluate`: options and help; the work is in `optrun.runner.trained`."""
 
 from pathlib import Path
 from typing import Literal
 
 import click
-
-from runner.commands.options import device_option, flip_option
+from optrun.runner.commands.options import device_option, flip_option
 
 
 @click.command()
@@ -65,6 +64,6 @@ def evaluate(
     """
     if sheet is not None and no_sheet:
         raise click.UsageError("--sheet and --no-sheet contradict each other.")
-    from runner.trained import evaluate as evaluation
+    from optrun.runner.inference import evaluate as evaluation
 
     evaluation.evaluate(evaluation.Request(run, data, flip, layout, sheet, no_sheet, device))

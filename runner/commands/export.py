@@ -1,4 +1,4 @@
-"""`optrun export`: options and help; the work is in `runner.trained`."""
+"""`optrun export`: options and help; the work is in `optrun.runner.trained`."""
 
 import click
 
@@ -32,6 +32,6 @@ def export(run: str, output: str, force: bool) -> None:
     Exit code: 0; 2 for a mistake in the command, a run without usable weights,
     or a place that is taken or cannot be written.
     """
-    from runner.trained import export as exporting
+    from optrun.runner.inference import export as exporting
 
     exporting.export(exporting.Request(run, output, force))

@@ -1,4 +1,4 @@
-"""`optrun optimizers`: options and help; the work is in `runner.optimizer_cards`."""
+"""`optrun optimizers`: options and help; the work is in `optrun.runner.optimizer_cards`."""
 
 import click
 
@@ -25,6 +25,6 @@ def optimizers(name: str | None, layout: str) -> None:
 
     Exits with 2 for a name that is not known.
     """
-    from runner.optimizer_cards import show
+    from optrun.runner.optimizer_cards import show
 
     show(name, layout=layout)

@@ -1,11 +1,10 @@
-"""`optrun predict`: options and help; the work is in `runner.trained`."""
+"""`optrun predict`: options and help; the work is in `optrun.runner.trained`."""
 
 from pathlib import Path
 from typing import Literal
 
 import click
-
-from runner.commands.options import device_option, flip_option
+from optrun.runner.commands.options import device_option, flip_option
 
 
 @click.command()
@@ -77,7 +76,7 @@ def predict(
             raise click.UsageError("Name at least one PHOTO, or --kaggle ARCHIVE.")
         if labels is not None:
             raise click.UsageError("--labels is for --kaggle alone.")
-        from runner.trained import predict as answers
+        from optrun.runner.inference import predict as answers
 
         request = answers.Request(run, photos, layout, output, force, flip, device)
         raise SystemExit(answers.predict(request))
@@ -87,7 +86,7 @@ def predict(
         raise click.UsageError("--format cannot be given with --kaggle, whose format is fixed.")
     if output is None:
         raise click.UsageError("--kaggle needs -o FILE, such as -o submission.csv.")
-    from runner.trained import submit
+    from optrun.runner.inference import submit
 
     submission = submit.Request(run, archive, output, labels or "probability", force, flip, device)
     raise SystemExit(submit.submit(submission))

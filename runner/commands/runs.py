@@ -1,4 +1,4 @@
-"""`optrun runs`: options and help; the work is in `runner.run_listing`."""
+"""`optrun runs`: options and help; the work is in `optrun.runner.run_listing`."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def list_(results: tuple[Path, ...], layout: str) -> None:
 
     Exit code: 0 also where there is no run; 2 for a missing folder.
     """
-    from runner.run_listing.listing import list_runs
+    from optrun.runner.runs.listing import list_runs
 
     list_runs(results, layout=layout)
 
@@ -75,7 +75,7 @@ def show(run: str, layout: str) -> None:
     Exit code: 0 done; 1 where its run.json can't be read, and what can is shown; 2 where there is
     no such run.
     """
-    from runner.run_listing.showing import show_run
+    from optrun.runner.runs.show import show_run
 
     raise click.exceptions.Exit(show_run(run, layout=layout))
 
@@ -92,7 +92,7 @@ def diff(a: str, b: str, layout: str) -> None:
 
     Exit code: 0 also where they differ; 2 where there is no such run, or it can't be read.
     """
-    from runner.run_listing.differing import diff_runs
+    from optrun.runner.runs.diff import diff_runs
 
     diff_runs(a, b, layout=layout)
 
@@ -109,6 +109,6 @@ def remove(chosen: tuple[str, ...], yes: bool) -> None:
     Exit code: 0 done; 1 where you said no; 2 where there is no such run, or it can't be removed; 5
     where a process holds one. Nothing is removed unless all that are named can be.
     """
-    from runner.run_listing.removal import remove_runs
+    from optrun.runner.runs.remove import remove_runs
 
     raise click.exceptions.Exit(remove_runs(chosen, yes=yes))

@@ -1,11 +1,10 @@
-"""`optrun train`: options and help; the work is in `runner.execution`."""
+"""`optrun train`: options and help; the work is in `optrun.runner.plan.executor`."""
 
 import re
 from pathlib import Path
 
 import click
-
-from runner.commands.options import device_option
+from optrun.runner.commands.options import device_option
 
 
 class SeedRange(click.ParamType[list[int]]):
@@ -99,7 +98,7 @@ def train(
         raise click.UsageError("--sample and --real contradict each other.")
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds cannot be given together; --seeds 3-3 is one.")
-    from runner.execution import Request, execute
+    from optrun.runner.plan.executor import Request, execute
 
     chosen = seeds if seeds is not None else None if seed is None else [seed]
     request = Request(

@@ -1,10 +1,9 @@
-"""`optrun verify`: options and help; the work is in `runner.verification`."""
+"""`optrun verify`: options and help; the work is in `optrun.runner.verification`."""
 
 from pathlib import Path
 
 import click
-
-from runner.commands.options import device_option
+from optrun.runner.commands.options import device_option
 
 
 @click.command()
@@ -67,7 +66,7 @@ def verify(
     Exit codes: 0 identical, 1 different, 2 a mistake in the command or the config, 130 or 143
     interrupted.
     """
-    from runner.verification.verify import VerifyRequest, verify
+    from optrun.runner.verification.verify import VerifyRequest, verify
 
     raise SystemExit(
         verify(

@@ -9,13 +9,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from runner import cli, display
+from optrun.runner import cli
+from optrun.runner.ui import console as display
 
 TRAIN = "train"
 
 
 def main() -> None:
-    """`python -P -m runner.verification.child ARGUMENTS...`, the arguments those of `optrun`."""
+    """`python -P -m optrun.runner.verification.child ...`, the arguments those of `optrun`."""
     events = os.dup(1)
     os.dup2(2, 1)
 

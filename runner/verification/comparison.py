@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from runner.saving import checkpoint
-from runner.saving import checkpoint_places as places
-from runner.saving.checkpoint import CheckpointError
-from runner.untrusted import DamageError, content_of, json_object
-from runner.wording import number_of
+from optrun.runner.engine import checkpoint
+from optrun.runner.engine.checkpoint import CheckpointError
+from optrun.runner.runs import checkpoint_places as places
+from optrun.runner.ui.wording import number_of
+from optrun.runner.untrusted import DamageError, content_of, json_object
 
 Values = Mapping[str, Any]
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.configuration.load import load
-from runner.configuration.schema import Experiment
-from runner.planning import plan as plans
-from runner.planning.plan import Plan
+from optrun.runner.config.load import load
+from optrun.runner.config.schema import Experiment
+from optrun.runner.plan import plan as plans
+from optrun.runner.plan.plan import Plan
 
 # Training photos are eight tenths of these, so that an epoch has eight steps at least.
 PHOTOS_PER_BATCH = 10

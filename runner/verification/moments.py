@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from data.cache_key import PARTIAL
-from runner.saving import checkpoint_places
-from runner.verification.processes import BEGUN, EPOCH, STEP, Event, Training, gaps
+from optrun.data.cache.cache_key import PARTIAL
+from optrun.runner.runs import checkpoint_places
+from optrun.runner.verification.processes import BEGUN, EPOCH, STEP, Event, Training, gaps
 
 _POLL_S = 0.0005
 _PAUSE_S = 0.05

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-COMMAND = (sys.executable, "-P", "-m", "runner.verification.child")
+COMMAND = (sys.executable, "-P", "-m", "optrun.runner.verification.child")
 
 BEGUN, STEP, EPOCH = "run", "step", "epoch"
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from runner.errors import UserError
-from runner.outcomes import COMPLETED
-from runner.untrusted import DamageError, content_of, json_object
-from runner.verification import moments
-from runner.verification.comparison import Compared, compare
-from runner.verification.moments import Moment, Struck
-from runner.verification.processes import Event, Training
+from optrun.runner.errors import UserError
+from optrun.runner.plan.outcomes import COMPLETED
+from optrun.runner.untrusted import DamageError, content_of, json_object
+from optrun.runner.verification import moments
+from optrun.runner.verification.comparison import Compared, compare
+from optrun.runner.verification.moments import Moment, Struck
+from optrun.runner.verification.processes import Event, Training
 
 _DIVERGED = 3
 

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Self
 
+from optrun.runner.ui.console import duration, live_line
+from optrun.runner.ui.text import hanging, padded, style, widest, wrap
+from optrun.runner.verification.comparison import Compared
+from optrun.runner.verification.processes import BEGUN, EPOCH, Event
+from optrun.runner.verification.proof import Kill, Proof
 from rich.console import Console
 from rich.progress import Progress, TaskID
-
-from runner.display import duration, live_line
-from runner.terminal import hanging, padded, style, widest, wrap
-from runner.verification.comparison import Compared
-from runner.verification.processes import BEGUN, EPOCH, Event
-from runner.verification.proof import Kill, Proof
 
 _HASH_LENGTH = 12  # of 64 digits; enough to see that two are the same
 _GAP = "  "

@@ -10,19 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from optrun.data.places import cache_root
+from optrun.optimizers import specification
+from optrun.runner.config.schema import Experiment
+from optrun.runner.engine.signals import Interrupted, signals_heard
+from optrun.runner.errors import UserError
+from optrun.runner.ui.text import is_styled, show, terminal_width
+from optrun.runner.ui.wording import number_of
+from optrun.runner.verification import experiment as experiments
+from optrun.runner.verification.processes import Training
+from optrun.runner.verification.proof import Failure, Start, Work, prove
+from optrun.runner.verification.telling import Screen, proof_text
 from rich.console import Console
-
-from data.places import cache_root
-from optimizers import specification
-from runner.configuration.schema import Experiment
-from runner.errors import UserError
-from runner.stopping import Interrupted, signals_heard
-from runner.terminal import is_styled, show, terminal_width
-from runner.verification import experiment as experiments
-from runner.verification.processes import Training
-from runner.verification.proof import Failure, Start, Work, prove
-from runner.verification.telling import Screen, proof_text
-from runner.wording import number_of
 
 _IDENTICAL, _DIFFERENT = 0, 1
 

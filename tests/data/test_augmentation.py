@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from data.augmentation import Augmentation, parameters
+from optrun.data.feed.augmentation import Augmentation, parameters
 
 SIZE = 16
 Rows = npt.NDArray[np.float32]

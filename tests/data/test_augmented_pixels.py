@@ -11,8 +11,7 @@ from scipy import ndimage
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
-
-from data.augmentation import Augmentation, augment, augmented, parameters
+from optrun.data.feed.augmentation import Augmentation, augment, augmented, parameters
 
 SIZE = 24
 EVERYTHING = Augmentation(

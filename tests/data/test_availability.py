@@ -6,8 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-
-from data import availability
+from optrun.data.download import availability
 
 
 class Refusing(BaseHTTPRequestHandler):

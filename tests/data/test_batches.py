@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
-
-from data.augmentation import Augmentation, parameters
-from data.batches import evaluation_batches, first_batches_hash, training_batches
-from data.photos import Photos
+from optrun.data.feed.augmentation import Augmentation, parameters
+from optrun.data.feed.batches import evaluation_batches, first_batches_hash, training_batches
+from optrun.data.photos import Photos
 
 COUNT, SIZE, BATCH = 23, 12, 5
 EVERYTHING = Augmentation(flip=True, shift=0.2, zoom=0.3, rotation=25, brightness=0.4, contrast=0.5)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from data.checking import check
-from data.copies import copies
-from data.prepare import prepare
+from optrun.data.cache.checking import check
+from optrun.data.cache.copies import copies
+from optrun.data.cache.prepare import prepare
 
 Files = dict[str, bytes]
 

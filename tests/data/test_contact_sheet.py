@@ -5,9 +5,8 @@ import io
 import numpy as np
 import numpy.typing as npt
 import pytest
+from optrun.data.images.contact_sheet import Tile, contact_sheet
 from PIL import Image
-
-from data.contact_sheet import Tile, contact_sheet
 
 
 def plain(colour: tuple[int, int, int], height: int = 32, width: int = 32) -> Tile:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from data import locks
-from data.copies import copies, remove
-from data.prepare import prepare
+from optrun.data.cache import locks
+from optrun.data.cache.copies import copies, remove
+from optrun.data.cache.prepare import prepare
 
 Files = dict[str, bytes]
 
@@ -113,7 +112,10 @@ def test_a_copy_that_is_being_built_stays(cache: Path, archive: Path) -> None:
     prepare(str(archive), image_size=16)
     (found,) = copies()
     with locks.exclusive(found.folder.with_name(found.folder.name + ".lock")):
-        program = "from data.copies import copies, remove; print([remove(c) for c in copies()])"
+        program = (
+            "from optrun.data.cache.copies import copies, remove;"
+            "print([remove(c) for c in copies()])"
+        )
         answer = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True
         )

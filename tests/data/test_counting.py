@@ -1,10 +1,9 @@
 from pathlib import Path
 
 import pytest
-
-from data.counting import count
-from data.prepare import prepare
-from data.split import split
+from optrun.data.cache.counting import count
+from optrun.data.cache.prepare import prepare
+from optrun.data.split import split
 
 SHARES = {"validation_share": 0.2, "test_share": 0.1}
 

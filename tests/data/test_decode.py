@@ -4,9 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import tensorflow as tf
+from optrun.data.images.decode import UndecodableError, decode
 from PIL import Image
-
-from data.decode import UndecodableError, decode
 
 SIZE = 24
 Picture = Callable[..., Image.Image]

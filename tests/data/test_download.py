@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from data import download, published
-from data.download import fetch
-from data.published import DownloadError, Published
+from optrun.data.download import download, published
+from optrun.data.download.download import fetch
+from optrun.data.download.published import DownloadError, Published
 
 CONTENT = np.random.default_rng(1).integers(0, 256, 300_000, np.uint8).tobytes()
 
@@ -601,8 +600,8 @@ def test_a_read_only_folder_is_said(
 PROGRAM = """
 import sys
 from pathlib import Path
-from data.download import fetch
-from data.published import Published
+from optrun.data.download.download import fetch
+from optrun.data.download.published import Published
 
 url, size, sha256, path = sys.argv[1:]
 fetch(

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from data import cache
-from data.cache_key import JOURNAL, PARTIAL
-from data.errors import PhotoError
-from data.photos import Photos
+from optrun.data.cache import cache
+from optrun.data.cache.cache_key import JOURNAL, PARTIAL
+from optrun.data.errors import PhotoError
+from optrun.data.photos import Photos
 
 Files = dict[str, bytes]
 SIZE, COUNT = 8, 40
@@ -25,8 +24,8 @@ PROGRAM = """
 import hashlib, json, os, signal, sys, threading
 from pathlib import Path
 import numpy as np
-import data.building, data.cache, data.journal, data.pixel_file, data.prepare
-from data.decode import Header
+from optrun.data.cache import building, cache, journal, pixel_file, prepare
+from optrun.data.images.decode import Header
 
 source, folder, log, end = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 
@@ -38,7 +37,7 @@ def pixels(builder, found, header):
 
 def examine(encoded):
     if encoded == b"junk":
-        raise data.building.UndecodableError("not an image")
+        raise building.UndecodableError("not an image")
     return Header(is_jpeg=False, decoding_bytes=1)
 
 def killed_at(owner, name, call, before=lambda *arguments: None):
@@ -54,23 +53,23 @@ def killed_at(owner, name, call, before=lambda *arguments: None):
 def half_a_line(journal, name, record):
     journal._file.write(b'["' + name.encode())
 
-data.building.Builder._pixels = pixels
-data.building.examine = examine
+building.Builder._pixels = pixels
+building.examine = examine
 if end == "decoding":
-    killed_at(data.pixel_file.PixelFile, "write", 25)
+    killed_at(pixel_file.PixelFile, "write", 25)
 if end == "writing the journal":
-    killed_at(data.journal.Journal, "add", 25, half_a_line)
+    killed_at(journal.Journal, "add", 25, half_a_line)
 if end == "arranging":
-    killed_at(data.pixel_file.PixelFile, "_write", 40 + 12)
+    killed_at(pixel_file.PixelFile, "_write", 40 + 12)
 if end == "writing the index":
-    killed_at(data.cache, "save_index", 1)
+    killed_at(cache, "save_index", 1)
 if end == "flushing":
-    killed_at(data.cache, "_flush", 2)
+    killed_at(cache, "_flush", 2)
 if end == "waiting for others":
     (folder.parent / f"ready-{os.getpid()}").touch()
     while len(list(folder.parent.glob("ready-*"))) < 8:
         pass
-photos = data.prepare.prepare(source, image_size=8, cache=folder)
+photos = prepare.prepare(source, image_size=8, cache=folder)
 print(json.dumps([photos.fingerprint, str(Path(photos.pixels.filename).parent)]))
 """
 
@@ -202,8 +201,8 @@ def test_a_full_disk_is_said_and_what_is_built_stays(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from data.pixel_file import PixelFile
-    from data.prepare import prepare
+    from optrun.data.cache.pixel_file import PixelFile
+    from optrun.data.cache.prepare import prepare
 
     folder = write_folder(tmp_path / "photos", kaggle(COUNT))
     write, rows = PixelFile.write, []

@@ -3,11 +3,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from optrun.data.images.decode import UndecodableError, decode, examine
+from optrun.data.images.jpeg import frame_of
+from optrun.data.images.squashing import TOGETHER, squashed_together
 from PIL import Image
-
-from data.decode import UndecodableError, decode, examine
-from data.jpeg import frame_of
-from data.squashing import TOGETHER, squashed_together
 
 SIZE = 32
 Picture = Callable[..., Image.Image]

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from data import library
-from data.errors import PhotoError
-from data.sources import open_source
+from optrun.data.cache import library
+from optrun.data.errors import PhotoError
+from optrun.data.sources import open_source
 
 FINGERPRINT = "ab" * 32
 
@@ -163,8 +162,8 @@ def test_of_many_who_take_one_name_at_once_one_gets_it(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from data import library
-from data.errors import PhotoError
+from optrun.data import library
+from optrun.data.errors import PhotoError
 sys.stdin.readline()
 try:
     library.register("pets", Path(sys.argv[1]), "ab" * 32)

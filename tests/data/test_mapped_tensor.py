@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from data.mapped_tensor import mapped_rows, mapped_tensor
+from optrun.data.feed.mapped_tensor import mapped_rows, mapped_tensor
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optrun.data.cache import cache
+from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.prepare import prepare
+from optrun.data.errors import PhotoError
+from optrun.data.images.decode import decode
+from optrun.data.images.duplicates import groups
+from optrun.data.photos import Photos, fingerprint
 from PIL import Image
-
-from data import cache
-from data.cache_key import Resize
-from data.decode import decode
-from data.duplicates import groups
-from data.errors import PhotoError
-from data.photos import Photos, fingerprint
-from data.prepare import prepare
 
 Files = dict[str, bytes]
 SIZE = 16
@@ -81,7 +80,7 @@ def test_photos_are_decoded_once(
     folder: Path, prepared: Callable[..., Photos], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepared(folder)
-    monkeypatch.setattr("data.prepare.Builder", None)
+    monkeypatch.setattr("optrun.data.cache.prepare.Builder", None)
 
     assert same(first, prepared(folder))
 

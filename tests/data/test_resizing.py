@@ -3,10 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from optrun.data.cache.cache_key import Resize
+from optrun.data.images.decode import decode
 from PIL import Image
-
-from data.cache_key import Resize
-from data.decode import decode
 
 SIZE = 24
 Values = npt.NDArray[np.float64]
@@ -90,7 +89,7 @@ def test_what_is_padded_is_black_and_has_a_pixel_at_least(encoded: Callable[...,
 
 
 def test_a_resize_that_does_not_exist_is_refused() -> None:
-    from data.cache_key import preprocessing
+    from optrun.data.cache.cache_key import preprocessing
 
     with pytest.raises(ValueError, match="one of squash, crop, pad, received: stretch"):
         preprocessing("stretch")

@@ -5,10 +5,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from data.errors import PhotoError
-from data.photos import Photos
-from data.split import Split, split
+from optrun.data.errors import PhotoError
+from optrun.data.photos import Photos
+from optrun.data.split import Split, split
 
 Digests = npt.NDArray[np.uint8]
 

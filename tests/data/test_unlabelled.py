@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from data.errors import PhotoError
-from data.unlabelled import UnlabelledPhoto, unlabelled
+from optrun.data.errors import PhotoError
+from optrun.data.unlabelled import UnlabelledPhoto, unlabelled
 
 Files = dict[str, bytes]
 
@@ -67,7 +66,7 @@ def test_a_folder_of_any_size_is_listed_in_pieces(
     write_folder: Callable[[Path, Files], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("data.sources.folder._SORTED_AT_ONCE", 7)
+    monkeypatch.setattr("optrun.data.sources.folder._SORTED_AT_ONCE", 7)
     files = {f"{i // 30}/{i:03}.jpg": b"%d" % i for i in range(70)}
     folder = write_folder(tmp_path / "photos", files)
     found = read(folder)

@@ -10,8 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from optimizers import Model
+from optrun.optimizers import Model
 
 # Under importmode=importlib a test can import only what is a module already: these folders become
 # packages, so that tests say `from references.cases import ...`.
@@ -166,7 +165,7 @@ def specification_of():
     """A small valid specification for any registered optimizer."""
 
     def make(name, learning_rate=0.05):
-        from optimizers.registry import ENTRIES
+        from optrun.optimizers.registry import ENTRIES
 
         inner = {"name": "sgd", "learning_rate": learning_rate, "momentum": 0.5}
         values = {

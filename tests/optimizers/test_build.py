@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 import pytest
-
-from optimizers import GradientCentralization
-from optimizers.build import build
-from optimizers.registry import ENTRIES
-from optimizers.specification import resolve
+from optrun.optimizers import GradientCentralization
+from optrun.optimizers.build import build
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.specification import resolve
 
 
 @pytest.mark.parametrize("name", ENTRIES)

@@ -3,12 +3,11 @@ import subprocess
 import sys
 
 import pytest
-
-from optimizers.cards import CARDS, symbols_of
-from optimizers.cards.finding import find
-from optimizers.cards.wording import allowed, default, example_yaml
-from optimizers.checking import problems
-from optimizers.registry import ENTRIES
+from optrun.optimizers.cards import CARDS, symbols_of
+from optrun.optimizers.cards.finding import find
+from optrun.optimizers.cards.wording import allowed, default, example_yaml
+from optrun.optimizers.checking import problems
+from optrun.optimizers.registry import ENTRIES
 
 _NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER}) – ({_NUMBER})")
@@ -159,7 +158,7 @@ def test_other_names_are_answered_with_what_there_is(asked, hint):
 
 def test_cards_import_neither_keras_nor_numpy():
     code = (
-        "import sys, optimizers.cards.finding, optimizers.cards.wording;"
+        "import sys, optrun.optimizers.cards.finding, optrun.optimizers.cards.wording;"
         "print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

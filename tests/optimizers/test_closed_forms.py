@@ -4,11 +4,10 @@ import keras
 import numpy as np
 import pytest
 from checks import recorded
+from optrun.optimizers import Lookahead, SoftBatch
+from optrun.optimizers.build import build
+from optrun.optimizers.registry import ENTRIES
 from references.cases import CASES
-
-from optimizers import Lookahead, SoftBatch
-from optimizers.build import build
-from optimizers.registry import ENTRIES
 
 CORES = [
     name

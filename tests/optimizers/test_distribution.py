@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from optimizers.registry import ENTRIES
+from optrun.optimizers.registry import ENTRIES
 
 PROGRAM = Path(__file__).parent / "checks" / "replicas.py"
 

@@ -1,9 +1,8 @@
 import keras
 import numpy as np
 import pytest
-
-from optimizers import Lookahead, SoftBatch
-from optimizers.evaluation_weights import evaluation_weights
+from optrun.optimizers import Lookahead, SoftBatch
+from optrun.optimizers.evaluation_weights import evaluation_weights
 
 
 def _train(model, samples, steps):

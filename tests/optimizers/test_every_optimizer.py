@@ -7,12 +7,11 @@ import keras
 import numpy as np
 import pytest
 from checks import fitting, recorded
+from optrun.optimizers.build import build
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.specification import resolve
 from references.cases import CASES, reference, specifications
 from references.composed import Lookahead
-
-from optimizers.build import build
-from optimizers.registry import ENTRIES
-from optimizers.specification import resolve
 
 WITH_REFERENCE = [name for name in ENTRIES if name in CASES]
 EVERY_CASE = specifications(WITH_REFERENCE)

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from optimizers import (
+from optrun.optimizers import (
     GradientCentralization,
     Heun,
     Lookahead,
@@ -14,7 +13,7 @@ from optimizers import (
     Ranger,
     SoftBatch,
 )
-from optimizers.gradient_centralization import centralize
+from optrun.optimizers.gradient_centralization import centralize
 
 
 def sgd(rate=0.1, **arguments):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-
-from optimizers import Heun, Lookahead, Model
+from optrun.optimizers import Heun, Lookahead, Model
 
 
 def test_a_step_on_a_parabola_is_its_stability_polynomial(parabola, mode, built):

@@ -7,10 +7,9 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-
-from optimizers import GradientCentralization, Lookahead, Model, RAdam, SoftBatch
-from optimizers.inner_state import CountingAllUpdates, InitialState, core_of
-from optimizers.keras_entries import KERAS_ENTRIES
+from optrun.optimizers import GradientCentralization, Lookahead, Model, RAdam, SoftBatch
+from optrun.optimizers.inner_state import CountingAllUpdates, InitialState, core_of
+from optrun.optimizers.keras_entries import KERAS_ENTRIES
 
 INNER_STATES = ("maintain", "reset", "pullback")
 CHANGING = INNER_STATES[1:]
@@ -242,7 +241,7 @@ _IN_ANOTHER_PROCESS = """
 import sys
 import keras
 import numpy as np
-from optimizers import Lookahead, Model
+from optrun.optimizers import Lookahead, Model
 
 folder, source, target, first, last = sys.argv[1], *sys.argv[2:4], *map(int, sys.argv[4:6])
 for inner_state in ("maintain", "reset", "pullback"):

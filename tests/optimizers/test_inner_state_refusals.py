@@ -5,9 +5,8 @@ import re
 import keras
 import pytest
 from keras import ops
-
-from optimizers import Heun, Lookahead
-from optimizers.specification import problems
+from optrun.optimizers import Heun, Lookahead
+from optrun.optimizers.specification import problems
 
 
 def momentum():

@@ -2,8 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-
-from optimizers import Heun, Lookahead, SoftBatch
+from optrun.optimizers import Heun, Lookahead, SoftBatch
 
 # SGD at rate 0.1 on w² / 2 from 1, k = 5, α = 0.5: 0.9 per update, (1 + 0.9⁵) / 2 per cycle.
 TABLE = [

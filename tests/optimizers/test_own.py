@@ -8,11 +8,10 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-
-from optimizers.build import build
-from optimizers.own import OwnOptimizerError
-from optimizers.own_code import load
-from optimizers.specification import (
+from optrun.optimizers.build import build
+from optrun.optimizers.own import OwnOptimizerError
+from optrun.optimizers.own_code import load
+from optrun.optimizers.specification import (
     batches_per_update,
     describe,
     gradient_evaluations,
@@ -42,7 +41,7 @@ class SignDescent(keras.optimizers.Optimizer):
 """
 
 TWICE = """
-from optimizers import SeveralGradients
+from optrun.optimizers import SeveralGradients
 
 class Twice(SeveralGradients):
     evaluations = 2
@@ -182,7 +181,7 @@ def test_a_name_that_leads_nowhere_is_answered(name, expected, write, tmp_path, 
     write(
         """
         import keras
-        from optimizers import SeveralGradients
+        from optrun.optimizers import SeveralGradients
 
         class Idle(keras.optimizers.Optimizer):
             pass
@@ -337,7 +336,7 @@ def test_wrappers_go_around_it_and_it_can_be_a_wrapper(sign, write):
     assert type(optimizer.inner_optimizer).__name__ == "SignDescent"
     file = write(
         """
-        from optimizers import Lookahead
+        from optrun.optimizers import Lookahead
 
         class Mine(Lookahead):
             def __init__(self, inner_optimizer, sync_period: int = 3):

@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from optimizers import RAdam
-from optimizers.radam import rectification, sma_length
+from optrun.optimizers import RAdam
+from optrun.optimizers.radam import rectification, sma_length
 
 # ρ₁ ... ρ₈ and r₅ ... r₁₁ for β₂ = 0.999, where ρ∞ = 1999.
 LENGTHS = [1, 1.9995, 2.9987, 3.9975, 4.9960, 5.9942, 6.9920, 7.9895]

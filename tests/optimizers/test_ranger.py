@@ -2,10 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from optimizers import GradientCentralization, Lookahead, Model, RAdam, Ranger
-from optimizers.evaluation_weights import evaluation_weights
-from optimizers.unwrapping import find
+from optrun.optimizers import GradientCentralization, Lookahead, Model, RAdam, Ranger
+from optrun.optimizers.evaluation_weights import evaluation_weights
+from optrun.optimizers.unwrapping import find
 
 
 class _Trajectory(keras.callbacks.Callback):

@@ -4,8 +4,7 @@ import subprocess
 import sys
 
 import pytest
-
-from optimizers.registry import ENTRIES
+from optrun.optimizers.registry import ENTRIES
 
 _NOT_ARGUMENTS = {"self", "name", "kwargs", "unsupported"}
 
@@ -63,8 +62,7 @@ def test_gradient_centralization_is_an_option_of_every_optimizer_that_is_no_wrap
 
 def test_every_optimizer_of_keras_is_offered_or_refused_with_a_reason():
     import keras
-
-    from optimizers.registry import NOT_OFFERED
+    from optrun.optimizers.registry import NOT_OFFERED
 
     theirs = {
         name.lower()
@@ -82,7 +80,7 @@ def test_evaluations_are_those_of_the_class(entry):
 
 def test_reading_specifications_imports_neither_keras_nor_numpy():
     code = (
-        "import sys, optimizers, optimizers.specification as s;"
+        "import sys, optimizers, optrun.optimizers.specification as s;"
         "s.describe({'name': 'sgd', 'learning_rate': 0.1});"
         "print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
     )
@@ -91,7 +89,7 @@ def test_reading_specifications_imports_neither_keras_nor_numpy():
 
 
 def test_a_name_the_package_does_not_have_is_an_attribute_error():
-    import optimizers
+    from optrun import optimizers
 
     with pytest.raises(AttributeError, match="no attribute 'Lookbehind'"):
         _ = optimizers.Lookbehind

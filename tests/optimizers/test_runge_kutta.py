@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from checks import flow
 from keras import ops
+from optrun.optimizers import BogackiShampine, DormandPrince, Heun, Lookahead, Model, SoftBatch
 from scipy.integrate._ivp import rk as scipy_rk
-
-from optimizers import BogackiShampine, DormandPrince, Heun, Lookahead, Model, SoftBatch
 
 ALL = (Heun, BogackiShampine, DormandPrince)
 BOTH = pytest.mark.parametrize("method", [BogackiShampine, DormandPrince])

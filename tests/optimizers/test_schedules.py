@@ -3,10 +3,9 @@ import math
 import keras
 import numpy as np
 import pytest
-
-from optimizers import SoftBatch
-from optimizers.build import build
-from optimizers.schedules import Constant, Cosine, Exponential, InverseTime, Step
+from optrun.optimizers import SoftBatch
+from optrun.optimizers.build import build
+from optrun.optimizers.schedules import Constant, Cosine, Exponential, InverseTime, Step
 
 RATE, WARMUP, SPAN = 0.3, 4, 10
 

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from checks import flow
 from keras import ops
-
-from optimizers import Lookahead, Model, SeveralGradients
+from optrun.optimizers import Lookahead, Model, SeveralGradients
 
 
 class Extragradient(SeveralGradients):

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-
-from optimizers import Lookahead, Ranger, SoftBatch
-from optimizers.build import build
-from optimizers.unwrapping import find
+from optrun.optimizers import Lookahead, Ranger, SoftBatch
+from optrun.optimizers.build import build
+from optrun.optimizers.unwrapping import find
 
 # SGD at rate 0.1 on w² / 2 from 1, k = 5, α = 0.5: right before a sync 0.9⁵ of the last slow one.
 CYCLE = (1 + 0.9**5) / 2

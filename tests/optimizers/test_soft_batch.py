@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-
-from optimizers import FlushTail, Heun, Lookahead, Model, SoftBatch
+from optrun.optimizers import FlushTail, Heun, Lookahead, Model, SoftBatch
 
 
 def sgd(rate=0.1, **arguments):

@@ -1,7 +1,6 @@
 import pytest
-
-from optimizers.registry import ENTRIES
-from optimizers.specification import (
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.specification import (
     batches_per_update,
     describe,
     gradient_evaluations,

@@ -6,9 +6,8 @@ from math import prod
 
 import numpy as np
 import pytest
+from optrun.optimizers import BogackiShampine, DormandPrince, Heun
 from scipy.integrate._ivp import rk as scipy_rk
-
-from optimizers import BogackiShampine, DormandPrince, Heun
 
 
 def rooted_trees(nodes):

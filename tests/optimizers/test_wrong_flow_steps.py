@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from checks import flow
-
-from optimizers import DormandPrince, Heun, Model, SeveralGradients
+from optrun.optimizers import DormandPrince, Heun, Model, SeveralGradients
 
 
 class _Stepwise(SeveralGradients):

@@ -8,8 +8,7 @@ import pytest
 from checks import behaviour
 from checks import wrong_lookaheads as wrong
 from keras import ops
-
-from optimizers import GradientCentralization, Lookahead, RAdam, Ranger, SoftBatch
+from optrun.optimizers import GradientCentralization, Lookahead, RAdam, Ranger, SoftBatch
 
 
 def keras_accumulation(core, count):

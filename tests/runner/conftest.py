@@ -119,7 +119,7 @@ def optrun_for_many(photo_cache: Path) -> Optrun:
 
 
 def _exit_code() -> int:
-    from runner import cli
+    from optrun.runner import cli
 
     try:
         cli.main()
@@ -169,7 +169,8 @@ def _without_clocks(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _one_convolution_per_block() -> Iterator[None]:
-    from runner.network import model, vgg19
+    from optrun.runner.models import base as model
+    from optrun.runner.models import vgg as vgg19
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (vgg19, model):
@@ -199,7 +200,7 @@ def trained_run(
     tmp_path_factory: pytest.TempPathFactory, photo_cache: Path, kaggle_archive: Path
 ) -> Path:
     """The folder of a tiny run that has been trained; to be read, or copied and changed."""
-    from runner.execution import Request, execute
+    from optrun.runner.plan.executor import Request, execute
 
     results = tmp_path_factory.mktemp("trained") / "results"
     changes = {

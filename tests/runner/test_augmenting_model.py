@@ -12,13 +12,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from data.augmentation import Augmentation, augment
-from data.batches import training_batches
-from data.photos import Photos
-from optimizers import Model
-from optimizers.build import build
-from runner.network.augmenting_model import AugmentingModel
+from optrun.data.feed.augmentation import Augmentation, augment
+from optrun.data.feed.batches import training_batches
+from optrun.data.photos import Photos
+from optrun.optimizers import Model
+from optrun.optimizers.build import build
+from optrun.runner.models.augmenting import AugmentingModel
 
 COUNT, SIZE, BATCH, EPOCHS = 22, 16, 8, 2
 STEPS = 3  # with batches of 8, 8 and 6 photos
@@ -155,7 +154,7 @@ def test_weights_that_do_not_learn_stay_fixed(batches: tf.data.Dataset) -> None:
 def test_a_plan_with_augmentation_feeds_every_optimizer_the_same(
     tmp_path: Path, photo_cache: Path
 ) -> None:
-    from runner.execution import Request, execute
+    from optrun.runner.plan.executor import Request, execute
 
     results = tmp_path / "results"
     code = execute(

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from runner.saving import best_weights, checkpoint
-from runner.saving import checkpoint_places as places
-from runner.saving.best_weights import BestEpoch
+from optrun.runner.engine import best_weights, checkpoint
+from optrun.runner.engine.best_weights import BestEpoch
+from optrun.runner.runs import checkpoint_places as places
 
 RUN = "k3x9ab"
 

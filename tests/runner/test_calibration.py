@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from optrun.runner.inference import calibration
 from scipy import optimize, special, stats
 from sklearn.metrics import brier_score_loss, log_loss
-
-from runner.trained import calibration
 
 
 def logit_of(probability: float) -> float:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from runner.saving import checkpoint, checkpoint_places
+from optrun.runner.engine import checkpoint
+from optrun.runner.runs import checkpoint_places
 
 ARRAYS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.float32(0.1) * np.ones(4, np.float32)]
 

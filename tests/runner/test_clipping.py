@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from optrun.runner.inference.clipping import choose, clipped
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from scipy.stats import binom
 from sklearn.metrics import log_loss, roc_auc_score
-
-from runner.trained.clipping import choose, clipped
 
 
 def case(seed: int, count: int, *, scale: float = 6.0) -> tuple[np.ndarray, np.ndarray]:

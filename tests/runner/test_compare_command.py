@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-
-from runner.commands.compare import compare
-from runner.errors import UserError
+from optrun.runner.commands.compare import compare
+from optrun.runner.errors import UserError
 
 MakeRun = Callable[..., Path]
 
@@ -33,7 +32,9 @@ def python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]
     )
 
 
-COMMAND = "from runner.commands.compare import compare; import sys; compare(standalone_mode=False)"
+COMMAND = (
+    "from optrun.runner.commands.compare import compare; import sys; compare(standalone_mode=False)"
+)
 HEAVY = ["tensorflow", "keras", "numpy", "sklearn", "h5py", "pydantic", "PIL"]
 AFTERWARDS = (
     f"; print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
@@ -77,7 +78,7 @@ def test_a_thousand_runs_take_under_two_seconds_and_no_tensorflow(thousand: Path
 def test_help_answers_at_once_and_imports_nothing_it_does_not_need() -> None:
     program = (
         "import sys; from click.testing import CliRunner\n"
-        "from runner.commands.compare import compare\n"
+        "from optrun.runner.commands.compare import compare\n"
         "print(CliRunner().invoke(compare, ['--help']).output)\n"
         f"print([n for n in {[*HEAVY, 'rich', 'yaml', 'statistics']} if n in sys.modules])"
     )
@@ -87,7 +88,7 @@ def test_help_answers_at_once_and_imports_nothing_it_does_not_need() -> None:
 
 
 def test_help_names_every_measure() -> None:
-    from runner.comparing.measures import MEASURES
+    from optrun.runner.compare.metrics import MEASURES
 
     text = call("--help").stdout
     assert all(measure.key in text for measure in MEASURES)

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from runner.comparing.comparison import Comparison, compare, summarise
-from runner.comparing.measures import MEASURES
-from runner.runs import read_all
+from optrun.runner.compare.comparison import Comparison, compare, summarise
+from optrun.runner.compare.metrics import MEASURES
+from optrun.runner.runs.reader import read_all
 
 MakeRun = Callable[..., Path]
 

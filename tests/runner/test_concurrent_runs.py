@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from runner import runs
-from runner.errors import UserError
-from runner.run_listing.standing import standing_of
-from runner.runs import Run, Unreadable
-from runner.saving import writer_lock
-from runner.saving.run_folder import check_writable, create, reopen
-from runner.saving.writer_lock import LOCK_NAME, RunHeldError, acquire, holder_of, is_held
-from runner.stopping import Interrupted
+from optrun.runner.engine.signals import Interrupted
+from optrun.runner.errors import UserError
+from optrun.runner.runs import reader as runs
+from optrun.runner.runs import writer_lock
+from optrun.runner.runs.reader import Run, Unreadable
+from optrun.runner.runs.run_folder import check_writable, create, reopen
+from optrun.runner.runs.standing import standing_of
+from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire, holder_of, is_held
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SETTINGS = ("data.image_size=32", "data.limit=160", "model.width=0.0625", "training.epochs=1")
@@ -39,9 +38,9 @@ import json, os, sys, time
 from dataclasses import make_dataclass
 from pathlib import Path
 from rich.console import Console
-from runner.display import Display
-from runner.saving.recording import Recorder
-from runner.saving.run_folder import create
+from optrun.runner.ui.console import Display
+from optrun.runner.runs.recorder import Recorder
+from optrun.runner.runs.run_folder import create
 
 results, writers, epochs, pause, facts = json.loads(sys.argv[1])
 display = Display(Console(), quiet=True)
@@ -72,9 +71,9 @@ sys.exit(max(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(writers)))
 READERS = """
 import os, sys, time
 from pathlib import Path
-from runner.runs import read
-from runner.run_listing.standing import standing_of
-from runner.saving.writer_lock import LOCK_NAME, is_held
+from optrun.runner.runs.reader import read
+from optrun.runner.runs.standing import standing_of
+from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
 
 folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
 for number in range(20):
@@ -329,7 +328,7 @@ def test_a_run_that_is_just_being_made_is_no_damaged_one(tmp_path: Path) -> None
 @pytest.fixture
 def interrupted_run(tmp_path: Path, optrun: Optrun, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that was stopped before its first checkpoint."""
-    from runner import single_run
+    from optrun.runner.plan import single_run
 
     def train(*_: object, **__: object) -> None:
         raise Interrupted(signal.SIGTERM)

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-
-from runner.commands.config import config
-from runner.configuration.load import load
+from optrun.runner.commands.config import config
+from optrun.runner.config.load import load
 
 RIGHT = """\
 training: {epochs: 2}
@@ -28,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def optrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from runner.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from optrun.runner.cli import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -89,7 +88,7 @@ def test_a_mistake_is_told_without_a_traceback() -> None:
 @pytest.mark.parametrize("command", ["show", "check"])
 def test_neither_command_imports_what_trains(command: str) -> None:
     code = (
-        "import sys; from runner.commands.config import config;"
+        "import sys; from optrun.runner.commands.config import config;"
         f"config.main(['{command}', 'right.yaml'], standalone_mode=False);"
         "print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)), file=sys.stderr)"
     )
@@ -101,7 +100,7 @@ def test_neither_command_imports_what_trains(command: str) -> None:
 
 def test_neither_is_pydantic_imported_for_the_help() -> None:
     code = (
-        "import sys; from runner.commands.config import config;"
+        "import sys; from optrun.runner.commands.config import config;"
         "config.main(['--help'], standalone_mode=False); print('pydantic' in sys.modules)"
     )
     result = subprocess.run(
@@ -112,7 +111,7 @@ def test_neither_is_pydantic_imported_for_the_help() -> None:
 
 def test_a_check_takes_well_under_a_second_of_work() -> None:
     code = (
-        "from runner.cli import main\nimport time, sys\n"
+        "from optrun.runner.cli import main\nimport time, sys\n"
         "try: main()\nfinally: print(time.process_time(), file=sys.stderr)"
     )
     started = time.perf_counter()

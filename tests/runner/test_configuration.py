@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from optrun.runner.config.identity import ADDED_KEYS, experiment_hash
+from optrun.runner.config.load import as_yaml, load
+from optrun.runner.config.schema import Experiment, as_mapping
 from pydantic import ValidationError
-
-from runner.configuration.experiment_hash import ADDED_KEYS, experiment_hash
-from runner.configuration.load import as_yaml, load
-from runner.configuration.schema import Experiment, as_mapping
 
 Write = Callable[..., Path]
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from runner.configuration.load import as_yaml, load
-from runner.configuration.problems import ConfigurationError
-from runner.configuration.strict_yaml import MAX_BYTES
-from runner.errors import UserError
+from optrun.runner.config.load import as_yaml, load
+from optrun.runner.config.problems import ConfigurationError
+from optrun.runner.config.strict_yaml import MAX_BYTES
+from optrun.runner.errors import UserError
 
 RIGHT = """\
 data: {image_size: 64}

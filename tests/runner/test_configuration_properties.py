@@ -22,13 +22,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from optimizers.own import names_in
-from runner.configuration.documentation import fields
-from runner.configuration.load import as_yaml, experiment_hash, load
-from runner.configuration.problems import ConfigurationError, dotted
-from runner.configuration.show import show
-from runner.configuration.strict_yaml import MAX_BYTES, MAX_VALUES
+from optrun.optimizers.own import names_in
+from optrun.runner.config.documentation import fields
+from optrun.runner.config.load import as_yaml, experiment_hash, load
+from optrun.runner.config.origins import show
+from optrun.runner.config.problems import ConfigurationError, dotted
+from optrun.runner.config.strict_yaml import MAX_BYTES, MAX_VALUES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = {path.name: path.read_bytes() for path in sorted(CONFIGS.glob("*.yaml"))}

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from runner.saving import checkpoint
-from runner.trained import stored_weights
-from runner.untrusted import DamageError
+from optrun.runner.engine import checkpoint
+from optrun.runner.inference import stored_weights
+from optrun.runner.untrusted import DamageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Answer = tuple[int, str, str]
@@ -42,8 +41,8 @@ def _shallow_networks(shallow: Callable[[], AbstractContextManager[None]]) -> It
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> Path:
     """A run that was told to stop in its third epoch."""
-    from runner.display import Display
-    from runner.execution import Request, execute
+    from optrun.runner.plan.executor import Request, execute
+    from optrun.runner.ui.console import Display
 
     results = tmp_path_factory.mktemp("interrupted") / "results"
     show, seen = Display.step, 0
@@ -70,7 +69,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, interrupted: Path) -> Path:
     """The same run, gone on with and completed."""
-    from runner.resuming.resume import ResumeRequest, resume
+    from optrun.runner.plan.resume import ResumeRequest, resume
 
     run = tmp_path_factory.mktemp("finished") / interrupted.name
     shutil.copytree(interrupted, run)

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from optrun.data.cache import library, locks
+from optrun.data.cache.copies import copies
 from PIL import Image
-
-from data import library, locks
-from data.copies import copies
 
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]
@@ -66,7 +65,7 @@ def test_an_import_says_what_is_there_and_what_was_left_out(optrun: Optrun, pets
 def test_importing_again_is_quick_and_says_so(optrun: Optrun, pets: Path) -> None:
     optrun("data", "import", pets, *SIZE)
     code = (
-        "import sys; from runner.cli import main;"
+        "import sys; from optrun.runner.cli import main;"
         f"sys.argv = ['optrun', 'data', 'import', {str(pets)!r}, '--image-size', '32'];"
         "main(); print('tensorflow' in sys.modules)"
     )
@@ -185,7 +184,8 @@ def test_a_torn_name_is_passed_over_with_a_notice(optrun: Optrun, pets: Path) ->
 def test_a_list_takes_little_and_loads_nothing_of_weight(optrun: Optrun, pets: Path) -> None:
     optrun("data", "import", pets, *SIZE)
     code = (
-        "import sys, time; from runner.cli import main; sys.argv = ['optrun', 'data', 'list'];"
+        "import sys, time; from optrun.runner.cli import main;"
+        "sys.argv = ['optrun', 'data', 'list'];"
         "main(); print(time.process_time(), *{'tensorflow', 'keras', 'numpy'} & {*sys.modules})"
     )
     answer = subprocess.run(
@@ -362,7 +362,7 @@ def test_remove_of_what_is_not_there_is_a_mistake(optrun: Optrun, pets: Path) ->
 
 @pytest.mark.slow
 def test_imports_of_one_archive_at_once_build_it_once(optrun: Optrun, pets: Path) -> None:
-    command = [sys.executable, "-c", "from runner.cli import main; main()", "data", "import"]
+    command = [sys.executable, "-c", "from optrun.runner.cli import main; main()", "data", "import"]
     running = [
         subprocess.Popen([*command, str(pets), "--image-size", "32"], stdout=subprocess.PIPE)
         for _ in range(2)
@@ -376,7 +376,7 @@ def test_imports_of_one_archive_at_once_build_it_once(optrun: Optrun, pets: Path
 
 def test_the_help_imports_nothing_of_weight() -> None:
     code = (
-        "import sys; from runner.commands.data import data;"
+        "import sys; from optrun.runner.commands.data import data;"
         "data.main(['show', '--help'], standalone_mode=False);"
         "print({'tensorflow', 'numpy', 'pydantic', 'rich'} & {*sys.modules})"
     )

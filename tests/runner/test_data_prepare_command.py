@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
+from optrun.data.download import availability
+from optrun.data.download.published import Published
+from optrun.runner.datasets import acquire as obtaining
+from optrun.runner.datasets.acquire import View
 from rich.console import Console
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.image_classification import cats_vs_dogs
-
-from data import availability
-from data.published import Published
-from runner.photos import obtaining
-from runner.photos.obtaining import View
 
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]

@@ -179,7 +179,7 @@ def test_photos_of_one_class_have_no_auc(
 
 
 def test_the_mirror_image_counts_half(optrun: Optrun, trained_run: Path) -> None:
-    from runner.trained.classifier import open_trained
+    from optrun.runner.inference.classifier import open_trained
 
     found = measured(optrun, trained_run, "--no-sheet", "--flip")
     trained = open_trained(trained_run, device="cpu")

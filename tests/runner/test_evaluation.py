@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from optrun.runner.inference import calibration
+from optrun.runner.inference.evaluation import evaluate, most_wrong, tempered
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
-
-from runner.trained import calibration
-from runner.trained.evaluation import evaluate, most_wrong, tempered
 
 
 def some_answers(count: int = 500) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ model = tf.saved_model.load(sys.argv[2])
 np.save("savedmodel.npy", model.serve(photos).numpy())
 (served,) = model.signatures["serving_default"](tf.constant(photos)).values()
 assert np.array_equal(served.numpy(), model.serve(photos).numpy())
-assert not {name.split(".")[0] for name in sys.modules} & {"runner", "optimizers"}
+assert not {name.split(".")[0] for name in sys.modules} & {"optrun", "runner", "optimizers"}
 """
 
 
@@ -46,8 +46,8 @@ def photos() -> np.ndarray:
 @pytest.fixture(scope="module")
 def own_probabilities(trained_run: Path, photos: np.ndarray) -> np.ndarray:
     """What `optrun predict` says of the same pixels."""
-    from runner.trained.answers import Prediction
-    from runner.trained.classifier import logits, open_trained
+    from optrun.runner.inference.answers import Prediction
+    from optrun.runner.inference.classifier import logits, open_trained
 
     found = logits(open_trained(trained_run, device="cpu"), photos)
     return np.array([Prediction("", float(one)).dog_probability for one in found])
@@ -56,7 +56,7 @@ def own_probabilities(trained_run: Path, photos: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.keras and, as a SavedModel, model/."""
-    from runner.trained.export import Request, export
+    from optrun.runner.inference.export import Request, export
 
     folder = tmp_path_factory.mktemp("exported")
     before = {path: path.stat().st_mtime_ns for path in trained_run.rglob("*")}
@@ -202,9 +202,9 @@ def test_places_that_cannot_be_are_told_before_anything_is_computed(
 def test_a_failure_leaves_the_old_model_and_nothing_else(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner.errors import UserError
-    from runner.trained import exported_model
-    from runner.trained.export import Request, export
+    from optrun.runner.errors import UserError
+    from optrun.runner.inference import exported_model
+    from optrun.runner.inference.export import Request, export
 
     def full_disk(path: Path) -> None:
         raise OSError(28, "No space left on device")

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from runner.errors import UserError
-from runner.saving import checkpoint, reserve
-from runner.saving.atomic import write_atomically
-from runner.saving.run_folder import RunFolder, create, reopen
+from optrun.runner.engine import checkpoint
+from optrun.runner.errors import UserError
+from optrun.runner.runs import reserve
+from optrun.runner.runs.atomic import write_atomically
+from optrun.runner.runs.run_folder import RunFolder, create, reopen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Answer = tuple[int, str, str]
@@ -448,10 +448,9 @@ def test_the_reserve_takes_room(tmp_path: Path) -> None:
 
 
 def _recorder(folder: RunFolder) -> Any:
+    from optrun.runner.runs.recorder import Recorder
+    from optrun.runner.ui.console import Display
     from rich.console import Console
-
-    from runner.display import Display
-    from runner.saving.recording import Recorder
 
     return Recorder.of_new_run(folder, Display(Console(quiet=True)), {"provenance": {}})
 
@@ -630,7 +629,7 @@ def test_a_file_that_the_kernel_cuts_short_ends_the_run_and_not_its_last_checkpo
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "from runner import cli\n"
+        "from optrun.runner import cli\n"
         f"sys.argv = ['optrun', *{arguments!r}]\n"
         "cli.main()"
     )
@@ -658,7 +657,7 @@ def test_a_run_whose_folder_is_taken_away_ends_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     how: str,
 ) -> None:
-    from runner.display import Display
+    from optrun.runner.ui.console import Display
 
     results, elsewhere = tmp_path / "results" / "run", tmp_path / "elsewhere"
     show, seen = Display.step, 0

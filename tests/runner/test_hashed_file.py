@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from runner.saving.hashed_file import HashedFile
+from optrun.runner.engine.hashed_file import HashedFile
 
 
 def test_the_hash_is_that_of_the_file_and_numpy_reads_it(tmp_path: Path) -> None:

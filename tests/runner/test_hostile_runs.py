@@ -23,13 +23,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from runner import runs
-from runner.commands.compare import compare as compare_command
-from runner.commands.runs import runs as runs_command
-from runner.comparing import exports, tables
-from runner.comparing.comparison import compare
-from runner.runs import Run, Unreadable
+from optrun.runner.commands.compare import compare as compare_command
+from optrun.runner.commands.runs import runs as runs_command
+from optrun.runner.compare import exports, tables
+from optrun.runner.compare.comparison import compare
+from optrun.runner.runs import reader as runs
+from optrun.runner.runs.reader import Run, Unreadable
 
 MakeRun = Callable[..., Path]
 Content = Callable[..., dict[str, Any]]

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from runner.saving import checkpoint
-from runner.saving.checkpoint import FORMAT
-from runner.trained import stored_weights
-from runner.untrusted import DamageError
+from optrun.runner.engine import checkpoint
+from optrun.runner.engine.checkpoint import FORMAT
+from optrun.runner.inference import stored_weights
+from optrun.runner.untrusted import DamageError
 
 
 def write_checkpoint(folder: Path, weights: bytes) -> None:

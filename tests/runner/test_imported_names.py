@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-
-from data import library
-from runner.configuration.load import as_yaml, experiment_hash, load
-from runner.configuration.problems import ConfigurationError
+from optrun.data.cache import library
+from optrun.runner.config.load import as_yaml, experiment_hash, load
+from optrun.runner.config.problems import ConfigurationError
 
 CONFIG = "training: {epochs: 1}\noptimizer: {name: sgd, learning_rate: 0.01}\n"
 Optrun = Callable[..., tuple[int, str, str]]

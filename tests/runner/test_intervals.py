@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from optrun.runner.inference import intervals
+from optrun.runner.inference.intervals import Estimate
 from scipy import optimize, stats
 from sklearn.metrics import roc_auc_score
-
-from runner.trained import intervals
-from runner.trained.intervals import Estimate
 
 Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 

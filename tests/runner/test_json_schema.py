@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-
-from optimizers.registry import ENTRIES
-from runner.commands.config import config
-from runner.configuration.json_schema import json_schema
-from runner.configuration.strict_yaml import parse
+from optrun.optimizers.registry import ENTRIES
+from optrun.runner.commands.config import config
+from optrun.runner.config.json_schema import json_schema
+from optrun.runner.config.strict_yaml import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json_schema()

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from runner.errors import UserError
-from runner.trained.kaggle import (
+from optrun.runner.errors import UserError
+from optrun.runner.inference.kaggle import (
     SampleSubmission,
     check_ids,
     gaps,

@@ -1,7 +1,6 @@
 import pytest
-
-from runner import machine
-from runner.errors import UserError
+from optrun.runner.engine import hardware as machine
+from optrun.runner.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-
-from runner import allocation
-from runner.configuration.load import load
-from runner.configuration.schema import Experiment
-from runner.planning import memory
-from runner.planning.available_memory import available_bytes, group_free_bytes
+from optrun.runner.config.load import load
+from optrun.runner.config.schema import Experiment
+from optrun.runner.engine import out_of_memory as allocation
+from optrun.runner.plan import memory
+from optrun.runner.plan.available_memory import available_bytes, group_free_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
@@ -199,18 +198,18 @@ def test_other_errors_are_no_failed_allocation() -> None:
 RUN_WITHOUT_MEMORY = """
 import resource, sys
 import psutil
-from runner import cli, training
-from runner.planning import memory
-from runner.planning import room
+from optrun.runner import cli, training
+from optrun.runner.planning import memory
+from optrun.runner.planning import room
 memory.available_bytes = lambda: 2 * 10**9
 room.free_bytes = lambda folder: None
 train = training.train
-import runner.single_run
+import optrun.runner.plan.single_run
 def train_with_little(*arguments, **more):
     limit = psutil.Process().memory_info().vms + 2 * 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     return train(*arguments, **more)
-runner.single_run.train = train_with_little
+optrun.runner.plan.single_run.train = train_with_little
 cli.main()
 """
 

@@ -3,14 +3,13 @@
 import keras
 import numpy as np
 import pytest
-
-from runner.network.initialization import (
+from optrun.runner.models.base import Architecture, build_classifier, convolutions
+from optrun.runner.models.initialization import (
     initialise_convolutions,
     initialise_head,
     orthonormal,
     weights_hash,
 )
-from runner.network.model import Architecture, build_classifier, convolutions
 
 
 def classifier(**changes: object) -> keras.Model:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-
-from optimizers.cards import CARDS
-from optimizers.registry import ENTRIES
-from runner.commands.config import config
-from runner.commands.optimizers import optimizers
-from runner.errors import UserError
+from optrun.optimizers.cards import CARDS
+from optrun.optimizers.registry import ENTRIES
+from optrun.runner.commands.config import config
+from optrun.runner.commands.optimizers import optimizers
+from optrun.runner.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +32,7 @@ def call(*arguments: str) -> Result:
 
 
 def optrun(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from runner.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from optrun.runner.cli import main; main()", *arguments]
     environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
     return subprocess.run(
         command, capture_output=True, encoding=encoding, timeout=60, check=False, env=environment
@@ -117,7 +116,7 @@ def test_a_persons_own_optimizer_is_not_imported(
 
 def test_json_holds_what_the_card_says() -> None:
     content = json.loads(call("lookahead", "--format", "json").stdout)
-    assert content["class"] == "optimizers.lookahead.Lookahead"
+    assert content["class"] == "optrun.optimizers.lookahead.Lookahead"
     assert content["rule"] == CARDS["lookahead"].rule
     assert content["gradients_per_step"] == "as inner"
     arguments = {argument["name"]: argument for argument in content["arguments"]}
@@ -139,7 +138,7 @@ def test_a_stream_without_the_symbols_shows_question_marks() -> None:
 
 def test_it_answers_at_once_and_imports_nothing_of_weight() -> None:
     code = (
-        "import sys, time; from runner.commands.optimizers import optimizers\n"
+        "import sys, time; from optrun.runner.commands.optimizers import optimizers\n"
         "optimizers.main(['lookahead'], standalone_mode=False)\n"
         "heavy = {'tensorflow', 'keras', 'numpy', 'pydantic', 'yaml'} & set(sys.modules)\n"
         "print(sorted(heavy), time.process_time(), file=sys.stderr)"

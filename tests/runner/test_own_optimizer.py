@@ -249,7 +249,7 @@ def test_a_mistake_is_told_with_its_place_by_check_and_train(
 def test_a_path_is_relative_to_the_file_that_says_it_or_to_where_set_was_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner.configuration.load import load
+    from optrun.runner.config.load import load
 
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "base.yaml").write_text(
@@ -276,8 +276,8 @@ def test_a_path_is_relative_to_the_file_that_says_it_or_to_where_set_was_said(
 
 
 def test_two_versions_of_the_code_are_two_experiments_wherever_they_lie(tmp_path: Path) -> None:
-    from runner import own_code
-    from runner.configuration.load import experiment_hash, load
+    from optrun.runner import user_optimizer as own_code
+    from optrun.runner.config.load import experiment_hash, load
 
     def hash_of(folder: str, code: str) -> str:
         (tmp_path / folder / "code").mkdir(parents=True)
@@ -292,11 +292,11 @@ def test_two_versions_of_the_code_are_two_experiments_wherever_they_lie(tmp_path
 
 
 def test_the_copies_of_two_files_are_two_and_of_one_file_one(tmp_path: Path) -> None:
-    from runner import own_code
-    from runner.configuration.load import load
+    from optrun.runner import user_optimizer as own_code
+    from optrun.runner.config.load import load
 
     (tmp_path / "core.py").write_text("from keras.optimizers import SGD, Adam\n")
-    (tmp_path / "outer.py").write_text("from optimizers import Lookahead\n")
+    (tmp_path / "outer.py").write_text("from optrun.optimizers import Lookahead\n")
     (tmp_path / "x.yaml").write_text(
         "training: {epochs: 1}\noptimizer:\n  name: outer.py:Lookahead\n"
         "  inner_optimizer: {name: core.py:SGD, learning_rate: 0.1}\n"

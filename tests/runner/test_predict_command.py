@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from optrun.data.unlabelled import UnlabelledPhoto
+from optrun.runner.inference.classifier import Trained, logits, open_trained
+from optrun.runner.inference.prediction import predictions
 from PIL import Image
 from scipy.special import expit
-
-from data.unlabelled import UnlabelledPhoto
-from runner.trained.classifier import Trained, logits, open_trained
-from runner.trained.prediction import predictions
 
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]

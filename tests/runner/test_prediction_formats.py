@@ -5,9 +5,8 @@ import io
 import json
 
 import pytest
-
-from runner.trained.answers import Prediction, sigmoid
-from runner.trained.formats import FORMATS, csv, json_array, percentage, table
+from optrun.runner.inference.answers import Prediction, sigmoid
+from optrun.runner.inference.prediction_formats import FORMATS, csv, json_array, percentage, table
 
 HOSTILE = [
     "=cmd|' /C calc'!A0.jpg",

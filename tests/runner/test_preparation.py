@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from data.photos import Photos
-from data.split import Split
-from runner.configuration.schema import Experiment
-from runner.errors import UserError
-from runner.planning.preparation import _is_deterministic, _left_out_lines
+from optrun.data.photos import Photos
+from optrun.data.split import Split
+from optrun.runner.config.schema import Experiment
+from optrun.runner.errors import UserError
+from optrun.runner.plan.resources import _is_deterministic, _left_out_lines
 
 NOBODY = np.array([], np.int64)
 PHOTOS = Photos(

@@ -5,9 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from runner import provenance
-from runner.single_run import _write_private
+from optrun.runner import provenance
+from optrun.runner.plan.single_run import _write_private
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import sys
 
 CHATTER = """
 import os, sys
-from data.errors import PhotoError
-from runner.errors import UserError
-from runner.quiet import native_stderr_captured
+from optrun.data.errors import PhotoError
+from optrun.runner.errors import UserError
+from optrun.runner.ui.stderr_capture import native_stderr_captured
 with native_stderr_captured():
     os.write(2, b"start-up chatter\\n")
     print("to the person", file=sys.stderr)

@@ -11,8 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
-
-from runner.cli import COMMANDS
+from optrun.runner.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTRUN = Path(sys.executable).with_name("optrun")

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from optimizers import registry
+from optrun.optimizers import registry
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Answer = tuple[int, str, str]
@@ -83,8 +82,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
 
     The kinds: a `step`, the prediction of a `batch` in an evaluation, the record of an `epoch`.
     """
-    from runner import callbacks
-    from runner.display import Display
+    from optrun.runner.engine import callbacks
+    from optrun.runner.ui.console import Display
 
     places: dict[str, tuple[Any, str]] = {
         "step": (Display, "step"),

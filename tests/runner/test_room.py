@@ -9,18 +9,18 @@ from typing import Any
 
 import keras
 import pytest
-
-from optimizers.build import build
-from optimizers.registry import ENTRIES
-from optimizers.state_size import state_floats
-from runner.configuration.load import load
-from runner.configuration.schema import Experiment
-from runner.network.model import Architecture, build_classifier
-from runner.planning import room
-from runner.planning.room import Room, room_of
-from runner.position import Position
-from runner.saving import checkpoint, training_state
-from runner.saving.training_state import State, to_checkpoint
+from optrun.optimizers.build import build
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.state_size import state_floats
+from optrun.runner.config.load import load
+from optrun.runner.config.schema import Experiment
+from optrun.runner.engine import checkpoint
+from optrun.runner.engine import state as training_state
+from optrun.runner.engine.position import Position
+from optrun.runner.engine.state import State, to_checkpoint
+from optrun.runner.models.base import Architecture, build_classifier
+from optrun.runner.plan import disk_budget as room
+from optrun.runner.plan.disk_budget import Room, room_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from runner.errors import UserError
-from runner.saving import run_folder, writer_lock
-from runner.saving.atomic import write_atomically
-from runner.saving.run_folder import check_writable, create, folder_name
+from optrun.runner.errors import UserError
+from optrun.runner.runs import run_folder, writer_lock
+from optrun.runner.runs.atomic import write_atomically
+from optrun.runner.runs.run_folder import check_writable, create, folder_name
 
 
 def strict(text: str) -> object:
@@ -44,7 +43,7 @@ def _create_many(results: Path, count: int) -> list[str]:
 
 def test_many_processes_starting_at_once_never_share_a_folder(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from runner.saving.run_folder import create\n"
+        "import sys; from pathlib import Path; from optrun.runner.runs.run_folder import create\n"
         "sys.stdin.readline()\n"
         "for _ in range(25): print(create(Path(sys.argv[1]), 'same', 1).path.name)"
     )
@@ -213,7 +212,8 @@ def test_the_lock_is_held_until_the_folder_is_closed(tmp_path: Path) -> None:
 
 def test_a_killed_writer_lets_go_of_its_lock(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from runner.saving.run_folder import create\n"
+        "import sys, time; from pathlib import Path\n"
+        "from optrun.runner.runs.run_folder import create\n"
         "folder = create(Path(sys.argv[1]), 'sgd', 1); print(folder.path, flush=True)\n"
         "time.sleep(60)"
     )

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from runner import runs
-from runner.errors import UserError
-from runner.runs import Run, Unreadable
-from runner.saving.run_folder import create
-from runner.untrusted import number, printable
+from optrun.runner.errors import UserError
+from optrun.runner.runs import reader as runs
+from optrun.runner.runs.reader import Run, Unreadable
+from optrun.runner.runs.run_folder import create
+from optrun.runner.untrusted import number, printable
 
 MakeRun = Callable[..., Path]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from runner.run_listing import removal, saved
-from runner.saving.run_folder import create
-from runner.saving.writer_lock import LOCK_NAME, acquire
+from optrun.runner.runs import remove as removal
+from optrun.runner.runs import saved
+from optrun.runner.runs.run_folder import create
+from optrun.runner.runs.writer_lock import LOCK_NAME, acquire
 
 MakeRun = Callable[..., Path]
 Answer = tuple[int, str, str]
@@ -61,8 +61,8 @@ def make_stopped(make_run: MakeRun) -> MakeRun:
 
 
 def save_checkpoint(run: Path, steps_done: int, *, name: str = "last") -> Path:
-    """As `runner.saving.training_state` has it, ten steps an epoch."""
-    from runner.saving.checkpoint import save
+    """As `optrun.runner.engine.state` has it, ten steps an epoch."""
+    from optrun.runner.engine.checkpoint import save
 
     folder = run / "checkpoint" / name
     facts = {
@@ -90,7 +90,7 @@ def row_of(out: str, run: str) -> list[str]:
 
 
 def test_the_manifest_is_of_the_format_that_is_written() -> None:
-    from runner.saving import checkpoint
+    from optrun.runner.engine import checkpoint
 
     assert saved.FORMAT == checkpoint.FORMAT
 
@@ -186,7 +186,7 @@ def test_a_run_that_is_being_gone_on_with_would_not_resume(
 def test_a_run_that_ends_while_it_is_read_is_not_taken_for_killed(
     make_stopped: MakeRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner import runs
+    from optrun.runner.runs import reader as runs
 
     run, over = make_stopped("one", state="running"), make_run("over")
 
@@ -263,7 +263,8 @@ def test_a_thousand_runs_take_about_a_second_and_nothing_heavy(
         content = json.loads((run / "run.json").read_text()) | {"state": state, "result": {}}
         (run / "run.json").write_text(json.dumps(content, indent=1))
     program = (
-        "import sys, time; from runner.commands.runs import runs; runs(standalone_mode=False)\n"
+        "import sys, time; from optrun.runner.commands.runs import runs\n"
+        "runs(standalone_mode=False)\n"
         "heavy = {'tensorflow', 'keras', 'numpy', 'sklearn', 'h5py', 'pydantic', 'PIL'}\n"
         "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\n"
         "print(time.process_time(), file=sys.stderr)"

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
+from optrun.runner.engine.scores import score, stuck_at_chance
 from sklearn.metrics import log_loss
-
-from runner.scores import score, stuck_at_chance
 
 
 def test_scores_agree_with_scikit_learn() -> None:

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from optimizers import registry
-from runner.configuration.documentation import comment, fields, is_section
-from runner.configuration.load import Loaded, load
-from runner.configuration.merge import node_at
-from runner.configuration.problems import Path as Keys
-from runner.configuration.strict_yaml import Node, parse
-from runner.configuration.write_yaml import dump_on_one_line
+from optrun.optimizers import registry
+from optrun.runner.config.documentation import comment, fields, is_section
+from optrun.runner.config.load import Loaded, load
+from optrun.runner.config.merge import node_at
+from optrun.runner.config.problems import Path as Keys
+from optrun.runner.config.strict_yaml import Node, parse
+from optrun.runner.config.write_yaml import dump_on_one_line
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BASE = CONFIGS / "vgg19.yaml"

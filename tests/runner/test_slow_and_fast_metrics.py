@@ -28,8 +28,8 @@ def trained(
     `once` syncs at the first epoch's last step, `never` does not sync, and `soft` is `once` in a
     soft batch of three, whose last window, and so the sync, is the flush at the epoch's end.
     """
-    from runner.execution import Request, execute
-    from runner.saving import checkpoint
+    from optrun.runner.engine import checkpoint
+    from optrun.runner.plan.executor import Request, execute
 
     folder = tmp_path_factory.mktemp("metrics")
 
@@ -104,9 +104,8 @@ def test_the_fast_weights_are_measured_on_the_evaluation_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import keras
-
-    from optimizers import Lookahead
-    from runner import callbacks
+    from optrun.optimizers import Lookahead
+    from optrun.runner.engine import callbacks
 
     seconds = [0.0]
 

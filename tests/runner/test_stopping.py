@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from runner import stopping
+from optrun.runner.engine import signals as stopping
 
 # Told by a line on standard output when it works, then stays in one call as long as it is told to.
 PROGRAM = """
 import sys, time
-from runner import stopping
-from runner.stopping import Interrupted, signals_heard
+from optrun.runner import stopping
+from optrun.runner.engine.signals import Interrupted, signals_heard
 
 stopping.GRACE_S = float(sys.argv[1])
 work, seconds = sys.argv[2], float(sys.argv[3])

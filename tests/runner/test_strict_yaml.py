@@ -7,10 +7,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from runner.configuration.problems import ConfigurationError
-from runner.configuration.strict_yaml import MAX_DEPTH, MAX_VALUES, is_key, parse
-from runner.configuration.write_yaml import dump, dump_on_one_line
+from optrun.runner.config.problems import ConfigurationError
+from optrun.runner.config.strict_yaml import MAX_DEPTH, MAX_VALUES, is_key, parse
+from optrun.runner.config.write_yaml import dump, dump_on_one_line
 
 
 def value_of(text: str) -> object:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from runner.comparing import captions, exports, tables
-from runner.comparing.cells import seeds_text
-from runner.comparing.comparison import Comparison, compare
-from runner.comparing.measures import MEASURES
-from runner.runs import read_all
+from optrun.runner.compare import exports, tables
+from optrun.runner.compare import footnotes as captions
+from optrun.runner.compare.cells import seeds_text
+from optrun.runner.compare.comparison import Comparison, compare
+from optrun.runner.compare.metrics import MEASURES
+from optrun.runner.runs.reader import read_all
 
 MakeRun = Callable[..., Path]
 Compared = Callable[[], Comparison]

@@ -243,7 +243,7 @@ def test_a_network_stuck_at_chance_is_said(standing_still: tuple[Path, Answer]) 
 def test_a_run_that_fails_does_not_stop_the_rest(
     tmp_path: Path, optrun: Optrun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner import single_run
+    from optrun.runner.plan import single_run
 
     real_train, calls = single_run.train, []
 
@@ -463,8 +463,8 @@ class TestPhotosThatCannotBeHad:
 
     @pytest.fixture(autouse=True)
     def _offline(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        from data import availability
-        from runner.network import weights
+        from optrun.data.download import availability
+        from optrun.runner.models import weights
 
         monkeypatch.setattr(availability, "public_photos_obtained", lambda: False)
         monkeypatch.setattr(availability, "host_reachable", lambda *a, **k: False)

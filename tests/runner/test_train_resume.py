@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from runner import machine as machines
-from runner import single_run
-from runner.divergence import Diverged
-from runner.machine import Machine
-from runner.planning import plan as plans
-from runner.position import Position
-from runner.resuming import plan_progress
-from runner.saving import checkpoint, training_state
-from runner.saving.run_folder import RunFolder, reopen
-from runner.saving.training_state import State
-from runner.stopping import Interrupted
-from runner.training import Outcome
+from optrun.runner.engine import checkpoint
+from optrun.runner.engine import hardware as machines
+from optrun.runner.engine import state as training_state
+from optrun.runner.engine.divergence import Diverged
+from optrun.runner.engine.hardware import Machine
+from optrun.runner.engine.loop import Outcome
+from optrun.runner.engine.position import Position
+from optrun.runner.engine.signals import Interrupted
+from optrun.runner.engine.state import State
+from optrun.runner.plan import plan as plans
+from optrun.runner.plan import progress as plan_progress
+from optrun.runner.plan import single_run
+from optrun.runner.runs.run_folder import RunFolder, reopen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SGD, ADAM = CONFIGS / "sgd_vgg19.yaml", CONFIGS / "adam_vgg19.yaml"
@@ -171,7 +171,7 @@ def test_a_plan_cut_short_is_picked_up_in_its_order(
 def test_everything_is_prepared_once(
     train: Callable[..., Answer], trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runner.planning import preparation
+    from optrun.runner.plan import resources as preparation
 
     trainer.will = {("sgd", 1): 3}
     assert train()[0] == 143
@@ -574,7 +574,7 @@ def test_a_thousand_run_folders_are_looked_through_in_a_moment(
 @pytest.fixture
 def signal_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Has the system ask the program to stop during a step, counted from 1 from now on."""
-    from runner.display import Display
+    from optrun.runner.ui.console import Display
 
     show = Display.step
 

@@ -11,11 +11,10 @@ import keras
 import numpy as np
 import pytest
 import yaml
-
-from runner.errors import UserError
-from runner.finding import find_run
-from runner.saving import checkpoint
-from runner.trained.classifier import logits, open_trained
+from optrun.runner.engine import checkpoint
+from optrun.runner.errors import UserError
+from optrun.runner.inference.classifier import logits, open_trained
+from optrun.runner.runs.select import find_run
 
 MakeArchive = Callable[[Path, Sequence[str]], Path]
 
@@ -56,7 +55,7 @@ def test_the_recorded_predictions_come_out_again(trained_run: Path) -> None:
 
 
 def test_batches_with_and_without_labels_are_taken(trained_run: Path) -> None:
-    from data.batches import evaluation_batches
+    from optrun.data.feed.batches import evaluation_batches
 
     trained = open_trained(trained_run, device="cpu")
     photos, parts = trained.photos_and_split()
@@ -119,7 +118,7 @@ def test_the_best_weights_of_a_run_that_did_not_end_are_used_and_that_is_said(
 
 
 def test_a_precision_that_is_not_native_here_is_left_and_that_is_said(copied: Path) -> None:
-    from runner.machine import best_precision, processor_flags
+    from optrun.runner.engine.hardware import best_precision, processor_flags
 
     if best_precision(processor_flags(), gpu_capability=None) == "mixed_bfloat16":
         pytest.skip("this processor computes bfloat16 natively")

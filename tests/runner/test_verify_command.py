@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-
-from runner.configuration.load import load
-from runner.errors import UserError
-from runner.saving import checkpoint
-from runner.saving import checkpoint_places as places
-from runner.verification import experiment, moments
-from runner.verification.comparison import compare
-from runner.verification.moments import Phase
-from runner.verification.processes import Training
-from runner.verification.verify import VerifyRequest, verify
+from optrun.runner.config.load import load
+from optrun.runner.engine import checkpoint
+from optrun.runner.errors import UserError
+from optrun.runner.runs import checkpoint_places as places
+from optrun.runner.verification import experiment, moments
+from optrun.runner.verification.comparison import compare
+from optrun.runner.verification.moments import Phase
+from optrun.runner.verification.processes import Training
+from optrun.runner.verification.verify import VerifyRequest, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 Answer = tuple[int, str, str]
@@ -34,8 +33,8 @@ IMITATION = """
 import json, os, sys, time
 from pathlib import Path
 import numpy as np
-from runner.saving import checkpoint
-from runner.saving import checkpoint_places as places
+from optrun.runner.saving import checkpoint
+from optrun.runner.saving import checkpoint_places as places
 
 STEPS, PER_EPOCH = 20, 10
 command, what = sys.argv[1:3]
@@ -204,8 +203,8 @@ def test_interrupted_it_ends_what_it_started_and_leaves_nothing(
     temporary.mkdir()
     code = (
         "import functools, sys\n"
-        "from runner.verification.processes import Training\n"
-        "from runner.verification.verify import VerifyRequest, verify\n"
+        "from optrun.runner.verification.processes import Training\n"
+        "from optrun.runner.verification.verify import VerifyRequest, verify\n"
         f"start = functools.partial(Training, program={imitation.keywords['program']!r})\n"
         "sys.exit(verify(VerifyRequest(None), start))\n"
     )
@@ -323,7 +322,7 @@ def test_what_a_person_sets_outranks_the_shortening(tmp_path: Path) -> None:
 
 
 def test_help_needs_no_tensorflow() -> None:
-    code = "import runner.commands.verify, sys; print('tensorflow' in sys.modules)"
+    code = "import optrun.runner.commands.verify, sys; print('tensorflow' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 

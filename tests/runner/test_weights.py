@@ -6,10 +6,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
-
-from runner.network import weights
-from runner.network.model import Architecture, build_classifier, convolutions
-from runner.network.weights import WeightsError, WeightsUnavailable
+from optrun.runner.models import weights
+from optrun.runner.models.base import Architecture, build_classifier, convolutions
+from optrun.runner.models.weights import WeightsError, WeightsUnavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED_COPY = ROOT.parent / "shared" / "weights" / "vgg19_imagenet_notop.h5"

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from data.cache_key import PARTIAL
-from optimizers import registry
-from runner.verification.comparison import compare
-from runner.verification.moments import Moment, Phase, Struck, strike
-from runner.verification.processes import Training
-from runner.verification.proof import told
+from optrun.data.cache.cache_key import PARTIAL
+from optrun.optimizers import registry
+from optrun.runner.verification.comparison import compare
+from optrun.runner.verification.moments import Moment, Phase, Struck, strike
+from optrun.runner.verification.processes import Training
+from optrun.runner.verification.proof import told
 
 FEWEST_KILLS = 50
 STEPS = 30  # three epochs of ten

@@ -3,8 +3,7 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from data.sample.canvas import Canvas
+from optrun.data.sample.canvas import Canvas
 
 WHITE = (255, 255, 255)
 AS_IT_IS = (1, 0, 0, 0, 1, 0)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from optrun.data import sample
+from optrun.data.sample import dice as dice_module
+from optrun.data.sample import looks, picture
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from data import sample
-from data.sample import dice as dice_module
-from data.sample import looks, picture
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -42,7 +41,7 @@ def test_a_drawing_depends_on_seed_and_index_alone() -> None:
 
 def test_another_process_draws_the_same_pixels() -> None:
     script = (
-        "import hashlib; from data import sample;"
+        "import hashlib; from optrun.data import sample;"
         "print(hashlib.sha256(b''.join(sample.draw(1, i).tobytes() for i in range(8))).hexdigest())"
     )
     drawn_there = subprocess.run(

@@ -7,10 +7,9 @@ from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
-
-from data.errors import PhotoError
-from data.sources import Photo, open_source
-from data.sources.layout import LAYOUTS
+from optrun.data.errors import PhotoError
+from optrun.data.sources import Photo, open_source
+from optrun.data.sources.layout import LAYOUTS
 
 Files = dict[str, bytes]
 

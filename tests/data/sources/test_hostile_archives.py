@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from optrun.data.cache.prepare import prepare
+from optrun.data.errors import PhotoError
+from optrun.data.sources import Photo, open_source
+from optrun.data.unlabelled import unlabelled
 from PIL import Image
-
-from data.errors import PhotoError
-from data.prepare import prepare
-from data.sources import Photo, open_source
-from data.unlabelled import unlabelled
 
 Files = dict[str, bytes]
 MIB = 1024**2
@@ -257,7 +256,10 @@ def test_more_entries_than_are_said_are_refused(
 ) -> None:
     path = archive(*(Item(f"train/cat.{i}.jpg") for i in range(1, 11)), count=2)
     assert len(photos_in(path)) == 12
-    for place in ("data.sources.files.MAXIMUM_FILES", "data.unlabelled.MAXIMUM_ENTRIES"):
+    for place in (
+        "optrun.data.sources.files.MAXIMUM_FILES",
+        "optrun.data.unlabelled.MAXIMUM_ENTRIES",
+    ):
         monkeypatch.setattr(place, 11)
 
     assert refusal(path) == (
@@ -324,8 +326,8 @@ def test_an_archive_within_is_not_decompressed_for_every_photo(
         return {photo.unreadable for photo in photos_in(path).values()}
 
     assert reasons(backwards, stored=False) == {""}
-    monkeypatch.setattr("data.sources.views._WINDOW_PIECES", 1)
-    monkeypatch.setattr("data.sources.views._MAXIMUM_RESTARTS", 2)
+    monkeypatch.setattr("optrun.data.sources.views._WINDOW_PIECES", 1)
+    monkeypatch.setattr("optrun.data.sources.views._MAXIMUM_RESTARTS", 2)
     assert reasons(forwards, stored=False) == {""}
     assert reasons(backwards, stored=True) == {""}
     assert reasons(backwards, stored=False) == {

@@ -1,6 +1,5 @@
 import pytest
-
-from data.sources.layout import label_of, without_common_folder
+from optrun.data.sources.layout import label_of, without_common_folder
 
 
 @pytest.mark.parametrize(

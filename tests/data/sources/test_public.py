@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from optrun.data.cache.prepare import prepare
+from optrun.data.download import availability
+from optrun.data.errors import PhotoError, Unavailable
+from optrun.data.photos import Photos
+from optrun.data.sources import open_source
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 from tensorflow_datasets.image_classification import cats_vs_dogs
-
-from data import availability
-from data.errors import PhotoError, Unavailable
-from data.photos import Photos
-from data.prepare import prepare
-from data.sources import open_source
 
 COUNT = 6
 

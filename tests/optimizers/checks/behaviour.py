@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from checks import recorded
 from keras import ops
+from optrun.optimizers import GradientCentralization
+from optrun.optimizers.unwrapping import find
 from references.composed import Lookahead as LookaheadReference
 from references.momenta import Adam as AdamReference
 from references.momenta import RAdam as RAdamReference
 from references.momenta import Sgd as SgdReference
-
-from optimizers import GradientCentralization
-from optimizers.unwrapping import find
 
 
 def sgd(rate=0.1, **arguments):

@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
-
-from optimizers import Model
+from optrun.optimizers import Model
 
 SAMPLES, BATCH = 10, 4  # Batches of 4, 4 and 2.
 PIXELS, CLASSES = 8, 3

@@ -16,11 +16,10 @@ from contextlib import contextmanager, nullcontext
 
 import keras
 import numpy as np
+import optrun.optimizers.model
 import tensorflow as tf
-
-import optimizers.model
-from optimizers import Model
-from optimizers.build import build
+from optrun.optimizers import Model
+from optrun.optimizers.build import build
 
 DEVICES = ["CPU:0", "CPU:1"]
 BATCHES, BATCH, EPOCHS = 4, 8, 2
@@ -88,12 +87,14 @@ def copies(strategy, variable):
 @contextmanager
 def stages_left_local():
     """Each replica's stages use its own gradients, in size as if the other had the same ones."""
-    reduce = optimizers.model.all_reduce_sum
-    optimizers.model.all_reduce_sum = lambda gradients: [len(DEVICES) * one for one in gradients]
+    reduce = optrun.optimizers.model.all_reduce_sum
+    optrun.optimizers.model.all_reduce_sum = lambda gradients: [
+        len(DEVICES) * one for one in gradients
+    ]
     try:
         yield
     finally:
-        optimizers.model.all_reduce_sum = reduce
+        optrun.optimizers.model.all_reduce_sum = reduce
 
 
 def main():

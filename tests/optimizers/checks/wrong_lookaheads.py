@@ -2,9 +2,8 @@
 
 import keras
 from keras import ops
-
-from optimizers.unwrapping import find
-from optimizers.wrapper import Wrapper
+from optrun.optimizers.unwrapping import find
+from optrun.optimizers.wrapper import Wrapper
 
 
 class Plain(Wrapper):

@@ -12,12 +12,11 @@ import json
 import keras
 import numpy as np
 import tensorflow as tf
-
-from data.augmentation import Augmentation
-from data.batches import training_batches
-from data.photos import Photos
-from optimizers import Heun, Model
-from runner.network.augmenting_model import AugmentingModel
+from optrun.data.feed.augmentation import Augmentation
+from optrun.data.feed.batches import training_batches
+from optrun.data.photos import Photos
+from optrun.optimizers import Heun, Model
+from optrun.runner.models.augmenting import AugmentingModel
 
 COUNT, SIZE, BATCH = 24, 16, 8
 DEVICES = ["CPU:0", "CPU:1"]

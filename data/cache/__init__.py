@@ -1,0 +1,1 @@
+"""Photos decoded once, kept in a memory-mapped array, shared by runs."""

@@ -1,0 +1,186 @@
+"""Decoded photos on disk, shared by all runs: found by a key, built once, whole or not there."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from optrun.data.cache.cache_key import ARRAYS, FORMAT, IDS, INDEX, JOURNAL, PARTIAL, PIXELS
+from optrun.data.cache.locks import exclusive
+from optrun.data.errors import PhotoError
+from optrun.data.photos import Photos
+from optrun.data.places import cache_root
+
+
+def directory() -> Path:
+    """Returns where decoded photos are kept: $OPTRUN_CACHE, or this user's cache folder."""
+    return cache_root() / "photos"
+
+
+def load(folder: Path) -> Photos | None:
+    """Returns the photos kept in `folder`, their pixels mapped rather than read, or None.
+
+    A folder that is not whole, as after a failing disk, counts as none and is built anew.
+    """
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        ids = tuple(json.loads((folder / IDS).read_bytes()))
+        arrays = {
+            name: np.load(folder / file, mmap_mode="r", allow_pickle=False)
+            for name, file in {"pixels": PIXELS, **ARRAYS}.items()
+        }
+        photos = Photos(
+            ids=ids,
+            fingerprint=index["fingerprint"],
+            source=index["source"],
+            is_sample=index["is_sample"],
+            left_out=tuple((name, reason) for name, reason in index["left_out"]),
+            preprocessing=index["key"]["preprocessing"],
+            **arrays,
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, EOFError):
+        return None
+    except OSError as error:
+        raise PhotoError(_disk_message(folder, error)) from error
+    return photos if {len(array) for array in arrays.values()} == {len(ids)} else None
+
+
+def save_index(folder: Path, photos: Photos, key: Mapping[str, object]) -> None:
+    """Writes everything but the pixels.
+
+    The key that the folder's name is made of stands in the index in words, for those who list what
+    is prepared and ask whether the source is still the same.
+    """
+    for name, file in ARRAYS.items():
+        np.save(folder / file, getattr(photos, name), allow_pickle=False)
+    index = {
+        "format": FORMAT,
+        "key": key,
+        "source": photos.source,
+        "is_sample": photos.is_sample,
+        "fingerprint": photos.fingerprint,
+        "left_out": photos.left_out,
+    }
+    (folder / IDS).write_text(json.dumps(photos.ids, indent=0), "utf-8")
+    (folder / INDEX).write_text(json.dumps(index, indent=0), "utf-8")
+
+
+def pixels_path(folder: Path) -> Path:
+    """Returns the path of the pixels within a folder of the cache."""
+    return folder / PIXELS
+
+
+def journal_path(folder: Path) -> Path:
+    """Returns the path of a build's journal within the folder that it fills."""
+    return folder / JOURNAL
+
+
+def lock_path(folder: Path) -> Path:
+    """Returns the lock file that whoever builds or removes `folder` holds."""
+    return folder.with_name(folder.name + ".lock")
+
+
+def written_bytes(folder: Path) -> int:
+    """Returns what an earlier build that was stopped has left for `folder` on the disk."""
+    pixels = pixels_path(_partial(folder))
+    return _disk_bytes(pixels) if pixels.exists() else 0
+
+
+def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
+    """Returns the photos kept in `folder`, after having `build` make them if they are not there.
+
+    `build` fills a folder of another name, which is renamed when all in it is on the disk.
+    Processes that ask at once wait for the one that builds. Whatever ends it leaves nothing that
+    `load` finds. What `build` had made stays where it was, for the next call to go on with, if
+    there is a journal beside it.
+
+    Raises:
+        PhotoError: If the disk is full or may not be written.
+    """
+    photos = load(folder)
+    if photos is not None:
+        return photos
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(lock_path(folder)):
+            photos = load(folder)
+            if photos is None:
+                _build(folder, build)
+                photos = load(folder)
+    except OSError as error:
+        raise PhotoError(_disk_message(folder, error)) from error
+    if photos is None:
+        raise PhotoError(f"What was just written to {folder} can't be read back; check the disk.")
+    return photos
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raises `PhotoError` where the disk lacks room for this many bytes of pixels in `folder`.
+
+    Those that an earlier build has left there count.
+    """
+    pixels = pixels_path(folder)
+    missing_bytes = needed_bytes - (_disk_bytes(pixels) if pixels.exists() else 0)
+    free = shutil.disk_usage(folder).free
+    if free < missing_bytes:
+        raise PhotoError(
+            f"The decoded photos need {_gigabytes(missing_bytes)} in {folder.parent}, where "
+            f"{_gigabytes(free)} are free. Free some, or set OPTRUN_CACHE to a folder on another "
+            "disk, data.limit to fewer photos, or data.image_size to smaller ones."
+        )
+
+
+def _build(folder: Path, build: Callable[[Path], None]) -> None:
+    # One name, whoever builds: under the lock, what has it is left from a process that was stopped.
+    partial = _partial(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+    try:
+        partial.mkdir(exist_ok=True)
+        build(partial)
+        for path in (*partial.iterdir(), partial):
+            _flush(path)
+        partial.rename(folder)
+        # Not before: whoever ends the process in between would end all it had done.
+        journal_path(folder).unlink(missing_ok=True)
+        _flush(folder.parent)
+    finally:
+        if not journal_path(partial).exists():
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + PARTIAL)
+
+
+def _disk_bytes(file: Path) -> int:
+    """Returns what a file takes on the disk; rows that were not written yet take nothing."""
+    state = file.stat()
+    return state.st_blocks * 512 if sys.platform != "win32" else state.st_size
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file or a folder is on the disk."""
+    if path.is_dir() and sys.platform == "win32":
+        return  # Windows has no such thing for folders.
+    descriptor = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _disk_message(folder: Path, error: OSError) -> str:
+    return (
+        f"The decoded photos can't be kept in {folder.parent}: {error.strerror or error}. "
+        "Set OPTRUN_CACHE to a folder that is writable and has room."
+    )
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"

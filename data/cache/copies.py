@@ -1,0 +1,240 @@
+"""What is prepared on this disk, found by looking: nothing is decoded, no array is read."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optrun.data.cache.cache_key import (
+    INDEX,
+    JOURNAL,
+    LABELS,
+    PARTIAL,
+    PIXELS,
+    RESIZES,
+    Resize,
+    cache_key,
+    folder_name,
+)
+from optrun.data.cache.locks import if_free
+from optrun.data.errors import PhotoError
+from optrun.data.places import cache_root
+from optrun.data.sources import open_source
+
+_REMOVED = ".removed"
+# What `folder_name` makes. Anything else in the cache is not ours: who knows where it lies.
+_OURS = re.compile(rf".+-[0-9a-f]{{20}}({re.escape(PARTIAL)}|{re.escape(_REMOVED)})?")
+
+_OTHER_VERSION = "made by another version of optrun"
+
+# By source and number of drawings; a text where there is none, which says why.
+_Identities = dict[tuple[str, int | None], Mapping[str, str | int] | str]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A folder of prepared photos, or what is left of one.
+
+    Attributes:
+        folder: Where it lies.
+        source: Where the photos come from: "sample", "cats_vs_dogs" or a path; empty where the
+            folder does not say.
+        image_size: Side of the photos in pixels; 0 where the folder does not say.
+        resize: How they became squares.
+        antialias: Whether they were smoothed.
+        limit: How many photos were taken at most; None for all.
+        cats: How many cats it holds.
+        dogs: How many dogs it holds.
+        left_out: How many files of the source could not be used.
+        fingerprint: See `optrun.data.photos.Photos`.
+        disk_bytes: What it takes on the disk.
+        stale: Why no run will ever use it; empty where runs do.
+        unfinished: Whether its making was stopped, or goes on at this moment.
+    """
+
+    folder: Path
+    source: str
+    image_size: int
+    resize: Resize
+    antialias: bool
+    limit: int | None
+    cats: int
+    dogs: int
+    left_out: int
+    fingerprint: str
+    disk_bytes: int
+    stale: str
+    unfinished: bool = False
+
+
+def copies() -> list[Copy]:
+    """Returns all prepared copies, by source, then by size.
+
+    Raises:
+        PhotoError: If the cache is there and can't be read.
+    """
+    folder = cache_root() / "photos"
+    try:
+        folders = [
+            path
+            for path in sorted(folder.iterdir())
+            if _OURS.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        ]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise PhotoError(f"{folder} can't be read: {error.strerror or error}.") from error
+    identities: _Identities = {}
+    found = [_copy(path, identities) for path in folders]
+    return sorted(found, key=lambda one: (one.source, one.image_size, str(one.folder)))
+
+
+def remove(copy: Copy) -> bool:
+    """Removes a prepared copy; returns False where a process is just building it.
+
+    Raises:
+        PhotoError: If it can't be removed.
+    """
+    name = copy.folder.name.removesuffix(PARTIAL).removesuffix(_REMOVED)
+    try:
+        with if_free(copy.folder.with_name(name + ".lock")) as is_free:
+            if not is_free:
+                return False
+            # Renamed first, so that nobody opens half of it.
+            going = copy.folder.with_name(name + _REMOVED)
+            if going != copy.folder:
+                if going.exists():
+                    shutil.rmtree(going)
+                copy.folder.rename(going)
+            shutil.rmtree(going)
+    except FileNotFoundError:
+        return True  # somebody else removed it
+    except OSError as error:
+        raise PhotoError(f"{copy.folder} can't be removed: {error.strerror or error}.") from error
+    return True
+
+
+def _copy(folder: Path, identities: _Identities) -> Copy:
+    unknown = Copy(
+        folder=folder,
+        source="",
+        image_size=0,
+        resize="squash",
+        antialias=False,
+        limit=None,
+        cats=0,
+        dogs=0,
+        left_out=0,
+        fingerprint="",
+        disk_bytes=_disk_bytes(folder),
+        stale="",
+    )
+    if folder.name.endswith(_REMOVED):
+        return replace(unknown, stale="left over from a removal")
+    unfinished = folder.name.endswith(PARTIAL)
+    about = _about(folder / JOURNAL if unfinished else folder / INDEX)
+    try:
+        key, source = about["key"], str(about["source"])
+        if key["resize"] not in RESIZES:
+            raise ValueError(key["resize"])
+        known = replace(
+            unknown,
+            source=source,
+            image_size=int(key["image_size"]),
+            resize=key["resize"],
+            antialias=bool(key["antialias"]),
+            limit=None if key["limit"] is None else int(key["limit"]),
+            stale=_why_stale(folder, source, key, identities),
+            unfinished=unfinished,
+        )
+        return known if unfinished else _counted(known, about)
+    except (KeyError, TypeError, ValueError):
+        # What can't be read any more can still be removed together with its source's name.
+        stated = about.get("source")
+        return replace(
+            unknown, source=stated if isinstance(stated, str) else "", stale=_OTHER_VERSION
+        )
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """Returns what an index says, or the first line of a journal."""
+    try:
+        with file.open("rb") as stream:
+            content = json.loads(stream.readline() if file.name == JOURNAL else stream.read())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
+    """Returns the copy with what is in it."""
+    try:
+        labels = _label_bytes(copy.folder / LABELS)
+        pixel_bytes = (copy.folder / PIXELS).stat().st_size
+    except OSError:
+        labels, pixel_bytes = b"", 0
+    whole = labels and pixel_bytes > len(labels) * copy.image_size**2 * 3
+    return replace(
+        copy,
+        cats=labels.count(0),
+        dogs=labels.count(1),
+        left_out=len(index["left_out"]),
+        fingerprint=str(index["fingerprint"]),
+        stale=copy.stale if whole else "damaged",
+    )
+
+
+def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _Identities) -> str:
+    """Returns why nobody will ask for a copy again; empty where somebody may."""
+    stated = key["source"]
+    # How many drawings there are is the copy's own affair.
+    count = stated.get("count") if isinstance(stated, dict) and source == "sample" else None
+    if (source, count) not in identities:
+        identities[source, count] = _identity(source, count)
+    identity = identities[source, count]
+    if isinstance(identity, str):
+        return identity
+    if stated != identity:
+        return "its source has changed since"
+    wanted = cache_key(
+        identity,
+        image_size=key["image_size"],
+        resize=key["resize"],
+        antialias=key["antialias"],
+        limit=key["limit"],
+    )
+    same = folder.name.removesuffix(PARTIAL) == folder_name(source, wanted)
+    return "" if same else _OTHER_VERSION
+
+
+def _identity(source: str, count: int | None) -> Mapping[str, str | int] | str:
+    """Returns what tells the source from others today, or why it can't be told."""
+    try:
+        return open_source(source, drawings=count).identity()
+    except (PhotoError, OSError):
+        return "its source is no longer there"
+
+
+def _label_bytes(file: Path) -> bytes:
+    """Returns the labels, a byte each, without NumPy, whose import takes longer than all of this.
+
+    A .npy file of version 1.0 holds the length of its header at byte 8, and the array behind it.
+    """
+    content = file.read_bytes()
+    return content[10 + int.from_bytes(content[8:10], "little") :]
+
+
+def _disk_bytes(folder: Path) -> int:
+    """Returns what the files take on the disk, where a file with holes takes less than its size."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a build goes on meanwhile
+                state = Path(where, name).lstat()
+                total += state.st_blocks * 512 if hasattr(state, "st_blocks") else state.st_size
+    return total

@@ -1,0 +1,70 @@
+"""How many photos there will be, before any is decoded or downloaded."""
+
+from dataclasses import dataclass
+
+from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.prepare import bytes_to_write, prepared
+from optrun.data.download import availability
+from optrun.data.sources import open_source
+from optrun.data.split import split
+
+
+@dataclass(frozen=True)
+class Count:
+    """Photos in all and for training.
+
+    Attributes:
+        photos: How many there are.
+        training: How many of them are for training.
+        exact: Whether both were counted; else files are taken for usable photos, and the share of
+            training photos for what it is in expectation.
+        bytes_to_write: Pixels that preparing them will write; 0 where they are prepared already.
+    """
+
+    photos: int
+    training: int
+    exact: bool
+    bytes_to_write: int
+
+
+def count(
+    source: str,
+    *,
+    image_size: int,
+    resize: Resize = "squash",
+    antialias: bool = False,
+    limit: int | None,
+    validation_share: float,
+    test_share: float,
+) -> Count:
+    """Counts the photos of a source; exactly where they are prepared already.
+
+    Arguments are those of `optrun.data.cache.prepare.prepare` and `optrun.data.split.split`.
+
+    Raises:
+        PhotoError: If the source is missing, damaged or lacks cats or dogs.
+    """
+    photos = prepared(
+        source, image_size=image_size, resize=resize, antialias=antialias, limit=limit
+    )
+    if photos is not None:
+        parts = split(photos, validation_share=validation_share, test_share=test_share)
+        return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
+    if source == "cats_vs_dogs":
+        total = availability.PHOTOS  # asking the source would download it
+    else:
+        total = len(open_source(source, drawings=limit).entries())
+    total = total if limit is None else min(total, limit)
+    return Count(
+        total,
+        round(total * (1 - validation_share - test_share)),
+        exact=False,
+        bytes_to_write=bytes_to_write(
+            source,
+            photos=total,
+            image_size=image_size,
+            resize=resize,
+            antialias=antialias,
+            limit=limit,
+        ),
+    )

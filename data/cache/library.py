@@ -1,0 +1,257 @@
+"""The names of imported photos: a small JSON file each, which says where the photos lie."""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from optrun.data.cache.locks import exclusive
+from optrun.data.errors import PhotoError
+from optrun.data.places import cache_root
+
+BUILT_IN = ("cats_vs_dogs", "sample")
+
+_FORMAT = 1
+_MAXIMUM_BYTES = 64 * 1024
+_LONGEST_NAME = 40
+# What YAML reads as something else, and what Windows keeps for devices.
+_NO_NAMES = frozenset(("null", "true", "false", "con", "prn", "aux", "nul"))
+_NUMBERED_DEVICE = re.compile(r"(com|lpt)[0-9]")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name.
+
+    Attributes:
+        name: What stands in `data.source`.
+        path: The folder or archive it stands for, absolute.
+        fingerprint: That of all its photos when they were imported; see `data.photos.Photos`.
+        imported: When, ISO 8601 in UTC.
+    """
+
+    name: str
+    path: str
+    fingerprint: str
+    imported: str
+
+
+@dataclass(frozen=True)
+class Library:
+    """All names.
+
+    Attributes:
+        entries: By name, in alphabetical order.
+        damaged: Files beside them that can't be read as a name.
+    """
+
+    entries: Mapping[str, Entry]
+    damaged: Sequence[Path]
+
+
+def folder() -> Path:
+    """Returns the folder of the names' files."""
+    return cache_root() / "sources"
+
+
+def read() -> Library:
+    """Returns all names, and the files that are none.
+
+    Raises:
+        PhotoError: If the folder is there and can't be read.
+    """
+    entries: dict[str, Entry] = {}
+    damaged: list[Path] = []
+    try:
+        files = sorted(file for file in folder().iterdir() if file.suffix == ".json")
+    except FileNotFoundError:
+        files = []
+    except OSError as error:
+        raise PhotoError(_unreadable(folder(), error)) from error
+    for file in files:
+        entry = _entry_in(file)
+        if entry is None:
+            damaged.append(file)
+        else:
+            entries[entry.name] = entry
+    return Library(entries, damaged)
+
+
+def names() -> tuple[str, ...]:
+    """Returns the imported names, in alphabetical order."""
+    return tuple(read().entries)
+
+
+def entry(name: str) -> Entry | None:
+    """Returns what was imported under `name`, or None where nothing was.
+
+    Anything may be asked for: what can't be a name, such as a path, is none.
+    """
+    name = unicodedata.normalize("NFC", name)
+    return None if problem_with(name) else _entry_in(_file(name))
+
+
+def location(source: str) -> str:
+    """Returns what `source` leads to: a built-in name, or the absolute path of the photos.
+
+    Nothing is looked for; a path may lead nowhere.
+    """
+    if source in BUILT_IN:
+        return source
+    imported = entry(source)
+    return imported.path if imported else str(expanded(source).resolve())
+
+
+def expanded(path: str) -> Path:
+    """Returns the path with the home of a user in the place of a leading "~"."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user: then "~" is part of a name
+        return Path(path)
+
+
+def is_damaged(name: str) -> bool:
+    """Returns whether there is a file for `name` that can't be read."""
+    name = unicodedata.normalize("NFC", name)
+    return not problem_with(name) and _file(name).exists() and entry(name) is None
+
+
+def problem_with(name: str) -> str | None:
+    """Returns why photos can't have this name, or None where they can.
+
+    Example:
+        >>> problem_with("dogs-vs-cats")
+        >>> problem_with("dogs/cats")
+        'must be 1 to 40 letters, digits, "_" or "-", the first a letter'
+    """
+    if name.casefold() in BUILT_IN:
+        return "is the name of built-in photos"
+    if not re.fullmatch(r"[^\W\d_][\w-]*", name) or len(name) > _LONGEST_NAME:
+        return f'must be 1 to {_LONGEST_NAME} letters, digits, "_" or "-", the first a letter'
+    if name.casefold() in _NO_NAMES or _NUMBERED_DEVICE.fullmatch(name.casefold()):
+        return "is a word that YAML or Windows takes for something else"
+    return None
+
+
+def name_for(path: Path) -> str:
+    """Returns a name that photos can have, as near to their file's name as may be.
+
+    Example:
+        >>> name_for(Path("/home/ann/Photos of 2019.zip")), name_for(Path("/data/123"))
+        ('Photos-of-2019', 'photos-123')
+    """
+    stem = path.stem if path.suffix.lower() == ".zip" else path.name
+    text = unicodedata.normalize("NFC", stem)
+    text = re.sub(r"[^\w-]+", "-", text).strip("-_")[:_LONGEST_NAME].rstrip("-_")
+    if problem_with(text):
+        text = f"photos-{text}"[:_LONGEST_NAME].rstrip("-_")
+    return text
+
+
+def register(name: str, path: Path, fingerprint: str) -> Entry:
+    """Keeps `name` for the photos at `path`; a name for the same path is renewed.
+
+    Of processes that ask for one name at once, the first gets it.
+
+    Raises:
+        PhotoError: If the name can't be one or stands for other photos, or the cache can't be
+            written.
+    """
+    name = unicodedata.normalize("NFC", name)
+    require_free(name, path)
+    wanted = Entry(
+        name, str(path.resolve()), fingerprint, datetime.now(UTC).isoformat("T", "seconds")
+    )
+    content = json.dumps({"format": _FORMAT, **vars(wanted)}, indent=1) + "\n"
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        with exclusive(folder() / ".lock"):
+            require_free(name, path)
+            _write(_file(name), content)
+    except OSError as error:
+        raise PhotoError(
+            f"The name {name} can't be kept in {folder()}: {error.strerror or error}. "
+            "Set OPTRUN_CACHE to a folder that is writable and has room."
+        ) from error
+    return wanted
+
+
+def require_free(name: str, path: Path) -> None:
+    """Raises `PhotoError` where photos at `path` can't have this name."""
+    name = unicodedata.normalize("NFC", name)
+    problem = problem_with(name)
+    if problem:
+        raise PhotoError(f"--name {problem}, received: {name!r}")
+    # Also those that differ in case alone, which some file systems take for one.
+    taken = {other.casefold(): here for other, here in read().entries.items()}
+    held = taken.get(name.casefold())
+    if held is not None and (held.name != name or held.path != str(path.resolve())):
+        raise PhotoError(
+            f"The name {held.name} is taken by the photos at {held.path}. Give these another one "
+            f"(--name), or free it first: optrun data remove {held.name}"
+        )
+
+
+def remove(name: str) -> bool:
+    """Forgets a name; returns whether there was one. The photos stay as they are.
+
+    Raises:
+        PhotoError: If the cache can't be written.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if problem_with(name) or not _file(name).exists():
+        return False
+    try:
+        with exclusive(folder() / ".lock"):
+            _file(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise PhotoError(f"{_file(name)} can't be removed: {error.strerror or error}.") from error
+    return True
+
+
+def _file(name: str) -> Path:
+    return folder() / f"{name}.json"
+
+
+def _entry_in(file: Path) -> Entry | None:
+    try:
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            content = json.loads(stream.read(_MAXIMUM_BYTES))
+        # A name is what its file is called; file systems may give that back decomposed.
+        name = unicodedata.normalize("NFC", file.stem)
+        found = Entry(name, content["path"], content["fingerprint"], content["imported"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    texts = all(isinstance(value, str) for value in vars(found).values())
+    whole = texts and not problem_with(name) and Path(found.path).is_absolute()
+    return found if whole and content.get("name") == name else None
+
+
+def _write(file: Path, content: str) -> None:
+    """Replaces a file by one that is whole and on the disk."""
+    temporary = file.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content.encode("ascii"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return (
+        f"{path} can't be read: {error.strerror or error}. "
+        "Set OPTRUN_CACHE to a folder of your own."
+    )

@@ -1,0 +1,238 @@
+"""From a source to photos ready to be fed: each decoded once, then kept."""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from optrun.data.cache import cache as photo_cache
+from optrun.data.cache.building import Builder, Shape
+from optrun.data.cache.cache_key import Resize, cache_key, folder_name
+from optrun.data.cache.journal import Journal
+from optrun.data.cache.pixel_file import PixelFile
+from optrun.data.errors import PhotoError
+from optrun.data.images import duplicates
+from optrun.data.photos import CAT, DOG, NO_PART, Photos, fingerprint
+from optrun.data.sources import Source, open_source
+
+Report = Callable[[int, int | None], None]
+
+_FIRST_LEFT_OUT = 10
+
+
+def prepare(
+    source: str,
+    *,
+    image_size: int,
+    resize: Resize = "squash",
+    antialias: bool = False,
+    limit: int | None = None,
+    strict: bool = False,
+    cache: Path | None = None,
+    progress: Report | None = None,
+    obtain: Callable[[], Path] | None = None,
+) -> Photos:
+    """Returns the photos of a source, decoded, resized and in the order of their ids.
+
+    They are decoded on the first call and kept in a cache that all runs share; later calls map them
+    from there. Files that are no usable photos are left out, with the reason; so are photos that
+    the source calls both cat and dog. A call that was stopped is gone on with by the next.
+
+    Args:
+        source: "sample", "cats_vs_dogs", or the path of a folder or zip archive.
+        image_size: Side in pixels of the squares that photos become, >= 1.
+        resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
+        antialias: Whether to average when photos become smaller.
+        limit: How many photos to take at most, >= 2; None for all. Half of them cats, half dogs (as
+            far as there are enough), those whose SHA-256 comes first: a function of the photos
+            alone. Of the sample, the first `limit` drawings.
+        strict: Whether files that can't be used are an error.
+        cache: Where decoded photos are kept; None for $OPTRUN_CACHE or the user's cache folder.
+        progress: Called with (photos done, photos in all) as decoding goes on.
+        obtain: How the public photos are obtained if they are asked for and not here; see
+            `optrun.data.sources.open_source`.
+
+    Raises:
+        PhotoError: If the source is missing, damaged or lacks cats or dogs, the disk is full, or
+            `strict` is asked for and files can't be used.
+        Unavailable: If the public photos were never obtained and their host can't be reached.
+        ValueError: If `image_size`, `resize` or `limit` is out of range.
+    """
+    if image_size < 1:
+        raise ValueError(f"image_size must be at least 1, received: {image_size}")
+    if limit is not None and limit < 2:
+        raise ValueError(f"limit must be at least 2, one cat and one dog, received: {limit}")
+    opened = open_source(source, drawings=limit, obtain=obtain)
+    key = cache_key(
+        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
+    )
+    build = functools.partial(
+        _build,
+        opened,
+        Shape(image_size, resize, antialias),
+        None if opened.is_sample else limit,
+        progress or _no_report,
+        key,
+    )
+    photos = photo_cache.build_once(_folder(opened, key, cache), build)
+    if strict and photos.left_out:
+        raise PhotoError(_strict_message(photos))
+    return photos
+
+
+def prepared(
+    source: str,
+    *,
+    image_size: int,
+    resize: Resize = "squash",
+    antialias: bool = False,
+    limit: int | None = None,
+) -> Photos | None:
+    """Returns the photos of a source if they are in the user's cache already, else None.
+
+    Decodes, downloads and writes nothing. Arguments and errors are those of `prepare`.
+    """
+    opened = open_source(source, drawings=limit)
+    key = cache_key(
+        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
+    )
+    return photo_cache.load(_folder(opened, key, None))
+
+
+def bytes_to_write(
+    source: str,
+    *,
+    photos: int,
+    image_size: int,
+    resize: Resize = "squash",
+    antialias: bool = False,
+    limit: int | None = None,
+) -> int:
+    """Returns the bytes of pixels that `prepare` has yet to write for so many photos.
+
+    Of a build that was stopped, what it has written does not count. Arguments and errors are
+    otherwise those of `prepare`.
+    """
+    opened = open_source(source, drawings=limit)
+    key = cache_key(
+        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
+    )
+    pixels = photos * image_size**2 * 3
+    return max(0, pixels - photo_cache.written_bytes(_folder(opened, key, None)))
+
+
+def _folder(source: Source, key: Mapping[str, object], cache: Path | None) -> Path:
+    name = folder_name(source.name, key)
+    return (cache if cache is not None else photo_cache.directory()) / name
+
+
+def _no_report(done: int, total: int | None) -> None:
+    pass
+
+
+def _strict_message(photos: Photos) -> str:
+    count = len(photos.left_out)
+    lines = [f"  {name}: {reason}" for name, reason in photos.left_out[:_FIRST_LEFT_OUT]]
+    if count > _FIRST_LEFT_OUT:
+        lines.append(f"  and {count - _FIRST_LEFT_OUT:,} more")
+    files = "file" if count == 1 else "files"
+    return "\n".join([f"{photos.source} holds {count:,} {files} that can't be used:", *lines])
+
+
+def _build(
+    source: Source,
+    shape: Shape,
+    limit: int | None,
+    report: Report,
+    key: Mapping[str, object],
+    folder: Path,
+) -> None:
+    """Decodes the photos of `source` into `folder`, or goes on with what is there."""
+    labels = source.entries()
+    total = len(labels) if limit is None else min(limit, len(labels))
+    photo_cache.require_space(folder, total * shape.image_size**2 * 3)
+    header = {"source": source.name, "key": key}
+    pixels = photo_cache.pixels_path(folder)
+    with (
+        Journal(photo_cache.journal_path(folder), header) as journal,
+        PixelFile(pixels, shape.image_size) as file,
+    ):
+        builder = Builder(source, shape, file, journal)
+        builder.go_on()
+        digests = {} if limit is None else _digests(source, builder)
+        candidates = list(labels) if limit is None else sorted(digests, key=digests.__getitem__)
+        # What turns out to be unusable is replaced by the next candidate, so there may be rounds.
+        while True:
+            pixel_digests = {name: one.pixel_digest for name, one in builder.decoded.items()}
+            builder.leave_out(
+                duplicates.labelled_both(digests, labels)
+                | duplicates.labelled_both(pixel_digests, labels),
+                duplicates.BOTH_LABELS,
+            )
+            wanted = _still_wanted(candidates, labels, builder, total)
+            if not wanted:
+                break
+            for done in builder.decode(wanted):
+                report(min(done, total), total)
+        ids = sorted(builder.decoded)
+        if {labels[name] for name in ids} == {CAT, DOG}:
+            builder.arrange(ids)
+    missing = {CAT, DOG} - {labels[name] for name in ids}
+    if missing:
+        # Nothing to go on with.
+        photo_cache.journal_path(folder).unlink()
+        raise PhotoError(_none_usable(source, labels, builder, missing.pop()))
+    parts = source.parts()
+    label_array = np.array([labels[name] for name in ids], np.uint8)
+    digest_array = _as_rows(builder.decoded[name].digest for name in ids)
+    photos = Photos(
+        pixels=np.load(pixels, mmap_mode="r"),
+        ids=tuple(ids),
+        labels=label_array,
+        digests=digest_array,
+        pixel_digests=_as_rows(builder.decoded[name].pixel_digest for name in ids),
+        parts=np.array([parts.get(name, NO_PART) for name in ids], np.uint8),
+        fingerprint=fingerprint(ids, label_array, digest_array, builder.left_out),
+        source=source.name,
+        is_sample=source.is_sample,
+        left_out=tuple(sorted(builder.left_out.items())),
+        preprocessing=str(key["preprocessing"]),
+    )
+    photo_cache.save_index(folder, photos, key)
+
+
+def _digests(source: Source, builder: Builder) -> dict[str, bytes]:
+    """Returns the SHA-256 of every photo's bytes, by id, in the order of the ids."""
+    digests: dict[str, bytes] = {}
+    for photo in source.read():
+        if photo.unreadable:
+            builder.left_out[photo.id] = photo.unreadable
+        else:
+            digests[photo.id] = hashlib.sha256(photo.encoded).digest()
+    return dict(sorted(digests.items()))
+
+
+def _still_wanted(
+    candidates: Sequence[str], labels: Mapping[str, int], builder: Builder, total: int
+) -> set[str]:
+    """Returns the ids to decode next: half of `total` a class, and the other class for the rest."""
+    usable: dict[int, list[str]] = {CAT: [], DOG: []}
+    for name in candidates:
+        if name not in builder.left_out:
+            usable[labels[name]].append(name)
+    dogs = min(len(usable[DOG]), total // 2)
+    cats = min(len(usable[CAT]), total - dogs)
+    dogs = min(len(usable[DOG]), total - cats)
+    return {*usable[CAT][:cats], *usable[DOG][:dogs]} - builder.decoded.keys()
+
+
+def _none_usable(source: Source, labels: Mapping[str, int], builder: Builder, missing: int) -> str:
+    animals = {CAT: "cats", DOG: "dogs"}[missing]
+    name, reason = min(item for item in builder.left_out.items() if labels[item[0]] == missing)
+    return f"None of the {animals} in {source.name} can be used. The first, {name}: {reason}."
+
+
+def _as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)

@@ -1,0 +1,278 @@
+"""One published file over HTTP: whole and right, or not there; what breaks off goes on.
+
+tensorflow_datasets, pooch and the like begin again with the first byte when a connection breaks, so
+ranges (RFC 9110, section 14) are asked for here. `requests` carries them, with the proxies and
+certificates that tensorflow_datasets itself would use.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optrun.data.cache.locks import exclusive
+from optrun.data.download import published as trouble
+from optrun.data.download.partial import Partial, partial_of
+from optrun.data.download.published import DownloadError, Published, megabytes
+
+if TYPE_CHECKING:
+    import requests
+
+Progress = Callable[[int, int], None]
+Say = Callable[[str], None]
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+# Waits between tries; after the last of them, a try that brings too little is the last.
+WAITS_S: tuple[float, ...] = (1, 2, 4, 8, 16)
+# What makes tries worth going on with, however often the connection breaks.
+ENOUGH_BYTES = 2**20
+_LONGEST_WAIT_S = 60.0
+_CHUNK_BYTES = 2**18
+_WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
+_CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)", re.IGNORECASE)
+
+
+class _BrokenOff(Exception):
+    """A try ended before the file did; another may get further."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> None:
+    """Downloads a file to `path`, which is there only once it is whole and its SHA-256 is right.
+
+    A part left by an earlier call, however that ended, is gone on with. A process that asks for the
+    same file meanwhile waits for this one.
+
+    Args:
+        published: What to download. What differs from it in length or SHA-256 is refused.
+        path: Where to. What is there already is left as it is.
+        progress: Called with (bytes here, bytes in all) as they come in.
+        say: Called with what a person should know on the way, such as another try.
+
+    Raises:
+        DownloadError: If it can't be had. What is here stays, unless it proves to be wrong.
+    """
+    part = partial_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(
+            path.with_name(path.name + ".lock"),
+            waiting=lambda: say(f"another process is downloading {path.name}; waiting for it"),
+        ):
+            if not path.exists():
+                _require_space(published, part)
+                _complete(published, part, progress, say)
+                part.become(path)
+    except OSError as error:
+        raise DownloadError(_disk_message(published, part, error)) from error
+
+
+def sha256_of(path: Path, progress: Progress | None = None) -> str:
+    """Returns the SHA-256 (hex) of a file; `progress` is called with (bytes read, bytes in all)."""
+    whole, done, total = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            whole.update(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+    return whole.hexdigest()
+
+
+def _complete(published: Published, part: Partial, progress: Progress, say: Say) -> None:
+    """Brings the part to its full length, and deletes it if it is not the published file then.
+
+    Nothing that is added could make it right. But what was put together from several responses, or
+    by an earlier call, may mix two versions of the file, and is worth another try from the start.
+    """
+    for is_last_try in (False, True):
+        in_one_piece = _bring_to_full_length(published, part, progress, say)
+        digest = sha256_of(part.path)
+        if digest == published.sha256:
+            return
+        part.discard()
+        if in_one_piece or is_last_try:
+            raise trouble.wrong_content(published, digest)
+        say("what was put together is not the published file; starting anew")
+
+
+def _bring_to_full_length(
+    published: Published, part: Partial, progress: Progress, say: Say
+) -> bool:
+    """Asks for what is missing until all is here; returns whether one response brought it all."""
+    import requests
+
+    if part.size > published.size:
+        part.discard()
+    in_one_piece = False
+    in_vain, furthest = 0, part.size
+    with requests.Session() as session:
+        while part.size < published.size:
+            try:
+                in_one_piece = _ask_for_rest(published, part, progress, session) == 0
+            except _BrokenOff as broken:
+                here = part.size
+                # Further than ever, that is: a server without ranges begins anew each time.
+                if here >= furthest + ENOUGH_BYTES:
+                    in_vain, furthest = 0, here
+                if in_vain == len(WAITS_S):
+                    raise DownloadError(_given_up(published, part, str(broken))) from broken
+                wait_s = max(WAITS_S[in_vain], broken.wait_s)
+                in_vain += 1
+                so_far = f" at {megabytes(here)} of {megabytes(published.size)}" if here else ""
+                say(f"{broken}{so_far}; trying again in {wait_s:.0f} s")
+                time.sleep(wait_s)
+    return in_one_piece
+
+
+def _ask_for_rest(
+    published: Published, part: Partial, progress: Progress, session: "requests.Session"
+) -> int:
+    """Appends what one response brings; returns with which byte it began."""
+    import requests
+    import urllib3
+
+    here = part.size
+    # Compressed on the way, a range would count other bytes than those on the disk.
+    headers = {"Accept-Encoding": "identity"}
+    if here > 0:
+        headers["Range"] = f"bytes={here}-"
+        if part.version:
+            headers["If-Range"] = part.version
+    try:
+        with session.get(
+            published.url,
+            headers=headers,
+            stream=True,
+            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+        ) as response:
+            start = _usable_start(published, response, part)
+            _append(published, response, part, progress)
+    except requests.exceptions.SSLError as error:
+        raise trouble.no_certificate(published, _innermost(error)) from error
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise DownloadError(
+            f"{published.url} can't be asked for: {str(error).rstrip('.')}. Check HTTPS_PROXY and "
+            "ALL_PROXY."
+        ) from error
+    except requests.exceptions.TooManyRedirects as error:
+        raise trouble.not_given(published, 302, "again and again") from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _BrokenOff(f"the connection failed ({_innermost(error)})") from error
+    return start
+
+
+def _usable_start(published: Published, response: "requests.Response", part: Partial) -> int:
+    """Returns which byte a response begins with, and leaves of the part what comes before it.
+
+    What a portal says must not cost what is here, so all else is looked at first.
+    """
+    status, headers = response.status_code, response.headers
+    if status == 206:
+        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+        if match is not None and match["total"] not in ("*", str(published.size)):
+            raise trouble.another_file(published, f"{int(match['total']):,} bytes")
+        # A server may begin earlier than it was asked to, but not later.
+        if match is None or int(match["start"]) > part.size or part.size == 0:
+            part.discard()
+            raise _BrokenOff("the server sent another range than the one asked for")
+        part.cut(int(match["start"]))
+        return int(match["start"])
+    if status == 416 and part.size > 0:
+        part.discard()
+        raise _BrokenOff("the server has no such range")
+    if status in _WORTH_ANOTHER_TRY:
+        asked = headers.get("Retry-After", "")
+        wait_s = min(float(asked), _LONGEST_WAIT_S) if asked.isdecimal() else 0.0
+        raise _BrokenOff(f"the server answered {status} {response.reason}", wait_s)
+    if status != 200:
+        raise trouble.not_given(published, status, response.reason)
+    length = headers.get("Content-Length", "")
+    if length != str(published.size):
+        if headers.get("Content-Type", "").lower().startswith("text/"):
+            raise trouble.page_instead(published, response.url)
+        if length.isdecimal():
+            raise trouble.another_file(published, f"{int(length):,} bytes")
+    # A weak tag ("W/...") does not vouch for single bytes, so it can't be used for ranges.
+    tag = headers.get("ETag", "")
+    part.begin(tag if tag.startswith('"') else headers.get("Last-Modified", ""))
+    return 0
+
+
+def _append(
+    published: Published, response: "requests.Response", part: Partial, progress: Progress
+) -> None:
+    with part.path.open("ab") as file:
+        here = file.tell()
+        progress(here, published.size)
+        # What has come in, not a full chunk of it: over a slow line, that would take long.
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            if here + len(chunk) > published.size:
+                break
+            file.write(chunk)
+            here += len(chunk)
+            progress(here, published.size)
+    if chunk:
+        part.discard()
+        raise trouble.another_file(published, f"more than {published.size:,} bytes")
+    if here < published.size:
+        raise _BrokenOff("the connection failed (it ended early)")
+
+
+def _require_space(published: Published, part: Partial) -> None:
+    folder = part.path.parent
+    missing, free = published.size - part.size, shutil.disk_usage(folder).free
+    if free < missing:
+        raise DownloadError(
+            f"{published.name} needs {megabytes(missing)} more in {folder}, where "
+            f"{megabytes(free)} are free. Free some, or set TFDS_DATA_DIR to a folder on another "
+            "disk."
+        )
+
+
+def _innermost(error: BaseException) -> str:
+    """Returns the reason at the bottom of a failed request, without the objects around it."""
+    inner: object = error
+    while isinstance(inner, BaseException):
+        error = inner
+        candidates = (getattr(error, "reason", None), *error.args, error.__cause__)
+        inner = next((one for one in candidates if isinstance(one, BaseException)), None)
+    if isinstance(error, http.client.IncompleteRead):
+        return "it ended early"
+    text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).rstrip(".")
+
+
+def _given_up(published: Published, part: Partial, reason: str) -> str:
+    here = part.size
+    kept = (
+        f" The {megabytes(here)} of {megabytes(published.size)} that are here are kept: run again "
+        "to go on from there."
+        if here
+        else ""
+    )
+    return (
+        f"The download of {published.name} from {published.host} broke off: {reason}, and "
+        f"{len(WAITS_S)} more tries got no further.{kept} {published.ways_out}"
+    )
+
+
+def _disk_message(published: Published, part: Partial, error: OSError) -> str:
+    kept = ""
+    # Where the folder itself can't be read, there is nothing to say of what is in it.
+    with contextlib.suppress(OSError):
+        if part.size:
+            kept = f" The {megabytes(part.size)} that are here are kept, and gone on with."
+    return (
+        f"{published.name} can't be written to {part.path.parent}: {error.strerror or error}.{kept}"
+        " Free some room, or set TFDS_DATA_DIR to a folder that is writable and has 2 GB free."
+    )

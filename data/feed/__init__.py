@@ -1,0 +1,1 @@
+"""Photos to batches: order, augmentation."""

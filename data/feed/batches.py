@@ -1,0 +1,179 @@
+"""Photos in batches: what is fed in which step is a pure function of the seed."""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from optrun.data.feed.augmentation import PARAMETERS, Augmentation, parameters
+from optrun.data.feed.mapped_tensor import mapped_rows
+from optrun.data.feed.order import epoch_order
+from optrun.data.photos import Photos
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Element = tuple[tf.Tensor | tuple[tf.Tensor, tf.Tensor], tf.Tensor]
+
+# Two batches are put together while the device computes; enough to stay ahead of it without filling
+# memory.
+_PARALLEL_READS = 2
+_BATCHES_AHEAD = 4
+# No gradients are kept while predicting, so more photos fit than in a training batch.
+EVALUATION_BATCH = 64
+
+Indices = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+def batches_per_epoch(count: int, batch_size: int) -> int:
+    """Returns how many batches `count` photos make; the last may be short.
+
+    Example:
+        >>> batches_per_epoch(33, 16)
+        3
+    """
+    return -(-count // batch_size)
+
+
+def training_batches(
+    photos: Photos,
+    indices: Indices,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation | None = None,
+    start_epoch: int = 0,
+    start_batch: int = 0,
+) -> "tf.data.Dataset":
+    """Returns an endless stream of batches, epoch after epoch, each in its own order.
+
+    Batch number k holds epoch k // batches_per_epoch; nothing is carried from one batch to the
+    next, so starting later skips without reading, and yields exactly what an uninterrupted stream
+    would.
+
+    Args:
+        photos: Prepared photos.
+        indices: int64 positions of the training photos.
+        batch_size: Photos per batch, >= 1; an epoch's last batch may be short.
+        seed: The run's seed, >= 0; decides order and augmentation.
+        augmentation: How far photos may be changed; None for not at all.
+        start_epoch: First epoch, counted from 0.
+        start_batch: First batch within it, counted from 0.
+
+    Returns:
+        Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and 0 for a cat, 1
+        for a dog. With an augmentation that changes anything it is of ((photos, float32 [b, 8]),
+        labels): what `data.augmentation.augment` is to do to the photos where the network is.
+    """
+    import tensorflow as tf
+
+    changes = augmentation if augmentation is not None else Augmentation()
+    indices = _checked(indices, batch_size)
+    pixels_of = mapped_rows(photos.pixels)
+    image_size = photos.pixels.shape[1]
+    per_epoch = batches_per_epoch(len(indices), batch_size)
+
+    def choose(number: np.int64) -> tuple[Indices, Floats]:
+        epoch, batch = divmod(int(number), per_epoch)
+        chosen = _training_indices(indices, batch_size, seed, epoch, batch)
+        return chosen, photos.labels[chosen].astype(np.float32)
+
+    def choose_and_draw(number: np.int64) -> tuple[Indices, Floats, Floats]:
+        chosen, labels = choose(number)
+        rows = parameters(
+            changes,
+            photos.digests[chosen],
+            seed=seed,
+            epoch=int(number) // per_epoch,
+            image_size=image_size,
+        )
+        return chosen, labels, rows
+
+    def load(number: "tf.Tensor") -> "Element":
+        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
+        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
+
+    def load_with_parameters(number: "tf.Tensor") -> "Element":
+        chosen, labels, rows = tf.numpy_function(
+            choose_and_draw, [number], [tf.int64, tf.float32, tf.float32], stateful=False
+        )
+        rows = tf.ensure_shape(rows, [None, PARAMETERS])
+        return (pixels_of(tf.ensure_shape(chosen, [None])), rows), tf.ensure_shape(labels, [None])
+
+    numbers = tf.data.Dataset.counter(start_epoch * per_epoch + start_batch)
+    return _stream(numbers, load if changes.is_identity else load_with_parameters)
+
+
+def evaluation_batches(photos: Photos, indices: Indices, *, batch_size: int) -> "tf.data.Dataset":
+    """Returns the photos at `indices` once, in that order, unchanged.
+
+    Args:
+        photos: Prepared photos.
+        indices: int64 positions of the photos.
+        batch_size: Photos per batch, >= 1; the last batch may be short.
+
+    Returns:
+        Dataset of (uint8 [b, s, s, 3], float32 [b]) that knows its length.
+    """
+    import tensorflow as tf
+
+    indices = _checked(indices, batch_size)
+    pixels_of = mapped_rows(photos.pixels)
+
+    def choose(number: np.int64) -> tuple[Indices, Floats]:
+        chosen = indices[int(number) * batch_size :][:batch_size]
+        return chosen, photos.labels[chosen].astype(np.float32)
+
+    def load(number: "tf.Tensor") -> "Element":
+        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
+        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
+
+    return _stream(tf.data.Dataset.range(batches_per_epoch(len(indices), batch_size)), load)
+
+
+def first_batches_hash(
+    photos: Photos, indices: Indices, *, batch_size: int, seed: int, count: int = 10
+) -> str:
+    """Returns SHA-256 (hex) over the photos' ids of the first `count` training batches, in order.
+
+    Two runs with the same hash were fed the same photos in the same order.
+    """
+    indices = _checked(indices, batch_size)
+    per_epoch = batches_per_epoch(len(indices), batch_size)
+    whole = hashlib.sha256()
+    for number in range(count):
+        epoch, batch = divmod(number, per_epoch)
+        for index in _training_indices(indices, batch_size, seed, epoch, batch):
+            whole.update(photos.ids[index].encode("utf-8", "surrogateescape") + b"\0")
+        whole.update(b"\0")
+    return whole.hexdigest()
+
+
+def _training_indices(
+    indices: Indices, batch_size: int, seed: int, epoch: int, batch: int
+) -> Indices:
+    order = _order(len(indices), seed, epoch)
+    return indices[order[batch * batch_size :][:batch_size]]
+
+
+@functools.lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> Indices:
+    return epoch_order(count, seed=seed, epoch=epoch)
+
+
+def _checked(indices: Indices, batch_size: int) -> Indices:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, received: {batch_size}")
+    if len(indices) == 0:
+        raise ValueError("indices must hold at least one photo, received: none")
+    return np.asarray(indices, np.int64)
+
+
+def _stream(
+    numbers: "tf.data.Dataset", load: "Callable[[tf.Tensor], Element]"
+) -> "tf.data.Dataset":
+    batches = numbers.map(load, num_parallel_calls=_PARALLEL_READS, deterministic=True)
+    return batches.prefetch(_BATCHES_AHEAD)

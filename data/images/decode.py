@@ -1,0 +1,187 @@
+"""From the bytes of an image file to a square of pixels."""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from optrun.data.cache.cache_key import Resize
+from optrun.data.feed.mapped_tensor import ALIGNMENT
+from optrun.data.images.jpeg import cut_short, frame_of
+from optrun.data.images.resizing import as_resized
+from PIL import Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+_EIGHT_BIT_MODES = frozenset(
+    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+)
+_MINIMUM_SIDE_PX = 8
+_MAXIMUM_PIXELS = 80_000_000
+
+# What decoding takes, in bytes per pixel. A progressive JPEG keeps the coefficients of all its
+# colours, 2 bytes each; Pillow's picture has 4 bytes per pixel, and WebP's reader another two such.
+_BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
+
+# Pixels of another format that are converted to RGB at a time.
+_STRIP_PIXELS = 2**20
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class UndecodableError(Exception):
+    """An image file that can't be used; the message is the reason, in a few words."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of a usable image file say.
+
+    Attributes:
+        is_jpeg: Whether it is a JPEG, which TensorFlow decodes.
+        decoding_bytes: About how much memory decoding takes, in bytes.
+    """
+
+    is_jpeg: bool
+    decoding_bytes: int
+
+
+def decode(
+    encoded: bytes, image_size: int, resize: Resize = "squash", antialias: bool = False
+) -> Pixels:
+    """Decodes a photo and makes it a square.
+
+    JPEG is decoded by TensorFlow (its fast integer transform), other formats by Pillow; greyscale,
+    palettes and CMYK become RGB, and what is transparent becomes white. The size is changed by
+    bilinear interpolation, as `tf.image.resize` does it. A function of its arguments alone; safe,
+    and meant, to be called from several threads.
+
+    Args:
+        encoded: The bytes of an image file.
+        image_size: Side of the result in pixels.
+        resize: "squash" to the square; "crop": scale the shorter side, and keep the middle; "pad":
+            scale the longer side, and put the photo in the middle of a black square.
+        antialias: Whether making a photo smaller averages over all pixels, rather than taking the
+            nearest two along each axis.
+
+    Returns:
+        uint8 [image_size, image_size, 3], RGB.
+
+    Raises:
+        UndecodableError: If the bytes are not a usable photo.
+    """
+    return as_resized(photo(encoded, examine(encoded)), image_size, resize, antialias)
+
+
+def examine(encoded: bytes) -> Header:
+    """Judges a photo by its header, before any memory is taken for its pixels.
+
+    Raises:
+        UndecodableError: If the header says that the photo can't be used.
+    """
+    if not encoded:
+        raise UndecodableError("empty file")
+    frame = frame_of(encoded)
+    if frame is not None and frame.is_ordinary:
+        _check_size(frame.width, frame.height)
+        per_pixel = _PROGRESSIVE_JPEG if frame.is_progressive else _BASELINE_JPEG
+        return Header(is_jpeg=True, decoding_bytes=frame.width * frame.height * per_pixel)
+    try:
+        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            width, height = image.size
+            _check_size(width, height)
+            if image.mode not in _EIGHT_BIT_MODES:
+                raise UndecodableError(f"not 8 bits per channel (mode {image.mode})")
+            # A phone's MPO file is a JPEG followed by further views.
+            is_jpeg = image.format in ("JPEG", "MPO")
+            if not is_jpeg and getattr(image, "is_animated", False):
+                raise UndecodableError("animated")
+            return Header(is_jpeg, decoding_bytes=width * height * _OTHER_FORMAT)
+    except UnidentifiedImageError as error:
+        raise UndecodableError("not an image") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UndecodableError(_too_many_pixels()) from error
+    except _DAMAGE as error:
+        raise UndecodableError("truncated or damaged") from error
+
+
+def photo(encoded: bytes, header: Header) -> "Pixels | tf.Tensor":
+    """Returns a photo in its own size, uint8 [height, width, 3], RGB.
+
+    Raises:
+        UndecodableError: If the file is damaged behind its header.
+    """
+    if header.is_jpeg:
+        return _decode_jpeg(encoded)
+    try:
+        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            return _decode_other(image)
+    except _DAMAGE as error:
+        raise UndecodableError("truncated or damaged") from error
+
+
+# What Pillow's readers raise on damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > _MAXIMUM_PIXELS:
+        raise UndecodableError(_too_many_pixels())
+    if min(width, height) < _MINIMUM_SIDE_PX:
+        raise UndecodableError(
+            f"{width} x {height} px: smaller than {_MINIMUM_SIDE_PX} px on a side"
+        )
+
+
+def _too_many_pixels() -> str:
+    return f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
+
+
+def _decode_jpeg(encoded: bytes) -> "tf.Tensor":
+    import tensorflow as tf
+
+    def decoded(content: bytes) -> "tf.Tensor":
+        return tf.raw_ops.DecodeJpeg(contents=content, channels=3, dct_method="INTEGER_FAST")
+
+    try:
+        with tf.device("/CPU:0"):
+            tensor = decoded(encoded)
+            if cut_short(encoded, as_array(tensor), lambda content: as_array(decoded(content))):
+                raise UndecodableError("truncated or damaged")
+    except tf.errors.InvalidArgumentError as error:
+        raise UndecodableError("truncated or damaged") from error
+    return tensor
+
+
+def as_array(pixels: "Pixels | tf.Tensor") -> Pixels:
+    """Returns the pixels in their own memory."""
+    return pixels if isinstance(pixels, np.ndarray) else np.asarray(memoryview(pixels))
+
+
+def _decode_other(image: Image.Image) -> Pixels:
+    """Converts in strips: several whole copies of a large photo would not fit into the memory."""
+    image.load()
+    width, height = image.size
+    transparent = image.has_transparency_data
+    pixels = _aligned(height, width)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows)))
+        if transparent:
+            white = Image.new("RGBA", strip.size, "white")
+            strip = Image.alpha_composite(white, strip.convert("RGBA"))
+        pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+    return pixels
+
+
+def _aligned(height: int, width: int) -> Pixels:
+    """Returns uint8 [height, width, 3] where TensorFlow can use it as it is, without a copy."""
+    count = height * width * 3
+    memory = np.empty(count + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + count].reshape(height, width, 3)

@@ -1,0 +1,53 @@
+"""Which photos are the same photo: the same bytes, or the same pixels in another file."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+BOTH_LABELS = "labelled both cat and dog"
+
+Positions = npt.NDArray[np.int64]
+
+
+def groups(pixel_digests: npt.NDArray[np.uint8]) -> list[Positions]:
+    """Returns the positions of photos that have the same pixels, two or more in each group.
+
+    The same bytes are the same pixels, so that these groups hold all duplicates.
+
+    Args:
+        pixel_digests: uint8 [n, 32]; see `optrun.data.photos.Photos`.
+
+    Returns:
+        int64 positions, ascending in each group; the groups by their first position.
+
+    Example:
+        >>> digests = np.zeros((4, 32), np.uint8)
+        >>> digests[[1, 3], 7] = 1, 2
+        >>> [group.tolist() for group in groups(digests)]
+        [[0, 2]]
+    """
+    if len(pixel_digests) < 2:
+        return []
+    words = np.ascontiguousarray(pixel_digests).view(np.uint64)
+    # A stable sort, by which equal digests come to lie side by side in the order of positions.
+    order = np.lexsort(words.T)
+    ranked = words[order]
+    starts = np.flatnonzero(np.any(ranked[1:] != ranked[:-1], axis=1)) + 1
+    bounds = np.concatenate([[0], starts, [len(order)]])
+    several = np.flatnonzero(np.diff(bounds) > 1)
+    found = [order[bounds[k] : bounds[k + 1]] for k in several]
+    return sorted(found, key=lambda group: int(group[0]))
+
+
+def labelled_both(pixel_digests: Mapping[str, bytes], labels: Mapping[str, int]) -> set[str]:
+    """Returns the ids of the photos that the source calls a cat in one place and a dog in another.
+
+    Args:
+        pixel_digests: What is equal where two photos are the same, by id.
+        labels: Each photo's label, by id.
+    """
+    seen: dict[bytes, set[int]] = {}
+    for name, digest in pixel_digests.items():
+        seen.setdefault(digest, set()).add(labels[name])
+    return {name for name, digest in pixel_digests.items() if len(seen[digest]) > 1}

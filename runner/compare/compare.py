@@ -1,0 +1,73 @@
+"""What `optrun compare` does: read the runs, compare them, show or write the result."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from optrun.runner.compare.comparison import Comparison
+from optrun.runner.compare.comparison import compare as compare_runs
+from optrun.runner.compare.footnotes import NOTHING_YET
+from optrun.runner.compare.metrics import sort_column
+from optrun.runner.errors import UserError
+from optrun.runner.runs.atomic import write_atomically
+from optrun.runner.runs.reader import read_all
+from optrun.runner.ui.text import WIDE, is_styled, show, terminal_width
+from optrun.runner.untrusted import printable
+
+DEFAULT_RESULTS = Path("results")
+
+_FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
+
+
+def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Path | None) -> None:
+    """Compares the runs in the folders, on the screen or into a file.
+
+    Args:
+        paths: Folders of runs, or folders of single runs; none stands for `results`.
+        sort: A column's name.
+        layout: table, markdown, csv or json; None: by the output's name, else table.
+        output: The file to write; None: standard output.
+
+    Raises:
+        UserError: A path is missing, there is no such column, the file cannot be written.
+    """
+    column = sort_column(sort)
+    if output is not None and layout is None:
+        layout = _FORMAT_BY_SUFFIX.get(output.suffix.lower())
+    layout = layout or "table"
+    paths = list(paths) or [DEFAULT_RESULTS]
+    # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
+    existing = [path for path in paths if path != DEFAULT_RESULTS or path.exists()]
+    comparison = compare_runs(*read_all(existing), sort=column)
+
+    if output is not None:
+        _write(output, _text(comparison, layout, width=WIDE, styled=False))
+        rows = sum(len(group.rows) for group in comparison.groups)
+        click.echo(f"Wrote {rows} row{'s' if rows != 1 else ''} ({layout}) to {output}", err=True)
+    elif layout != "table" or comparison.groups or comparison.left_out:
+        show(_text(comparison, layout, width=terminal_width(), styled=is_styled()))
+    if not comparison.groups:
+        places = ", ".join(printable(str(path)) for path in paths)
+        quiet = output is not None or layout != "table"
+        click.echo(NOTHING_YET.format(places=places), err=quiet, nl=False)
+
+
+def _text(comparison: Comparison, layout: str, *, width: int, styled: bool) -> str:
+    if layout in ("csv", "json"):
+        from optrun.runner.compare import exports
+
+        return exports.csv_text(comparison) if layout == "csv" else exports.json_text(comparison)
+    from optrun.runner.compare import tables
+
+    if layout == "markdown":
+        return tables.markdown(comparison)
+    return tables.render(comparison, width=width, styled=styled)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise UserError(
+            f"--output must be a file that can be written, received: {path} ({error.strerror})."
+        ) from error

@@ -1,0 +1,369 @@
+"""Many runs become numbers: which are ranked together, and mean and spread of each experiment.
+
+Runs are ranked together where everything that must be equal is equal (`Run.comparable`, and
+whether the photos are real). Within such a group a row is one experiment over its seeds. One run
+for each experiment and seed counts, the newest completed one; a seed that only ever diverged
+counts as diverged, and is never part of a mean. Every run that does not count is kept, with the
+reason.
+"""
+
+import json
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from optrun.runner.compare.metrics import BY_KEY, DEFAULT_SORT, MEASURES
+from optrun.runner.runs.reader import COMPLETED, DIVERGED, Run, Unreadable, flatten, read_config
+
+NOT_RECORDED = "not recorded"
+
+_LONGEST_DISTINCTION = 40  # characters of one value
+_MOST_CONFIGURATIONS = 100  # files read to tell rows apart; parsing one takes milliseconds
+_MOST_FIELDS = 200  # looked at for differences; honest runs have fewer than 100
+_MOST_SETTINGS = 30  # named of a group
+
+# What never makes two configurations different experiments.
+_NAMES_ONLY = frozenset({"name", "notes", "training.seed"})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One measure of one experiment.
+
+    Attributes:
+        values: By seed, in the order of the row's runs; None where a run has no finite value.
+        mean: None where a value is missing: a mean over the other seeds would be of another
+            experiment.
+        spread: Sample standard deviation (n - 1); None for fewer than two seeds.
+    """
+
+    values: tuple[float | None, ...]
+    mean: float | None
+    spread: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One experiment over its seeds.
+
+    Attributes:
+        name: The experiment's name in its newest run.
+        other_names: Names of the same experiment in older runs.
+        distinctions: What tells it from the other rows beyond the optimizer ("batch 64").
+        runs: The completed runs that count, by seed.
+        diverged: The diverged runs that count, by seed.
+        summaries: By the measure's key.
+    """
+
+    name: str
+    other_names: tuple[str, ...]
+    optimizer: str
+    distinctions: tuple[str, ...]
+    experiment: str
+    batch_size: int | None
+    images_per_update: int | None
+    specification: Mapping[str, object] = field(repr=False)
+    runs: tuple[Run, ...] = field(repr=False)
+    diverged: tuple[Run, ...] = field(repr=False)
+    summaries: Mapping[str, Summary] = field(repr=False)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of completed runs."""
+        return tuple(run.seed for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field whose value differs, with each value and the number of runs that have it."""
+
+    field: str
+    values: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Experiments that may be ranked together.
+
+    Attributes:
+        sample: Whether they were trained on drawn photos.
+        setting: What tells this group from the others of its kind, by field.
+        comparable: Everything that is equal within the group.
+        differences: What differs within the group and may have changed numbers or clocks:
+            versions, hardware, images per update.
+        rows: Best first, by the comparison's sort column.
+    """
+
+    sample: bool
+    setting: tuple[tuple[str, str], ...]
+    comparable: Mapping[str, object] = field(repr=False)
+    differences: tuple[Difference, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that does not count.
+
+    Attributes:
+        kind: One of `LEFT_OUT_KINDS`.
+        label: The folder's name, printable.
+        why: The run that took its place, or the reason; may be empty.
+    """
+
+    kind: str
+    label: str
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What there is to say about some runs, in numbers."""
+
+    sort: str
+    groups: tuple[Group, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+LEFT_OUT_KINDS = (
+    "superseded",
+    DIVERGED,
+    "interrupted",
+    "failed",
+    "killed",
+    "running",
+    "unreadable",
+)
+
+
+def compare(
+    runs: Iterable[Run],
+    unreadable: Iterable[Unreadable] = (),
+    *,
+    sort: str = DEFAULT_SORT,
+    config_of: Callable[[Run], Mapping[str, object]] = lambda run: read_config(run.folder),
+) -> Comparison:
+    """Groups runs, chooses those that count, and summarises them.
+
+    Args:
+        runs: Any runs, in any order and state.
+        unreadable: Run folders that could not be read, to be named.
+        sort: A measure's key, "name", "optimizer" or "seeds".
+        config_of: The configuration of a run by dotted name; asked only where two rows have the
+            same optimizer and batch size and nothing else tells them apart.
+    """
+    by_group: dict[tuple[bool, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        by_group[run.sample, _canonical(run.comparable)].append(run)
+
+    left_out: list[LeftOut] = []
+    groups: list[Group] = []
+    for members in by_group.values():
+        rows: list[Row] = []
+        for same in _by_experiment(members).values():
+            counting, others = _choose(same)
+            left_out += others
+            if counting:
+                rows.append(_row(counting))
+        if rows:
+            groups.append(_group(rows, sort, config_of))
+
+    left_out += [
+        LeftOut("unreadable", item.label, str(item.folder), item.reason) for item in unreadable
+    ]
+    left_out.sort(key=lambda item: (LEFT_OUT_KINDS.index(item.kind), item.label, item.path))
+    groups.sort(key=lambda group: (group.sample, -len(group.rows), _canonical(group.comparable)))
+    return Comparison(sort, tuple(_with_settings(groups)), tuple(left_out))
+
+
+def summarise(values: Sequence[float | None]) -> Summary:
+    """Mean and sample standard deviation, neither of which is made up.
+
+    >>> summarise([1.0, 3.0])
+    Summary(values=(1.0, 3.0), mean=2.0, spread=1.4142135623730951)
+    >>> summarise([1.0]).spread, summarise([1.0, None]).mean
+    (None, None)
+    """
+    present = [value for value in values if value is not None]
+    if not present or len(present) < len(values):
+        return Summary(tuple(values), None, None)
+    spread = statistics.stdev(present) if len(present) > 1 else None
+    return Summary(tuple(values), statistics.fmean(present), spread)
+
+
+def _by_experiment(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    grouped: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        grouped[run.experiment].append(run)
+    return grouped
+
+
+def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
+    """The runs of one experiment that count, one for each seed, and the others."""
+    newest: dict[int, Run] = {}
+    runs = sorted(runs, key=lambda run: (run.started, run.folder.name), reverse=True)
+    for state in (COMPLETED, DIVERGED):
+        for run in runs:
+            if run.state == state:
+                newest.setdefault(run.seed, run)
+    left_out: list[LeftOut] = []
+    for run in runs:
+        counting = newest.get(run.seed)
+        if run is counting:
+            continue
+        kind, why = run.state, run.why
+        if counting is not None and run.state == counting.state:
+            kind, why = "superseded", f"by {counting.label}"
+        elif run.state == DIVERGED and counting is not None:
+            why = f"though {counting.label} completed"
+        left_out.append(LeftOut(kind, run.label, str(run.folder), why))
+    return list(newest.values()), left_out
+
+
+def _row(counting: Sequence[Run]) -> Row:
+    by_seed = sorted(counting, key=lambda run: run.seed)
+    completed = tuple(run for run in by_seed if run.state == COMPLETED)
+    newest = max(counting, key=lambda run: (run.started, run.folder.name))
+    return Row(
+        name=newest.name,
+        other_names=tuple(sorted({run.name for run in counting} - {newest.name})),
+        optimizer=newest.optimizer,
+        distinctions=(),
+        experiment=newest.experiment,
+        batch_size=newest.batch_size,
+        images_per_update=newest.images_per_update,
+        specification=newest.specification,
+        runs=completed,
+        diverged=tuple(run for run in by_seed if run.state == DIVERGED),
+        summaries={
+            measure.key: summarise([run.result.get(measure.key) for run in completed])
+            for measure in MEASURES
+        },
+    )
+
+
+def _group(
+    rows: Sequence[Row], sort: str, config_of: Callable[[Run], Mapping[str, object]]
+) -> Group:
+    runs = [run for row in rows for run in (*row.runs, *row.diverged)]
+    circumstances = _differences([run.circumstances for run in runs])
+    updates = _differences(
+        [{"images per update": run.images_per_update or NOT_RECORDED} for run in runs]
+    )
+    named = _with_distinctions(rows, config_of)
+    return Group(
+        sample=runs[0].sample,
+        setting=(),
+        comparable=runs[0].comparable,
+        differences=(*updates, *circumstances),
+        rows=tuple(sorted(named, key=lambda row: _sort_key(row, sort))),
+    )
+
+
+def _sort_key(row: Row, sort: str) -> tuple[bool, float, str, str]:
+    """Best first, rows without a number last, equals by name."""
+    value: float | None = 0.0
+    text = ""
+    if sort in BY_KEY:
+        value = row.summaries[sort].mean
+        if value is not None and BY_KEY[sort].better == "higher":
+            value = -value
+    elif sort == "seeds":
+        value = -float(len(row.runs))
+    elif sort == "optimizer":
+        text = row.optimizer.lower()
+    return value is None, value or 0.0, text, row.name
+
+
+def _with_distinctions(
+    rows: Sequence[Row], config_of: Callable[[Run], Mapping[str, object]]
+) -> list[Row]:
+    """The rows, each with what tells it from the others beyond its optimizer's description."""
+    usual = _usual_batch_size(rows)
+    found: dict[str, list[str]] = {row.experiment: [] for row in rows}
+    for row in rows:
+        if row.batch_size is not None and row.batch_size != usual:
+            found[row.experiment].append(f"batch {row.batch_size}")
+    alike: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        alike[row.optimizer, *found[row.experiment]].append(row)
+    for twins in alike.values():
+        if len(twins) > 1:
+            for row, difference in zip(twins, _tell_apart(twins, config_of), strict=True):
+                found[row.experiment] += difference
+    return [replace(row, distinctions=tuple(found[row.experiment])) for row in rows]
+
+
+def _usual_batch_size(rows: Sequence[Row]) -> int | None:
+    """The batch size of most rows, which then goes without saying; None where two are as common."""
+    ranked = Counter(row.batch_size for row in rows).most_common(2)
+    if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
+        return None
+    return ranked[0][0]
+
+
+def _tell_apart(
+    twins: Sequence[Row], config_of: Callable[[Run], Mapping[str, object]]
+) -> list[tuple[str, ...]]:
+    """What differs between rows of one description: optimizer, configuration, else the hash."""
+    specifications = [flatten(row.specification) for row in twins]
+    configurations: list[Mapping[str, object]] = [{}] * len(twins)
+    if len(twins) <= _MOST_CONFIGURATIONS:
+        configurations = [config_of((*row.runs, *row.diverged)[0]) for row in twins]
+    merged = [
+        {f"optimizer.{key}": value for key, value in specification.items()} | dict(configuration)
+        for specification, configuration in zip(specifications, configurations, strict=True)
+    ]
+    fields = [item.field for item in _differences(merged) if item.field not in _NAMES_ONLY]
+    told = [
+        tuple(
+            f"{name.rpartition('.')[2]} {_shown(values, name)[:_LONGEST_DISTINCTION]}"
+            for name in fields
+        )
+        for values in merged
+    ]
+    if len(set(told)) == len(told):
+        return told
+    return [
+        (*texts, f"experiment {row.experiment[:8]}") for texts, row in zip(told, twins, strict=True)
+    ]
+
+
+def _with_settings(groups: Sequence[Group]) -> Iterable[Group]:
+    """The groups, each with the values of what separates it from the others of its kind."""
+    fields = {
+        sample: [
+            item.field
+            for item in _differences([g.comparable for g in groups if g.sample is sample])
+        ]
+        for sample in (False, True)
+    }
+    for group in groups:
+        named = fields[group.sample][:_MOST_SETTINGS]
+        setting = tuple((name, _shown(group.comparable, name)) for name in named)
+        yield replace(group, setting=setting)
+
+
+def _differences(mappings: Sequence[Mapping[str, object]]) -> tuple[Difference, ...]:
+    """The fields whose values are not all the same, in the order of their names."""
+    found = []
+    names = Counter(key for mapping in mappings for key in mapping)
+    # The commonest, so that what one run made up hides nothing of the others.
+    for name in sorted(dict(names.most_common(_MOST_FIELDS))):
+        counts = Counter(_shown(mapping, name) for mapping in mappings)
+        if len(counts) > 1:
+            found.append(Difference(name, tuple(sorted(counts.items()))))
+    return tuple(found)
+
+
+def _shown(mapping: Mapping[str, object], name: str) -> str:
+    if name not in mapping:
+        return NOT_RECORDED
+    value = mapping[name]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _canonical(value: Mapping[str, object]) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,162 @@
+"""The sentences around a comparison's tables: headings, notes, what follows and what does not."""
+
+from itertools import groupby
+
+from optrun.runner.compare.cells import seeds_text
+from optrun.runner.compare.comparison import Comparison, Difference, Group, Row
+from optrun.runner.compare.metrics import BY_KEY, MEASURES
+
+# Below this the exact paired test cannot reach p < 0.05, however the numbers fall: 2 / 2**n.
+FEWEST_SEEDS_THAT_CAN_CONCLUDE = 6
+
+_NAMED = 3
+_LONGEST_VALUE = 32
+_SHORT_HASH = 8
+
+_KIND_TEXTS = {
+    "superseded": "superseded by a newer run of the same experiment and seed",
+    "diverged": "diverged, though another run of the same experiment and seed completed",
+    "interrupted": "interrupted",
+    "failed": "failed",
+    "killed": "killed while running",
+    "running": "still running",
+    "unreadable": "unreadable",
+}
+
+NOTHING_YET = """\
+Nothing to compare in {places}: no run has completed there.
+Run something first, in the project's folder:
+
+    make train
+
+or, with the built-in sample (nothing is downloaded):
+
+    optrun train configs/lookahead_vgg19.yaml --sample
+"""
+
+
+def heading(group: Group) -> str:
+    """What the runs of a table saw, and what separates it from the other tables."""
+    photos = "Drawn sample, no real photos" if group.sample else "Real photos"
+    return " · ".join([photos, *(f"{readable(name)} {_value(v)}" for name, v in group.setting)])
+
+
+def separation(comparison: Comparison) -> str:
+    """Why there is more than one table; empty where there is one."""
+    if len(comparison.groups) < 2:
+        return ""
+    reasons = ["the photos"] if len({group.sample for group in comparison.groups}) > 1 else []
+    names = {name: None for group in comparison.groups for name, _ in group.setting}
+    reasons += _some([readable(name) for name in names], named=6)
+    return (
+        f"{len(comparison.groups)} tables, since the runs differ in {', '.join(reasons)}: "
+        "numbers of different tables must not be ranked together."
+    )
+
+
+def conclusion(group: Group) -> str:
+    """What a table's number of seeds allows to say; never more."""
+    counts = {row.name: len(row.runs) for row in group.rows}
+    fewest, most = min(counts.values()), max(counts.values())
+    if len(group.rows) == 1:
+        text = "One experiment: nothing to compare it with."
+        return text + " One seed shows no spread either." if most == 1 else text
+    if most <= 1:
+        return "One seed each: no conclusion. Run the same seeds for each, as in --seeds 8."
+    if fewest <= 1:
+        single = [row.name for row in group.rows if len(row.runs) <= 1]
+        return f"At most one seed: no conclusion about {', '.join(_some(single))}."
+    if fewest < FEWEST_SEEDS_THAT_CAN_CONCLUDE:
+        seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        return f"{seeds} seeds each: too few for a conclusion; mean ± spread describe these alone."
+    return "Mean ± spread describe these seeds; whether a difference is real is not tested here."
+
+
+def notes(group: Group, *, sort: str) -> list[str]:
+    """How to read a table, and what in it calls for care."""
+    lines = [_reading(group, sort)]
+    for row in group.rows:
+        lines += _missing(row)
+    differences = list(group.differences)
+    for difference in differences[: 2 * _NAMED]:
+        lines.append(f"Differs within this table: {_difference(difference)}.")
+    if len(differences) > 2 * _NAMED:
+        rest = [readable(item.field) for item in differences[2 * _NAMED :]]
+        lines.append(f"Differs as well: {', '.join(_some(rest, named=2 * _NAMED))}.")
+    return lines
+
+
+def left_out(comparison: Comparison) -> list[str]:
+    """The runs that do not count, a line for each reason."""
+    lines = []
+    for kind, items in groupby(comparison.left_out, key=lambda item: item.kind):
+        members = list(items)
+        reasons = kind in ("failed", "unreadable")
+        labels = [
+            f"{item.label} ({item.why})" if reasons and item.why else item.label for item in members
+        ]
+        lines.append(f"{len(members)} {_KIND_TEXTS[kind]}: {', '.join(_some(labels))}")
+    return lines
+
+
+def readable(name: str) -> str:
+    """A field's dotted name as words.
+
+    >>> readable("comparable.image_size")
+    'comparable image size'
+    """
+    return name.replace("_", " ").replace(".", " ")
+
+
+def _reading(group: Group, sort: str) -> str:
+    measure = BY_KEY.get(sort)
+    if measure is None:
+        order = f"Sorted by {sort}"
+    else:
+        first = "highest" if measure.better == "higher" else "lowest"
+        order = f"Sorted by {readable(sort)}, {first} mean first"
+    if any(len(row.runs) > 1 for row in group.rows):
+        return f"{order}. Mean over seeds ± sample standard deviation; one seed shows no spread."
+    return f"{order}."
+
+
+def _missing(row: Row) -> list[str]:
+    """Why a row with completed runs shows no number."""
+    lines = []
+    for measure in MEASURES:
+        values = row.summaries[measure.key].values
+        without = [run.seed for run, value in zip(row.runs, values, strict=True) if value is None]
+        if without:
+            lines.append(
+                f"{row.name}: {readable(measure.key)} is missing or not finite for "
+                f"seed {seeds_text(without)}, so the row shows no mean."
+            )
+    return (
+        lines
+        if len(lines) <= _NAMED
+        else [
+            *lines[: _NAMED - 1],
+            f"{row.name}: {len(lines) - _NAMED + 1} more measures likewise.",
+        ]
+    )
+
+
+def _difference(difference: Difference) -> str:
+    values = [
+        f"{_value(value)} ({count} run{'s' if count != 1 else ''})"
+        for value, count in difference.values
+    ]
+    return f"{readable(difference.field)} {', '.join(_some(values))}"
+
+
+def _some(texts: list[str], *, named: int = _NAMED) -> list[str]:
+    """The first few, then a count; one more than few is named, too."""
+    if len(texts) <= named + 1:
+        return texts
+    return [*texts[:named], f"and {len(texts) - named} more"]
+
+
+def _value(text: str) -> str:
+    if len(text) >= 2 * _SHORT_HASH and all(char in "0123456789abcdef" for char in text):
+        return text[:_SHORT_HASH]
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

@@ -1,1 +1,0 @@
-"""Runs side by side: read, grouped, measured, shown. Never imports TensorFlow."""

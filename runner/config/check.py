@@ -1,0 +1,212 @@
+"""A configuration tree against the schema: everything that is wrong with it, each in its place."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from optrun.data.cache import library
+from optrun.data.errors import PhotoError
+from optrun.optimizers import own, specification
+from optrun.runner.config.documentation import expected, fields, is_section, words
+from optrun.runner.config.merge import nearest_node, node_at
+from optrun.runner.config.problems import Path, Place, dotted, nearest, received
+from optrun.runner.config.schema import (
+    LARGEST,
+    PATH_KEYS,
+    RULES,
+    SOURCE,
+    Experiment,
+    from_quoted_number,
+    from_quoted_numbers,
+)
+from optrun.runner.config.strict_yaml import Node
+from optrun.runner.ui.stderr_capture import native_stderr_captured
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+_FIELDS = dict(fields())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with the value, or for want of a value, at a path.
+
+    Attributes:
+        path: The keys that lead there.
+        place: Where it is written, or where it would be.
+        message: What must be, and what was received.
+        meant: Of an unknown key, the known one it most likely is.
+    """
+
+    path: Path
+    place: Place
+    message: str
+    meant: Path | None = None
+
+    def text(self, prefix: Path = ()) -> str:
+        """The message, beginning with the path as a person writes it."""
+        reads_on = self.message.split(maxsplit=1)[0] in ("must", "has", "cannot", "is")
+        return f"{dotted((*prefix, *self.path))}{' ' if reads_on else ': '}{self.message}"
+
+
+def examine(root: Node, *, import_own: bool = False) -> tuple[Experiment | None, list[Finding]]:
+    """Checks a whole tree, without `extends`.
+
+    Args:
+        root: The tree.
+        import_own: Whether to import a person's own optimizer, which runs the person's code.
+
+    Returns:
+        The experiment, or None where there is a finding; and all findings.
+    """
+    plain: Any = root.plain()
+    findings: list[Finding] = []
+    try:
+        experiment = Experiment.model_validate(plain)
+    except ValidationError as error:
+        experiment = None
+        for detail in error.errors(include_url=False, include_context=False):
+            findings += _findings(detail, root, findings)
+        findings += _broken_rules(root, findings)
+        # A required key that is there under a wrong name is not missing too.
+        meant = {finding.meant for finding in findings}
+        findings = [
+            finding
+            for finding in findings
+            if finding.path not in meant or node_at(root, finding.path) is not None
+        ]
+    findings += _mistaken_words(root, findings)
+    if import_own:
+        findings += _own_findings(root, findings)
+    return (None if findings else experiment), findings
+
+
+def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Iterator[Finding]:
+    location = tuple(str(part) for part in detail["loc"])
+    if not location:
+        return  # a rule; told with its place by _broken_rules
+    if detail["type"] == "extra_forbidden":
+        yield _unknown_key(location, _key_place(root, location))
+        return
+    # A union or a list adds parts of its own to the location.
+    path = next(location[:end] for end in range(len(location), 0, -1) if location[:end] in _FIELDS)
+    if any(finding.path == path for finding in known):
+        return
+    field = _FIELDS[path]
+    node = node_at(root, path)
+    if node is None:
+        message = f"must be stated: {expected(field)}"
+        if path == ("optimizer",):
+            message += "; a file that others extend is checked through them"
+        yield Finding(path, nearest_node(root, path).key_place, message)
+    elif path == ("optimizer",):
+        yield from _optimizer_findings(root, node)
+    else:
+        yield Finding(path, node.place, _wrong_value(path, node.plain()))
+
+
+def _own_findings(root: Node, known: Sequence[Finding]) -> list[Finding]:
+    """What is wrong with a person's own optimizer beyond what is known, by importing it."""
+    node = node_at(root, ("optimizer",))
+    if node is None or not own.names_in(node.plain()):
+        return []
+    told = {(finding.path, finding.message) for finding in known}
+    with native_stderr_captured():  # it imports TensorFlow
+        found = list(_optimizer_findings(root, node, import_own=True))
+    return [finding for finding in found if (finding.path, finding.message) not in told]
+
+
+def _optimizer_findings(root: Node, node: Node, *, import_own: bool = False) -> Iterator[Finding]:
+    stated = node.plain()
+    for problem in specification.problems(
+        from_quoted_numbers(stated) if isinstance(stated, dict) else stated, import_own=import_own
+    ):
+        path = ("optimizer", *problem.path)
+        found = node_at(root, path)
+        about_the_value = problem.message.startswith("must") or path[-1] == "name"
+        place = found.place if found and about_the_value else _key_place(root, path)
+        yield Finding(path, place, problem.message)
+
+
+def _wrong_value(path: Path, value: object) -> str:
+    field = _FIELDS[path]
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"must be {expected(field)}, below 2^31, received {received(value)}"
+    message = f"must be {expected(field)}, received {received(value)}"
+    if isinstance(value, str) and (near := nearest(value, words(field))):
+        return f"{message}; did you mean {near}?"
+    if field.annotation is str and value is not None and not isinstance(value, str | dict | list):
+        return f"{message}; put it in quotes"
+    if is_section(field) and value is None:
+        return f"{message}; leave the key out for its defaults"
+    return message
+
+
+def _unknown_key(path: Path, place: Place) -> Finding:
+    *parents, key = path
+    siblings = {known[-1]: known for known in _FIELDS if known[:-1] == tuple(parents)}
+    if not parents:
+        siblings["extends"] = ("extends",)
+    anywhere = {known[-1]: known for known in _FIELDS}
+    anywhere |= dict.fromkeys(("lr", "learning_rate"), ("optimizer", "learning_rate"))
+    for known in (siblings, anywhere):
+        if near := nearest(key, known):
+            message = f"is not a known key; did you mean {dotted(known[near])}?"
+            return Finding(path, place, message, known[near])
+    where = f"{dotted(tuple(parents))} takes" if parents else "a configuration takes"
+    return Finding(path, place, f"is not a known key; {where} {', '.join(siblings)}")
+
+
+def _key_place(root: Node, path: Path) -> Place:
+    return nearest_node(root, path).key_place
+
+
+def _broken_rules(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """The rules over several values, as far as each of these is fine by itself."""
+    wrong = {finding.path for finding in findings}
+    for rule in RULES:
+        if any(path[:end] in wrong for path in rule.paths for end in range(1, len(path) + 1)):
+            continue
+        nodes = [node_at(root, path) for path in rule.paths]
+        values = [
+            from_quoted_number(node.plain()) if node else _FIELDS[path].get_default()
+            for node, path in zip(nodes, rule.paths, strict=True)
+        ]
+        message = rule.broken(*values)
+        if message:
+            place = next((node.place for node in nodes if node), root.place)
+            yield Finding(rule.paths[0], place, message)
+
+
+def _mistaken_words(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Words that would be taken for paths: `model.weights: imagnet`."""
+    wrong = {finding.path for finding in findings}
+    for path, known in PATH_KEYS.items():
+        node = node_at(root, path)
+        if node is None or path in wrong or not isinstance(node.value, str) or node.value in known:
+            continue
+        written = FilePath(node.value)
+        if path == SOURCE and _was_one_word(written, node.place):
+            names = _imported_names()
+            if written.name in names:  # the name itself, or a path that says `./`
+                continue
+            known = (*known, *names)
+        near = nearest(written.name, known)
+        if near and not written.suffix and not os.path.lexists(written):
+            message = f"must be {expected(_FIELDS[path])}, received {received(written.name)}"
+            yield Finding(path, node.place, f"{message}; did you mean {near}?")
+
+
+def _imported_names() -> tuple[str, ...]:
+    try:
+        return library.names()
+    except PhotoError:  # a cache that can't be read has no names to suggest
+        return ()
+
+
+def _was_one_word(written: FilePath, place: Place) -> bool:
+    """Whether a path, made absolute since, was one word, rather than led anywhere."""
+    folder = FilePath(place.source).absolute().parent if place.line else FilePath.cwd()
+    return written.parent in (folder, FilePath())

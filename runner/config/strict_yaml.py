@@ -1,0 +1,296 @@
+"""YAML read strictly, with the line and column of every key and value.
+
+A small, safe part of YAML: mappings, lists and plain values. PyYAML does the scanning; its events
+are composed here, so that no tag is ever resolved, no alias followed, no key silently repeated,
+and no nesting or size gets out of hand. Plain values are read by the core schema of YAML 1.2,
+<https://yaml.org/spec/1.2.2/#103-core-schema>: `1e-3` is a number, `no`, `on` and `12:30` are
+text, `0777` is seven hundred and seventy-seven.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import yaml
+from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted, received
+
+# Of a whole configuration: a file, those it extends, and `--set`. PyYAML reads some 200,000 bytes
+# in a second; a configuration that says everything has 5,000.
+MAX_BYTES = 50_000
+MAX_DEPTH = 20
+MAX_VALUES = 1_000
+
+Scalar = str | int | float | bool | None
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OCTAL = re.compile(r"0o[0-7]+")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITY = re.compile(r"[-+]?\.(inf|Inf|INF)")
+_NAN = re.compile(r"\.(nan|NaN|NAN)")
+_CONSTANTS: dict[str, Scalar] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+# What the scanner refuses, and two that would not be read as they were written: the surrogates
+# that the escape "\ud800" can bring into a string, and U+0085, a line break to YAML 1.1 alone.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_MAX_KEY = 100  # characters
+_MAX_DIGITS = 300  # beyond what a float can hold; Python refuses to read far longer integers
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value and where it stands.
+
+    Attributes:
+        value: A plain value, or a mapping or list of further nodes.
+        place: Where the value begins.
+        key_place: Where its key begins; for a value without a key, where the value does.
+    """
+
+    value: "Scalar | dict[str, Node] | list[Node]"
+    place: Place
+    key_place: Place
+
+    def plain(self) -> object:
+        """The value without the places: mappings, lists, strings, numbers, booleans, None."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def size(self) -> int:
+        """The number of values in the tree, mappings and lists among them."""
+        return 1 + sum(child.size() for child in self.children())
+
+    def depth(self) -> int:
+        """How many keys lead to the deepest value."""
+        return max((1 + child.depth() for child in self.children()), default=0)
+
+    def children(self) -> "Iterable[Node]":
+        """The nodes right inside this one."""
+        if isinstance(self.value, dict):
+            return self.value.values()
+        return self.value if isinstance(self.value, list) else ()
+
+
+def parse(text: str, source: str, *, with_lines: bool = True) -> tuple[Node, list[Problem]]:
+    """Reads one YAML document.
+
+    Args:
+        text: The document.
+        source: What to call it in messages: a file name, or an option.
+        with_lines: False for a text of no lines worth naming, such as the value of an option.
+
+    Returns:
+        The document, and what is not allowed in it. A value that is not allowed stands as None
+        (of a repeated key, the first counts), so that the rest can be examined too.
+
+    Raises:
+        ConfigurationError: It is not YAML, or goes beyond the limits of this module.
+
+    Example:
+        >>> node, problems = parse("a: [1, 1e-3, no]", "x.yaml")
+        >>> node.plain(), problems
+        ({'a': [1, 0.001, 'no']}, [])
+        >>> str(node.value["a"].place)
+        'x.yaml:1:4'
+    """
+    return _Composer(text, source, with_lines).document()
+
+
+def resolve(text: str) -> Scalar:
+    """The value of a plain (unquoted) scalar by the core schema of YAML 1.2.
+
+    >>> [resolve(text) for text in ("1e-3", "no", "12:30", "0777", "true", "~", "0x1F")]
+    [0.001, 'no', '12:30', 777, True, None, 31]
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INFINITY.fullmatch(text) or _NAN.fullmatch(text):
+        return float(text.replace(".", "", 1))
+    if len(text) > _MAX_DIGITS:
+        return float(text) if _FLOAT.fullmatch(text) else text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _OCTAL.fullmatch(text):
+        return int(text[2:], 8)
+    if _HEXADECIMAL.fullmatch(text):
+        return int(text[2:], 16)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def is_key(text: str) -> bool:
+    """Whether a text can be a key at all.
+
+    >>> is_key("sync_period"), is_key("two\\nlines"), is_key("")
+    (True, False, False)
+    """
+    return text.isprintable() and 0 < len(text) <= _MAX_KEY
+
+
+class _Mark(Protocol):
+    """A position in the text as PyYAML counts it, from 0."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def column(self) -> int: ...
+
+
+class _Composer:
+    """Turns PyYAML's events into nodes, keeping a list of what is not allowed."""
+
+    def __init__(self, text: str, source: str, with_lines: bool) -> None:
+        self._text = text
+        self._source = source
+        self._with_lines = with_lines
+        self._problems: list[Problem] = []
+        self._values = 0
+
+    def document(self) -> tuple[Node, list[Problem]]:
+        self._refuse_unprintable()
+        self._events = self._scan()
+        self._next()  # the stream's start
+        event = self._next()
+        if isinstance(event, yaml.StreamEndEvent):
+            place = self._place(event.start_mark)
+            return Node(None, place, place), self._problems
+        node = self._node(self._next(), ())
+        self._next()  # the document's end
+        event = self._next()
+        if not isinstance(event, yaml.StreamEndEvent):
+            self._report(
+                self._place(event.start_mark),
+                "must hold one YAML document, received a second; remove this `---` "
+                "and what follows",
+            )
+        return node, self._problems
+
+    def _refuse_unprintable(self) -> None:
+        found = _UNPRINTABLE.search(self._text)
+        if found is None:
+            return
+        before = self._text[: found.start()]
+        line, column = before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
+        place = Place(self._source, line, column) if self._with_lines else Place(self._source)
+        code = ord(found[0])
+        raise ConfigurationError(
+            [Problem(place, f"must be YAML text, received the control character U+{code:04X}")]
+        )
+
+    def _scan(self) -> Iterator[yaml.Event]:
+        loader = yaml.SafeLoader(self._text)
+        try:
+            while (event := loader.get_event()) is not None:  # type: ignore[no-untyped-call]
+                yield event
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark or loader.get_mark()
+            # A tab is the one fault that PyYAML describes in terms of its own workings.
+            what = str(error.problem or error.context).replace(
+                "found character '\\t' that cannot start any token",
+                "found a tab; indent with spaces",
+            )
+            self._give_up(mark, f"must be YAML: {what}")
+        except (ValueError, OverflowError):
+            # From PyYAML's own int() and chr(): an escape such as "\UFFFFFFFF", a %YAML version
+            # of ten thousand digits.
+            self._give_up(loader.get_mark(), "must be YAML: found a number beyond all bounds")
+        finally:
+            loader.dispose()
+
+    def _give_up(self, mark: _Mark | None, message: str) -> NoReturn:
+        raise ConfigurationError([*self._problems, Problem(self._place(mark), message)]) from None
+
+    def _next(self) -> yaml.Event:
+        return next(self._events)
+
+    def _place(self, mark: _Mark | None) -> Place:
+        if mark is None or not self._with_lines:
+            return Place(self._source)
+        return Place(self._source, mark.line + 1, mark.column + 1)
+
+    def _report(self, place: Place, message: str) -> None:
+        self._problems.append(Problem(place, message))
+
+    def _node(self, event: yaml.Event, path: Path, key_place: Place | None = None) -> Node:
+        place = self._place(event.start_mark)
+        key_place = key_place or place
+        self._values += 1
+        if self._values > MAX_VALUES:
+            self._give_up(event.start_mark, f"must hold at most {MAX_VALUES:,} values")
+        if len(path) > MAX_DEPTH:
+            self._give_up(event.start_mark, f"must be nested at most {MAX_DEPTH} levels deep")
+        allowed = self._allowed(event, place)
+        if isinstance(event, yaml.MappingStartEvent):
+            mapping = self._mapping(path)
+            return Node(mapping if allowed else None, place, key_place)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = self._sequence(path)
+            return Node(items if allowed else None, place, key_place)
+        if isinstance(event, yaml.ScalarEvent) and allowed:
+            return Node(self._scalar(event, path, place), place, key_place)
+        return Node(None, place, key_place)
+
+    def _allowed(self, event: yaml.Event, place: Place) -> bool:
+        if isinstance(event, yaml.AliasEvent):
+            self._report(
+                place, f"must not use an alias (*{event.anchor}); write the value out, or `extends`"
+            )
+            return False
+        tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
+        if tag is not None:
+            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            self._report(place, f"must not use a tag, received {received(shown)}; write a value")
+        if anchor is not None:
+            self._report(place, f"must not use an anchor (&{anchor}); write the value alone")
+        return tag is None and anchor is None
+
+    def _mapping(self, path: Path) -> dict[str, Node]:
+        mapping: dict[str, Node] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            place = self._place(event.start_mark)
+            key = self._key(event, path, place)
+            child = self._node(self._next(), (*path, key or "?"), place)
+            if key is None:
+                continue
+            if key in mapping:
+                first = mapping[key].key_place
+                where = f", first on line {first.line}" if first.line else ""
+                self._report(place, f"{dotted((*path, key))} is stated twice{where}; remove one")
+            else:
+                mapping[key] = child
+        return mapping
+
+    def _key(self, event: yaml.Event, path: Path, place: Place) -> str | None:
+        if not isinstance(event, yaml.ScalarEvent):
+            self._node(event, (*path, "?"))  # passes over it, whatever it holds
+            self._report(place, "must be a plain key, received a mapping, a list or an alias")
+            return None
+        if self._allowed(event, place) and event.value == "<<" and event.implicit[0]:
+            self._report(place, "must not use a merge key (<<); name a base file with `extends`")
+        key = str(event.value)
+        if is_key(key):
+            return key
+        self._report(place, f"must be a key of 1 to {_MAX_KEY} printable characters")
+        return None
+
+    def _sequence(self, path: Path) -> list[Node]:
+        items: list[Node] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self._node(event, (*path, str(len(items)))))
+        return items
+
+    def _scalar(self, event: yaml.ScalarEvent, path: Path, place: Place) -> Scalar:
+        if not event.implicit[0]:  # quoted, or a block of text
+            if _UNPRINTABLE.search(event.value):
+                what = f"{dotted(path)} must" if path else "must"
+                self._report(place, f"{what} not hold control characters")
+                return None
+            return str(event.value)
+        return resolve(event.value)

@@ -1,0 +1,1 @@
+"""The door for photos: what `optrun data` does."""

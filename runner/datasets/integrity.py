@@ -1,0 +1,82 @@
+"""`optrun data verify`: a source read anew and compared with all that is prepared from it."""
+
+import time
+from collections.abc import Sequence
+
+import click
+from optrun.data.cache import library
+from optrun.data.cache.checking import Finding, check
+from optrun.data.cache.copies import Copy, copies
+from optrun.data.download import availability
+from optrun.data.printable import printable
+from optrun.runner.datasets.dataset_wording import described
+from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.ui.console import Display
+from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.wording import number_of
+from rich.console import Console
+
+_MOST_LISTED = 100
+
+
+def verify_photos(source: str) -> int:
+    """Compare, and print what differs.
+
+    Args:
+        source: A name, or the path of a folder or an archive.
+
+    Returns:
+        0 where everything is as it was prepared, 1 where anything differs.
+
+    Raises:
+        UserError: The photos are not here, or nothing is prepared from them.
+    """
+    where = library.location(source)
+    display = Display(Console(stderr=True))
+    started = time.monotonic()
+    with photo_errors():
+        if where == "cats_vs_dogs" and not availability.public_photos_obtained():
+            raise UserError(
+                "cats_vs_dogs was never obtained here, so there is nothing to compare with. "
+                "`optrun data prepare` obtains it."
+            )
+        here = [copy for copy in copies() if copy.source == where and not copy.unfinished]
+        if not here:
+            raise UserError(
+                f"Nothing is prepared from {where}, so there is nothing to verify. "
+                f"`optrun data import {source}` prepares it."
+            )
+        with native_stderr_captured():
+            try:
+                display.photos_prepared(0, None)
+                findings = check(where, here, progress=display.photos_prepared)
+            finally:
+                display.end_bar()
+    click.echo(where)
+    differing = [copy for copy in here if findings[copy.folder]]
+    for copy in here:
+        _tell(copy, findings[copy.folder])
+    seconds = time.monotonic() - started
+    if not differing:
+        click.echo(f"All as it was prepared. Read and decoded anew in {seconds:,.1f} s.")
+        return 0
+    copies_ = "prepared copy differs" if len(differing) == 1 else "prepared copies differ"
+    click.echo(
+        f"{len(differing)} {copies_}. To prepare anew: optrun data remove {source}, then "
+        f"optrun data import {where}"
+    )
+    return 1
+
+
+def _tell(copy: Copy, findings: Sequence[Finding]) -> None:
+    how = described(copy.image_size, copy.resize, copy.antialias, copy.limit)
+    photos = number_of(copy.cats + copy.dogs, "photo")
+    verdict = f"{number_of(len(findings), 'difference')}" if findings else "whole"
+    click.echo(f"  {how}: {photos}, {copy.left_out:,} left out: {verdict}")
+    if copy.stale:
+        click.echo(f"    note: no run uses it any more: {copy.stale}")
+    for finding in findings[:_MOST_LISTED]:
+        subject = printable(finding.photo_id) + ": " if finding.photo_id else ""
+        click.echo(f"    {subject}{finding.what}")
+    if len(findings) > _MOST_LISTED:
+        click.echo(f"    and {len(findings) - _MOST_LISTED:,} more")

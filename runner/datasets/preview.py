@@ -1,0 +1,200 @@
+"""`optrun data show`: a contact sheet of photos, as they are or as augmentation changes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+from optrun.data.cache import cache, library
+from optrun.data.cache.copies import copies
+from optrun.data.feed.augmentation import Augmentation
+from optrun.data.feed.augmentation import augmented as augmented_pixels
+from optrun.data.images.contact_sheet import Tile, contact_sheet
+from optrun.data.photos import CAT, DOG, Photos
+from optrun.data.split import Split, split
+from optrun.runner.config.load import load
+from optrun.runner.config.schema import Data, Experiment
+from optrun.runner.datasets.preparing import Preparation, prepared
+from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.runs.atomic import write_atomically
+from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.wording import number_of
+
+_TILE_PX = 160
+_COLUMNS = 8  # with augmentation: the photo itself, and seven epochs
+
+Positions = npt.NDArray[np.int64]
+
+
+def show_photos(
+    source: str,
+    *,
+    output: Path | None,
+    count: int,
+    part: str,
+    augmented: Path | None,
+    overrides: Sequence[str],
+) -> None:
+    """Write a contact sheet, and say where.
+
+    Args:
+        source: A name, or a path.
+        output: The file; None for one named after the photos, in the working directory.
+        count: How many tiles at most.
+        part: all, train, validation or test.
+        augmented: The config whose augmentation is to be seen; None for photos as they are.
+        overrides: `KEY=VALUE` for it.
+
+    Raises:
+        UserError: There are no such photos, nothing to see, or the file can't be written.
+    """
+    experiment = None if augmented is None else _augmenting(augmented, overrides)
+    where = library.location(source)
+    name = source if where in library.BUILT_IN or library.entry(source) else None
+    name = name or library.name_for(Path(where))
+    with photo_errors():
+        if experiment is None:
+            photos, parts = _divided(_any(source, where), Data())
+            tiles, title = _plain(photos, parts, part, count)
+        else:
+            photos, parts = _divided(_as_trained(source, experiment), experiment.data)
+            tiles, title = _changed(photos, parts, count, experiment)
+    suffix = "" if experiment is None else "-augmented"
+    file = output or Path(f"{name}{suffix}.png")
+    sheet = contact_sheet(tiles, title=f"{name}: {title}", tile_px=_TILE_PX, columns=_COLUMNS)
+    try:
+        write_atomically(file, sheet)
+    except OSError as error:
+        raise UserError(
+            f"--output must be a file that can be written, received: {file} ({error.strerror})."
+        ) from error
+    click.echo(f"Wrote {file.absolute()}: {title.splitlines()[0]}")
+
+
+def _augmenting(config: Path, overrides: Sequence[str]) -> Experiment:
+    """The experiment whose augmentation is to be seen.
+
+    Raises:
+        UserError: The config is wrong, or leaves photos as they are.
+    """
+    experiment = load(config, overrides).experiment
+    if _augmentation(experiment).is_identity:
+        raise UserError(
+            f"{config} leaves photos as they are: all of data.augmentation is off. "
+            "Try --set data.augmentation.flip=true --set data.augmentation.rotation=15"
+        )
+    return experiment
+
+
+def _augmentation(experiment: Experiment) -> Augmentation:
+    return Augmentation(**experiment.data.augmentation.model_dump())
+
+
+def _any(source: str, where: str) -> Photos:
+    """The photos as they are prepared already, in whatever way; else prepared in the usual one."""
+    whole = [
+        copy for copy in copies() if copy.source == where and not copy.stale and not copy.unfinished
+    ]
+    # All photos rather than some, undistorted colours of a size that fills a tile.
+    whole.sort(
+        key=lambda copy: (copy.limit is not None, copy.image_size < _TILE_PX, copy.image_size)
+    )
+    for copy in whole:
+        photos = cache.load(copy.folder)
+        if photos is not None:
+            return photos
+    return prepared(source, Preparation(Data().image_size))[0]
+
+
+def _as_trained(source: str, experiment: Experiment) -> Photos:
+    """The photos as the experiment's network gets them, but for augmentation."""
+    data = experiment.data
+    how = Preparation(data.image_size, data.resize, data.antialias, data.limit)
+    return prepared(source, how)[0]
+
+
+def _divided(photos: Photos, data: Data) -> tuple[Photos, Split]:
+    return photos, split(photos, validation_share=data.validation_share, test_share=data.test_share)
+
+
+def _plain(photos: Photos, parts: Split, part: str, count: int) -> tuple[list[Tile], str]:
+    """Tiles of the photos of a part, or of all."""
+    positions = {
+        "all": np.arange(len(photos)),
+        "train": parts.train,
+        "validation": parts.validation,
+        "test": parts.test,
+    }[part]
+    part_of = np.full(len(photos), "in no part", dtype="<U12")
+    for name, members in (
+        ("train", parts.train),
+        ("validation", parts.validation),
+        ("test", parts.test),
+    ):
+        part_of[members] = name
+    chosen = _spread(photos, positions, count)
+    tiles = [
+        Tile(photos.pixels[i], f"{photos.ids[i]}\n{_animal(photos, i)}, {part_of[i]}")
+        for i in chosen
+    ]
+    of_part = "photo" if part == "all" else f"{part} photo"
+    title = f"{len(chosen):,} of {number_of(len(positions), of_part)}"
+    return tiles, f"{title}\n{_sizes(photos, positions)}"
+
+
+def _changed(
+    photos: Photos, parts: Split, count: int, experiment: Experiment
+) -> tuple[list[Tile], str]:
+    """A row of tiles for each of a few training photos: itself, then epoch by epoch."""
+    chosen = _spread(photos, parts.train, -(-count // _COLUMNS))
+    pixels, digests = photos.pixels[chosen], photos.digests[chosen]
+    seed = experiment.training.seed
+    with native_stderr_captured():
+        by_epoch = [
+            augmented_pixels(pixels, digests, _augmentation(experiment), seed=seed, epoch=epoch)
+            for epoch in range(_COLUMNS - 1)
+        ]
+    tiles = []
+    for row, i in enumerate(chosen):
+        tiles.append(Tile(pixels[row], f"{photos.ids[i]}\n{_animal(photos, i)}, as it is"))
+        tiles += [
+            Tile(changed[row], f"epoch {epoch}") for epoch, changed in enumerate(by_epoch, start=1)
+        ]
+    settings = ", ".join(
+        f"{key} {_setting(value)}"
+        for key, value in experiment.data.augmentation.model_dump().items()
+        if value
+    )
+    title = (
+        f"{number_of(len(chosen), 'training photo')} in {_COLUMNS - 1} epochs of {experiment.name}"
+    )
+    return tiles, f"{title}\n{settings}; seed {seed}; prepared at {pixels.shape[1]} px"
+
+
+def _setting(value: float | bool) -> str:
+    return "on" if value is True else f"{value:g}"
+
+
+def _spread(photos: Photos, positions: Positions, count: int) -> list[int]:
+    """At most `count` of the positions: cats and dogs in turn, from all over each class."""
+    by_class = [positions[photos.labels[positions] == label] for label in (CAT, DOG)]
+    wanted = [min(len(by_class[CAT]), count - count // 2), min(len(by_class[DOG]), count // 2)]
+    chosen = [
+        members[np.linspace(0, len(members) - 1, number).round().astype(int)].tolist()
+        for members, number in zip(by_class, wanted, strict=True)
+    ]
+    longest = max(len(one) for one in chosen)
+    return [one[k] for k in range(longest) for one in chosen if k < len(one)]
+
+
+def _animal(photos: Photos, position: int) -> str:
+    return "dog" if photos.labels[position] == DOG else "cat"
+
+
+def _sizes(photos: Photos, positions: Positions) -> str:
+    dogs = int(np.sum(photos.labels[positions] == DOG))
+    return (
+        f"{number_of(len(positions) - dogs, 'cat')}, {number_of(dogs, 'dog')}, "
+        f"prepared at {photos.pixels.shape[1]} px"
+    )

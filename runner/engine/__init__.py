@@ -1,0 +1,1 @@
+"""One training: the loop, one step, evaluation, state, checkpoints, signals, hardware."""

@@ -1,0 +1,292 @@
+"""Arrays and facts on disk: a checkpoint is whole, or it is not taken for one.
+
+A checkpoint is a folder of `weights.npz` (arrays, no pickle) and `manifest.json` (format, whose it
+is, facts, size and SHA-256 of the arrays, and its own), written under a temporary name, flushed to
+the disk and renamed into place. What was there before stays as `<name>.previous` until the next one
+is whole, so that a checkpoint damaged afterwards costs the time between two, not the run.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import struct
+import tokenize
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from optrun.runner.engine.hashed_file import HashedFile
+from optrun.runner.runs import checkpoint_places as places
+from optrun.runner.runs.atomic import sync_folder
+from optrun.runner.runs.checkpoint_places import ARRAYS, FORMAT, MANIFEST
+from optrun.runner.untrusted import DamageError, content_of
+
+_LARGEST_MANIFEST = 64 * 2**20  # bytes; a line of each epoch is in it, of some hundred bytes
+Array = npt.NDArray[np.generic]
+# NumPy's files know no bfloat16; its bits are stored as whole numbers.
+_STORED_AS = {np.dtype(ml_dtypes.bfloat16): np.dtype(np.uint16)}
+_OWN_HASH = "sha256"  # of the manifest: of its JSON without this entry, see `_hash_of`
+# What reading, NumPy and zipfile raise over bytes that no run wrote: archives cut off, members that
+# are encrypted or of a later version, headers that are no Python literal, sizes of terabytes.
+DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    *(zipfile.BadZipFile, MemoryError, OverflowError, RuntimeError, SyntaxError),
+    *(struct.error, tokenize.TokenError, DamageError),
+)
+
+
+class CheckpointError(Exception):
+    """A checkpoint that is not whole, or of a format this version does not read."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        arrays: By name, in the order in which they were saved.
+        facts: Plain JSON values.
+    """
+
+    arrays: dict[str, Array]
+    facts: dict[str, object]
+
+
+def save(
+    folder: Path,
+    arrays: Mapping[str, Array] | Sequence[Array],
+    facts: Mapping[str, object],
+    *,
+    owner: str = "",
+    keep_previous: bool = False,
+) -> None:
+    """Write a checkpoint, in place of one of the same name.
+
+    Args:
+        folder: `checkpoint/best` of a run, say. The run's folder must exist.
+        arrays: By name; a sequence is named by position.
+        facts: What else to know (epoch, say), as plain JSON values.
+        owner: Id of the run that it is of.
+        keep_previous: Whether the one that is replaced stays as `<name>.previous`.
+
+    Raises:
+        OSError: The disk is full or can't be written; what was there before is as it was, or, if
+            only the very last flush failed, replaced by a whole one.
+    """
+    if not isinstance(arrays, Mapping):
+        arrays = {f"{index:04d}": array for index, array in enumerate(arrays)}
+    _settle(folder)
+    new = places.being_written(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        # A run's folder that somebody took away must not come back as an empty one.
+        new.parent.mkdir(exist_ok=True)
+        new.mkdir()
+        with (new / ARRAYS).open("wb") as file, HashedFile(file) as hashed:
+            np.savez(hashed, **{name: _storable(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+            written = {"bytes": hashed.bytes, "sha256": hashed.sha256()}
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "run": owner,
+            "facts": dict(facts),
+            "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
+            ARRAYS: written,
+        }
+        manifest[_OWN_HASH] = _hash_of(manifest)
+        with (new / MANIFEST).open("w", encoding="utf-8") as text:
+            json.dump(manifest, text, indent=1, allow_nan=False)
+            text.flush()
+            os.fsync(text.fileno())
+        sync_folder(new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _put_in_place(new, folder, keep_previous=keep_previous)
+
+
+def forget_previous(folder: Path) -> None:
+    """Delete the one that a checkpoint replaced, once nothing may need it any more."""
+    shutil.rmtree(places.previous(folder), ignore_errors=True)
+
+
+def put_newest_in_place(folder: Path, *, owner: str) -> None:
+    """Rename a whole checkpoint that a crash left under the name it was written by.
+
+    `read_newest` takes such a one for what it is; a run that goes on from it may never write
+    another.
+
+    Args:
+        folder: `checkpoint/last` of a run.
+        owner: Id of the run that it must be of.
+
+    Raises:
+        OSError: The disk can't be written.
+    """
+    new = places.being_written(folder)
+    if not new.exists():
+        return
+    with contextlib.suppress(CheckpointError):
+        _read(new, owner)
+        _put_in_place(new, folder, keep_previous=True)
+
+
+def read(folder: Path, *, owner: str | None = None) -> Checkpoint:
+    """Read a checkpoint.
+
+    A rename that a crash cut short is no damage: the one that it was to replace is found.
+
+    Args:
+        folder: `checkpoint/best` of a run, say.
+        owner: Id of the run that it must be of; None: of whichever.
+
+    Raises:
+        CheckpointError: It is missing, damaged, of another run or of another format.
+    """
+    return _read(places.in_place(folder), owner)
+
+
+def read_newest(folder: Path, *, owner: str | None = None) -> tuple[Checkpoint, list[str]]:
+    """Read the newest whole one of a checkpoint and those it replaced.
+
+    Args:
+        folder: `checkpoint/last` of a run.
+        owner: Id of the run that it must be of; None: of whichever.
+
+    Returns:
+        The checkpoint, and why each newer one was passed over.
+
+    Raises:
+        CheckpointError: There are some, but none is whole.
+        FileNotFoundError: There never was one.
+    """
+    problems: list[str] = []
+    for place in places.newest_first(folder):
+        if not place.exists():
+            continue
+        try:
+            return _read(place, owner), problems
+        except CheckpointError as error:
+            # One still being written when the process died was never a checkpoint.
+            if place != places.being_written(folder):
+                problems.append(str(error))
+    if problems:
+        raise CheckpointError("; ".join(problems))
+    raise FileNotFoundError(folder)
+
+
+def load(folder: Path, *, owner: str | None = None) -> list[Array]:
+    """Read a checkpoint's arrays, in the order in which they were saved.
+
+    Args:
+        folder: `checkpoint/best` of a run, say.
+        owner: Id of the run that it must be of; None: of whichever.
+
+    Raises:
+        CheckpointError: It is missing, damaged, of another run or of another format.
+    """
+    return list(read(folder, owner=owner).arrays.values())
+
+
+def _read(folder: Path, owner: str | None) -> Checkpoint:
+    try:
+        manifest = _manifest(folder)
+        if owner is not None and manifest["run"] != owner:
+            raise CheckpointError(f"{folder} is of the run {manifest['run']!r}, not of {owner}")
+        if manifest[ARRAYS] != _size_and_hash(folder / ARRAYS):
+            raise CheckpointError(f"{folder}: {ARRAYS} is not what its manifest says")
+        dtypes = manifest["dtypes"]
+        with np.load(folder / ARRAYS, allow_pickle=False) as archive:
+            arrays = {name: archive[name].view(np.dtype(dtypes[name])) for name in archive.files}
+        return Checkpoint(arrays, dict(manifest["facts"]))
+    except DAMAGE as error:
+        raise CheckpointError(f"{folder}: no whole checkpoint ({error})") from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest = json.loads(content_of(folder / MANIFEST, _LARGEST_MANIFEST))
+    if manifest["format"] != FORMAT:
+        written = str(manifest["format"])[:20]
+        raise CheckpointError(
+            f"{folder} has the format {written!r}, this version reads {FORMAT}; use the version "
+            "of optrun that wrote it"
+        )
+    if manifest.pop(_OWN_HASH) != _hash_of(manifest):
+        raise CheckpointError(f"{folder}: {MANIFEST} is not as it was written")
+    return dict(manifest)
+
+
+def _hash_of(manifest: Mapping[str, object]) -> str:
+    text = json.dumps(manifest, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _put_in_place(new: Path, folder: Path, *, keep_previous: bool) -> None:
+    # A folder can't be renamed over a full one. Between any two of these renames the one written
+    # last lies under one of the names that `read` and `read_newest` look at.
+    previous, old = places.previous(folder), places.being_dropped(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    renames = [(new, folder)]
+    if folder.exists():
+        # One that is no longer whole must not take the place of one that is.
+        keep = keep_previous and (not previous.exists() or _looks_whole(folder))
+        renames.insert(0, (folder, previous if keep else old))
+        if keep and previous.exists():
+            renames.insert(0, (previous, old))
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in renames:
+            source.rename(target)
+            done.append((source, target))
+    except OSError:
+        with contextlib.suppress(OSError):
+            for source, target in reversed(done):
+                target.rename(source)
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """End what a crash cut short between two renames, before its traces are overwritten."""
+    if folder.exists():
+        return
+    for place in (places.being_written(folder), places.being_dropped(folder)):
+        if place.exists():
+            with contextlib.suppress(CheckpointError):
+                _read(place, None)
+                place.rename(folder)
+                return
+
+
+def _looks_whole(folder: Path) -> bool:
+    """Whether it is, as far as can be told without reading its arrays."""
+    try:
+        stated = _manifest(folder)[ARRAYS]["bytes"]
+        return bool(stated == (folder / ARRAYS).stat().st_size)
+    except (*DAMAGE, CheckpointError):
+        return False
+
+
+def _storable(array: Array) -> Array:
+    stored_as = _STORED_AS.get(array.dtype)
+    return array if stored_as is None else array.view(stored_as)
+
+
+def _size_and_hash(path: Path) -> dict[str, int | str]:
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise DamageError(f"no {path.name}")
+    with path.open("rb") as file:
+        return {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }

@@ -1,0 +1,125 @@
+"""How good a trained network is on some photos, from their logits and labels: numbers alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from optrun.runner.inference import calibration, intervals
+from optrun.runner.inference.calibration import Calibration
+from optrun.runner.inference.intervals import Estimate
+
+CLASSES = ("cat", "dog")
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a network is on some photos.
+
+    Attributes:
+        accuracy: Share of photos told right.
+        log_loss: Mean of -log of the probability given to the truth, in nats.
+        roc_auc: Probability that a random dog is ranked above a random cat; None where one class
+            is missing.
+        calibration: Whether the probabilities are what they say.
+        confusion: Counts by truth, then by answer, each in the order of `CLASSES`.
+    """
+
+    accuracy: Estimate
+    log_loss: Estimate
+    roc_auc: Estimate | None
+    calibration: Calibration
+    confusion: tuple[tuple[int, int], tuple[int, int]]
+
+    @property
+    def photos(self) -> int:
+        return sum(map(sum, self.confusion))
+
+    @property
+    def wrong(self) -> int:
+        """How many photos are told wrong."""
+        return self.confusion[0][1] + self.confusion[1][0]
+
+    def of_class(self, label: int) -> int:
+        """How many photos of a class there are; 0 cat, 1 dog."""
+        return sum(self.confusion[label])
+
+
+def evaluate(logits: npt.NDArray[np.floating], labels: Labels) -> Evaluation:
+    """Scores a network's answers; a photo is told to be a dog where its logit is above 0.
+
+    Args:
+        logits: float [n], finite, n at least 1.
+        labels: int [n], 0 cat, 1 dog.
+
+    Raises:
+        ValueError: There is no photo, or a logit is not finite.
+
+    Example:
+        >>> found = evaluate(np.array([3.0, -2.0, 0.5, -1.0]), np.array([1, 0, 0, 0]))
+        >>> found.accuracy.value, found.confusion
+        (0.75, ((2, 1), (0, 1)))
+    """
+    z = np.asarray(logits, np.float64)
+    if len(z) == 0 or not np.isfinite(z).all():
+        raise ValueError("logits must be finite numbers, at least one")
+    said, truth = z > 0, np.asarray(labels) == 1
+    counts = [[int(np.sum((truth == t) & (said == s))) for s in (0, 1)] for t in (0, 1)]
+    return Evaluation(
+        accuracy=intervals.proportion(counts[0][0] + counts[1][1], len(z)),
+        log_loss=intervals.mean(calibration.losses(z, truth)),
+        roc_auc=intervals.roc_auc(z, np.asarray(labels)),
+        calibration=calibration.calibration(z, np.asarray(labels)),
+        confusion=((counts[0][0], counts[0][1]), (counts[1][0], counts[1][1])),
+    )
+
+
+@dataclass(frozen=True)
+class Tempered:
+    """What becomes of the test photos' log loss if all logits are divided by a temperature.
+
+    Attributes:
+        temperature: That of the lowest log loss on the validation photos.
+        log_loss: The test photos' mean log loss with it.
+    """
+
+    temperature: float
+    log_loss: float
+
+
+def tempered(
+    validation_logits: npt.NDArray[np.floating],
+    validation_labels: Labels,
+    test_logits: npt.NDArray[np.floating],
+    test_labels: Labels,
+) -> Tempered | None:
+    """Fits a temperature on the validation photos and tries it on the test photos.
+
+    Returns:
+        None where no temperature is best; see `calibration.temperature`.
+    """
+    fitted = calibration.temperature(np.asarray(validation_logits, np.float64), validation_labels)
+    if fitted is None:
+        return None
+    scaled = np.asarray(test_logits, np.float64) / fitted
+    return Tempered(fitted, float(np.mean(calibration.losses(scaled, test_labels))))
+
+
+def most_wrong(
+    logits: npt.NDArray[np.floating], labels: Labels, count: int
+) -> npt.NDArray[np.int64]:
+    """The positions of the photos with the highest losses, the highest first.
+
+    At most `count` of those that are told wrong; where none is, as many of all.
+
+    Example:
+        >>> most_wrong(np.array([3.0, 1.0, -4.0, 2.0]), np.array([1, 0, 1, 0]), 2)
+        array([2, 3])
+    """
+    z = np.asarray(logits, np.float64)
+    ranked = np.argsort(-calibration.losses(z, labels), kind="stable")
+    wrong = (z > 0) != (np.asarray(labels) == 1)
+    worst = ranked[wrong[ranked]] if wrong.any() else ranked
+    return np.asarray(worst[:count], np.int64)

@@ -1,1 +1,0 @@
-"""What `optrun data` does: photos imported, listed, verified, shown and removed."""

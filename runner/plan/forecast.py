@@ -1,0 +1,189 @@
+"""What a plan will do, before it does it: `optrun train --dry-run`.
+
+Nothing is written, decoded or downloaded, and TensorFlow is not loaded. Photo counts are exact
+where the photos are prepared already, and expected shares otherwise, which is said.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optrun.data.cache import cache as photo_cache
+from optrun.data.cache.counting import count
+from optrun.data.feed.batches import batches_per_epoch
+from optrun.optimizers import specification
+from optrun.runner.config.schema import Experiment, as_mapping
+from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.plan import disk_budget as room
+from optrun.runner.plan import memory
+from optrun.runner.plan.disk_budget import Room
+from optrun.runner.plan.plan import Plan, PlannedRun
+from optrun.runner.ui.wording import number_of, size
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of an experiment takes.
+
+    Attributes:
+        photos: Photos in all.
+        training_photos: Of them for training.
+        exact: Whether the counts are of prepared photos rather than expected.
+        updates: Optimizer steps that change the weights.
+        gradient_evaluations: Gradients of one batch each.
+        room: What the run takes on the disk.
+        cache_bytes: What preparing its photos has yet to write.
+    """
+
+    photos: int
+    training_photos: int
+    exact: bool
+    updates: int
+    gradient_evaluations: int
+    room: Room
+    cache_bytes: int
+
+
+def forecast(plan: Plan, results: Path) -> str:
+    """The plan as text for a person."""
+    groups: dict[str, list[PlannedRun]] = {}
+    for run in plan.runs:
+        groups.setdefault(run.name, []).append(run)
+    experiments = {name: runs[0].experiment for name, runs in groups.items()}
+    costs = {name: cost(experiment) for name, experiment in experiments.items()}
+    lines = [f"{number_of(len(plan.runs), 'run')}, one after another, into {results}/"]
+    if plan.stand_in_for is not None:
+        lines.append(f"on the built-in sample, because {plan.stand_in_for}")
+    elif plan.on_sample:
+        lines.append("on the built-in sample")
+    for name, runs in groups.items():
+        experiment, price = experiments[name], costs[name]
+        about = "" if price.exact else "about "
+        seeds = ", ".join(str(run.experiment.training.seed) for run in runs)
+        each = " each" if len(runs) > 1 else ""
+        lines += [
+            "",
+            f"{name}   {number_of(len(runs), 'run')}, seed{'s' if len(runs) > 1 else ''} {seeds}",
+            f"  optimizer             {specification.describe(experiment.optimizer)}",
+            f"  photos                {about}{price.photos:,} of {experiment.data.image_size} x "
+            f"{experiment.data.image_size} px, {about}{price.training_photos:,} for training",
+            f"  epochs                {experiment.training.epochs}",
+            f"  optimizer steps       {about}{price.updates:,}{each}",
+            f"  gradient evaluations  {about}{price.gradient_evaluations:,}{each}, of "
+            f"{experiment.training.batch_size} photos",
+            f"  disk                  {size(price.room.at_most)} at most{each}, "
+            f"{size(price.room.when_completed)} when it is completed",
+            f"  memory                {memory.described(memory.before_start(experiment))}",
+        ]
+    lines += ["", *_differences(experiments)]
+    rooms = [costs[run.name].room for run in plan.runs]
+    lines.append(f"Disk in all: {room.line(rooms, results)}")
+    caches = cache_bytes(plan, costs)
+    if caches:
+        lines.append(f"Photos still to be prepared: {size(caches)}")
+    if short := _shortage(plan, costs, results):
+        lines.append(f"It would not be started: {short}")
+    return "\n".join(lines)
+
+
+def check_room(plan: Plan, results: Path, *, present_bytes: int = 0) -> str:
+    """Find out whether the disk has room for a plan; returns what it takes and what is free.
+
+    To be called when the device is chosen, since a person's own optimizer is made for it.
+
+    Args:
+        plan: The runs.
+        results: Where they are written.
+        present_bytes: What is there already of those that are gone on with.
+
+    Raises:
+        UserError: There is not enough, or the photos cannot be counted.
+    """
+    # The seeds of an experiment cost the same, and counting photos looks at all their files.
+    costs = {
+        name: cost(experiment)
+        for name, experiment in {run.name: run.experiment for run in plan.runs}.items()
+    }
+    if short := _shortage(plan, costs, results, present_bytes=present_bytes):
+        raise UserError(f"{short}. Nothing was started")
+    return room.line([costs[run.name].room for run in plan.runs], results)
+
+
+def _shortage(
+    plan: Plan, costs: Mapping[str, Cost], results: Path, *, present_bytes: int = 0
+) -> str | None:
+    shared = room.same_disk(results, photo_cache.directory())
+    return room.shortage(
+        [costs[run.name].room for run in plan.runs],
+        results,
+        cache_bytes=cache_bytes(plan, costs) if shared else 0,
+        present_bytes=present_bytes,
+    )
+
+
+def cost(experiment: Experiment) -> Cost:
+    """What one run takes, in counts."""
+    data, training = experiment.data, experiment.training
+    with photo_errors():
+        counted = count(
+            data.source,
+            image_size=data.image_size,
+            resize=data.resize,
+            antialias=data.antialias,
+            limit=data.limit,
+            validation_share=data.validation_share,
+            test_share=data.test_share,
+        )
+    steps = batches_per_epoch(counted.training, training.batch_size)
+    return Cost(
+        photos=counted.photos,
+        training_photos=counted.training,
+        exact=counted.exact,
+        updates=specification.updates(
+            experiment.optimizer, batches_per_epoch=steps, epochs=training.epochs
+        ),
+        gradient_evaluations=steps
+        * training.epochs
+        * specification.gradient_evaluations(experiment.optimizer),
+        room=room.room_of(experiment, evaluated_photos=counted.photos - counted.training),
+        cache_bytes=counted.bytes_to_write,
+    )
+
+
+def cache_bytes(plan: Plan, costs: Mapping[str, Cost]) -> int:
+    """What preparing the photos of a plan has yet to write; those that runs share count once."""
+    missing = {preparation_key(run.experiment): costs[run.name].cache_bytes for run in plan.runs}
+    return sum(missing.values())
+
+
+def preparation_key(experiment: Experiment) -> tuple[object, ...]:
+    """What decides an experiment's prepared photos, however they are split."""
+    data = experiment.data
+    return (data.source, data.image_size, data.resize, data.antialias, data.limit)
+
+
+def _differences(experiments: Mapping[str, Experiment]) -> list[str]:
+    """The settings that are not the same in all experiments, one a line."""
+    if len(experiments) < 2:
+        return []
+    flat = [dict(_leaves(as_mapping(experiment))) for experiment in experiments.values()]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    lines = ["What differs between them:"]
+    for key in keys:
+        values = [one.get(key, "-") for one in flat]
+        ignored = key.split(".")[0] in ("name", "notes", "sample") or key == "training.seed"
+        if not ignored and any(value != values[0] for value in values):
+            lines.append(f"  {key}: " + " | ".join(str(value) for value in values))
+    return [*lines, ""]
+
+
+def _leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for key, value in tree.items():
+        where = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            found += _leaves(value, where)
+        elif value is not None:
+            found.append((where, value))
+    return found

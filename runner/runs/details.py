@@ -1,0 +1,185 @@
+"""All that the folder of one run says, read within bounds and as plain values."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from optrun.runner.runs import reader as runs
+from optrun.runner.runs.reader import COMPLETED, RUNNING
+from optrun.runner.runs.saved import CLOCKS, whole
+from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
+from optrun.runner.untrusted import mapping, number, printable
+
+_MOST_ENTRIES = 200  # of a folder, listed one by one
+_MOST_RESUMPTIONS = 1000
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """One time that a run was gone on with.
+
+    Attributes:
+        steps_done: Where it went on; None where that is not recorded.
+        changes: What was not as when it started.
+    """
+
+    time: datetime | None
+    steps_done: int | None
+    changes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the time went.
+
+    Attributes:
+        by_clock: Seconds of training, evaluation and everything else; None where not recorded.
+        until: What they were recorded at: "end", "last checkpoint" or "last epoch".
+        elapsed: From the start to the end by the calendar, breaks between resumptions and all.
+    """
+
+    by_clock: Mapping[str, float | None]
+    until: str
+    elapsed: float | None
+
+    @property
+    def total(self) -> float:
+        return sum(value or 0.0 for value in self.by_clock.values())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a run's folder, or a folder in it with all that is in it."""
+
+    name: str
+    size: Size
+
+
+@dataclass(frozen=True)
+class Details:
+    """One run.
+
+    Attributes:
+        configuration: config.yaml by dotted name; empty where it cannot be read.
+        epochs: The events of epochs' ends, in order.
+        notices: What the run told besides.
+        skipped: Lines of metrics.jsonl that could not be read.
+    """
+
+    standing: Standing
+    configuration: Mapping[str, object]
+    epochs: Sequence[Mapping[str, Any]]
+    notices: Sequence[str]
+    skipped: Sequence[str]
+    ended: datetime | None
+    seconds: Seconds | None
+    resumed: Sequence[Resumed]
+    entries: Sequence[Entry]
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        return mapping(self.standing.record.get("provenance"))
+
+
+def details_of(folder: Path) -> Details:
+    """Reads all there is; whatever lies there, nothing is raised."""
+    standing = standing_of(folder)
+    record = standing.record
+    read = runs.read_events(folder)
+    epochs = [one for one in read.events if one.get("event") == "epoch"]
+    ended = time_of(record.get("ended"))
+    return Details(
+        standing=standing,
+        configuration=runs.read_config(folder),
+        epochs=epochs,
+        notices=[str(one.get("message")) for one in read.events if one.get("event") == "notice"],
+        skipped=read.skipped,
+        ended=ended,
+        seconds=_seconds(standing, epochs[-1] if epochs else {}, ended),
+        resumed=_resumed(record.get("resumed")),
+        entries=_entries(folder),
+    )
+
+
+def time_of(value: object) -> datetime | None:
+    """A recorded time; None for what is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _seconds(
+    standing: Standing, last_epoch: Mapping[str, Any], ended: datetime | None
+) -> Seconds | None:
+    """From what was recorded last: the result, a checkpoint, an epoch."""
+    run = standing.run
+    if isinstance(run, runs.Unreadable):
+        return None
+    elapsed = (ended - run.started).total_seconds() if ended and run.state != RUNNING else None
+    if run.state == COMPLETED:
+        by_clock = {name: run.result.get(f"{name}_seconds") for name in CLOCKS}
+        return Seconds(by_clock, "end", elapsed)
+    of_epoch = {name: number(last_epoch.get(f"{name}_seconds")) for name in CLOCKS}
+    at_epoch = Seconds(of_epoch, "last epoch", elapsed)
+    if standing.saved is not None:
+        at_checkpoint = Seconds(standing.saved.seconds, "last checkpoint", elapsed)
+        return at_checkpoint if at_checkpoint.total >= at_epoch.total else at_epoch
+    return at_epoch if at_epoch.total else None
+
+
+def _resumed(recorded: object) -> list[Resumed]:
+    if not isinstance(recorded, list):
+        return []
+    found = []
+    for one in map(mapping, recorded[:_MOST_RESUMPTIONS]):
+        changes = one.get("changes")
+        found.append(
+            Resumed(
+                time=time_of(one.get("time")),
+                steps_done=whole(one.get("steps_done")),
+                changes=[str(change) for change in changes] if isinstance(changes, list) else [],
+            )
+        )
+    return found
+
+
+def _entries(folder: Path) -> list[Entry]:
+    """The files of a run, each checkpoint as one."""
+    entries: list[Entry] = []
+    for name, is_folder, size in _scanned(folder):
+        if name == "checkpoint" and is_folder:
+            inner = _scanned(folder / name)
+            entries += [
+                Entry(
+                    printable(f"{name}/{one}"),
+                    size_of(folder / name / one) if is_inner_folder else Size(inner_size),
+                )
+                for one, is_inner_folder, inner_size in inner
+            ]
+        else:
+            shown = printable(f"{name}/" if is_folder else name)
+            entries.append(Entry(shown, size_of(folder / name) if is_folder else Size(size)))
+    return entries
+
+
+def _scanned(folder: Path) -> list[tuple[str, bool, int]]:
+    """Names, whether each is a folder, and the files' bytes; of very many, some."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                size = 0 if is_folder else entry.stat(follow_symlinks=False).st_size
+                found.append((entry.name, is_folder, size))
+                if len(found) == _MOST_ENTRIES:
+                    break
+    except OSError:  # it was removed meanwhile, or may not be looked into
+        pass
+    return sorted(found)

@@ -1,0 +1,250 @@
+"""`optrun runs remove`: runs taken away whole, and nothing else.
+
+A run is first renamed into a folder that no reader looks into, which is one step for the system:
+a removal that is killed leaves the run as it was, or something that looks like no run at all.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from optrun.runner.errors import UserError
+from optrun.runner.runs import run_wording as wording
+from optrun.runner.runs import writer_lock
+from optrun.runner.runs.listing import REMOVED
+from optrun.runner.runs.reader import COMPLETED, Run
+from optrun.runner.runs.select import find_run
+from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
+from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError
+from optrun.runner.ui.wording import number_of
+from optrun.runner.untrusted import printable
+
+# What a run writes into its folder: its files, the copies of a person's own optimizer, what a
+# write that was cut short left, and what systems put into every folder that they show.
+_WRITTEN = re.compile(
+    r"run\.json|config\.yaml|metrics\.jsonl|predictions\.npz|log\.txt|git\.diff|writer\.lock"
+    r"|checkpoint|tensorboard|optimizer(_[0-9]+)?\.py"
+    r"|\.reserve|\.[a-z0-9_]+\.[a-z]+\.[0-9a-f]{8}\.tmp|\.DS_Store|Thumbs\.db|desktop\.ini"
+)
+_MOST_NAMED = 3
+
+
+def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
+    """Remove runs.
+
+    Args:
+        chosen: Folders, or parts of names; each must be a run that no process holds, or nothing
+            is removed.
+        yes: Whether not to ask.
+
+    Returns:
+        The exit code: 0 done; 1 where the person said no; 5 where a process took one meanwhile.
+
+    Raises:
+        RunHeldError: A process holds one of them.
+        UserError: One is no run, or can't be removed.
+    """
+    folders = list({os.path.realpath(one): one for one in map(_meant, chosen)}.values())
+    leftovers = [folder for folder in folders if REMOVED.fullmatch(folder.name)]
+    standings = [standing_of(folder) for folder in folders if folder not in leftovers]
+    for one in standings:
+        _require_removable(one)
+    for folder in leftovers:
+        _refuse_foreign(folder, [name for name in _names(folder) if name != "run"])
+    total = wording.size_text(_total(standings, leftovers))
+    for one in standings:
+        click.echo(f"  {one.label}  {_described(one)}")
+    for folder in leftovers:
+        click.echo(f"  {printable(folder.name)}  what a removal that was cut short left")
+    what = number_of(len(folders), "run") if not leftovers else f"all {len(folders):,}"
+    if not yes and not _confirmed(what, total):
+        click.echo("Nothing was removed.")
+        return 1
+    removed = 0
+    freed = Size(0)
+    for folder in folders:
+        size = size_of(folder)
+        try:
+            _remove(folder)
+        except RunHeldError as error:
+            click.echo(_freed(removed, freed))
+            raise RunHeldError(f"{error} It was not removed.") from error
+        except OSError as error:
+            click.echo(_freed(removed, freed))
+            raise UserError(
+                f"{printable(str(folder))} can't be removed: {error.strerror or error}."
+            ) from error
+        removed += 1
+        freed = Size(freed.total + size.total, freed.at_least or size.at_least)
+    click.echo(_freed(removed, freed))
+    return 0
+
+
+def _meant(chosen: str) -> Path:
+    """The folder that is meant: of a path, exactly that one."""
+    path = Path(chosen)
+    if chosen and _is_folder(path):
+        _refuse_link(path)
+        # Not the only run in it, as where a run is only read.
+        return path.resolve() if path.name in ("", "..") else path
+    found = find_run(chosen)
+    _refuse_link(found)
+    return found
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise UserError(
+            f"RUN must be the folder of a run, received: {printable(str(path))}, a link, which "
+            f"leads to {printable(os.path.realpath(path))}. Nothing was removed."
+        )
+
+
+def _require_removable(standing: Standing) -> None:
+    folder = standing.folder
+    shown = printable(str(folder))
+    names = _names(folder)
+    if not any(_is_file(folder / name) for name in ("run.json", LOCK_NAME)):
+        raise UserError(
+            f"RUN must be the folder of a run, received: {shown}, which holds neither run.json nor "
+            f"{LOCK_NAME}. Nothing was removed."
+        )
+    _refuse_foreign(folder, [name for name in names if not _WRITTEN.fullmatch(name)])
+    if standing.held:
+        pid = standing.record.get("pid")
+        who = f"process {pid}" if isinstance(pid, int) else "another process"
+        raise RunHeldError(
+            f"{shown} is being written by {who}. Wait until it ends, or stop it first. "
+            "Nothing was removed."
+        )
+
+
+def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
+    if names:
+        named = ", ".join(map(printable, sorted(names)[:_MOST_NAMED]))
+        more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+        raise UserError(
+            f"{printable(str(folder))} holds {named}{more}, which no run writes. Move it elsewhere "
+            "first. Nothing was removed."
+        )
+
+
+def _described(standing: Standing) -> str:
+    """State, progress, size, and what would be lost."""
+    run, state = standing.run, wording.state_of(standing)
+    progress = wording.progress_text(standing.progress, state=state)
+    why = wording.why(standing) if not isinstance(run, Run) else ""
+    parts = [
+        f"{state}: {why}" if why else state,
+        progress if state != COMPLETED else "",
+        wording.size_text(standing.size),
+        wording.resumes(standing),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _confirmed(what: str, total: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
+    return click.confirm(f"Remove {what} ({total}) with results and checkpoints?")
+
+
+def _remove(folder: Path) -> None:
+    """Take one folder away.
+
+    Raises:
+        RunHeldError: A process has taken it.
+        OSError: It can't be renamed, or not all of it can be removed.
+    """
+    if REMOVED.fullmatch(folder.name):
+        _delete(folder)
+        return
+    hidden = folder.parent / f".removed-{secrets.token_hex(4)}"
+    with _held(folder):
+        hidden.mkdir()
+        try:
+            folder.rename(hidden / "run")
+        except BaseException:
+            hidden.rmdir()
+            raise
+    _delete(hidden)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Holds the run, so that no process can go on with it while it is taken away."""
+    lock = folder / LOCK_NAME
+    if lock.is_symlink():  # no run makes one, and locking it would write elsewhere
+        yield
+        return
+    descriptor = writer_lock.acquire(lock)
+    if sys.platform == "win32":  # which renames no folder with an open file in it
+        os.close(descriptor)
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _delete(folder: Path) -> None:
+    """Deletes a folder and all in it; of a link, the link.
+
+    Raises:
+        UserError: Not all of it can be deleted.
+    """
+    try:
+        while folder.exists():
+            with contextlib.suppress(FileNotFoundError):  # another removal was faster
+                shutil.rmtree(folder)
+    except OSError as error:
+        raise UserError(
+            f"Not all of it can be deleted: {error.strerror or error}. What is left lies in "
+            f"{printable(str(folder))}."
+        ) from error
+
+
+def _freed(removed: int, freed: Size) -> str:
+    if not removed:
+        return "Nothing was removed."
+    return f"Removed {removed:,}; {wording.size_text(freed)} freed."
+
+
+def _total(standings: Sequence[Standing], leftovers: Sequence[Path]) -> Size:
+    total = wording.total_size(standings)
+    others = [size_of(folder) for folder in leftovers]
+    return Size(
+        total.total + sum(one.total for one in others),
+        total.at_least or any(one.at_least for one in others),
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise UserError(
+            f"{printable(str(folder))} cannot be read: {error.strerror}. Nothing was removed."
+        ) from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

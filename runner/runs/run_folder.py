@@ -1,0 +1,371 @@
+"""Writing a run: one folder of plain files, made once and written by one process.
+
+    results/<name>-s<seed>-<id>/
+        config.yaml       the resolved configuration
+        optimizer.py      the person's own optimizer, where it is one, as it was trained with
+        run.json          what the run is, how it stands, how it ended; replaced whole
+        metrics.jsonl     one event a line, appended
+        predictions.npz   arrays by photo id, no pickle
+        log.txt           the run's log
+        checkpoint/best/  the weights of the best epoch
+        checkpoint/last/  all that it takes to go on from the last checkpoint
+        writer.lock       held by the writing process for as long as it lives
+        .reserve          room to write the run's end on a full disk, while it is written
+
+JSON has no word for numbers that are not finite. They are written as the strings "NaN",
+"Infinity" and "-Infinity", as Protocol Buffers do: every strict JSON reader takes the file, and
+`float()` takes the strings.
+"""
+
+import contextlib
+import io
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from optrun.runner.errors import UserError
+from optrun.runner.runs import checkpoint_places, reserve
+from optrun.runner.runs.atomic import append_whole, write_atomically
+from optrun.runner.runs.disk_errors import FolderGone, is_full, told
+from optrun.runner.runs.writer_lock import LOCK_NAME, acquire, require_locks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+FORMAT = 1
+
+# Without the look-alikes 0 o 1 l i, and lower case only: some file systems do not tell case apart.
+_ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+_ID_LENGTH = 6
+_LONGEST_NAME = 100
+
+
+class RunFolder:
+    """The folder of one run, held by this process until `close` or its death.
+
+    Attributes:
+        path: The folder.
+        id: The run's short random id, as in the folder's name.
+    """
+
+    def __init__(self, path: Path, run_id: str, lock: int) -> None:
+        self.path = path
+        self.id = run_id
+        self._lock: int | None = lock
+        self._metrics = _open_to_append(self.metrics_path)
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def best_checkpoint_path(self) -> Path:
+        return checkpoint_places.best(self.path)
+
+    @property
+    def last_checkpoint_path(self) -> Path:
+        return checkpoint_places.last(self.path)
+
+    def metrics_bytes(self) -> int:
+        """How long metrics.jsonl is."""
+        return os.fstat(self._metrics).st_size
+
+    def cut_metrics(self, length: int, epochs: Sequence[Mapping[str, object]] = ()) -> bool:
+        """Drops what was appended to metrics.jsonl after its first `length` bytes.
+
+        Where these are not what they were, the file is replaced by the epochs alone.
+
+        Args:
+            length: How long it was.
+            epochs: What its events of epochs' ends say besides their time, in order.
+
+        Returns:
+            Whether they were.
+        """
+        wanted = [plain(epoch) for epoch in epochs]
+        if self._epochs_within(length) == wanted:
+            os.ftruncate(self._metrics, length)
+            return True
+        lines = [_line({"event": "epoch", "time": None, **epoch}) for epoch in wanted]
+        write_atomically(self.metrics_path, b"".join(lines))
+        os.close(self._metrics)
+        self._metrics = _open_to_append(self.metrics_path)
+        return False
+
+    def append_log(self, text: str) -> None:
+        """Appends a line to log.txt."""
+        self.require_in_place()
+        descriptor = _open_to_append(self.log_path)
+        try:
+            append_whole(descriptor, f"{text}\n".encode(errors="backslashreplace"))
+        finally:
+            os.close(descriptor)
+
+    def write_config(self, text: str) -> None:
+        """Replaces config.yaml."""
+        write_atomically(self.config_path, text.encode())
+
+    def write_code(self, name: str, content: bytes) -> None:
+        """Writes the file of a person's own optimizer, which config.yaml may name."""
+        write_atomically(self.path / name, content)
+
+    def write_run(self, run: Mapping[str, object]) -> None:
+        """Replaces run.json; the format and the id are added."""
+        self.require_in_place()
+        content = {"format": FORMAT, "id": self.id} | plain(run)
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(self.path / "run.json", text.encode(errors="backslashreplace") + b"\n")
+
+    def append_event(self, event: Mapping[str, object]) -> None:
+        """Appends one line to metrics.jsonl, on disk on return; one that fails leaves nothing."""
+        self.require_in_place()
+        append_whole(self._metrics, _line(plain(event)))
+        os.fsync(self._metrics)
+
+    def save_predictions(self, arrays: "Mapping[str, ArrayLike]") -> None:
+        """Replaces predictions.npz.
+
+        Args:
+            arrays: By name, such as `test_ids` (text), `test_labels`, `test_probabilities`.
+
+        Raises:
+            TypeError: An array holds Python objects, which could be stored by pickle only.
+        """
+        import numpy as np
+
+        self.require_in_place()
+        checked: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+        for name, array in checked.items():
+            if array.dtype.hasobject:
+                raise TypeError(f"Array {name!r} must hold numbers or text, received: objects.")
+        buffer = io.BytesIO()
+        np.savez(buffer, **checked)
+        write_atomically(self.path / "predictions.npz", buffer.getvalue())
+
+    def require_in_place(self) -> None:
+        """Raises `FolderGone` where the folder at `path` is not the one that was opened."""
+        if not self._is_in_place():
+            raise FolderGone(self.path)
+
+    def free_reserve(self) -> None:
+        """Gives back the room that was set aside, for the run's end to be written in it."""
+        if self._is_in_place():
+            reserve.free(self.path)
+
+    def discard(self) -> None:
+        """Takes the folder away, of a run that could not even begin."""
+        if self._is_in_place():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the folder; write the last state before. Safe to call again."""
+        if self._lock is not None:
+            self.free_reserve()
+            lock, self._lock = self._lock, None
+            for descriptor in (self._metrics, lock):
+                with contextlib.suppress(OSError):  # what was written is on disk already
+                    os.close(descriptor)
+
+    def _is_in_place(self) -> bool:
+        if self._lock is None:
+            return False
+        try:
+            return os.path.samestat((self.path / LOCK_NAME).stat(), os.fstat(self._lock))
+        except OSError:
+            return False
+
+    def _epochs_within(self, length: int) -> list[dict[str, object]] | None:
+        """The epochs in the first `length` bytes of metrics.jsonl; None for what no run writes."""
+        with self.metrics_path.open("rb") as file:
+            content = file.read(length)
+        if len(content) < length or (content and not content.endswith(b"\n")):
+            return None
+        try:
+            events = [json.loads(line) for line in content.splitlines()]
+            return [
+                {key: value for key, value in event.items() if key not in ("event", "time")}
+                for event in events
+                if event["event"] == "epoch"
+            ]
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def create(results: Path, name: str, seed: int) -> RunFolder:
+    """Makes a folder for a new run and takes its lock.
+
+    `mkdir` is atomic, so of two processes that draw the same id in the same instant one draws
+    again.
+
+    Args:
+        results: The folder of all runs, made where it is missing.
+        name: The experiment's name; `folder_name` says what becomes of it.
+        seed: The run's seed.
+
+    Raises:
+        UserError: The results folder cannot be made or written.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        path, run_id = _make_folder(results, f"{folder_name(name)}-s{seed}")
+        try:
+            return _opened(path, run_id)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise _not_writable(results, error) from error
+
+
+def reopen(path: Path, run_id: str) -> RunFolder:
+    """Takes the lock of a run that was made before, to go on writing it.
+
+    Raises:
+        RunHeldError: Another process is writing it.
+        UserError: It cannot be written.
+    """
+    try:
+        return _opened(path, run_id)
+    except OSError as error:
+        raise UserError(
+            f"The run {path.name} can't be gone on with: {told(error, path)}. Nothing of it was "
+            "changed."
+        ) from error
+
+
+def check_writable(results: Path) -> None:
+    """Finds out before the work begins, and leaves nothing, whether `create` could succeed.
+
+    Raises:
+        UserError: The results folder, or the nearest folder above it that exists, is not a
+            folder or cannot be written, or its file system knows no locks.
+    """
+    try:
+        existing = next(path for path in (results, *results.absolute().parents) if path.exists())
+    except OSError as error:
+        raise _not_writable(results, error) from error
+    if not existing.is_dir():
+        raise _not_writable(results, NotADirectoryError(0, f"{existing} is not a folder"))
+    try:
+        # Permissions alone don't say: the administrator has them all, where nothing can be made.
+        # Where the system knows them, it is a file without a name: nothing can be left behind.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise _not_writable(results, error) from error
+    require_locks(existing)
+
+
+def folder_name(name: str) -> str:
+    r"""The part of a name that is safe as a file name on every system.
+
+    Accents are dropped, everything but ASCII letters, digits, `.`, `_` and `-` becomes `-`,
+    and none of `.`, `_`, `-` is left at the ends.
+
+    >>> folder_name("Überraschung: ../../etc/passwd\n")
+    'Uberraschung-..-..-etc-passwd'
+    >>> folder_name("猫")
+    'run'
+    """
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_only).strip("-._")
+    return safe[:_LONGEST_NAME].rstrip("-._") or "run"
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types: text for numbers that are not finite, arrays as lists.
+
+    >>> plain({"loss": float("inf"), "epochs": (1, 2)})
+    {'loss': 'Infinity', 'epochs': [1, 2]}
+
+    Raises:
+        TypeError: JSON cannot hold the value.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return str(value)
+    if callable(to_list := getattr(value, "tolist", None)):  # NumPy's scalars and arrays
+        return plain(to_list())
+    raise TypeError(f"JSON cannot hold a {type(value).__name__}: {value!r}")
+
+
+def _opened(path: Path, run_id: str) -> RunFolder:
+    lock = acquire(path / LOCK_NAME)
+    try:
+        reserve.set_aside(path)
+        return RunFolder(path, run_id, lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _open_to_append(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _line(event: object) -> bytes:
+    return json.dumps(event, allow_nan=False).encode() + b"\n"
+
+
+def _make_folder(results: Path, stem: str) -> tuple[Path, str]:
+    while True:
+        run_id = _draw_id()
+        path = results / f"{stem}-{run_id}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path, run_id
+
+
+def _draw_id() -> str:
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def _not_writable(results: Path, error: OSError) -> UserError:
+    if is_full(error):
+        return UserError(
+            f"No run can begin: {told(error, results)}, or give another folder with --results DIR."
+        )
+    return UserError(
+        f"The results folder must be a folder that can be written, received: {results} "
+        f"({error.strerror or error}). Give another one with --results DIR."
+    )

@@ -1,0 +1,102 @@
+"""Which run a person means: a folder, or part of the name of one below `results`."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from optrun.runner.errors import UserError
+from optrun.runner.runs import reader as runs
+from optrun.runner.untrusted import printable
+
+RESULTS = Path("results")
+_MOST_NAMED = 8
+
+
+def find_run(run: str | Path, results: Path = RESULTS) -> Path:
+    """The folder of the run that `run` names.
+
+    Args:
+        run: The folder of a run, or of exactly one; or the name, the id or any other part of the
+            name of one run in `results`.
+        results: Where names are looked up.
+
+    Raises:
+        UserError: There is no such run, or several.
+    """
+    text = str(run)
+    shown = printable(text)
+    path = Path(text)
+    if text and _is_folder(path):  # without text, Path means the working directory
+        return _the_only_one(path, shown)
+    if _is_inside_run(path):
+        return path.parent
+    # In a path that leads nowhere, only the last part can be a mistyped run.
+    place, wanted = (path.parent, path.name) if len(path.parts) > 1 else (results, text)
+    found = _runs_in(place)
+    names = {folder.name: folder for folder in found}
+    matching = [name for name in names if place == results and wanted and wanted in name]
+    ids = [name for name in matching if name.endswith(f"-{wanted}")]
+    if len(ids) == 1 or len(matching) == 1:
+        return names[(ids if len(ids) == 1 else matching)[0]]
+    if matching:
+        raise UserError(
+            f"RUN must name one run, received: {shown}, which is part of the names of "
+            f"{len(matching)} in {printable(str(place))}: {_listed(matching)}."
+        )
+    raise UserError(
+        f"RUN must be the folder of a run, or part of the name of one in {RESULTS}, received: "
+        f"{shown}. {_hint(wanted, place, list(names))}"
+    )
+
+
+def _the_only_one(path: Path, shown: str) -> Path:
+    found = runs.find([path])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(
+            f"RUN must be the folder of one run, received: {shown}, which holds {len(found)}: "
+            f"{_listed([folder.name for folder in found])}."
+        )
+    raise UserError(
+        f"RUN must be the folder of a run, received: {shown}, which holds no run.json. "
+        "`optrun runs` lists the runs in results."
+    )
+
+
+def _hint(wanted: str, place: Path, names: Sequence[str]) -> str:
+    if not names:
+        return f"There is no run in {printable(str(place))}; `optrun train` makes one."
+    keys = {key: name for name in names for key in (name, name.rpartition("-")[2])}
+    near = difflib.get_close_matches(wanted, keys, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean {printable(str(place / keys[near[0]]))}?"
+    return f"Runs in {printable(str(place))}: {_listed(names)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(printable(name) for name in names[:_MOST_NAMED])
+    more = len(names) - _MOST_NAMED
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _runs_in(place: Path) -> list[Path]:
+    try:
+        return [folder for folder in runs.find([place]) if folder != place]
+    except UserError:  # no folder, or one that may not be listed: it has no names to suggest
+        return []
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # ValueError: a NUL character in the name
+        return False
+
+
+def _is_inside_run(path: Path) -> bool:
+    """Whether a file of a run is named where its folder is meant, as completing a path may do."""
+    try:
+        return path.name in ("run.json", "config.yaml") and path.is_file()
+    except (OSError, ValueError):
+        return False

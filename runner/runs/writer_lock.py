@@ -1,0 +1,225 @@
+"""One writer for each run: a lock that the operating system drops when its holder dies.
+
+A file that merely exists says nothing after a crash, and a process id may have been given to
+another process since. A lock held by the kernel is free the moment its holder is gone, so a run
+that says "running" while nobody holds its lock was killed.
+
+Where the system can be asked about a lock without taking it (Linux), readers ask. Elsewhere they
+take a shared lock for an instant, and a writer that comes in that instant tries again.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import stat
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from optrun.runner.errors import UserError
+from optrun.runner.untrusted import DamageError, content_of, json_object, printable
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+LOCK_NAME = "writer.lock"
+
+_LARGEST = 4096  # bytes of a lock file; a holder takes some hundred
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+# struct flock of 64-bit Linux: type, whence, start, length (0: to the end), process.
+_FLOCK = "@hhqqi4x"
+_CAN_ASK = sys.platform == "linux" and sys.maxsize > 2**32
+
+
+class RunHeldError(UserError):
+    """Another process is writing this run."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who wrote into a lock file that he holds it."""
+
+    pid: int
+    host: str
+    since: datetime
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since:%Y-%m-%d %H:%M} UTC"
+
+
+def acquire(path: Path, *, patience_s: float = 1.0) -> int:
+    """Takes the lock file at `path` for this process, made where it is missing.
+
+    Args:
+        path: The lock file; no link, since the holder is written into it.
+        patience_s: How long to go on trying, in seconds: a reader that asks `is_held` may hold a
+            shared lock for an instant.
+
+    Returns:
+        The file descriptor that holds the lock until it is closed.
+
+    Raises:
+        RunHeldError: Another process holds it.
+        UserError: The file system knows no locks.
+        OSError: The file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    try:
+        deadline = time.monotonic() + patience_s
+        while not _try_lock(descriptor, shared=False):
+            if time.monotonic() >= deadline:
+                raise RunHeldError(held_message(path.parent))
+            time.sleep(0.01)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in _NO_LOCKS:
+            raise _no_locks(path.parent) from error
+        raise
+    except BaseException:
+        os.close(descriptor)
+        raise
+    _answer_askers(descriptor)
+    _write_holder(descriptor)
+    return descriptor
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock file at `path`; a missing file is held by nobody."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError):
+        return False
+    try:
+        held = _ask(descriptor)
+        return not _try_lock(descriptor, shared=True) if held is None else held
+    except OSError:  # a file system that knows no locks: then nobody holds one
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def holder_of(path: Path) -> Holder | None:
+    """Who says in the lock file at `path` that he holds it; None where that cannot be read.
+
+    Whoever died holding it still says so: ask `is_held` first.
+    """
+    try:
+        said = json_object(content_of(path, _LARGEST))
+        since = datetime.fromisoformat(str(said.get("since")))
+        pid = said.get("pid")
+        if isinstance(pid, bool) or not isinstance(pid, int) or not 0 < pid < 2**31:
+            return None
+        host = printable(str(said.get("host") or "an unknown host"), 100)
+        since = since.replace(tzinfo=since.tzinfo or UTC).astimezone(UTC)
+        return Holder(pid, host, since)
+    except (DamageError, ValueError, OverflowError):
+        return None
+
+
+def held_message(folder: Path) -> str:
+    """That a run is being written, by whom as far as he says so, and what to do."""
+    holder = holder_of(folder / LOCK_NAME)
+    who = "another process" if holder is None else str(holder)
+    return (
+        f"The run {printable(str(folder))} is being written by {who}. "
+        "Wait until it ends, or stop it first."
+    )
+
+
+def require_locks(folder: Path) -> None:
+    """Finds out, and changes nothing, whether files in a folder can be locked.
+
+    Raises:
+        UserError: The file system says that it knows no locks.
+    """
+    if sys.platform == "win32":  # which opens no folders, and has locks everywhere
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # what is wrong with it is not about locks
+        return
+    try:
+        _try_lock(descriptor, shared=True)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise _no_locks(folder) from error
+    finally:
+        os.close(descriptor)
+
+
+def _no_locks(folder: Path) -> UserError:
+    return UserError(
+        f"The file system of {printable(str(folder))} knows no file locks (flock), and without "
+        "them two processes could write one run, and a killed run could not be told from a "
+        "running one. Give a folder on another file system with --results DIR."
+    )
+
+
+def _write_holder(descriptor: int) -> None:
+    """Says who holds the lock, for people; where the disk is full, nobody is named."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:  # it may be somebody's own file
+        return
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    said = {"pid": os.getpid(), "host": platform.node() or "an unknown host", "since": since}
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(said).encode() + b"\n")
+
+
+if sys.platform == "win32":
+    # A locked byte of Windows can't be read by others: one far behind what is written.
+    _LOCKED_BYTE = 2**30
+
+    def _try_lock(descriptor: int, *, shared: bool) -> bool:
+        del shared  # Windows' byte-range lock knows one kind only
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+
+    def _try_lock(descriptor: int, *, shared: bool) -> bool:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _answer_askers(descriptor: int) -> None:
+    """Takes the lock that readers can ask about, beside the one that keeps writers apart.
+
+    `flock` cannot be asked about. A lock of the open file (Linux, `fcntl(2)`) can, is dropped at
+    the same moment, and never conflicts with the first.
+    """
+    if _CAN_ASK:
+        with contextlib.suppress(OSError):  # then readers are told the same, and try the first
+            fcntl.fcntl(
+                descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
+            )
+
+
+def _ask(descriptor: int) -> bool | None:
+    """Whether somebody holds the lock of `_answer_askers`; None where that cannot be asked."""
+    if not _CAN_ASK:
+        return None
+    wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, 0, 0, 0, 0)
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
+    except OSError:
+        return None
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)

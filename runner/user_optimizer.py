@@ -1,0 +1,106 @@
+"""A person's own optimizer in a run: tried out before, and copied into the run's folder."""
+
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from optrun.optimizers import own
+from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted
+from optrun.runner.config.schema import Experiment
+
+
+def try_out(experiment: Experiment, origins: Mapping[Path, str]) -> None:
+    """Makes a person's own optimizer once, to hear what it raises before anything is trained.
+
+    Does nothing for registered optimizers. To be called after the device is chosen: an optimizer
+    has variables, and TensorFlow's devices are fixed with the first.
+
+    Args:
+        experiment: What to do.
+        origins: Where its values come from, as `load` says.
+
+    Raises:
+        ConfigurationError: It cannot be made.
+    """
+    if not own.names_in(experiment.optimizer):
+        return
+    from optrun.optimizers.build import try_out
+
+    try:
+        try_out(experiment.optimizer)
+    except own.OwnOptimizerError as error:
+        path = ("optimizer", *error.path)
+        place = Place(origins.get(path, "optimizer"))
+        raise ConfigurationError([Problem(place, f"{dotted(path)} {error}")]) from error
+
+
+def fingerprints(experiment: Experiment) -> dict[str, str]:
+    """SHA-256 of the code behind each own name, for `experiment_hash`."""
+    from optrun.optimizers.own_code import load
+
+    return {name: load(name).sha256 for name in own.names_in(experiment.optimizer)}
+
+
+def copies(experiment: Experiment) -> dict[str, bytes]:
+    """The files to write into the run's folder: name and content as it was imported."""
+    from optrun.optimizers.own_code import load
+
+    contents = {str(one.file): one.content for one in map(load, _names(experiment))}
+    return {name: contents[str(file)] for file, name in _copy_names(experiment).items()}
+
+
+def reading_copies(experiment: Experiment) -> Experiment:
+    """The experiment as its run's folder states it: with the copies in place of the files.
+
+    An installed module keeps its name, since it may need its neighbours.
+    """
+    names = _copy_names(experiment)
+
+    def renamed(stated: Mapping[str, Any]) -> dict[str, Any]:
+        changed = dict(stated)
+        name = changed.get("name")
+        if own.is_in_file(name):
+            file, class_name = own.split(str(name))
+            if FilePath(file).resolve() in names:
+                changed["name"] = f"{names[FilePath(file).resolve()]}:{class_name}"
+        if isinstance(changed.get("inner_optimizer"), Mapping):
+            changed["inner_optimizer"] = renamed(changed["inner_optimizer"])
+        return changed
+
+    sample = dict(experiment.sample)
+    if isinstance(sample.get("optimizer"), Mapping):
+        sample["optimizer"] = renamed(sample["optimizer"])
+    return experiment.model_copy(
+        update={"optimizer": renamed(experiment.optimizer), "sample": sample}
+    )
+
+
+def facts(experiment: Experiment) -> list[dict[str, str]]:
+    """What run.json says about the code: where it was, what it was, where its copy is."""
+    from optrun.optimizers.own_code import load
+
+    names = _copy_names(experiment)
+    return [
+        {
+            "name": one.name,
+            "file": str(one.file),
+            "sha256": one.sha256,
+            "copy": names[one.file],
+        }
+        for one in map(load, _names(experiment))
+    ]
+
+
+def _names(experiment: Experiment) -> list[str]:
+    return own.names_in(experiment.optimizer)
+
+
+def _copy_names(experiment: Experiment) -> dict[FilePath, str]:
+    """optimizer.py for the first file, optimizer_2.py for a second."""
+    from optrun.optimizers.own_code import load
+
+    files = dict.fromkeys(load(name).file for name in _names(experiment))
+    return {
+        file: f"optimizer{'' if number == 1 else f'_{number}'}{file.suffix}"
+        for number, file in enumerate(files, start=1)
+    }

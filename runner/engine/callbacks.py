@@ -23,6 +23,7 @@ from optrun.runner.engine.best_weights import BestEpoch
 from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.position import Place
 from optrun.runner.engine.scores import Scores, score, stuck_at_chance
+from optrun.runner.events import EpochRecord
 
 
 @dataclass
@@ -53,38 +54,6 @@ class Clocks:
             yield
         finally:
             self.evaluation += time.monotonic() - start
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch in numbers; a line of metrics.jsonl. Accuracies are fractions, times seconds.
-
-    `training_loss` and `training_accuracy` are means over the epoch as it went, with dropout and
-    augmentation; the `training_subset_` scores are measured at its end like the validation's. Where
-    Lookahead trains, `slow_` scores are the validation's, which are measured on the slow weights,
-    and `fast_` ones those of the fast weights right before the last sync (None before the first);
-    with other optimizers all four are None.
-    """
-
-    epoch: int
-    training_loss: float
-    training_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    validation_roc_auc: float | None
-    training_subset_loss: float
-    training_subset_accuracy: float
-    slow_validation_loss: float | None
-    slow_validation_accuracy: float | None
-    fast_validation_loss: float | None
-    fast_validation_accuracy: float | None
-    learning_rate: float
-    updates: int
-    gradient_evaluations: int
-    images: int
-    images_per_second: float | None
-    training_seconds: float
-    evaluation_seconds: float
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from optrun.runner.engine.callbacks import Clocks, EpochRecord, Evaluation
+from optrun.runner.engine.callbacks import Clocks, Evaluation
 from optrun.runner.engine.checkpoint import Array, Checkpoint, CheckpointError
 from optrun.runner.engine.position import Position
+from optrun.runner.events import EpochRecord
 
 _BEST_LOGITS = "best_logits"
 

@@ -10,7 +10,7 @@ from optrun.runner.runs.run_folder import RunFolder
 from optrun.runner.ui.console import Display
 
 if TYPE_CHECKING:
-    from optrun.runner.engine.callbacks import EpochRecord
+    from optrun.runner.events import EpochRecord
 from optrun.runner.runs.reader import COMPLETED
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 if TYPE_CHECKING:
-    from optrun.runner.engine.callbacks import EpochRecord
+    from optrun.runner.events import EpochRecord
 
 Follower = Callable[[Mapping[str, object]], None]
 

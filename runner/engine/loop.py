@@ -29,7 +29,6 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.callbacks import (
     Clocks,
-    EpochRecord,
     Evaluation,
     EvaluationSet,
     Steps,
@@ -43,6 +42,7 @@ from optrun.runner.engine.position import Place, Position
 from optrun.runner.engine.scores import score
 from optrun.runner.engine.signals import Interrupted, Stops
 from optrun.runner.engine.state import State
+from optrun.runner.events import EpochRecord
 from optrun.runner.models.build import augmentation_of, by_content, compile_network, network
 from optrun.runner.models.initialization import weights_hash
 from optrun.runner.runs.run_folder import RunFolder

@@ -2,17 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from optrun.data.download import availability
+from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.schema import Experiment
 from optrun.runner.errors import UserError
 from optrun.runner.models import weights
+from optrun.runner.user_optimizer import fingerprints
 
 PUBLIC_PHOTOS = "cats_vs_dogs"
 LOOK_FOR_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A config file and what is set in it: one experiment of a plan.
+
+    Attributes:
+        config: The file.
+        settings: `KEY=VALUE`, as after `--set`; a later one wins.
+    """
+
+    config: Path
+    settings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -22,14 +37,25 @@ class PlannedRun:
     Attributes:
         name: The run's name; `sample-` stands before the experiment's where the photos are drawn.
         experiment: What to do, its seed chosen.
+        identity: Hash of the experiment, the same for all of its seeds.
         config: The file it comes from.
         origins: Where each value of the experiment comes from, as `load` says.
     """
 
     name: str
     experiment: Experiment
+    identity: str
     config: Path
-    origins: Mapping[tuple[str, ...], str]
+    origins: Mapping[tuple[str, ...], str] = field(repr=False)
+
+    @property
+    def seed(self) -> int:
+        return self.experiment.training.seed
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What runs that differ by their seed alone have in common."""
+        return self.name, self.identity
 
 
 @dataclass(frozen=True)
@@ -47,20 +73,23 @@ class Plan:
     on_sample: bool
     stand_in_for: str | None
 
+    @property
+    def experiments(self) -> tuple[PlannedRun, ...]:
+        """The first run of each experiment, which stands for its other seeds."""
+        return tuple({run.key: run for run in reversed(self.runs)}.values())[::-1]
+
 
 def make(
-    configs: Sequence[Path],
-    overrides: Sequence[str],
+    entries: Sequence[Entry],
     *,
-    seeds: Sequence[int] | None,
-    sample: bool,
-    real: bool,
+    seeds: Sequence[int] | None = None,
+    sample: bool = False,
+    real: bool = False,
 ) -> Plan:
     """Read the configs and decide what runs on which photos, once for the whole plan.
 
     Args:
-        configs: Experiment files.
-        overrides: `KEY=VALUE` for each.
+        entries: The experiments; a config may stand among them with several settings.
         seeds: Seeds for each experiment; None: the one it states.
         sample: Whether the built-in sample was asked for.
         real: Whether it was forbidden.
@@ -68,29 +97,47 @@ def make(
     Raises:
         UserError: A config is wrong, or what it names cannot be had.
     """
-    loaded = [load(config, overrides, sample=sample, import_own=True) for config in configs]
-    _check_names(configs, loaded)
-    reason = None
-    if not sample:
-        reason = unavailable(loaded)
+    loaded = [_load(entry, sample=sample) for entry in entries]
+    reason = None if sample else unavailable(loaded)
     if reason is not None:
         _check_stand_in_allowed(loaded, reason, real=real)
-        loaded = [load(config, overrides, sample=True, import_own=True) for config in configs]
+        loaded = [_load(entry, sample=True) for entry in entries]
     on_sample = all(one.experiment.data.source == "sample" for one in loaded)
     if real and on_sample:
         raise UserError("--real forbids the built-in sample, and data.source is 'sample'")
+    experiments = [
+        planned_run(one, entry.config) for entry, one in zip(entries, loaded, strict=True)
+    ]
+    _check_told_apart(experiments)
     runs = [
-        PlannedRun(
-            name=("sample-" if one.experiment.data.source == "sample" else "")
-            + one.experiment.name,
-            experiment=with_seed(one.experiment, seed),
-            config=config,
-            origins=one.origins,
-        )
+        replace(one, experiment=with_seed(one.experiment, seed))
         for seed in (seeds if seeds is not None else [None])
-        for config, one in zip(configs, loaded, strict=True)
+        for one in experiments
     ]
     return Plan(tuple(runs), on_sample=on_sample, stand_in_for=reason)
+
+
+def planned_run(loaded: Loaded, config: Path, *, name: str | None = None) -> PlannedRun:
+    """The run of a configuration with the seed it states.
+
+    Args:
+        loaded: The configuration.
+        config: Its file.
+        name: The run's name, where it has one already.
+    """
+    experiment = loaded.experiment
+    prefix = "sample-" if experiment.data.source == "sample" else ""
+    return PlannedRun(
+        name=name or prefix + experiment.name,
+        experiment=experiment,
+        identity=experiment_hash(experiment, fingerprints(experiment)),
+        config=config,
+        origins=loaded.origins,
+    )
+
+
+def _load(entry: Entry, *, sample: bool) -> Loaded:
+    return load(entry.config, entry.settings, sample=sample, import_own=True)
 
 
 def with_seed(experiment: Experiment, seed: int | None) -> Experiment:
@@ -165,16 +212,17 @@ def _check_stand_in_allowed(loaded: Sequence[Loaded], reason: str, *, real: bool
     )
 
 
-def _check_names(configs: Sequence[Path], loaded: Sequence[Loaded]) -> None:
-    """Two experiments of one name could not be told apart in results/."""
-    first: dict[str, Path] = {}
-    for config, one in zip(configs, loaded, strict=True):
-        name = one.experiment.name
-        if name in first and first[name] != config:
+def _check_told_apart(experiments: Sequence[PlannedRun]) -> None:
+    """Two experiments of one name could not be told apart in results/, unless by their settings."""
+    first: dict[str, PlannedRun] = {}
+    seen: set[tuple[str, str]] = set()
+    for one in experiments:
+        other = first.setdefault(one.name, one)
+        if other.config != one.config:
             raise UserError(
-                f"{config} and {first[name]} both have the name {name!r}, and their runs could "
-                "not be told apart. Give one of them another `name:`"
+                f"{one.config} and {other.config} both have the name {one.experiment.name!r}, and "
+                "their runs could not be told apart. Give one of them another `name:`"
             )
-        if name in first:
-            raise UserError(f"{config} is given twice; name seeds instead: --seeds 2")
-        first[name] = config
+        if one.key in seen:
+            raise UserError(f"{one.config} is given twice; name seeds instead: --seeds 2")
+        seen.add(one.key)

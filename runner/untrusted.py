@@ -133,3 +133,9 @@ def number(value: object) -> float | None:
     if not -_LARGEST_NUMBER < value < _LARGEST_NUMBER:  # false for NaN too
         return None
     return float(value)
+
+
+def whole(value: object) -> int | None:
+    """A recorded count; None for what is no whole number from 0, or absurdly large."""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_count and 0 <= value < 2**53 else None  # type: ignore[operator, return-value]

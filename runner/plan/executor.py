@@ -1,29 +1,49 @@
-"""A plan carried out: everything checked first, then run after run, each in a folder of its own."""
+"""The one executor: runs that are new, unfinished or over, carried out one after another.
+
+`optrun train` plans runs from configs, and `optrun resume` takes recorded ones; from there on they
+go the same way. Everything that all of them need is checked and prepared before the first.
+"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from optrun.runner.config.load import load
+from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.signals import Interrupted, Stops, signals_heard
-from optrun.runner.plan import outcomes
+from optrun.runner.errors import UserError, tell
+from optrun.runner.events import Event, Listener
+from optrun.runner.plan import outcomes, progress, resolved
 from optrun.runner.plan import plan as plans
-from optrun.runner.plan import progress as plan_progress
-from optrun.runner.plan.plan import Plan
-from optrun.runner.plan.turns import Turns, left_as_it_is
+from optrun.runner.plan.plan import Entry, Plan, PlannedRun
+from optrun.runner.plan.progress import ToDo, Turn
+from optrun.runner.plan.run_spec import RunSpec
+from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.run_folder import check_writable
+from optrun.runner.runs.select import find_run
+from optrun.runner.runs.standing import size_of
+from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, held_message, is_held
 from optrun.runner.ui.console import Display
-from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.stderr_capture import NativeStderr, native_stderr_captured
 from optrun.runner.user_optimizer import try_out
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from optrun.runner.plan.resources import Resources
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for; see `optrun train --help`."""
+    """What the command line asked for; see `optrun train --help`.
 
-    configs: Sequence[Path]
-    overrides: Sequence[str]
+    Attributes:
+        entries: Configs with their settings; one config may stand here several times.
+        seeds: Seeds for each; None: the one it states.
+    """
+
+    entries: Sequence[Entry]
     seeds: Sequence[int] | None = None
     sample: bool = False
     real: bool = False
@@ -34,12 +54,24 @@ class Request:
     quiet: bool = False
 
 
-def execute(request: Request, display: Display | None = None) -> int:
-    """Carry out what was asked for.
+@dataclass(frozen=True)
+class ResumeRequest:
+    """What the command line asked for; see `optrun resume --help`."""
+
+    runs: Sequence[str]
+    device: str = "auto"
+    quiet: bool = False
+
+
+def execute(
+    request: Request, display: Display | None = None, listeners: Sequence[Listener] = ()
+) -> int:
+    """Carry out a plan.
 
     Args:
         request: What to do.
         display: Where to show how it goes; None for the terminal.
+        listeners: Who else is told of every event of every run.
 
     Returns:
         The exit code: 0 done, 1 a run failed or can't be resumed, 3 a run diverged, now or before,
@@ -49,39 +81,309 @@ def execute(request: Request, display: Display | None = None) -> int:
         UserError: Something is wrong with the request; nothing was changed.
     """
     display = display or Display(Console(), quiet=request.quiet)
+
+    def carry_out(stops: Stops) -> int:
+        plan = plans.make(
+            request.entries, seeds=request.seeds, sample=request.sample, real=request.real
+        )
+        check_writable(request.results)
+        if request.dry_run:
+            _forecast(plan, request, display)
+            return 0
+        _announce(plan, display)
+        turns = [Turn(run) for run in plan.runs]
+        if request.resume:
+            turns = progress.turns(plan, request.results)
+            for line in progress.lines(turns):
+                display.say(line)
+        executor = Executor(
+            display=display,
+            stops=stops,
+            listeners=listeners,
+            device=request.device,
+            results=request.results,
+            plan=plan if request.resume else None,
+        )
+        try:
+            became = executor.carry_out(turns)
+        except KeyboardInterrupt:
+            display.end_bar()
+            if len(plan.runs) > 1:
+                display.say("To go on with the plan: the same command with --resume")
+            raise
+        _conclude(plan, became, request, display)
+        return outcomes.exit_code(became, refused=1)
+
+    return _until_interrupted(carry_out, display)
+
+
+def resume(
+    request: ResumeRequest, display: Display | None = None, listeners: Sequence[Listener] = ()
+) -> int:
+    """Go on with each run that is not over; one that can't be resumed doesn't keep the next.
+
+    Args:
+        request: What to do.
+        display: Where to show how it goes; None for the terminal.
+        listeners: Who else is told of every event of every run.
+
+    Returns:
+        The exit code: 0 done, 1 a run failed, 2 one can't be resumed, 3 one diverged, 5 another
+        process writes one, 130 or 143 interrupted.
+
+    Raises:
+        UserError: No run is named by one of the arguments, or the device is wrong; nothing was
+            changed.
+    """
+    display = display or Display(Console(), quiet=request.quiet)
+
+    def carry_out(stops: Stops) -> int:
+        named = [find_run(run) for run in request.runs]
+        paths = list({path.resolve(): path for path in named}.values())
+        became: dict[Path, str] = {}
+        turns: dict[Path, Turn] = {}
+        with native_stderr_captured():
+            for path in paths:
+                found = _recorded_turn(path, display)
+                if isinstance(found, Turn):
+                    turns[path] = found
+                else:
+                    became[path] = found
+        executor = Executor(
+            display=display, stops=stops, listeners=listeners, device=request.device
+        )
+        became |= zip(turns, executor.carry_out(list(turns.values())), strict=True)
+        if len(became) > 1:
+            display.say(f"\n{outcomes.summary([became[path] for path in paths])}")
+        return outcomes.exit_code(list(became.values()), refused=2)
+
+    return _until_interrupted(carry_out, display)
+
+
+def _until_interrupted(carry_out: Callable[[Stops], int], display: Display) -> int:
     try:
         with signals_heard() as stops:
-            plan = plans.make(
-                request.configs,
-                request.overrides,
-                seeds=request.seeds,
-                sample=request.sample,
-                real=request.real,
-            )
-            check_writable(request.results)
-            if request.dry_run:
-                _forecast(plan, request, display)
-                return 0
-            return _carry_out(plan, request, display, stops)
+            return carry_out(stops)
     except Interrupted as stop:
         display.end_bar()
         print("optrun: interrupted", file=sys.stderr)
         return stop.exit_code
 
 
-def _try_out(plan: Plan) -> None:
-    with native_stderr_captured():
-        for run in {run.config: run for run in plan.runs}.values():
-            try_out(run.experiment, run.origins)
+class Executor:
+    """Carries out turns, with what they share prepared once.
+
+    A run of a plan is looked at again when its turn comes: other processes may be at work on it.
+    """
+
+    def __init__(
+        self,
+        *,
+        display: Display,
+        stops: Stops,
+        listeners: Sequence[Listener] = (),
+        device: str = "auto",
+        results: Path | None = None,
+        plan: Plan | None = None,
+    ) -> None:
+        """Set up.
+
+        Args:
+            display: The screen.
+            stops: Asked whether to end.
+            listeners: Who else is told of every event.
+            device: "auto", "cpu" or "gpu", as asked for.
+            results: Where new runs are written; None where all have a folder.
+            plan: The plan to pick up from what is recorded in `results`; None where recorded runs
+                are not looked for.
+        """
+        self._display, self._stops, self._listeners = display, stops, listeners
+        self._device, self._results, self._plan = device, results, plan
+        self._foreign: set[Path] = set()
+
+    def carry_out(self, turns: Sequence[Turn]) -> list[str]:
+        """What becomes of each, as `outcomes` names it.
+
+        Raises:
+            KeyboardInterrupt: The person stops the plan.
+            UserError: What they need cannot be had, or a new run's folder cannot be made.
+        """
+        open_ones = [turn for turn in turns if turn.may_be_open]
+        if not open_ones:
+            return [self._left_as_it_is(turn) for turn in turns]
+        began = [(one.folder, one.record) for one in turns if one.folder and one.record]
+        self._began = [record for _, record in began]
+        with native_stderr_captured() as native:
+            self._device = resolved.device_for(self._device, began)
+            self._deterministic = resolved.is_deterministic([one.run for one in open_ones])
+            self._resources, obstacles = self._prepared(open_ones)
+            became = []
+            for number, turn in enumerate(turns, start=1):
+                if turn.folder in obstacles:
+                    tell(obstacles[turn.folder])
+                    became.append(outcomes.REFUSED)
+                else:
+                    title = f"\nrun {number} of {len(turns)}" if len(turns) > 1 else ""
+                    became.append(self._take(turn, title, native))
+            return became
+
+    def _prepared(self, turns: Sequence[Turn]) -> "tuple[Resources, dict[Path | None, UserError]]":
+        """What the turns need, prepared once; and why a recorded run that lacks something can't.
+
+        Raises:
+            UserError: New runs lack something, or none of the recorded ones has what it needs.
+        """
+        # The slow imports lie below this line, so that mistakes are answered at once.
+        from optrun.runner.plan.resources import prepare
+
+        runs = [(turn.run, self._machine(turn)) for turn in turns]
+        present = sum(size_of(turn.folder).total for turn in turns if turn.folder is not None)
+        try:
+            whole = prepare(
+                runs, display=self._display, results=self._results, present_bytes=present
+            )
+            return whole, {}
+        except UserError:
+            if self._results is not None or len(turns) == 1:
+                raise
+        obstacles: dict[Path | None, UserError] = {}
+        silent = Display(self._display.console, quiet=True)
+        for turn, run in zip(turns, runs, strict=True):
+            try:
+                prepare([run], display=silent)
+            except UserError as error:
+                obstacles[turn.folder] = error
+        able = [run for turn, run in zip(turns, runs, strict=True) if turn.folder not in obstacles]
+        return prepare(able or runs, display=self._display), obstacles
+
+    def _take(self, turn: Turn, title: str, native: NativeStderr) -> str:
+        """Do what there is to do about one run."""
+        from optrun.runner.plan.run import carry_out
+
+        turn = self._as_it_stands_now(turn)
+        if turn.is_over:
+            return self._left_as_it_is(turn)
+        if title:
+            self._display.say(title)
+        try:
+            if turn.to_do is ToDo.LEAVE_HELD and turn.folder is not None:
+                raise RunHeldError(held_message(turn.folder))
+            return carry_out(
+                self._spec(turn),
+                self._tell,
+                stops=self._stops,
+                native=native,
+                photos=self._resources.photos_of(turn.run.experiment),
+            )
+        except RunHeldError as error:
+            tell(error)
+            return outcomes.HELD
+        except UserError as error:
+            if turn.folder is None:
+                raise
+            tell(error)
+            return outcomes.REFUSED
+
+    def _as_it_stands_now(self, before: Turn) -> Turn:
+        """A planned run looked for again: other processes may be at work on the plan."""
+        if self._plan is None or self._results is None or not before.may_be_open:
+            return before
+        from optrun.runner.plan.run import new_record
+
+        alone = replace(self._plan, runs=(before.run,))
+        while True:
+            (now,) = progress.turns(alone, self._results, without=self._foreign)
+            if now.folder is None or now.record is None or not now.from_elsewhere:
+                return now
+            photos = self._resources.photos_of(now.run.experiment)
+            present = new_record(self._spec(now), *photos, run_id="")
+            other = resolved.other_material(now.record, present)
+            if not other:
+                return now
+            self._foreign.add(now.folder)
+            self._display.notice(
+                f"{now.folder} is no run of this plan: {' and '.join(other)} are not those of "
+                f"the plan, it had {now.from_elsewhere}"
+            )
+
+    def _spec(self, turn: Turn) -> RunSpec:
+        results = self._results or Path()
+        return self._resources.spec(turn.run, self._machine(turn), results, turn.folder)
+
+    def _machine(self, turn: Turn) -> Machine:
+        # A run that is to start is decided as the plan's others were, or they can't be compared.
+        recorded = self._began if turn.record is None else [turn.record]
+        return resolved.machine_for(
+            turn.run.experiment, self._device, recorded, deterministic=self._deterministic
+        )
+
+    def _left_as_it_is(self, turn: Turn) -> str:
+        """The outcome of a run that was over before; its folder is printed where only those are."""
+        if turn.to_do is ToDo.LEAVE_DIVERGED:
+            return outcomes.DIVERGED_BEFORE
+        if self._display.quiet:
+            self._display.report(str(turn.folder))
+        return outcomes.COMPLETED_BEFORE
+
+    def _tell(self, event: Event) -> None:
+        for listener in (self._display, *self._listeners):
+            listener(event)
+
+
+def _recorded_turn(path: Path, display: Display) -> Turn | str:
+    """A recorded run that is to go on; its outcome where there is nothing to do, which is said."""
+    try:
+        record = progress.read_record(path)
+        if record.written_status is RunStatus.COMPLETED:
+            display.say(f"run       {path} is completed: nothing to do")
+            if display.quiet:
+                display.report(str(path))
+            return outcomes.COMPLETED_BEFORE
+        if record.written_status is RunStatus.DIVERGED:
+            tell(
+                UserError(
+                    f"{path} diverged: {record.why}. It would do so again; train anew with a "
+                    "lower learning rate or global_clipnorm"
+                )
+            )
+            return outcomes.DIVERGED_BEFORE
+        if is_held(path / LOCK_NAME):
+            raise RunHeldError(held_message(path))
+        return Turn(_planned_again(path, record), ToDo.GO_ON, path, record)
+    except RunHeldError as error:
+        tell(error)
+        return outcomes.HELD
+    except UserError as error:
+        tell(error)
+        return outcomes.REFUSED
+
+
+def _planned_again(path: Path, record: RunRecord) -> PlannedRun:
+    """The run as its own config.yaml states it.
+
+    Raises:
+        UserError: That config.yaml is not what the run was started with.
+    """
+    config = path / CONFIG_NAME
+    planned = plans.planned_run(load(config, import_own=True), config, name=record.name)
+    # The hash is that of an experiment, which runs with several seeds share.
+    if (planned.identity, planned.seed) != (record.experiment, record.seed):
+        raise UserError(
+            f"{config} is not what the run was started with: it was changed, or another version of "
+            f"optrun wrote it. Train anew from it instead: optrun train {config}"
+        )
+    return planned
 
 
 def _forecast(plan: Plan, request: Request, display: Display) -> None:
     from optrun.runner.plan.forecast import forecast
 
-    _try_out(plan)
+    with native_stderr_captured():
+        for run in plan.experiments:
+            try_out(run.experiment, run.origins)
     if request.resume:
-        found = plan_progress.choices(plan, request.results)
-        for line in plan_progress.lines(found):
+        found = progress.turns(plan, request.results)
+        for line in progress.lines(found):
             display.say(line)
         plan = replace(plan, runs=tuple(one.run for one in found if not one.is_over))
         if not plan.runs:
@@ -90,37 +392,12 @@ def _forecast(plan: Plan, request: Request, display: Display) -> None:
     display.say(forecast(plan, request.results))
 
 
-def _carry_out(plan: Plan, request: Request, display: Display, stops: Stops) -> int:
-    _announce(plan, display)
-    if request.resume:
-        found = plan_progress.choices(plan, request.results)
-        for line in plan_progress.lines(found):
-            display.say(line)
-    else:
-        found = [plan_progress.to_start(run) for run in plan.runs]
-    open_ones = [one for one in found if not one.is_over or one.from_elsewhere]
-    if open_ones:
-        try:
-            with native_stderr_captured() as native:
-                turns = Turns(plan, request, display, native, stops, found)
-                became = [turns.take(index) for index in range(len(found))]
-        except KeyboardInterrupt:
-            display.end_bar()
-            if len(plan.runs) > 1:
-                display.say("To go on with the plan: the same command with --resume")
-            raise
-    else:
-        became = [left_as_it_is(one, display) for one in found]
-    _conclude(plan, became, request, display)
-    return outcomes.exit_code(became, refused=1)
-
-
 def _announce(plan: Plan, display: Display) -> None:
     if plan.stand_in_for is not None:
         # Also where only folders are printed: whoever meant real photos must hear of this.
         Console(stderr=True).print(
             f"THE BUILT-IN SAMPLE STANDS IN: {plan.stand_in_for}. These runs train a small network "
-            "on drawn cats and dogs, with the configs' `sample:` settings; their names begin "
+            f"on {SAMPLE_IN_WORDS}, with the configs' `sample:` settings; their names begin "
             "`sample-`. To have an error instead: --real",
             style="bold yellow",
             markup=False,
@@ -128,9 +405,7 @@ def _announce(plan: Plan, display: Display) -> None:
             soft_wrap=True,
         )
     elif plan.on_sample:
-        display.say(
-            "Built-in sample: cats and dogs drawn by the program, a small VGG19 from random weights"
-        )
+        display.say(f"Built-in sample: {SAMPLE_IN_WORDS}, a small network from random weights")
 
 
 def _conclude(plan: Plan, became: Sequence[str], request: Request, display: Display) -> None:

@@ -4,10 +4,9 @@ Nothing is written, decoded or downloaded, and TensorFlow is not loaded. Photo c
 where the photos are prepared already, and expected shares otherwise, which is said.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from optrun.data.cache import cache as photo_cache
 from optrun.data.cache.counting import count
@@ -19,6 +18,7 @@ from optrun.runner.plan import disk_budget as room
 from optrun.runner.plan import memory
 from optrun.runner.plan.disk_budget import Room
 from optrun.runner.plan.plan import Plan, PlannedRun
+from optrun.runner.runs.record import flatten
 from optrun.runner.ui.wording import number_of, size
 
 
@@ -45,26 +45,26 @@ class Cost:
     cache_bytes: int
 
 
+Costs = Mapping[tuple[str, str], Cost]  # by `PlannedRun.key`
+
+
 def forecast(plan: Plan, results: Path) -> str:
     """The plan as text for a person."""
-    groups: dict[str, list[PlannedRun]] = {}
-    for run in plan.runs:
-        groups.setdefault(run.name, []).append(run)
-    experiments = {name: runs[0].experiment for name, runs in groups.items()}
-    costs = {name: cost(experiment) for name, experiment in experiments.items()}
+    costs = costs_of(plan.runs)
     lines = [f"{number_of(len(plan.runs), 'run')}, one after another, into {results}/"]
     if plan.stand_in_for is not None:
         lines.append(f"on the built-in sample, because {plan.stand_in_for}")
     elif plan.on_sample:
         lines.append("on the built-in sample")
-    for name, runs in groups.items():
-        experiment, price = experiments[name], costs[name]
+    for first in plan.experiments:
+        runs = [run for run in plan.runs if run.key == first.key]
+        experiment, price = first.experiment, costs[first.key]
         about = "" if price.exact else "about "
-        seeds = ", ".join(str(run.experiment.training.seed) for run in runs)
+        seeds = ", ".join(str(run.seed) for run in runs)
         each = " each" if len(runs) > 1 else ""
         lines += [
             "",
-            f"{name}   {number_of(len(runs), 'run')}, seed{'s' if len(runs) > 1 else ''} {seeds}",
+            f"{first.name}   {number_of(len(runs), 'run')}, seed{'s' if len(runs) > 1 else ''} {seeds}",
             f"  optimizer             {specification.describe(experiment.optimizer)}",
             f"  photos                {about}{price.photos:,} of {experiment.data.image_size} x "
             f"{experiment.data.image_size} px, {about}{price.training_photos:,} for training",
@@ -76,50 +76,51 @@ def forecast(plan: Plan, results: Path) -> str:
             f"{size(price.room.when_completed)} when it is completed",
             f"  memory                {memory.described(memory.before_start(experiment))}",
         ]
-    lines += ["", *_differences(experiments)]
-    rooms = [costs[run.name].room for run in plan.runs]
+    lines += ["", *_differences([run.experiment for run in plan.experiments])]
+    rooms = [costs[run.key].room for run in plan.runs]
     lines.append(f"Disk in all: {room.line(rooms, results)}")
-    caches = cache_bytes(plan, costs)
-    if caches:
+    if caches := cache_bytes(plan.runs, costs):
         lines.append(f"Photos still to be prepared: {size(caches)}")
-    if short := _shortage(plan, costs, results):
+    if short := _shortage(plan.runs, costs, results):
         lines.append(f"It would not be started: {short}")
     return "\n".join(lines)
 
 
-def check_room(plan: Plan, results: Path, *, present_bytes: int = 0) -> str:
-    """Find out whether the disk has room for a plan; returns what it takes and what is free.
+def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int = 0) -> str:
+    """Find out whether the disk has room for runs; returns what they take and what is free.
 
     To be called when the device is chosen, since a person's own optimizer is made for it.
 
     Args:
-        plan: The runs.
+        runs: The runs.
         results: Where they are written.
         present_bytes: What is there already of those that are gone on with.
 
     Raises:
         UserError: There is not enough, or the photos cannot be counted.
     """
-    # The seeds of an experiment cost the same, and counting photos looks at all their files.
-    costs = {
-        name: cost(experiment)
-        for name, experiment in {run.name: run.experiment for run in plan.runs}.items()
-    }
-    if short := _shortage(plan, costs, results, present_bytes=present_bytes):
+    costs = costs_of(runs)
+    if short := _shortage(runs, costs, results, present_bytes=present_bytes):
         raise UserError(f"{short}. Nothing was started")
-    return room.line([costs[run.name].room for run in plan.runs], results)
+    return room.line([costs[run.key].room for run in runs], results)
 
 
 def _shortage(
-    plan: Plan, costs: Mapping[str, Cost], results: Path, *, present_bytes: int = 0
+    runs: Sequence[PlannedRun], costs: Costs, results: Path, *, present_bytes: int = 0
 ) -> str | None:
     shared = room.same_disk(results, photo_cache.directory())
     return room.shortage(
-        [costs[run.name].room for run in plan.runs],
+        [costs[run.key].room for run in runs],
         results,
-        cache_bytes=cache_bytes(plan, costs) if shared else 0,
+        cache_bytes=cache_bytes(runs, costs) if shared else 0,
         present_bytes=present_bytes,
     )
+
+
+def costs_of(runs: Sequence[PlannedRun]) -> Costs:
+    """What each experiment's runs take: its seeds cost the same, and counting photos takes time."""
+    firsts = {run.key: run.experiment for run in runs}
+    return {key: cost(experiment) for key, experiment in firsts.items()}
 
 
 def cost(experiment: Experiment) -> Cost:
@@ -151,39 +152,26 @@ def cost(experiment: Experiment) -> Cost:
     )
 
 
-def cache_bytes(plan: Plan, costs: Mapping[str, Cost]) -> int:
-    """What preparing the photos of a plan has yet to write; those that runs share count once."""
-    missing = {preparation_key(run.experiment): costs[run.name].cache_bytes for run in plan.runs}
+def cache_bytes(runs: Sequence[PlannedRun], costs: Costs) -> int:
+    """What preparing the photos of runs has yet to write; those that they share count once."""
+    missing = {}
+    for run in runs:
+        data = run.experiment.data
+        key = (data.source, data.image_size, data.resize, data.antialias, data.limit)
+        missing[key] = costs[run.key].cache_bytes
     return sum(missing.values())
 
 
-def preparation_key(experiment: Experiment) -> tuple[object, ...]:
-    """What decides an experiment's prepared photos, however they are split."""
-    data = experiment.data
-    return (data.source, data.image_size, data.resize, data.antialias, data.limit)
-
-
-def _differences(experiments: Mapping[str, Experiment]) -> list[str]:
+def _differences(experiments: Sequence[Experiment]) -> list[str]:
     """The settings that are not the same in all experiments, one a line."""
     if len(experiments) < 2:
         return []
-    flat = [dict(_leaves(as_mapping(experiment))) for experiment in experiments.values()]
+    flat = [flatten(as_mapping(experiment)) for experiment in experiments]
     keys = dict.fromkeys(key for one in flat for key in one)
     lines = ["What differs between them:"]
     for key in keys:
-        values = [one.get(key, "-") for one in flat]
+        values = ["-" if one.get(key) is None else one[key] for one in flat]
         ignored = key.split(".")[0] in ("name", "notes", "sample") or key == "training.seed"
         if not ignored and any(value != values[0] for value in values):
             lines.append(f"  {key}: " + " | ".join(str(value) for value in values))
     return [*lines, ""]
-
-
-def _leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
-    for key, value in tree.items():
-        where = f"{path}.{key}" if path else key
-        if isinstance(value, Mapping):
-            found += _leaves(value, where)
-        elif value is not None:
-            found.append((where, value))
-    return found

@@ -9,7 +9,7 @@ the estimate against what runs take.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from optrun.data.feed.batches import EVALUATION_BATCH
@@ -98,7 +98,7 @@ def described(one: Estimate) -> str:
     return f"about {size(one.total)} on the processor{beside}"
 
 
-def notices(experiments: Sequence[tuple[Experiment, str]]) -> list[str]:
+def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
     """What to say of experiments that may take more memory than is free, a text for each kind.
 
     Args:
@@ -107,12 +107,12 @@ def notices(experiments: Sequence[tuple[Experiment, str]]) -> list[str]:
     free = available_bytes()
     if free is None:
         return []
-    found = {}
+    found = []
     for experiment, precision in experiments:
         taken = estimate(experiment, precision=precision)
         if taken.total > free:
-            found[experiment.name] = too_much(experiment, taken, free)
-    return list(found.values())
+            found.append(too_much(experiment, taken, free))
+    return found
 
 
 def too_much(experiment: Experiment, taken: Estimate, free: int) -> str:

@@ -11,6 +11,8 @@ COMPLETED_BEFORE = "completed before"
 DIVERGED_BEFORE = "diverged before"
 HELD = "left to the process that writes it"
 REFUSED = "cannot be resumed"
+# Of a run that was over when its turn came, by its recorded status.
+OVER = {"completed": COMPLETED_BEFORE, "diverged": DIVERGED_BEFORE}
 
 
 def exit_code(outcomes: Sequence[str], *, refused: int) -> int:

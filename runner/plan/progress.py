@@ -1,53 +1,57 @@
-"""How far a plan is: the recorded run that stands for each planned one.
+"""How far a plan is: for each planned run, what is recorded of it and what is left to do.
 
 A recorded run is that of a planned one when experiment (by its hash), seed, name and kind of photos
 (drawn or real) are the same. A path counts as a path in that hash, so a run on photos or weights
-from elsewhere is one to look at twice: `Choice.from_elsewhere`.
+from elsewhere is one to look at twice: `Turn.from_elsewhere`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.schema import PATH_KEYS, Experiment, value_at
+from optrun.runner.errors import UserError
 from optrun.runner.plan.plan import Plan, PlannedRun
-from optrun.runner.plan.resolved import as_decided
-from optrun.runner.runs import reader as runs
-from optrun.runner.runs.saved import newest_saved, whole
+from optrun.runner.runs import reader
+from optrun.runner.runs.reader import Run
+from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.saved import newest_saved
 from optrun.runner.runs.writer_lock import LOCK_NAME, Holder, holder_of, is_held
-from optrun.runner.untrusted import printable
-from optrun.runner.user_optimizer import fingerprints
+from optrun.runner.untrusted import DamageError, printable
 
 Key = tuple[str, int, str, bool]
-_Recorded = tuple[runs.Run, Mapping[str, Any]]
 
 
-class Standing(Enum):
-    """How a planned run stands; the values say what comes next."""
+class ToDo(StrEnum):
+    """What is done about a planned run, in the words that `--resume` says it in."""
 
-    COMPLETED = "completed"
-    DIVERGED = "diverged"
-    HELD = "running"
-    UNFINISHED = "go on"
-    MISSING = "start"
+    LEAVE_COMPLETED = "completed"
+    LEAVE_DIVERGED = "diverged"
+    LEAVE_HELD = "running"
+    GO_ON = "go on"
+    START = "start"
+
+
+_COUNTED = {
+    ToDo.LEAVE_COMPLETED: "completed",
+    ToDo.LEAVE_DIVERGED: "diverged",
+    ToDo.LEAVE_HELD: "running in another process",
+    ToDo.GO_ON: "to go on with",
+    ToDo.START: "to start",
+}
 
 
 @dataclass(frozen=True)
-class Choice:
+class Turn:
     """A planned run and the recorded one that stands for it.
 
     Attributes:
         run: The run as planned.
-        standing: How it stands.
-        folder: The recorded run; None where it is missing.
-        record: Its run.json.
-        decided: The planned experiment with what `auto` was in that run or, where it is missing,
-            in the other runs of the plan.
+        to_do: What is done about it.
+        folder: The recorded run; None where there is none.
+        record: What is recorded of it.
         steps_done: Steps of an unfinished one that need not be made again.
-        steps: All the steps that it is to make; None where that is not recorded.
         others: Further unfinished ones of the same planned run.
         holder: Who writes it, where that is known.
         from_elsewhere: The photos or weights that the recorded run names, where the plan names
@@ -55,12 +59,10 @@ class Choice:
     """
 
     run: PlannedRun
-    standing: Standing
-    folder: Path | None
-    record: Mapping[str, Any] = field(repr=False)
-    decided: Experiment = field(repr=False)
+    to_do: ToDo = ToDo.START
+    folder: Path | None = None
+    record: RunRecord | None = field(default=None, repr=False)
     steps_done: int = 0
-    steps: int | None = None
     others: Sequence[Path] = ()
     holder: Holder | None = None
     from_elsewhere: str = ""
@@ -68,10 +70,15 @@ class Choice:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do, as far as the recorded run is that of the plan."""
-        return self.standing in (Standing.COMPLETED, Standing.DIVERGED)
+        return self.to_do in (ToDo.LEAVE_COMPLETED, ToDo.LEAVE_DIVERGED)
+
+    @property
+    def may_be_open(self) -> bool:
+        """Whether something may be left to do."""
+        return not self.is_over or bool(self.from_elsewhere)
 
 
-def choices(plan: Plan, results: Path, *, without: Collection[Path] = ()) -> list[Choice]:
+def turns(plan: Plan, results: Path, *, without: Collection[Path] = ()) -> list[Turn]:
     """How each run of the plan stands, in its order; folders that can't be read count for nothing.
 
     Args:
@@ -79,126 +86,108 @@ def choices(plan: Plan, results: Path, *, without: Collection[Path] = ()) -> lis
         results: Where runs are recorded; it need not exist.
         without: Folders that are known not to be the plan's.
     """
-    keys = _keys(plan)
-    recorded: dict[Key, list[_Recorded]] = {key: [] for key in keys}
-    for folder in runs.find([results]) if results.is_dir() else []:
-        run, record = runs.read_with_record(folder)
-        if isinstance(run, runs.Run) and folder not in without:
-            key = (run.name, run.seed, run.experiment, run.sample)
+    recorded: dict[Key, list[Run]] = {_key(run): [] for run in plan.runs}
+    for folder in reader.find([results]) if results.is_dir() else []:
+        run = reader.read(folder)
+        if isinstance(run, Run) and folder not in without:
+            one = run.record
+            key = (one.name, one.seed, one.experiment, one.sample)
             if key in recorded:
-                recorded[key].append((run, record))
-    found = [_choice(run, recorded[key]) for run, key in zip(plan.runs, keys, strict=True)]
-    began = [one.record for one in found if one.folder is not None]
-    return [one if one.folder is not None else _as_the_others(one, began) for one in found]
+                recorded[key].append(run)
+    return [_turn(run, recorded[_key(run)]) for run in plan.runs]
 
 
-def to_start(run: PlannedRun) -> Choice:
-    """A run that starts, whatever is recorded."""
-    return Choice(run, Standing.MISSING, None, {}, run.experiment)
+def read_record(path: Path) -> RunRecord:
+    """The record of a run to go on with.
+
+    Raises:
+        UserError: There is none that can be read.
+    """
+    try:
+        return RunRecord.read(path)
+    except DamageError as damage:
+        raise UserError(
+            f"{path} is no run that can be resumed: {damage}. `optrun runs {path.parent}` lists "
+            "those there"
+        ) from damage
 
 
-def lines(found: Sequence[Choice]) -> list[str]:
+def lines(found: Sequence[Turn]) -> list[str]:
     """The plan's runs with what is done about each, for a person."""
-    counts = {
-        "completed": sum(one.standing is Standing.COMPLETED for one in found),
-        "diverged": sum(one.standing is Standing.DIVERGED for one in found),
-        "running in another process": sum(one.standing is Standing.HELD for one in found),
-        "to go on with": sum(one.standing is Standing.UNFINISHED for one in found),
-        "to start": sum(one.standing is Standing.MISSING for one in found),
-    }
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    seeds = max(len(str(one.run.experiment.training.seed)) for one in found)
+    counts = {words: sum(one.to_do is to_do for one in found) for to_do, words in _COUNTED.items()}
+    told = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
+    seeds = max(len(str(one.run.seed)) for one in found)
     names = max(len(one.run.name) for one in found)
-    states = max(len(one.standing.value) for one in found)
+    widest = max(len(one.to_do) for one in found)
     table = [
-        f"  seed {one.run.experiment.training.seed:>{seeds}}  {one.run.name:<{names}}  "
-        f"{one.standing.value:<{states}}  {_remark(one)}".rstrip()
+        f"  seed {one.run.seed:>{seeds}}  {one.run.name:<{names}}  "
+        f"{one.to_do:<{widest}}  {_remark(one)}".rstrip()
         for one in found
     ]
     return [f"{len(found):,} planned: {told}", *table]
 
 
-def _remark(choice: Choice) -> str:
-    if choice.folder is None:
+def _remark(turn: Turn) -> str:
+    if turn.folder is None or turn.record is None:
         return ""
-    parts = [printable(str(choice.folder))]
-    if choice.standing is Standing.HELD and choice.holder is not None:
-        parts.append(f"by {choice.holder}")
-    if choice.standing is Standing.UNFINISHED:
-        of_all = f" of {choice.steps:,}" if choice.steps else ""
+    parts = [printable(str(turn.folder))]
+    if turn.holder is not None:
+        parts.append(f"by {turn.holder}")
+    if turn.to_do is ToDo.GO_ON:
+        per_epoch = turn.record.steps_per_epoch
+        steps = turn.run.experiment.training.epochs * per_epoch if per_epoch else None
+        of_all = f" of {steps:,}" if steps else ""
         parts.append(
-            f"from step {choice.steps_done + 1:,}{of_all}"
-            if choice.steps_done
+            f"from step {turn.steps_done + 1:,}{of_all}"
+            if turn.steps_done
             else "from the beginning"
         )
-    if choice.others:
-        count = len(choice.others)
-        named = printable(choice.others[0].name) + (f" and {count - 1:,} more" if count > 1 else "")
+    if turn.others:
+        count = len(turn.others)
+        named = printable(turn.others[0].name) + (f" and {count - 1:,} more" if count > 1 else "")
         parts.append(f"the furthest of {count + 1:,}, left alone: {named}")
-    if choice.from_elsewhere:
-        parts.append(f"if its {choice.from_elsewhere} are those of the plan")
+    if turn.from_elsewhere:
+        parts.append(f"if its {turn.from_elsewhere} are those of the plan")
     return ", ".join(parts)
 
 
-def _keys(plan: Plan) -> list[Key]:
-    # One config's runs differ by their seed, which is no part of the hash.
-    hashes: dict[Path, str] = {}
-    for run in plan.runs:
-        if run.config not in hashes:
-            hashes[run.config] = experiment_hash(run.experiment, fingerprints(run.experiment))
-    return [
-        (
-            printable(run.name),
-            run.experiment.training.seed,
-            hashes[run.config],
-            run.experiment.data.source == "sample",
-        )
-        for run in plan.runs
-    ]
+def _key(run: PlannedRun) -> Key:
+    sample = run.experiment.data.source == "sample"
+    return (printable(run.name), run.seed, run.identity, sample)
 
 
-def _choice(run: PlannedRun, recorded: Sequence[_Recorded]) -> Choice:
-    newest_first = sorted(recorded, key=lambda one: one[0].started, reverse=True)
-    for state, standing in (
-        (runs.COMPLETED, Standing.COMPLETED),
-        (runs.DIVERGED, Standing.DIVERGED),
+def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:
+    newest_first = sorted(recorded, key=lambda one: one.record.started, reverse=True)
+    for status, to_do in (
+        (RunStatus.COMPLETED, ToDo.LEAVE_COMPLETED),
+        (RunStatus.DIVERGED, ToDo.LEAVE_DIVERGED),
     ):
         for one in newest_first:
-            if one[0].state == state:
-                return _of(run, standing, one)
+            if one.status == status:
+                return _of(planned, to_do, one)
     unfinished = []
     for one in newest_first:
         # A process may have taken one that says "interrupted", and not have said more yet.
-        if is_held(one[0].folder / LOCK_NAME):
-            return _of(run, Standing.HELD, one)
-        saved, _ = newest_saved(one[0].folder, one[0].id)
+        if is_held(one.folder / LOCK_NAME):
+            holder = holder_of(one.folder / LOCK_NAME)
+            return replace(_of(planned, ToDo.LEAVE_HELD, one), holder=holder)
+        saved, _ = newest_saved(one.folder, one.record.id)
         unfinished.append((saved.steps_done if saved else 0, one))
     if not unfinished:
-        return to_start(run)
+        return Turn(planned)
     steps_done, furthest = max(unfinished, key=lambda pair: pair[0])
-    others = [one.folder for _, (one, _) in unfinished if one is not furthest[0]]
-    choice = _of(run, Standing.UNFINISHED, furthest)
-    return replace(choice, steps_done=steps_done, others=others)
+    others = [one.folder for _, one in unfinished if one is not furthest]
+    return replace(_of(planned, ToDo.GO_ON, furthest), steps_done=steps_done, others=others)
 
 
-def _of(run: PlannedRun, standing: Standing, recorded: _Recorded) -> Choice:
-    folder, record = recorded[0].folder, recorded[1]
-    per_epoch = whole(record.get("steps_per_epoch"))
-    return Choice(
-        run=run,
-        standing=standing,
-        folder=folder,
-        record=record,
-        decided=as_decided(run.experiment, [record]),
-        steps=run.experiment.training.epochs * per_epoch if per_epoch else None,
-        holder=holder_of(folder / LOCK_NAME) if standing is Standing.HELD else None,
-        from_elsewhere=_from_elsewhere(run.experiment, folder),
+def _of(planned: PlannedRun, to_do: ToDo, run: Run) -> Turn:
+    return Turn(
+        run=planned,
+        to_do=to_do,
+        folder=run.folder,
+        record=run.record,
+        from_elsewhere=_from_elsewhere(planned.experiment, run.folder),
     )
-
-
-def _as_the_others(choice: Choice, began: Sequence[Mapping[str, Any]]) -> Choice:
-    """One that is to start: decided as the plan's other runs were, or they can't be compared."""
-    return replace(choice, decided=as_decided(choice.run.experiment, began))
 
 
 def _from_elsewhere(experiment: Experiment, folder: Path) -> str:
@@ -211,7 +200,7 @@ def _from_elsewhere(experiment: Experiment, folder: Path) -> str:
     }
     if not planned:
         return ""
-    config = runs.read_config(folder)
+    config = reader.read_config(folder)
     return " and ".join(
         f"{names[section]} from {printable(str(config.get(f'{section}.{key}', 'elsewhere')))}"
         for (section, key), value in planned.items()

@@ -1,4 +1,4 @@
-"""Everything a plan needs before its first run: device, photos, weights.
+"""Everything a plan needs before its first run: photos, weights, room.
 
 All of it is checked here, so that a mistake in the last config is found before the first run's
 hours.
@@ -20,145 +20,121 @@ from optrun.data.split import Split, split
 from optrun.runner import provenance
 from optrun.runner.config.schema import Data, Experiment
 from optrun.runner.datasets.acquire import obtain
-from optrun.runner.engine import hardware as machines
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
 from optrun.runner.models.base import build_classifier, convolutions
 from optrun.runner.plan import memory
 from optrun.runner.plan.forecast import check_room
-from optrun.runner.plan.plan import Plan
+from optrun.runner.plan.plan import PlannedRun
+from optrun.runner.plan.run_spec import RunSpec
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.wording import number_of
 from optrun.runner.user_optimizer import try_out
+from rich.console import Console
 
-MachineKey = tuple[str, bool | str]
 PhotoKey = tuple[str, int, str, bool, int | None, float, float]
 
 
 @dataclass(frozen=True)
-class Materials:
+class Resources:
     """What the runs of a plan share.
 
     Attributes:
-        machines: By precision and XLA setting as configured; `auto` is resolved in them.
         photos: Photos and their split, by what decides them.
         weights_files: By `model.weights`; None for random weights.
         weights_hashes: SHA-256 of those files; "random" for random weights.
-        provenance: By config file's folder.
+        provenance: By the config file's folder.
     """
 
-    machines: dict[MachineKey, Machine]
     photos: dict[PhotoKey, tuple[Photos, Split]]
     weights_files: dict[str, Path | None]
     weights_hashes: dict[str, str]
     provenance: dict[Path, dict[str, object]]
 
-    def machine_of(self, experiment: Experiment) -> Machine:
-        return self.machines[experiment.training.precision, experiment.training.jit_compile]
-
     def photos_of(self, experiment: Experiment) -> tuple[Photos, Split]:
         return self.photos[photo_key(experiment)]
 
-    def cover(self, experiment: Experiment) -> bool:
-        """Whether all that a run of the experiment needs is here."""
-        training = experiment.training
-        return (
-            (training.precision, training.jit_compile) in self.machines
-            and photo_key(experiment) in self.photos
-            and experiment.model.weights in self.weights_files
+    def spec(
+        self, run: PlannedRun, machine: Machine, results: Path, folder: Path | None
+    ) -> RunSpec:
+        """All that a run needs, as plain data.
+
+        Args:
+            run: What to do.
+            machine: What it is computed on.
+            results: Where a new run's folder is made.
+            folder: The recorded run to go on with; None for a new one.
+        """
+        weights_name = run.experiment.model.weights
+        return RunSpec(
+            planned=run,
+            results=results,
+            folder=folder,
+            machine=machine,
+            weights_file=self.weights_files[weights_name],
+            weights_hash=self.weights_hashes[weights_name],
+            provenance=self.provenance[run.config.absolute().parent],
         )
 
 
 def prepare(
-    plan: Plan,
+    runs: Sequence[tuple[PlannedRun, Machine]],
     *,
-    device: str,
     display: Display,
     results: Path | None = None,
     present_bytes: int = 0,
-) -> Materials:
+) -> Resources:
     """Get everything, and check that every experiment fits it.
 
     Args:
-        plan: The runs.
-        device: "auto", "cpu" or "gpu".
+        runs: What is to be trained, on what.
         display: Told what was found.
         results: Where the runs will be written; None where they are there already.
         present_bytes: What is there already of those that are gone on with.
 
     Raises:
-        UserError: No GPU, no photos, no weights, no room on the disk, a batch larger than the
-            training split, an own optimizer that cannot be made.
+        UserError: No photos, no weights, no room on the disk, a batch larger than the training
+            split, an own optimizer that cannot be made.
     """
-    experiments = [run.experiment for run in plan.runs]
-    _check_tensorboard(experiments)
-    deterministic = _is_deterministic(experiments)
-    settings: set[MachineKey] = {
-        (e.training.precision, e.training.jit_compile) for e in experiments
-    }
-    machine_of = {
-        key: machines.prepare(
-            device, precision=key[0], jit_compile=key[1], deterministic=deterministic
-        )
-        for key in sorted(settings, key=str)
-    }
-    for run in {run.config: run for run in plan.runs}.values():
+    planned = [run for run, _ in runs]
+    firsts = list({run.key: run for run in reversed(planned)}.values())[::-1]
+    _check_tensorboard([run.experiment for run in firsts])
+    for run in firsts:
         try_out(run.experiment, run.origins)
     if results is not None:
-        display.say(f"disk      {check_room(plan, results, present_bytes=present_bytes)}")
+        display.say(f"disk      {check_room(planned, results, present_bytes=present_bytes)}")
+    experiments = [run.experiment for run in firsts]
     files: dict[str, Path | None] = {}
-    hashes: dict[str, str] = {}
     for name in dict.fromkeys(experiment.model.weights for experiment in experiments):
         files[name] = None if name == "random" else weights.obtain(name)
-        hashes[name] = _file_hash(files[name])
     for experiment in _distinct_models(experiments):
         _check_weights_fit(experiment, files[experiment.model.weights])
     photos: dict[PhotoKey, tuple[Photos, Split]] = {}
     for experiment in experiments:
         key = photo_key(experiment)
         if key not in photos:
-            photos[key] = prepare_photos(experiment, display)
+            photos[key] = open_photos(experiment, display)
         _check_fits(experiment, photos[key][1])
-    _describe(photos, machine_of, display)
-    for text in _short_memory(experiments, machine_of):
+    machines = list(dict.fromkeys(machine for _, machine in runs))
+    _describe(photos, machines, display)
+    for text in memory.notices(
+        {
+            run.key: (run.experiment, machine.precision)
+            for run, machine in runs
+            # How much a graphics card has, TensorFlow does not say.
+            if machine.device == "cpu"
+        }.values()
+    ):
         display.notice(text)
-    return Materials(
-        machines=machine_of,
+    return Resources(
         photos=photos,
         weights_files=files,
-        weights_hashes=hashes,
+        weights_hashes={name: _file_hash(file) for name, file in files.items()},
         provenance={
             folder: provenance.collect(folder)
-            for folder in {run.config.absolute().parent for run in plan.runs}
+            for folder in {run.config.absolute().parent for run in planned}
         },
-    )
-
-
-def _is_deterministic(experiments: Sequence[Experiment]) -> bool:
-    """Whether TensorFlow must be deterministic, which it is for a whole process and for good."""
-    names = {one.training.deterministic: one.name for one in experiments}
-    if len(names) > 1:
-        raise UserError(
-            f"training.deterministic is true in {names[True]} and false in {names[False]}, and one "
-            "process can only be one or the other. Train them by a command each, or set it for "
-            "all: --set training.deterministic=true"
-        )
-    return True in names
-
-
-def _short_memory(
-    experiments: Sequence[Experiment], machine_of: dict[MachineKey, Machine]
-) -> list[str]:
-    """What to say of experiments that may need more memory than the processor has left.
-
-    How much a graphics card has, TensorFlow does not say.
-    """
-    machines_of = [
-        (one, machine_of[one.training.precision, one.training.jit_compile]) for one in experiments
-    ]
-    return memory.notices(
-        [(one, machine.precision) for one, machine in machines_of if machine.device == "cpu"]
     )
 
 
@@ -176,13 +152,18 @@ def photo_key(experiment: Experiment) -> PhotoKey:
     )
 
 
-def prepare_photos(experiment: Experiment, display: Display) -> tuple[Photos, Split]:
+def open_photos(experiment: Experiment, display: Display | None = None) -> tuple[Photos, Split]:
     """An experiment's photos, prepared now where they are not yet, and their split.
+
+    Args:
+        experiment: What they are for.
+        display: Shows how far preparing is; None: nowhere.
 
     Raises:
         UserError: They cannot be had, or a part would be empty.
     """
     settings = experiment.data
+    display = display or Display(Console(), quiet=True)
     photos = decoded(settings.source, settings, display, limit=settings.limit)
     with photo_errors():
         parts = split(
@@ -261,7 +242,7 @@ def _file_hash(path: Path | None) -> str:
 
 def _describe(
     photos: dict[PhotoKey, tuple[Photos, Split]],
-    machine_of: dict[MachineKey, Machine],
+    machines: Sequence[Machine],
     display: Display,
 ) -> None:
     for found, parts in photos.values():
@@ -276,7 +257,7 @@ def _describe(
         )
         for line in _left_out_lines(found, parts):
             display.notice(line)
-    for machine in machine_of.values():
+    for machine in machines:
         threads = f", {machine.threads} threads" if machine.device == "cpu" else ""
         display.say(f"machine   {machine.device_name}{threads}, {machine.precision}")
 

@@ -1,0 +1,333 @@
+"""One run from its specification to its end: folder taken, trained, its end recorded whatever it is.
+
+New, unfinished and finished runs go the same way. A `RunSpec` is plain data that can be sent to
+another process; what happens comes back as events (`runner.events`), and everyone who shows or
+keeps them is a listener.
+"""
+
+import contextlib
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+
+from optrun.data.feed.batches import batches_per_epoch
+from optrun.data.photos import Photos
+from optrun.data.split import Split
+from optrun.optimizers import specification
+from optrun.runner import provenance, user_optimizer
+from optrun.runner.config.load import as_yaml
+from optrun.runner.engine import best_weights, checkpoint, hardware
+from optrun.runner.engine import state as training_state
+from optrun.runner.engine.checkpoint import CheckpointError
+from optrun.runner.engine.divergence import Diverged
+from optrun.runner.engine.loop import train
+from optrun.runner.engine.signals import Stops, signals_heard
+from optrun.runner.engine.state import State
+from optrun.runner.errors import UserError
+from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
+from optrun.runner.plan import out_of_memory, outcomes, resolved, resources
+from optrun.runner.plan.progress import read_record
+from optrun.runner.plan.run_spec import RunSpec
+from optrun.runner.runs.disk_errors import told
+from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.recorder import Recorder
+from optrun.runner.runs.run_folder import RunFolder, create, reopen
+from optrun.runner.ui.stderr_capture import NativeStderr, native_stderr_captured
+from optrun.runner.untrusted import printable
+
+
+def carry_out(
+    spec: RunSpec,
+    listener: Listener,
+    *,
+    stops: Stops,
+    native: NativeStderr,
+    photos: tuple[Photos, Split] | None = None,
+) -> str:
+    """Train a run from where it stands to its end, and record it.
+
+    A run that fails raises nothing; its reason is in its folder and in `RunEnded`.
+
+    Args:
+        spec: The run.
+        listener: Told of everything.
+        stops: Asked whether to end.
+        native: Where messages of native code go.
+        photos: Its photos and their split, where they are open already.
+
+    Returns:
+        What became of it, as `optrun.runner.plan.outcomes` names it.
+
+    Raises:
+        KeyboardInterrupt: The person stops it; it is recorded as interrupted.
+        RunHeldError: Another process writes it.
+        UserError: The folder of a new run cannot be made, or a recorded one cannot be gone on with;
+            nothing of it was changed.
+    """
+    photos = photos or resources.open_photos(spec.planned.experiment)
+    if spec.folder is None:
+        with create(spec.results, spec.planned.name, spec.planned.seed) as folder:
+            recorder = _begin(folder, spec, photos)
+            return _train(spec, photos, recorder, listener, stops, native)
+    recorded = read_record(spec.folder)
+    with reopen(spec.folder, recorded.id) as folder:
+        recorded = read_record(spec.folder)  # who held the lock until now may have finished it
+        if recorded.written_status in outcomes.OVER:
+            return outcomes.OVER[recorded.written_status]
+        recorder, state, notices = _go_on(folder, recorded, spec, photos)
+        return _train(spec, photos, recorder, listener, stops, native, state, notices)
+
+
+def work(spec: RunSpec, connection: Connection) -> None:
+    """Carry a run out in a process made for it: events go through the connection, the outcome last.
+
+    What is wrong with the run goes through it too, as the `UserError` that it is.
+    """
+    with signals_heard() as stops, native_stderr_captured() as native:
+        settings = spec.planned.experiment.training
+        hardware.prepare(
+            spec.machine.device,
+            precision=spec.machine.precision,
+            jit_compile=spec.machine.jit_compile,
+            deterministic=settings.deterministic,
+        )
+        try:
+            connection.send(carry_out(spec, connection.send, stops=stops, native=native))
+        except UserError as error:
+            connection.send(error)
+
+
+def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> RunRecord:
+    """What is known of a run before its first step."""
+    planned, machine = spec.planned, spec.machine
+    experiment = planned.experiment
+    training = experiment.training
+    hardware_facts = spec.provenance["hardware"]
+    return RunRecord(
+        id=run_id,
+        name=planned.name,
+        seed=training.seed,
+        sample=photos.is_sample,
+        optimizer=specification.describe(experiment.optimizer),
+        specification=specification.resolve(experiment.optimizer),
+        experiment=planned.identity,
+        comparable={
+            "photos": photos.fingerprint,
+            "split": parts.fingerprint,
+            "image_size": experiment.data.image_size,
+            "resize": experiment.data.resize,
+            "antialias": experiment.data.antialias,
+            "augmentation": experiment.data.augmentation.model_dump(),
+            "model": {
+                **experiment.model.model_dump(exclude={"weights"}),
+                "weights": spec.weights_hash,
+            },
+            "precision": machine.precision,
+            "epochs": training.epochs,
+            "device": machine.device,
+        },
+        batch_size=training.batch_size,
+        steps_per_epoch=batches_per_epoch(len(parts.train), training.batch_size),
+        images_per_update=training.batch_size
+        * specification.batches_per_update(experiment.optimizer),
+        provenance={
+            **spec.provenance,  # type: ignore[typeddict-item]
+            "hardware": {**hardware_facts, "device": machine.device_name},
+            "threads": machine.threads,
+            "jit_compile": machine.jit_compile,
+            "photos_source": photos.source,
+            "photos_left_out": len(photos.left_out),
+            "photos_dropped": len(parts.dropped),
+            "config": str(planned.config.absolute()),
+            "own_code": user_optimizer.facts(experiment),
+        },
+        started=datetime.now(UTC),
+    )
+
+
+def _begin(folder: RunFolder, spec: RunSpec, photos: tuple[Photos, Split]) -> Recorder:
+    """Write what is known before the first step; a run that can't leaves nothing behind."""
+    experiment = spec.planned.experiment
+    try:
+        folder.write_config(as_yaml(user_optimizer.reading_copies(experiment)))
+        for name, content in user_optimizer.copies(experiment).items():
+            folder.write_code(name, content)
+        folder.write_private("git.diff", provenance.uncommitted_changes(spec.planned.config.parent))
+        return Recorder.of_new_run(folder, new_record(spec, *photos, run_id=folder.id))
+    except OSError as error:
+        folder.discard()
+        raise UserError(f"The run can't begin: {told(error, folder.path.parent)}") from error
+
+
+def _go_on(
+    folder: RunFolder, recorded: RunRecord, spec: RunSpec, photos: tuple[Photos, Split]
+) -> tuple[Recorder, State | None, list[str]]:
+    """Make everything ready to go on with a run; before that is sure, nothing of it is changed.
+
+    Returns:
+        The recorder, the state to go on from (None where the run ended before its first), and what
+        the person should know.
+    """
+    path = folder.path
+    try:
+        state, problems = _last_state(folder)
+    except CheckpointError as error:
+        raise UserError(
+            f"{path} can't be resumed: none of its checkpoints is whole ({error}). Nothing "
+            f"was overwritten; to train it anew: optrun train {folder.config_path}"
+        ) from error
+    now = new_record(spec, *photos, run_id=folder.id)
+    other = resolved.other_material(recorded, now)
+    if state is not None and resolved.STARTING_WEIGHTS in other:
+        other.remove(resolved.STARTING_WEIGHTS)
+    if other:
+        raise UserError(
+            f"{path} can't be resumed: {' and '.join(other)} are not those it was started with "
+            f"(photos now from {printable(photos[0].source)}). Put them back, or train anew: "
+            f"optrun train {folder.config_path}"
+        )
+    notices = [
+        f"the newest checkpoint is damaged, the one before it is used: {problem}"
+        for problem in problems
+    ]
+    changes = resolved.changes(recorded, now)
+    notices += [f"not as when it started: {change}" for change in changes]
+    try:
+        if state is not None:
+            _put_in_place(folder, state)
+        are_whole = folder.cut_metrics(
+            0 if state is None else state.metrics_bytes,
+            [] if state is None else [asdict(record) for record in state.records],
+        )
+        recorder = Recorder.of_resumed_run(
+            folder, recorded, steps_done=_steps_done(state, now), changes=changes
+        )
+        if not are_whole:
+            notices.append(
+                "metrics.jsonl was not what it had been; its epochs are those of the checkpoint"
+            )
+            recorder(Notice(notices[-1]))
+    except OSError as error:
+        raise UserError(
+            f"{path} can't be gone on with: {told(error, path)}. Its checkpoints are as they were"
+        ) from error
+    return recorder, state, notices
+
+
+def _last_state(folder: RunFolder) -> tuple[State | None, list[str]]:
+    """The newest whole state, None where there never was one; and what is wrong with newer ones.
+
+    Raises:
+        CheckpointError: There are some, but none is whole.
+    """
+    try:
+        found, problems = checkpoint.read_newest(folder.last_checkpoint_path, owner=folder.id)
+    except FileNotFoundError:
+        return None, []
+    return training_state.from_checkpoint(found), problems
+
+
+def _put_in_place(folder: RunFolder, state: State) -> None:
+    """End what a crash left half done: the checkpoints that the state is of get their names."""
+    if state.best_epoch is not None:
+        try:
+            best_weights.put_in_place(
+                folder.best_checkpoint_path, state.best_epoch, owner=folder.id
+            )
+        except CheckpointError as error:
+            raise UserError(
+                f"{folder.path} can't be resumed: {error}. Nothing was overwritten; to train it "
+                f"anew: optrun train {folder.config_path}"
+            ) from error
+    checkpoint.put_newest_in_place(folder.last_checkpoint_path, owner=folder.id)
+
+
+def _steps_done(state: State | None, record: RunRecord) -> int:
+    return 0 if state is None else state.position.steps_done(record.steps_per_epoch or 1)
+
+
+def _train(
+    spec: RunSpec,
+    photos: tuple[Photos, Split],
+    recorder: Recorder,
+    listener: Listener,
+    stops: Stops,
+    native: NativeStderr,
+    state: State | None = None,
+    notices: Sequence[str] = (),
+) -> str:
+    """Train a run whose folder is open, from its beginning or a state, and record how it ends."""
+    experiment, folder, record = spec.planned.experiment, recorder.folder, recorder.record
+
+    def tell(event: Event) -> None:
+        recorder(event)
+        listener(event)
+
+    def abandon() -> None:
+        why = "stopped by a signal, in the middle of what could not end in time"
+        recorder(RunEnded(RunStatus.INTERRUPTED, why=why))
+
+    def end(status: RunStatus, why: str, divergence: Mapping[str, object] | None = None) -> str:
+        """Record the end of a run that is not completed, as far as its disk lets it."""
+        event = RunEnded(status, why=why, divergence=divergence)
+        try:
+            recorder(event)
+        except OSError as error:
+            # Readers see a run whose writer died, which it is, and `optrun resume` goes on with it.
+            trouble = told(error, folder.path)
+            if trouble != why:
+                listener(Notice(f"that it {status} can't be recorded: {trouble}"))
+        listener(event)
+        return status
+
+    listener(
+        RunStarted(
+            folder=folder.path,
+            description=record.optimizer,
+            seed=record.seed,
+            epochs=experiment.training.epochs,
+            steps_per_epoch=record.steps_per_epoch or 1,
+            steps_done=_steps_done(state, record),
+            resumed=spec.folder is not None,
+        )
+    )
+    for notice in notices:
+        listener(Notice(notice))
+    try:
+        with native.into(folder.log_path), stops.deferred(abandon):
+            outcome = train(
+                experiment,
+                photos=photos[0],
+                split=photos[1],
+                machine=spec.machine,
+                weights_file=spec.weights_file,
+                run_folder=folder,
+                listener=tell,
+                stops=stops,
+                resumed=state,
+            )
+            folder.save_predictions(outcome.predictions)
+            completed = RunEnded(RunStatus.COMPLETED, result=outcome.result)
+            recorder(completed)
+            for finished in (folder.last_checkpoint_path, folder.best_checkpoint_path):
+                checkpoint.forget_previous(finished)
+    except Diverged as diverged:
+        return end(RunStatus.DIVERGED, str(diverged), diverged.facts)
+    except KeyboardInterrupt:
+        end(RunStatus.INTERRUPTED, "stopped by a signal")
+        raise
+    except OSError as error:
+        return end(RunStatus.FAILED, told(error, folder.path))
+    except (UserError, CheckpointError) as error:
+        return end(RunStatus.FAILED, str(error))
+    except Exception as error:  # noqa: BLE001 (recorded whole, and the plan goes on)
+        with contextlib.suppress(OSError):  # the reason is told anyway
+            recorder.log(traceback.format_exc())
+        if out_of_memory.is_failed(error):
+            return end(RunStatus.FAILED, out_of_memory.reason(error, experiment))
+        traceback.print_exc()
+        return end(RunStatus.FAILED, f"{type(error).__name__}: {error}")
+    listener(completed)
+    return RunStatus.COMPLETED

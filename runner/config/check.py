@@ -88,8 +88,8 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
     location = tuple(str(part) for part in detail["loc"])
     if detail["type"] == "broken_rule":
         about = (*location[:-1], detail["ctx"]["key"])
-        node = root.at(about) or root.nearest(location)
-        yield Finding(about, node.place, detail["msg"])
+        place = (root.at(about) or root.nearest(location)).place
+        yield Finding(about, place, detail["msg"])
         return
     if detail["type"] == "extra_forbidden":
         yield _unknown_key(location, root.nearest(location).key_place)

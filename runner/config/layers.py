@@ -1,4 +1,4 @@
-"""Where a configuration is written: files, the files they extend, and `--set`, laid over one another.
+"""What a person wrote: files, the files they extend, and `--set`, laid over one another.
 
 Later wins: the base file, the file, the `sample:` section (when the run is on the sample), `--set`.
 """

@@ -10,7 +10,7 @@ text, `0777` is seven hundred and seventy-seven.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted, received
@@ -232,13 +232,13 @@ class _Composer:
         finally:
             loader.dispose()
 
-    def _give_up(self, mark: yaml.Mark | None, message: str) -> NoReturn:
+    def _give_up(self, mark: Any, message: str) -> NoReturn:
         raise ConfigurationError([*self._problems, Problem(self._place(mark), message)]) from None
 
     def _next(self) -> yaml.Event:
         return next(self._events)
 
-    def _place(self, mark: yaml.Mark | None) -> Place:
+    def _place(self, mark: Any) -> Place:  # PyYAML's Mark, of either of its two classes, or None
         if mark is None or not self._with_lines:
             return Place(self._source)
         return Place(self._source, mark.line + 1, mark.column + 1)

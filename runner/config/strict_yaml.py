@@ -23,12 +23,13 @@ MAX_VALUES = 1_000
 
 Scalar = str | int | float | bool | None
 
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_INFINITY = re.compile(r"[-+]?\.(inf|Inf|INF)")
-_NAN = re.compile(r"\.(nan|NaN|NAN)")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_INTEGERS = {
+    10: re.compile(r"[-+]?[0-9]+"),
+    8: re.compile(r"0o[0-7]+"),
+    16: re.compile(r"0x[0-9a-fA-F]+"),
+}
 _CONSTANTS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -149,16 +150,12 @@ def resolve(text: str) -> Scalar:
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if _INFINITY.fullmatch(text) or _NAN.fullmatch(text):
+    if _NOT_FINITE.fullmatch(text):
         return float(text.replace(".", "", 1))
-    if len(text) > _MAX_DIGITS:
-        return float(text) if _FLOAT.fullmatch(text) else text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
-    if _HEXADECIMAL.fullmatch(text):
-        return int(text[2:], 16)
+    if len(text) <= _MAX_DIGITS:
+        for base, pattern in _INTEGERS.items():
+            if pattern.fullmatch(text):
+                return int(text, base)
     return float(text) if _FLOAT.fullmatch(text) else text
 
 

@@ -1,4 +1,4 @@
-"""YAML read strictly, with the line and column of every key and value.
+"""YAML read strictly, with the line and column of every key and value, and written to be read so.
 
 A small, safe part of YAML: mappings, lists and plain values. PyYAML does the scanning; its events
 are composed here, so that no tag is ever resolved, no alias followed, no key silently repeated,
@@ -10,7 +10,7 @@ text, `0777` is seven hundred and seventy-seven.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn
 
 import yaml
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted, received
@@ -63,19 +63,57 @@ class Node:
             return [child.plain() for child in self.value]
         return self.value
 
+    def fits(self) -> bool:
+        """Whether the tree is within the limits of this module."""
+        return self.size() <= MAX_VALUES and self._depth() <= MAX_DEPTH
+
     def size(self) -> int:
         """The number of values in the tree, mappings and lists among them."""
         return 1 + sum(child.size() for child in self.children())
 
-    def depth(self) -> int:
-        """How many keys lead to the deepest value."""
-        return max((1 + child.depth() for child in self.children()), default=0)
+    def _depth(self) -> int:
+        return max((1 + child._depth() for child in self.children()), default=0)
 
     def children(self) -> "Iterable[Node]":
         """The nodes right inside this one."""
         if isinstance(self.value, dict):
             return self.value.values()
         return self.value if isinstance(self.value, list) else ()
+
+    def at(self, path: Path) -> "Node | None":
+        """The node that a person wrote for a path, or None where nobody stated it."""
+        node = self
+        for key in path:
+            if not isinstance(node.value, dict) or key not in node.value:
+                return None
+            node = node.value[key]
+        return node
+
+    def nearest(self, path: Path) -> "Node":
+        """The node at the longest stated part of a path; this one at the least."""
+        while (node := self.at(path)) is None:
+            path = path[:-1]
+        return node
+
+    def without(self, path: Path) -> "Node":
+        """The tree without what stands at `path`, if anything does."""
+        if not isinstance(self.value, dict) or path[0] not in self.value:
+            return self
+        entries = dict(self.value)
+        if path[1:]:
+            entries[path[0]] = entries[path[0]].without(path[1:])
+        else:
+            del entries[path[0]]
+        return Node(entries, self.place, self.key_place)
+
+    def put(self, path: Path, node: "Node") -> "Node":
+        """The tree with `node` in the place of whatever stands at `path`."""
+        if not path:
+            return node
+        entries = dict(self.value) if isinstance(self.value, dict) else {}
+        blank = Node({}, node.place, node.key_place)
+        entries[path[0]] = entries.get(path[0], blank).put(path[1:], node)
+        return Node(entries, self.place, self.key_place)
 
 
 def parse(text: str, source: str, *, with_lines: bool = True) -> tuple[Node, list[Problem]]:
@@ -131,16 +169,6 @@ def is_key(text: str) -> bool:
     (True, False, False)
     """
     return text.isprintable() and 0 < len(text) <= _MAX_KEY
-
-
-class _Mark(Protocol):
-    """A position in the text as PyYAML counts it, from 0."""
-
-    @property
-    def line(self) -> int: ...
-
-    @property
-    def column(self) -> int: ...
 
 
 class _Composer:
@@ -204,13 +232,13 @@ class _Composer:
         finally:
             loader.dispose()
 
-    def _give_up(self, mark: _Mark | None, message: str) -> NoReturn:
+    def _give_up(self, mark: Any, message: str) -> NoReturn:
         raise ConfigurationError([*self._problems, Problem(self._place(mark), message)]) from None
 
     def _next(self) -> yaml.Event:
         return next(self._events)
 
-    def _place(self, mark: _Mark | None) -> Place:
+    def _place(self, mark: Any) -> Place:  # PyYAML's Mark, of either of its two classes, or None
         if mark is None or not self._with_lines:
             return Place(self._source)
         return Place(self._source, mark.line + 1, mark.column + 1)
@@ -294,3 +322,50 @@ class _Composer:
                 return None
             return str(event.value)
         return resolve(event.value)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a value out every time it occurs, and text so that it stays text."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML puts into quotes what YAML 1.1 would not take for text; YAML 1.2 adds `1e-3`.
+    style = None if isinstance(resolve(text), str) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump(value: object) -> str:
+    r"""A document.
+
+    Args:
+        value: Mappings with text keys, lists, strings, finite numbers, booleans, None.
+
+    Example:
+        >>> dump({"rate": 1e-05, "name": "1e-3"})
+        "rate: 1.0e-05\nname: '1e-3'\n"
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def dump_on_one_line(value: object) -> str:
+    r"""A part of a document, on one line.
+
+    >>> dump_on_one_line([64, 32]), dump_on_one_line("two\nlines"), dump_on_one_line(None)
+    ('[64, 32]', '"two\\nlines"', 'null')
+    """
+    # Within a list, so that no form is chosen that needs several lines.
+    text = yaml.dump(
+        [value],
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=10**9,
+    )
+    return text.strip().removeprefix("[").removesuffix("]")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optrun.runner.config.load import as_yaml, load
+from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
+from optrun.runner.config.schema import as_yaml
 from optrun.runner.config.strict_yaml import MAX_BYTES
 from optrun.runner.errors import UserError
 

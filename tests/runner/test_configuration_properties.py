@@ -24,9 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optrun.optimizers.own import names_in
 from optrun.runner.config.documentation import fields
-from optrun.runner.config.load import as_yaml, experiment_hash, load
+from optrun.runner.config.identity import experiment_hash
+from optrun.runner.config.load import load
 from optrun.runner.config.origins import show
 from optrun.runner.config.problems import ConfigurationError, dotted
+from optrun.runner.config.schema import as_yaml
 from optrun.runner.config.strict_yaml import MAX_BYTES, MAX_VALUES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

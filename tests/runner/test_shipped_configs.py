@@ -8,10 +8,8 @@ import pytest
 from optrun.optimizers import registry
 from optrun.runner.config.documentation import comment, fields, is_section
 from optrun.runner.config.load import Loaded, load
-from optrun.runner.config.merge import node_at
 from optrun.runner.config.problems import Path as Keys
-from optrun.runner.config.strict_yaml import Node, parse
-from optrun.runner.config.write_yaml import dump_on_one_line
+from optrun.runner.config.strict_yaml import Node, dump_on_one_line, parse
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BASE = CONFIGS / "vgg19.yaml"
@@ -92,7 +90,7 @@ def test_the_base_documents_every_key_of_the_schema_in_the_schema_s_words() -> N
 def test_each_comment_of_the_base_stands_at_its_key() -> None:
     root = tree(BASE)
     for path, _ in fields():
-        node = node_at(root, path)
+        node = root.at(path)
         if node is not None:
             assert comment_of(BASE, node).startswith(comment(path))
 
@@ -100,7 +98,7 @@ def test_each_comment_of_the_base_stands_at_its_key() -> None:
 def test_the_base_states_every_key_that_is_not_an_experiment_s_own() -> None:
     root = tree(BASE)
     own = {("name",), ("notes",), ("optimizer",)}
-    assert {path for path, _ in fields() if node_at(root, path) is None} == own
+    assert {path for path, _ in fields() if root.at(path) is None} == own
 
 
 def test_the_base_differs_from_the_defaults_only_where_it_must() -> None:
@@ -108,7 +106,7 @@ def test_the_base_differs_from_the_defaults_only_where_it_must() -> None:
     different = {
         path
         for path, field in fields()
-        if (node := node_at(root, path)) is not None
+        if (node := root.at(path)) is not None
         and not is_section(field)
         and path != ("sample",)
         and (field.is_required() or node.plain() not in (field.get_default(), []))

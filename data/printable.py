@@ -6,7 +6,7 @@ import unicodedata
 _JOINERS = "\u200c\u200d"
 
 
-def printable(text: str, *, longest: int | None = None) -> str:
+def printable(text: str, longest: int | None = None) -> str:
     r"""Returns the text with everything that could act on a terminal written as an escape.
 
     That is control characters, what turns the direction of writing, line separators, and the bytes

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optrun.data import printable as printable_text
+
 LARGEST_FILE = 4 * 2**20  # bytes; run.json and config.yaml are some kilobytes
 
 _LONGEST_TEXT = 300
@@ -109,21 +111,8 @@ def clean(value: Any) -> Any:
 
 
 def printable(text: str, longest: int = _LONGEST_TEXT) -> str:
-    r"""The text with everything that does not print written as an escape, cut where very long.
-
-    Control characters, bidirectional overrides, line breaks and lone surrogates all become
-    visible, so a name can neither move the cursor nor pose as another.
-
-    >>> printable("a\x1b[2Jb\u202e")
-    'a\\x1b[2Jb\\u202e'
-    """
-    if len(text) > longest:
-        text = text[: longest - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+    """The text as `optrun.data.printable` makes it fit to be shown, cut where very long."""
+    return printable_text.printable(text, longest)
 
 
 def number(value: object) -> float | None:

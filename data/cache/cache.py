@@ -1,16 +1,15 @@
 """Decoded photos on disk, shared by all runs: found by a key, built once, whole or not there."""
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from optrun.data.cache.cache_key import ARRAYS, FORMAT, IDS, INDEX, JOURNAL, PARTIAL, PIXELS
-from optrun.data.cache.locks import exclusive
 from optrun.data.errors import PhotoError
+from optrun.data.files import disk_bytes, sync
+from optrun.data.locks import exclusive
 from optrun.data.photos import Photos
 from optrun.data.places import cache_root
 
@@ -88,7 +87,7 @@ def lock_path(folder: Path) -> Path:
 def written_bytes(folder: Path) -> int:
     """Returns what an earlier build that was stopped has left for `folder` on the disk."""
     pixels = pixels_path(_partial(folder))
-    return _disk_bytes(pixels) if pixels.exists() else 0
+    return disk_bytes(pixels.stat()) if pixels.exists() else 0
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
@@ -125,7 +124,7 @@ def require_space(folder: Path, needed_bytes: int) -> None:
     Those that an earlier build has left there count.
     """
     pixels = pixels_path(folder)
-    missing_bytes = needed_bytes - (_disk_bytes(pixels) if pixels.exists() else 0)
+    missing_bytes = needed_bytes - (disk_bytes(pixels.stat()) if pixels.exists() else 0)
     free = shutil.disk_usage(folder).free
     if free < missing_bytes:
         raise PhotoError(
@@ -144,11 +143,11 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
         partial.mkdir(exist_ok=True)
         build(partial)
         for path in (*partial.iterdir(), partial):
-            _flush(path)
+            sync(path)
         partial.rename(folder)
         # Not before: whoever ends the process in between would end all it had done.
         journal_path(folder).unlink(missing_ok=True)
-        _flush(folder.parent)
+        sync(folder.parent)
     finally:
         if not journal_path(partial).exists():
             shutil.rmtree(partial, ignore_errors=True)
@@ -156,23 +155,6 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 def _partial(folder: Path) -> Path:
     return folder.with_name(folder.name + PARTIAL)
-
-
-def _disk_bytes(file: Path) -> int:
-    """Returns what a file takes on the disk; rows that were not written yet take nothing."""
-    state = file.stat()
-    return state.st_blocks * 512 if sys.platform != "win32" else state.st_size
-
-
-def _flush(path: Path) -> None:
-    """Waits until a file or a folder is on the disk."""
-    if path.is_dir() and sys.platform == "win32":
-        return  # Windows has no such thing for folders.
-    descriptor = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _disk_message(folder: Path, error: OSError) -> str:

@@ -21,8 +21,9 @@ from optrun.data.cache.cache_key import (
     cache_key,
     folder_name,
 )
-from optrun.data.cache.locks import if_free
 from optrun.data.errors import PhotoError
+from optrun.data.files import disk_bytes
+from optrun.data.locks import if_free
 from optrun.data.places import cache_root
 from optrun.data.sources import open_source
 
@@ -235,6 +236,5 @@ def _disk_bytes(folder: Path) -> int:
     for where, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):  # a build goes on meanwhile
-                state = Path(where, name).lstat()
-                total += state.st_blocks * 512 if hasattr(state, "st_blocks") else state.st_size
+                total += disk_bytes(Path(where, name).lstat())
     return total

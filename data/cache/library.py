@@ -1,18 +1,16 @@
 """The names of imported photos: a small JSON file each, which says where the photos lie."""
 
-import contextlib
 import json
-import os
 import re
-import secrets
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from optrun.data.cache.locks import exclusive
 from optrun.data.errors import PhotoError
+from optrun.data.files import write_atomically
+from optrun.data.locks import exclusive
 from optrun.data.places import cache_root
 
 BUILT_IN = ("cats_vs_dogs", "sample")
@@ -173,7 +171,7 @@ def register(name: str, path: Path, fingerprint: str) -> Entry:
         folder().mkdir(parents=True, exist_ok=True)
         with exclusive(folder() / ".lock"):
             require_free(name, path)
-            _write(_file(name), content)
+            write_atomically(_file(name), content.encode("ascii"))
     except OSError as error:
         raise PhotoError(
             f"The name {name} can't be kept in {folder()}: {error.strerror or error}. "
@@ -233,21 +231,6 @@ def _entry_in(file: Path) -> Entry | None:
     texts = all(isinstance(value, str) for value in vars(found).values())
     whole = texts and not problem_with(name) and Path(found.path).is_absolute()
     return found if whole and content.get("name") == name else None
-
-
-def _write(file: Path, content: str) -> None:
-    """Replaces a file by one that is whole and on the disk."""
-    temporary = file.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content.encode("ascii"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def _unreadable(path: Path, error: OSError) -> str:

@@ -6,7 +6,6 @@ certificates that tensorflow_datasets itself would use.
 """
 
 import contextlib
-import hashlib
 import http.client
 import re
 import shutil
@@ -15,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optrun.data.cache.locks import exclusive
 from optrun.data.download import published as trouble
 from optrun.data.download.partial import Partial, partial_of
 from optrun.data.download.published import DownloadError, Published, megabytes
+from optrun.data.files import sha256_of
+from optrun.data.locks import exclusive
 
 if TYPE_CHECKING:
     import requests
@@ -74,18 +74,6 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
                 part.become(path)
     except OSError as error:
         raise DownloadError(_disk_message(published, part, error)) from error
-
-
-def sha256_of(path: Path, progress: Progress | None = None) -> str:
-    """Returns the SHA-256 (hex) of a file; `progress` is called with (bytes read, bytes in all)."""
-    whole, done, total = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while chunk := file.read(2**22):
-            whole.update(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, total)
-    return whole.hexdigest()
 
 
 def _complete(published: Published, part: Partial, progress: Progress, say: Say) -> None:

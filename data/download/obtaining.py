@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from optrun.data.cache.locks import exclusive
 from optrun.data.download import availability
-from optrun.data.download.download import fetch, sha256_of
+from optrun.data.download.download import fetch
 from optrun.data.download.partial import partial_of
 from optrun.data.download.published import megabytes
 from optrun.data.errors import PhotoError, Unavailable
+from optrun.data.files import sha256_of
+from optrun.data.locks import exclusive
 
 Stage = Literal["downloading", "checking", "preparing"]
 Progress = Callable[[Stage, int, int], None]

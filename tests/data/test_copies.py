@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optrun.data.cache import locks
+from optrun.data import locks
 from optrun.data.cache.copies import copies, remove
 from optrun.data.cache.prepare import prepare
 

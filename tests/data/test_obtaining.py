@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from optrun.data.cache.locks import exclusive
 from optrun.data.download import availability, obtaining
 from optrun.data.download.obtaining import obtain
 from optrun.data.download.partial import partial_of
 from optrun.data.download.published import Published
 from optrun.data.errors import PhotoError, Unavailable
+from optrun.data.locks import exclusive
 from PIL import Image
 from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.core.download.resource import get_dl_fname

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from optrun.data.cache import library, locks
+from optrun.data import locks
+from optrun.data.cache import library
 from optrun.data.cache.copies import copies
 from PIL import Image
 

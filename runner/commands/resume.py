@@ -1,4 +1,4 @@
-"""`optrun resume`: options and help; the work is in `optrun.runner.plan.resume`."""
+"""`optrun resume`: options and help; the work is in `optrun.runner.plan.executor`."""
 
 import click
 from optrun.runner.commands.options import device_option, quiet_option
@@ -27,6 +27,6 @@ def resume(runs: tuple[str, ...], device: str, quiet: bool) -> None:
     diverged, now or before; 5 another process writes one; 130 or 143 interrupted. Of several the
     first of 1, 2, 5 and 3 counts.
     """
-    from optrun.runner.plan.resume import ResumeRequest, resume
+    from optrun.runner.plan.executor import ResumeRequest, resume
 
     raise SystemExit(resume(ResumeRequest(runs=runs, device=device, quiet=quiet)))

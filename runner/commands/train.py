@@ -100,11 +100,11 @@ def train(
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds cannot be given together; --seeds 3-3 is one.")
     from optrun.runner.plan.executor import Request, execute
+    from optrun.runner.plan.plan import Entry
 
     chosen = seeds if seeds is not None else None if seed is None else [seed]
     request = Request(
-        configs=tuple(Path(config) for config in configs),
-        overrides=overrides,
+        entries=tuple(Entry(Path(config), overrides) for config in configs),
         seeds=chosen,
         sample=sample,
         real=real,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optrun.data.labels import PLURAL_NAMES
 from optrun.runner.config.load import load
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.signals import Interrupted, Stops, signals_heard
@@ -32,6 +33,8 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from optrun.runner.plan.resources import Resources
+
+_BOTH_CLASSES = " and ".join(PLURAL_NAMES)
 
 
 @dataclass(frozen=True)
@@ -364,7 +367,7 @@ def _planned_again(path: Path, record: RunRecord) -> PlannedRun:
     Raises:
         UserError: That config.yaml is not what the run was started with.
     """
-    config = path / CONFIG_NAME
+    config = path / "config.yaml"
     planned = plans.planned_run(load(config, import_own=True), config, name=record.name)
     # The hash is that of an experiment, which runs with several seeds share.
     if (planned.identity, planned.seed) != (record.experiment, record.seed):
@@ -397,7 +400,7 @@ def _announce(plan: Plan, display: Display) -> None:
         # Also where only folders are printed: whoever meant real photos must hear of this.
         Console(stderr=True).print(
             f"THE BUILT-IN SAMPLE STANDS IN: {plan.stand_in_for}. These runs train a small network "
-            f"on {SAMPLE_IN_WORDS}, with the configs' `sample:` settings; their names begin "
+            f"on drawn {_BOTH_CLASSES}, with the configs' `sample:` settings; their names begin "
             "`sample-`. To have an error instead: --real",
             style="bold yellow",
             markup=False,
@@ -405,7 +408,10 @@ def _announce(plan: Plan, display: Display) -> None:
             soft_wrap=True,
         )
     elif plan.on_sample:
-        display.say(f"Built-in sample: {SAMPLE_IN_WORDS}, a small network from random weights")
+        display.say(
+            f"Built-in sample: {_BOTH_CLASSES} drawn by the program, a small network from random "
+            "weights"
+        )
 
 
 def _conclude(plan: Plan, became: Sequence[str], request: Request, display: Display) -> None:

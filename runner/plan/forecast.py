@@ -60,11 +60,11 @@ def forecast(plan: Plan, results: Path) -> str:
         runs = [run for run in plan.runs if run.key == first.key]
         experiment, price = first.experiment, costs[first.key]
         about = "" if price.exact else "about "
-        seeds = ", ".join(str(run.seed) for run in runs)
+        seeds = f"seed{'s' if len(runs) > 1 else ''} {', '.join(str(run.seed) for run in runs)}"
         each = " each" if len(runs) > 1 else ""
         lines += [
             "",
-            f"{first.name}   {number_of(len(runs), 'run')}, seed{'s' if len(runs) > 1 else ''} {seeds}",
+            f"{first.name}   {number_of(len(runs), 'run')}, {seeds}",
             f"  optimizer             {specification.describe(experiment.optimizer)}",
             f"  photos                {about}{price.photos:,} of {experiment.data.image_size} x "
             f"{experiment.data.image_size} px, {about}{price.training_photos:,} for training",

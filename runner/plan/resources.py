@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from optrun.data.cache import prepare as data_prepare
+from optrun.data.labels import PLURAL_NAMES
 from optrun.data.photos import Photos
 from optrun.data.printable import printable
 from optrun.data.split import Split, split
@@ -249,7 +250,7 @@ def _describe(
         size = found.pixels.shape[1]
         display.say(
             f"photos    {len(found.labels):,} of {size} x {size} px from {found.source}, "
-            f"{int(np.sum(found.labels)):,} of them dogs"
+            f"{int(np.sum(found.labels)):,} of them {PLURAL_NAMES[1]}"
         )
         display.say(
             f"          {len(parts.train):,} for training, {len(parts.validation):,} for "

@@ -1,4 +1,4 @@
-"""One run from its specification to its end: folder taken, trained, its end recorded whatever it is.
+"""One run: its folder taken, the training, its end recorded whatever that is.
 
 New, unfinished and finished runs go the same way. A `RunSpec` is plain data that can be sent to
 another process; what happens comes back as events (`runner.events`), and everyone who shows or
@@ -6,18 +6,20 @@ keeps them is a listener.
 """
 
 import contextlib
+import os
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from optrun.data.feed.batches import batches_per_epoch
 from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.optimizers import specification
 from optrun.runner import provenance, user_optimizer
-from optrun.runner.config.load import as_yaml
+from optrun.runner.config.schema import as_yaml
 from optrun.runner.engine import best_weights, checkpoint, hardware
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpoint import CheckpointError
@@ -154,11 +156,21 @@ def _begin(folder: RunFolder, spec: RunSpec, photos: tuple[Photos, Split]) -> Re
         folder.write_config(as_yaml(user_optimizer.reading_copies(experiment)))
         for name, content in user_optimizer.copies(experiment).items():
             folder.write_code(name, content)
-        folder.write_private("git.diff", provenance.uncommitted_changes(spec.planned.config.parent))
+        _write_private(
+            folder.path / "git.diff", provenance.uncommitted_changes(spec.planned.config.parent)
+        )
         return Recorder.of_new_run(folder, new_record(spec, *photos, run_id=folder.id))
     except OSError as error:
         folder.discard()
         raise UserError(f"The run can't begin: {told(error, folder.path.parent)}") from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file for its owner alone: a diff may hold what is nobody else's business."""
+    if text:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 def _go_on(

@@ -91,7 +91,7 @@ def chosen(
         shorter = shortening(load(config, overrides, sample=sample, import_own=True).experiment)
     everything = [*shorter, *overrides]
     seeds = None if seed is None else [seed]
-    plan: Plan = plans.make([config], everything, seeds=seeds, sample=sample, real=False)
+    plan: Plan = plans.make([plans.Entry(config, everything)], seeds=seeds, sample=sample)
     on_sample = sample or plan.stand_in_for is not None
     arguments = [
         str(config),

@@ -5,7 +5,8 @@ go the same way. Everything that all of them need is checked and prepared before
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +23,10 @@ from optrun.runner.plan.plan import Entry, Plan, PlannedRun
 from optrun.runner.plan.progress import ToDo, Turn
 from optrun.runner.plan.run_spec import RunSpec
 from optrun.runner.runs.record import RunRecord, RunStatus
-from optrun.runner.runs.run_folder import check_writable
+from optrun.runner.runs.run_folder import RunFolder, check_writable, reopen
 from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import size_of
-from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, held_message, is_held
+from optrun.runner.runs.writer_lock import RunHeldError, held_message
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import NativeStderr, native_stderr_captured
 from optrun.runner.user_optimizer import try_out
@@ -145,17 +146,20 @@ def resume(
         paths = list({path.resolve(): path for path in named}.values())
         became: dict[Path, str] = {}
         turns: dict[Path, Turn] = {}
-        with native_stderr_captured():
-            for path in paths:
-                found = _recorded_turn(path, display)
-                if isinstance(found, Turn):
-                    turns[path] = found
-                else:
-                    became[path] = found
-        executor = Executor(
-            display=display, stops=stops, listeners=listeners, device=request.device
-        )
-        became |= zip(turns, executor.carry_out(list(turns.values())), strict=True)
+        held: dict[Path, RunFolder] = {}
+        with ExitStack() as locks:
+            with native_stderr_captured():
+                for path in paths:
+                    found = _claimed(path, display)
+                    if isinstance(found, str):
+                        became[path] = found
+                    else:
+                        turns[path], held[path] = found
+                        locks.enter_context(held[path])
+            executor = Executor(
+                display=display, stops=stops, listeners=listeners, device=request.device, held=held
+            )
+            became |= zip(turns, executor.carry_out(list(turns.values())), strict=True)
         if len(became) > 1:
             display.say(f"\n{outcomes.summary([became[path] for path in paths])}")
         return outcomes.exit_code(list(became.values()), refused=2)
@@ -188,6 +192,7 @@ class Executor:
         device: str = "auto",
         results: Path | None = None,
         plan: Plan | None = None,
+        held: Mapping[Path, RunFolder] | None = None,
     ) -> None:
         """Set up.
 
@@ -199,9 +204,11 @@ class Executor:
             results: Where new runs are written; None where all have a folder.
             plan: The plan to pick up from what is recorded in `results`; None where recorded runs
                 are not looked for.
+            held: Folders of recorded runs that this process holds already.
         """
         self._display, self._stops, self._listeners = display, stops, listeners
         self._device, self._results, self._plan = device, results, plan
+        self._held = held or {}
         self._foreign: set[Path] = set()
 
     def carry_out(self, turns: Sequence[Turn]) -> list[str]:
@@ -277,6 +284,7 @@ class Executor:
                 stops=self._stops,
                 native=native,
                 photos=self._resources.photos_of(turn.run.experiment),
+                folder=None if turn.folder is None else self._held.get(turn.folder),
             )
         except RunHeldError as error:
             tell(error)
@@ -333,32 +341,48 @@ class Executor:
             listener(event)
 
 
-def _recorded_turn(path: Path, display: Display) -> Turn | str:
-    """A recorded run that is to go on; its outcome where there is nothing to do, which is said."""
+def _claimed(path: Path, display: Display) -> tuple[Turn, RunFolder] | str:
+    """A recorded run to go on with, held by this process; its outcome where there is nothing to do.
+
+    Held from here on, so that of several processes told to go on with it one does.
+    """
     try:
         record = progress.read_record(path)
-        if record.written_status is RunStatus.COMPLETED:
-            display.say(f"run       {path} is completed: nothing to do")
-            if display.quiet:
-                display.report(str(path))
-            return outcomes.COMPLETED_BEFORE
-        if record.written_status is RunStatus.DIVERGED:
-            tell(
-                UserError(
-                    f"{path} diverged: {record.why}. It would do so again; train anew with a "
-                    "lower learning rate or global_clipnorm"
-                )
-            )
-            return outcomes.DIVERGED_BEFORE
-        if is_held(path / LOCK_NAME):
-            raise RunHeldError(held_message(path))
-        return Turn(_planned_again(path, record), ToDo.GO_ON, path, record)
+        if (over := _over(path, record, display)) is not None:
+            return over
+        folder = reopen(path, record.id)
+        try:
+            record = progress.read_record(path)  # who held it until now may have finished it
+            over = _over(path, record, display)
+            if over is None:
+                return Turn(_planned_again(path, record), ToDo.GO_ON, path, record), folder
+        except BaseException:
+            folder.close()
+            raise
+        folder.close()
+        return over
     except RunHeldError as error:
         tell(error)
         return outcomes.HELD
     except UserError as error:
         tell(error)
         return outcomes.REFUSED
+
+
+def _over(path: Path, record: RunRecord, display: Display) -> str | None:
+    """The outcome of a run that is over, said; None where it is not over."""
+    if record.written_status is RunStatus.COMPLETED:
+        display.say(f"run       {path} is completed: nothing to do")
+        if display.quiet:
+            display.report(str(path))
+    elif record.written_status is RunStatus.DIVERGED:
+        tell(
+            UserError(
+                f"{path} diverged: {record.why}. It would do so again; train anew with a lower "
+                "learning rate or global_clipnorm"
+            )
+        )
+    return outcomes.OVER.get(record.written_status)
 
 
 def _planned_again(path: Path, record: RunRecord) -> PlannedRun:

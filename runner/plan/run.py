@@ -47,6 +47,7 @@ def carry_out(
     stops: Stops,
     native: NativeStderr,
     photos: tuple[Photos, Split] | None = None,
+    folder: RunFolder | None = None,
 ) -> str:
     """Train a run from where it stands to its end, and record it.
 
@@ -58,6 +59,7 @@ def carry_out(
         stops: Asked whether to end.
         native: Where messages of native code go.
         photos: Its photos and their split, where they are open already.
+        folder: The recorded run's, where this process holds it already; closed at the end.
 
     Returns:
         What became of it, as `optrun.runner.plan.outcomes` names it.
@@ -70,15 +72,14 @@ def carry_out(
     """
     photos = photos or resources.open_photos(spec.planned.experiment)
     if spec.folder is None:
-        with create(spec.results, spec.planned.name, spec.planned.seed) as folder:
-            recorder = _begin(folder, spec, photos)
+        with create(spec.results, spec.planned.name, spec.planned.seed) as made:
+            recorder = _begin(made, spec, photos)
             return _train(spec, photos, recorder, listener, stops, native)
-    recorded = read_record(spec.folder)
-    with reopen(spec.folder, recorded.id) as folder:
+    with folder or reopen(spec.folder, read_record(spec.folder).id) as opened:
         recorded = read_record(spec.folder)  # who held the lock until now may have finished it
         if recorded.written_status in outcomes.OVER:
             return outcomes.OVER[recorded.written_status]
-        recorder, state, notices = _go_on(folder, recorded, spec, photos)
+        recorder, state, notices = _go_on(opened, recorded, spec, photos)
         return _train(spec, photos, recorder, listener, stops, native, state, notices)
 
 

@@ -201,6 +201,7 @@ def trained_run(
 ) -> Path:
     """The folder of a tiny run that has been trained; to be read, or copied and changed."""
     from optrun.runner.plan.executor import Request, execute
+    from optrun.runner.plan.plan import Entry
 
     results = tmp_path_factory.mktemp("trained") / "results"
     changes = {
@@ -217,8 +218,12 @@ def trained_run(
     }
     code = execute(
         Request(
-            configs=[ROOT / "configs" / "sgd_vgg19.yaml"],
-            overrides=[f"{key}={value}" for key, value in changes.items()],
+            [
+                Entry(
+                    ROOT / "configs" / "sgd_vgg19.yaml",
+                    [f"{key}={value}" for key, value in changes.items()],
+                )
+            ],
             device="cpu",
             results=results,
             quiet=True,

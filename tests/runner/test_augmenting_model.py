@@ -155,18 +155,19 @@ def test_a_plan_with_augmentation_feeds_every_optimizer_the_same(
     tmp_path: Path, photo_cache: Path
 ) -> None:
     from optrun.runner.plan.executor import Request, execute
+    from optrun.runner.plan.plan import Entry
 
     results = tmp_path / "results"
+    settings = [
+        "data.image_size=32",
+        "data.limit=160",
+        "model.width=0.125",
+        "training.epochs=1",
+        "data.augmentation={flip: true, shift: 0.1, rotation: 15, contrast: 0.3}",
+    ]
     code = execute(
         Request(
-            configs=[CONFIGS / f"{name}_vgg19.yaml" for name in ("heun", "lookahead")],
-            overrides=[
-                "data.image_size=32",
-                "data.limit=160",
-                "model.width=0.125",
-                "training.epochs=1",
-                "data.augmentation={flip: true, shift: 0.1, rotation: 15, contrast: 0.3}",
-            ],
+            [Entry(CONFIGS / f"{name}_vgg19.yaml", settings) for name in ("heun", "lookahead")],
             sample=True,
             device="cpu",
             results=results,

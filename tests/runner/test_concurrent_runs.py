@@ -328,7 +328,7 @@ def test_a_run_that_is_just_being_made_is_no_damaged_one(tmp_path: Path) -> None
 @pytest.fixture
 def interrupted_run(tmp_path: Path, optrun: Optrun, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that was stopped before its first checkpoint."""
-    from optrun.runner.plan import single_run
+    from optrun.runner.plan import run as single_run
 
     def train(*_: object, **__: object) -> None:
         raise Interrupted(signal.SIGTERM)

@@ -42,6 +42,7 @@ def _shallow_networks(shallow: Callable[[], AbstractContextManager[None]]) -> It
 def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> Path:
     """A run that was told to stop in its third epoch."""
     from optrun.runner.plan.executor import Request, execute
+    from optrun.runner.plan.plan import Entry
     from optrun.runner.ui.console import Display
 
     results = tmp_path_factory.mktemp("interrupted") / "results"
@@ -57,7 +58,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Display, "step", shown)
         request = Request(
-            [CONFIGS / "sgd_vgg19.yaml"], SETTINGS, sample=True, results=results, quiet=True
+            [Entry(CONFIGS / "sgd_vgg19.yaml", SETTINGS)], sample=True, results=results, quiet=True
         )
         assert execute(request) == 143
     (run,) = results.iterdir()
@@ -69,7 +70,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, interrupted: Path) -> Path:
     """The same run, gone on with and completed."""
-    from optrun.runner.plan.resume import ResumeRequest, resume
+    from optrun.runner.plan.executor import ResumeRequest, resume
 
     run = tmp_path_factory.mktemp("finished") / interrupted.name
     shutil.copytree(interrupted, run)

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
-from optrun.runner.plan import out_of_memory as allocation
 from optrun.runner.plan import memory
+from optrun.runner.plan import out_of_memory as allocation
 from optrun.runner.plan.available_memory import available_bytes, group_free_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,18 +198,19 @@ def test_other_errors_are_no_failed_allocation() -> None:
 RUN_WITHOUT_MEMORY = """
 import resource, sys
 import psutil
-from optrun.runner import cli, training
+from optrun.runner import cli
+from optrun.runner.engine import loop
 from optrun.runner.plan import memory
 from optrun.runner.plan import disk_budget as room
 memory.available_bytes = lambda: 2 * 10**9
 room.free_bytes = lambda folder: None
-train = training.train
-import optrun.runner.plan.single_run
+train = loop.train
+from optrun.runner.plan import run
 def train_with_little(*arguments, **more):
     limit = psutil.Process().memory_info().vms + 2 * 2**30
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     return train(*arguments, **more)
-optrun.runner.plan.single_run.train = train_with_little
+run.train = train_with_little
 cli.main()
 """
 

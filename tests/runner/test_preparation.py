@@ -1,6 +1,7 @@
 """What a plan says of photos that no part has."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.runner.config.schema import Experiment
 from optrun.runner.errors import UserError
-from optrun.runner.plan.resources import _is_deterministic, _left_out_lines
+from optrun.runner.plan.plan import PlannedRun
+from optrun.runner.plan.resolved import is_deterministic
+from optrun.runner.plan.resources import _left_out_lines
 
 NOBODY = np.array([], np.int64)
 PHOTOS = Photos(
@@ -53,16 +56,22 @@ def test_dropped_copies_are_counted_and_the_first_is_named(count: int, said: str
 
 def test_one_process_is_deterministic_or_not() -> None:
     one, other = (
-        Experiment.model_validate(
-            {
-                "name": name,
-                "training": {"epochs": 1, "deterministic": deterministic},
-                "optimizer": {"name": "sgd", "learning_rate": 0.01},
-            }
+        PlannedRun(
+            name=name,
+            experiment=Experiment.model_validate(
+                {
+                    "name": name,
+                    "training": {"epochs": 1, "deterministic": deterministic},
+                    "optimizer": {"name": "sgd", "learning_rate": 0.01},
+                }
+            ),
+            identity=name,
+            config=Path(f"{name}.yaml"),
+            origins={},
         )
         for name, deterministic in (("strict", True), ("free", False))
     )
-    assert _is_deterministic([one, one])
-    assert not _is_deterministic([other])
+    assert is_deterministic([one, one])
+    assert not is_deterministic([other])
     with pytest.raises(UserError, match="true in strict and false in free"):
-        _is_deterministic([one, other])
+        is_deterministic([one, other])

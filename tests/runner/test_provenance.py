@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from optrun.runner import provenance
-from optrun.runner.plan.single_run import _write_private
+from optrun.runner.plan.run import _write_private
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def trained(
     """
     from optrun.runner.engine import checkpoint
     from optrun.runner.plan.executor import Request, execute
+    from optrun.runner.plan.plan import Entry
 
     folder = tmp_path_factory.mktemp("metrics")
 
@@ -40,8 +41,9 @@ def trained(
             path.write_text(json.dumps(content))
         settings = ["data.image_size=32", "data.limit=160", "model.width=0.125"]
         overrides = [*settings, f"training.epochs={epochs}"]
+        entries = [Entry(config, overrides) for config in configs]
         request = Request(
-            configs, overrides, sample=True, device="cpu", results=folder / "results", quiet=True
+            entries, sample=True, device="cpu", results=folder / "results", quiet=True
         )
         with shallow():
             assert execute(request) == 0

@@ -243,7 +243,7 @@ def test_a_network_stuck_at_chance_is_said(standing_still: tuple[Path, Answer]) 
 def test_a_run_that_fails_does_not_stop_the_rest(
     tmp_path: Path, optrun: Optrun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from optrun.runner.plan import single_run
+    from optrun.runner.plan import run as single_run
 
     real_train, calls = single_run.train, []
 

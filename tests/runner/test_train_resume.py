@@ -21,7 +21,7 @@ from optrun.runner.engine.signals import Interrupted
 from optrun.runner.engine.state import State
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan import progress as plan_progress
-from optrun.runner.plan import single_run
+from optrun.runner.plan import run as single_run
 from optrun.runner.runs.run_folder import RunFolder, reopen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -563,11 +563,11 @@ def test_a_thousand_run_folders_are_looked_through_in_a_moment(
         folder.mkdir()
         changed = content | {"seed": number, "id": f"{number:06}"}
         (folder / "run.json").write_text(json.dumps(changed))
-    overrides = [*SETTINGS]
-    plan = plans.make([SGD], overrides, seeds=list(range(1000)), sample=True, real=False)
+    entries = [plans.Entry(SGD, SETTINGS)]
+    plan = plans.make(entries, seeds=list(range(1000)), sample=True)
     began = time.process_time()
-    found = plan_progress.choices(plan, tmp_path / "results")
-    assert {one.standing for one in found} == {plan_progress.Standing.COMPLETED}
+    found = plan_progress.turns(plan, tmp_path / "results")
+    assert {one.to_do for one in found} == {plan_progress.ToDo.LEAVE_COMPLETED}
     assert time.process_time() - began < 5
 
 

@@ -5,24 +5,23 @@ A recorded run is that of a planned one when experiment (by its hash), seed, nam
 from elsewhere is one to look at twice: `Choice.from_elsewhere`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.schema import PATH_KEYS, Experiment, value_at
 from optrun.runner.plan.plan import Plan, PlannedRun
 from optrun.runner.plan.resolved import as_decided
 from optrun.runner.runs import reader as runs
-from optrun.runner.runs.saved import newest_saved, whole
+from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.standing import newest_saved
 from optrun.runner.runs.writer_lock import LOCK_NAME, Holder, holder_of, is_held
 from optrun.runner.untrusted import printable
 from optrun.runner.user_optimizer import fingerprints
 
 Key = tuple[str, int, str, bool]
-_Recorded = tuple[runs.Run, Mapping[str, Any]]
 
 
 class Standing(Enum):
@@ -43,7 +42,7 @@ class Choice:
         run: The run as planned.
         standing: How it stands.
         folder: The recorded run; None where it is missing.
-        record: Its run.json.
+        record: Its record; None where it is missing.
         decided: The planned experiment with what `auto` was in that run or, where it is missing,
             in the other runs of the plan.
         steps_done: Steps of an unfinished one that need not be made again.
@@ -57,7 +56,7 @@ class Choice:
     run: PlannedRun
     standing: Standing
     folder: Path | None
-    record: Mapping[str, Any] = field(repr=False)
+    record: RunRecord | None = field(repr=False)
     decided: Experiment = field(repr=False)
     steps_done: int = 0
     steps: int | None = None
@@ -80,21 +79,22 @@ def choices(plan: Plan, results: Path, *, without: Collection[Path] = ()) -> lis
         without: Folders that are known not to be the plan's.
     """
     keys = _keys(plan)
-    recorded: dict[Key, list[_Recorded]] = {key: [] for key in keys}
+    recorded: dict[Key, list[runs.Run]] = {key: [] for key in keys}
     for folder in runs.find([results]) if results.is_dir() else []:
-        run, record = runs.read_with_record(folder)
+        run = runs.read(folder)
         if isinstance(run, runs.Run) and folder not in without:
-            key = (run.name, run.seed, run.experiment, run.sample)
+            record = run.record
+            key = (record.name, record.seed, record.experiment, record.sample)
             if key in recorded:
-                recorded[key].append((run, record))
+                recorded[key].append(run)
     found = [_choice(run, recorded[key]) for run, key in zip(plan.runs, keys, strict=True)]
-    began = [one.record for one in found if one.folder is not None]
+    began = [one.record for one in found if one.record is not None]
     return [one if one.folder is not None else _as_the_others(one, began) for one in found]
 
 
 def to_start(run: PlannedRun) -> Choice:
     """A run that starts, whatever is recorded."""
-    return Choice(run, Standing.MISSING, None, {}, run.experiment)
+    return Choice(run, Standing.MISSING, None, None, run.experiment)
 
 
 def lines(found: Sequence[Choice]) -> list[str]:
@@ -157,33 +157,33 @@ def _keys(plan: Plan) -> list[Key]:
     ]
 
 
-def _choice(run: PlannedRun, recorded: Sequence[_Recorded]) -> Choice:
-    newest_first = sorted(recorded, key=lambda one: one[0].started, reverse=True)
+def _choice(run: PlannedRun, recorded: Sequence[runs.Run]) -> Choice:
+    newest_first = sorted(recorded, key=lambda one: one.record.started, reverse=True)
     for state, standing in (
-        (runs.COMPLETED, Standing.COMPLETED),
-        (runs.DIVERGED, Standing.DIVERGED),
+        (RunStatus.COMPLETED, Standing.COMPLETED),
+        (RunStatus.DIVERGED, Standing.DIVERGED),
     ):
         for one in newest_first:
-            if one[0].state == state:
+            if one.status == state:
                 return _of(run, standing, one)
     unfinished = []
     for one in newest_first:
         # A process may have taken one that says "interrupted", and not have said more yet.
-        if is_held(one[0].folder / LOCK_NAME):
+        if is_held(one.folder / LOCK_NAME):
             return _of(run, Standing.HELD, one)
-        saved, _ = newest_saved(one[0].folder, one[0].id)
+        saved, _ = newest_saved(one.folder, one.record.id)
         unfinished.append((saved.steps_done if saved else 0, one))
     if not unfinished:
         return to_start(run)
     steps_done, furthest = max(unfinished, key=lambda pair: pair[0])
-    others = [one.folder for _, (one, _) in unfinished if one is not furthest[0]]
+    others = [one.folder for _, one in unfinished if one is not furthest]
     choice = _of(run, Standing.UNFINISHED, furthest)
     return replace(choice, steps_done=steps_done, others=others)
 
 
-def _of(run: PlannedRun, standing: Standing, recorded: _Recorded) -> Choice:
-    folder, record = recorded[0].folder, recorded[1]
-    per_epoch = whole(record.get("steps_per_epoch"))
+def _of(run: PlannedRun, standing: Standing, recorded: runs.Run) -> Choice:
+    folder, record = recorded.folder, recorded.record
+    per_epoch = record.steps_per_epoch
     return Choice(
         run=run,
         standing=standing,
@@ -196,7 +196,7 @@ def _of(run: PlannedRun, standing: Standing, recorded: _Recorded) -> Choice:
     )
 
 
-def _as_the_others(choice: Choice, began: Sequence[Mapping[str, Any]]) -> Choice:
+def _as_the_others(choice: Choice, began: Sequence[RunRecord]) -> Choice:
     """One that is to start: decided as the plan's other runs were, or they can't be compared."""
     return replace(choice, decided=as_decided(choice.run.experiment, began))
 

@@ -4,54 +4,56 @@ Precision and XLA are part of what a run computes, and so is the device: decided
 machine, half of a run would be another experiment than the other half.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import hardware as machines
 from optrun.runner.errors import UserError
-from optrun.runner.untrusted import mapping, printable
+from optrun.runner.runs.record import RunRecord
+from optrun.runner.untrusted import printable
 
-_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-_DEVICES = ("cpu", "gpu")
 Value = TypeVar("Value")
 
 
-def as_decided(experiment: Experiment, recorded: Iterable[Mapping[str, Any]]) -> Experiment:
+def as_decided(experiment: Experiment, recorded: Iterable[RunRecord]) -> Experiment:
     """The experiment with what `auto` was in runs of its plan.
 
     What it states itself stays. Where the runs were decided on differently, `auto` stays `auto`.
 
     Args:
         experiment: As configured.
-        recorded: run.json of each run to go by.
+        recorded: The record of each run to go by.
     """
     runs = list(recorded)
     training = experiment.training
     changed: dict[str, object] = {}
-    if training.precision == "auto" and (precision := _agreed(map(_precision_of, runs))):
+    if training.precision == "auto" and (precision := _agreed(run.precision for run in runs)):
         changed["precision"] = precision
-    if training.jit_compile == "auto" and (jit := _agreed(map(_jit_compile_of, runs))) is not None:
+    if (
+        training.jit_compile == "auto"
+        and (jit := _agreed(run.jit_compile for run in runs)) is not None
+    ):
         changed["jit_compile"] = jit
     if not changed:
         return experiment
     return experiment.model_copy(update={"training": training.model_copy(update=changed)})
 
 
-def device_for(asked: str, recorded: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
+def device_for(asked: str, recorded: Sequence[tuple[Path, RunRecord]]) -> str:
     """The device to go on with: the one that the runs began on, or what the person names.
 
     Args:
         asked: "auto", "cpu" or "gpu", as `--device` takes it.
-        recorded: Folder and run.json of each run that began.
+        recorded: Folder and record of each run that began.
 
     Raises:
         UserError: They began on a GPU and there is none, or some on a GPU and some on the CPU.
     """
     if asked != "auto":
         return asked
-    folders = {device_of(run): printable(str(folder)) for folder, run in reversed(recorded)}
+    folders = {run.device: printable(str(folder)) for folder, run in reversed(recorded)}
     cpu, gpu = folders.get("cpu"), folders.get("gpu")
     if cpu and gpu:
         raise UserError(
@@ -64,22 +66,6 @@ def device_for(asked: str, recorded: Sequence[tuple[Path, Mapping[str, Any]]]) -
             "processor, which takes longer and is recorded as a change: --device cpu"
         )
     return "gpu" if gpu else "cpu" if cpu else "auto"
-
-
-def device_of(recorded: Mapping[str, Any]) -> str | None:
-    """The device that a run began on: "cpu", "gpu" or None where that is not recorded."""
-    device = mapping(recorded.get("comparable")).get("device")
-    return device if device in _DEVICES else None
-
-
-def _precision_of(recorded: Mapping[str, Any]) -> str | None:
-    precision = mapping(recorded.get("comparable")).get("precision")
-    return precision if precision in _PRECISIONS else None
-
-
-def _jit_compile_of(recorded: Mapping[str, Any]) -> bool | None:
-    jit_compile = mapping(recorded.get("provenance")).get("jit_compile")
-    return jit_compile if isinstance(jit_compile, bool) else None
 
 
 def _agreed(values: Iterable[Value | None]) -> Value | None:

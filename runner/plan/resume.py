@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optrun.runner.engine.signals import Interrupted, Stops, signals_heard
 from optrun.runner.errors import UserError, tell
@@ -13,6 +13,7 @@ from optrun.runner.plan import outcomes
 from optrun.runner.plan.plan import Plan, PlannedRun
 from optrun.runner.plan.resolved import device_for
 from optrun.runner.plan.resumption import go_on, read_recorded, run_in
+from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.run_folder import RunFolder, reopen
 from optrun.runner.runs.select import find_run
 from optrun.runner.runs.writer_lock import RunHeldError
@@ -38,7 +39,7 @@ class Claim:
     """A run that this process holds and will go on with."""
 
     folder: RunFolder
-    recorded: dict[str, Any]
+    recorded: RunRecord
     run: PlannedRun
 
 
@@ -79,7 +80,7 @@ def _claimed(path: Path, held: ExitStack, display: Display) -> Claim | str:
         recorded = read_recorded(path)
         if (over := _over(path, recorded, display)) is not None:
             return over
-        folder = held.enter_context(reopen(path, str(recorded.get("id"))))
+        folder = held.enter_context(reopen(path, recorded.id))
         recorded = read_recorded(path)  # who held the lock until now may have finished it
         if (over := _over(path, recorded, display)) is not None:
             folder.close()
@@ -93,18 +94,17 @@ def _claimed(path: Path, held: ExitStack, display: Display) -> Claim | str:
         return outcomes.REFUSED
 
 
-def _over(path: Path, recorded: dict[str, Any], display: Display) -> str | None:
+def _over(path: Path, recorded: RunRecord, display: Display) -> str | None:
     """The outcome of a run that is over, said; None where it is not over."""
-    state = recorded.get("state")
-    if state == outcomes.COMPLETED:
+    if recorded.written_status == RunStatus.COMPLETED:
         display.say(f"run       {path} is completed: nothing to do")
         if display.quiet:
             display.report(str(path))
         return outcomes.COMPLETED_BEFORE
-    if state == outcomes.DIVERGED:
+    if recorded.written_status == RunStatus.DIVERGED:
         tell(
             UserError(
-                f"{path} diverged: {recorded.get('why')}. It would do so again; train anew with a "
+                f"{path} diverged: {recorded.why}. It would do so again; train anew with a "
                 "lower learning rate or global_clipnorm"
             )
         )
@@ -177,5 +177,5 @@ def _prepared(
 
 
 def _plan(claims: Sequence[Claim]) -> Plan:
-    on_sample = all(claim.recorded.get("sample") is True for claim in claims)
+    on_sample = all(claim.recorded.sample for claim in claims)
     return Plan(tuple(claim.run for claim in claims), on_sample=on_sample, stand_in_for=None)

@@ -4,9 +4,9 @@ import contextlib
 import os
 import traceback
 from collections.abc import Mapping
-from enum import StrEnum
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from optrun.data.feed.batches import batches_per_epoch
 from optrun.optimizers import specification
@@ -23,22 +23,42 @@ from optrun.runner.engine.position import Position
 from optrun.runner.engine.signals import Stops
 from optrun.runner.engine.state import State
 from optrun.runner.errors import UserError, tell
+from optrun.runner.events import EpochRecord, Event, NetworkBuilt, Notice, RunEnded
 from optrun.runner.plan.plan import PlannedRun
 from optrun.runner.plan.resources import Materials
-from optrun.runner.runs.disk_errors import told
+from optrun.runner.runs.disk import told
+from optrun.runner.runs.record import Comparable, Provenance, RunRecord, RunStatus
 from optrun.runner.runs.recorder import Recorder
 from optrun.runner.runs.run_folder import RunFolder, create
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import NativeStderr
 
+RunState = RunStatus
 
-class RunState(StrEnum):
-    """How a run ended, as run.json has it."""
 
-    COMPLETED = "completed"
-    DIVERGED = "diverged"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
+class _Listener:
+    """Passes on to the recorder and the screen what the loop tells."""
+
+    def __init__(self, recorder: Recorder, display: Display) -> None:
+        self._recorder, self._display = recorder, display
+
+    def started(self, facts: dict[str, object]) -> None:
+        self._tell(NetworkBuilt(facts))
+
+    def step(
+        self, epoch: int, step: int, loss: float, accuracy: float, images_per_second: float | None
+    ) -> None:
+        self._display.step(epoch, step, loss, accuracy, images_per_second)
+
+    def epoch(self, record: EpochRecord) -> None:
+        self._tell(record)
+
+    def notice(self, message: str) -> None:
+        self._tell(Notice(message))
+
+    def _tell(self, event: Event) -> None:
+        self._recorder(event)
+        self._display(event)
 
 
 def carry_out_run(
@@ -65,21 +85,21 @@ def carry_out_run(
             f"          {specification.describe(experiment.optimizer)}, "
             f"seed {experiment.training.seed}"
         )
-        recorder = _begin(folder, run, materials, display)
+        recorder = _begin(folder, run, materials)
         with native.into(folder.log_path):
             return train_and_record(
                 run, materials, folder=folder, recorder=recorder, display=display, stops=stops
             )
 
 
-def _begin(folder: RunFolder, run: PlannedRun, materials: Materials, display: Display) -> Recorder:
+def _begin(folder: RunFolder, run: PlannedRun, materials: Materials) -> Recorder:
     """Write what is known before the first step; a run that can't leaves nothing behind."""
     try:
         folder.write_config(as_yaml(own_code.reading_copies(run.experiment)))
         for name, content in own_code.copies(run.experiment).items():
             folder.write_code(name, content)
         _write_private(folder.path / "git.diff", provenance.uncommitted_changes(run.config.parent))
-        return Recorder.of_new_run(folder, display, facts_of(run, materials))
+        return Recorder.of_new_run(folder, record_of(run, materials, run_id=folder.id))
     except OSError as error:
         folder.discard()
         raise UserError(f"The run can't begin: {told(error, folder.path.parent)}") from error
@@ -106,10 +126,8 @@ def train_and_record(
     start = Position() if resumed is None else resumed.position
 
     def abandon() -> None:
-        recorder.ended(
-            RunState.INTERRUPTED,
-            why="stopped by a signal, in the middle of what could not end in time",
-        )
+        why = "stopped by a signal, in the middle of what could not end in time"
+        recorder(RunEnded(RunState.INTERRUPTED, why))
 
     try:
         with (
@@ -127,12 +145,12 @@ def train_and_record(
                 machine=materials.machine_of(experiment),
                 weights_file=materials.weights_files.get(experiment.model.weights),
                 run_folder=folder,
-                listener=recorder,
+                listener=_Listener(recorder, display),
                 stops=stops,
                 resumed=resumed,
             )
             folder.save_predictions(outcome.predictions)
-            recorder.ended(RunState.COMPLETED, result=outcome.result)
+            recorder(RunEnded(RunState.COMPLETED, result=outcome.result))
             for finished in (folder.last_checkpoint_path, folder.best_checkpoint_path):
                 checkpoint.forget_previous(finished)
     except Diverged as diverged:
@@ -158,58 +176,58 @@ def train_and_record(
     return RunState.COMPLETED
 
 
-def facts_of(run: PlannedRun, materials: Materials) -> dict[str, Any]:
-    """The fields of run.json that are known before the start."""
+def record_of(run: PlannedRun, materials: Materials, *, run_id: str) -> RunRecord:
+    """The record of a run that begins now."""
     experiment = run.experiment
     machine = materials.machine_of(experiment)
     photos, parts = materials.photos_of(experiment)
     training = experiment.training
     shared = materials.provenance[run.config.absolute().parent]
     hardware = shared["hardware"]
-    return {
-        "name": run.name,
-        "seed": training.seed,
-        "sample": photos.is_sample,
-        "pid": os.getpid(),
-        "optimizer": {
-            "description": specification.describe(experiment.optimizer),
-            "specification": specification.resolve(experiment.optimizer),
+    updates = specification.batches_per_update(experiment.optimizer)
+    comparable: Comparable = {
+        "photos": photos.fingerprint,
+        "split": parts.fingerprint,
+        "image_size": experiment.data.image_size,
+        "resize": experiment.data.resize,
+        "antialias": experiment.data.antialias,
+        "augmentation": experiment.data.augmentation.model_dump(),
+        "model": {
+            **experiment.model.model_dump(exclude={"weights"}),
+            "weights": materials.weights_hashes[experiment.model.weights],
         },
-        "experiment": experiment_hash(experiment, own_code.fingerprints(experiment)),
-        "comparable": {
-            "photos": photos.fingerprint,
-            "split": parts.fingerprint,
-            "image_size": experiment.data.image_size,
-            "resize": experiment.data.resize,
-            "antialias": experiment.data.antialias,
-            "augmentation": experiment.data.augmentation.model_dump(),
-            "model": {
-                **experiment.model.model_dump(exclude={"weights"}),
-                "weights": materials.weights_hashes[experiment.model.weights],
-            },
-            "precision": machine.precision,
-            "epochs": training.epochs,
-            "device": machine.device,
-        },
-        "batch_size": training.batch_size,
-        "steps_per_epoch": batches_per_epoch(len(parts.train), training.batch_size),
-        "images_per_update": training.batch_size
-        * specification.batches_per_update(experiment.optimizer),
-        "provenance": {
-            **shared,
-            "hardware": {
-                **(hardware if isinstance(hardware, dict) else {}),
-                "device": machine.device_name,
-            },
-            "threads": machine.threads,
-            "jit_compile": machine.jit_compile,
-            "photos_source": photos.source,
-            "photos_left_out": len(photos.left_out),
-            "photos_dropped": len(parts.dropped),
-            "config": str(run.config.absolute()),
-            "own_code": own_code.facts(experiment),
-        },
+        "precision": machine.precision,
+        "epochs": training.epochs,
+        "device": machine.device,
     }
+    own: Provenance = {
+        "hardware": {
+            **(hardware if isinstance(hardware, dict) else {}),
+            "device": machine.device_name,
+        },
+        "threads": machine.threads,
+        "jit_compile": machine.jit_compile,
+        "photos_source": photos.source,
+        "photos_left_out": len(photos.left_out),
+        "photos_dropped": len(parts.dropped),
+        "config": str(run.config.absolute()),
+        "own_code": own_code.facts(experiment),
+    }
+    return RunRecord(
+        id=run_id,
+        name=run.name,
+        seed=training.seed,
+        sample=photos.is_sample,
+        optimizer=specification.describe(experiment.optimizer),
+        specification=specification.resolve(experiment.optimizer),
+        experiment=experiment_hash(experiment, own_code.fingerprints(experiment)),
+        comparable=comparable,
+        provenance=cast("Provenance", {**shared, **own}),
+        started=datetime.now(UTC),
+        batch_size=training.batch_size,
+        steps_per_epoch=batches_per_epoch(len(parts.train), training.batch_size),
+        images_per_update=training.batch_size * updates,
+    )
 
 
 def _reason(error: Exception, folder: Path) -> str:
@@ -234,7 +252,7 @@ def _end(
 ) -> None:
     """Record the end of a run that is not completed, as far as its disk lets it."""
     try:
-        recorder.ended(state, why=why, divergence=divergence)
+        recorder(RunEnded(state, why, divergence=divergence))
     except OSError as error:
         # Readers see a run whose writer died, which it is, and `optrun resume` goes on with it.
         trouble = told(error, recorder.folder.path)

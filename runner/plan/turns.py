@@ -13,6 +13,7 @@ from optrun.runner.plan.plan import Plan, PlannedRun
 from optrun.runner.plan.progress import Choice, Standing
 from optrun.runner.plan.resolved import device_for
 from optrun.runner.plan.resumption import go_on, other_material, read_recorded
+from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.run_folder import reopen
 from optrun.runner.runs.standing import size_of
 from optrun.runner.runs.writer_lock import RunHeldError, held_message
@@ -39,7 +40,7 @@ class Turns:
         self._plan, self._request, self._found = plan, request, found
         self._display, self._native, self._stops = display, native, stops
         self._foreign: set[Path] = set()
-        began = [(one.folder, one.record) for one in found if one.folder is not None]
+        began = [(one.folder, one.record) for one in found if one.folder and one.record]
         self._device = device_for(request.device, began)
         self._materials = self._prepared(
             [one for one in found if not one.is_over or one.from_elsewhere]
@@ -61,7 +62,7 @@ class Turns:
         if len(self._found) > 1:
             self._display.say(f"\nrun {index + 1} of {len(self._found)}")
         materials = self._materials_of(choice)
-        if choice.folder is None:
+        if choice.folder is None or choice.record is None:
             from optrun.runner.plan.single_run import carry_out_run
 
             return carry_out_run(
@@ -73,7 +74,7 @@ class Turns:
                 stops=self._stops,
             )
         try:
-            return self._go_on(choice.folder, choice, materials)
+            return self._go_on(choice.folder, choice.record, choice, materials)
         except RunHeldError as error:
             tell(error)
             return outcomes.HELD
@@ -93,9 +94,10 @@ class Turns:
                 return replace(now, decided=before.decided)
             if not now.from_elsewhere:
                 return now
-            from optrun.runner.plan.single_run import facts_of
+            from optrun.runner.plan.single_run import record_of
 
-            other = other_material(now.record, facts_of(_decided(now), self._materials_of(now)))
+            fresh = record_of(_decided(now), self._materials_of(now), run_id="")
+            other = other_material(now.record, fresh) if now.record else []
             if not other:
                 return now
             self._foreign.add(now.folder)
@@ -104,15 +106,15 @@ class Turns:
                 f"the plan, it had {now.from_elsewhere}"
             )
 
-    def _go_on(self, path: Path, choice: Choice, materials: "Materials") -> str:
+    def _go_on(self, path: Path, record: RunRecord, choice: Choice, materials: "Materials") -> str:
         if choice.standing is Standing.HELD:
             raise RunHeldError(held_message(path))
-        with reopen(path, str(choice.record.get("id"))) as folder:
+        with reopen(path, record.id) as folder:
             recorded = read_recorded(path)
             # Who held the lock until now may have finished it.
-            if recorded["state"] == outcomes.COMPLETED:
+            if recorded.written_status == RunStatus.COMPLETED:
                 return outcomes.COMPLETED_BEFORE
-            if recorded["state"] == outcomes.DIVERGED:
+            if recorded.written_status == RunStatus.DIVERGED:
                 return outcomes.DIVERGED_BEFORE
             return go_on(
                 folder,

@@ -4,13 +4,14 @@ Run folders are cut off by crashes, edited by hand, and come from other people. 
 a file is a `DamageError`; nothing else is raised, whatever the file holds.
 """
 
+import contextlib
 import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from optrun.data import printable as printable_text
 
@@ -32,20 +33,31 @@ def content_of(path: Path, largest: int = LARGEST_FILE) -> bytes:
     Raises:
         DamageError: There is no such file, or it cannot be read.
     """
+    with regular_file(path) as file:
+        # No more than is allowed, whatever its size is said to be: files of /proc are said to be
+        # empty.
+        content = b""
+        if os.fstat(file.fileno()).st_size <= largest:
+            content = file.read(largest + 1)
+        if len(content) > largest or os.fstat(file.fileno()).st_size > largest:
+            raise DamageError(f"{path.name} is larger than {_size(largest)}")
+        return content
+
+
+@contextlib.contextmanager
+def regular_file(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, opened to be read.
+
+    Raises:
+        DamageError: There is no such file, or it cannot be read.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a device can do anything
             raise DamageError(f"{path.name} is not a file")
         # Should it have become a pipe since, opening it must not wait.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
-            # No more than is allowed, whatever its size is said to be: files of /proc are said to
-            # be empty.
-            content = b""
-            if os.fstat(descriptor).st_size <= largest:
-                content = file.read(largest + 1)
-            if len(content) > largest or os.fstat(descriptor).st_size > largest:
-                raise DamageError(f"{path.name} is larger than {_size(largest)}")
-            return content
+            yield file
     except FileNotFoundError:
         raise DamageError(f"no {path.name}") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have

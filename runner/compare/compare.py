@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from optrun.data.files import write_atomically
 from optrun.runner.compare.comparison import Comparison
 from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
 from optrun.runner.compare.metrics import sort_column
 from optrun.runner.errors import UserError
-from optrun.runner.runs.atomic import write_atomically
 from optrun.runner.runs.reader import read_all
 from optrun.runner.ui.text import WIDE, is_styled, show, terminal_width
 from optrun.runner.untrusted import printable
@@ -57,11 +57,11 @@ def _text(comparison: Comparison, layout: str, *, width: int, styled: bool) -> s
         from optrun.runner.compare import exports
 
         return exports.csv_text(comparison) if layout == "csv" else exports.json_text(comparison)
-    from optrun.runner.compare import tables
+    from optrun.runner.compare import render
 
     if layout == "markdown":
-        return tables.markdown(comparison)
-    return tables.render(comparison, width=width, styled=styled)
+        return render.markdown(comparison)
+    return render.render(comparison, width=width, styled=styled)
 
 
 def _write(path: Path, text: str) -> None:

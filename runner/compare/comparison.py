@@ -1,6 +1,6 @@
 """Many runs become numbers: which are ranked together, and mean and spread of each experiment.
 
-Runs are ranked together where everything that must be equal is equal (`Run.comparable`, and
+Runs are ranked together where everything that must be equal is equal (`RunRecord.comparable`, and
 whether the photos are real). Within such a group a row is one experiment over its seeds. One run
 for each experiment and seed counts, the newest completed one; a seed that only ever diverged
 counts as diverged, and is never part of a mean. Every run that does not count is kept, with the
@@ -12,9 +12,11 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from optrun.runner.compare.metrics import BY_KEY, DEFAULT_SORT, MEASURES
-from optrun.runner.runs.reader import COMPLETED, DIVERGED, Run, Unreadable, flatten, read_config
+from optrun.runner.runs.reader import Run, Unreadable, read_config
+from optrun.runner.runs.record import RunStatus, flatten
 
 NOT_RECORDED = "not recorded"
 
@@ -71,7 +73,7 @@ class Row:
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of completed runs."""
-        return tuple(run.seed for run in self.runs)
+        return tuple(run.record.seed for run in self.runs)
 
 
 @dataclass(frozen=True)
@@ -127,14 +129,15 @@ class Comparison:
     left_out: tuple[LeftOut, ...]
 
 
+SUPERSEDED, UNREADABLE = "superseded", "unreadable"
 LEFT_OUT_KINDS = (
-    "superseded",
-    DIVERGED,
-    "interrupted",
-    "failed",
-    "killed",
-    "running",
-    "unreadable",
+    SUPERSEDED,
+    RunStatus.DIVERGED,
+    RunStatus.INTERRUPTED,
+    RunStatus.FAILED,
+    RunStatus.KILLED,
+    RunStatus.RUNNING,
+    UNREADABLE,
 )
 
 
@@ -156,7 +159,7 @@ def compare(
     """
     by_group: dict[tuple[bool, str], list[Run]] = defaultdict(list)
     for run in runs:
-        by_group[run.sample, _canonical(run.comparable)].append(run)
+        by_group[run.record.sample, _canonical(run.record.flat_comparable)].append(run)
 
     left_out: list[LeftOut] = []
     groups: list[Group] = []
@@ -171,7 +174,7 @@ def compare(
             groups.append(_group(rows, sort, config_of))
 
     left_out += [
-        LeftOut("unreadable", item.label, str(item.folder), item.reason) for item in unreadable
+        LeftOut(UNREADABLE, item.label, str(item.folder), item.reason) for item in unreadable
     ]
     left_out.sort(key=lambda item: (LEFT_OUT_KINDS.index(item.kind), item.label, item.path))
     groups.sort(key=lambda group: (group.sample, -len(group.rows), _canonical(group.comparable)))
@@ -196,39 +199,43 @@ def summarise(values: Sequence[float | None]) -> Summary:
 def _by_experiment(runs: Iterable[Run]) -> dict[str, list[Run]]:
     grouped: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        grouped[run.experiment].append(run)
+        grouped[run.record.experiment].append(run)
     return grouped
 
 
 def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
     """The runs of one experiment that count, one for each seed, and the others."""
     newest: dict[int, Run] = {}
-    runs = sorted(runs, key=lambda run: (run.started, run.folder.name), reverse=True)
-    for state in (COMPLETED, DIVERGED):
+    runs = sorted(runs, key=_age, reverse=True)
+    for status in (RunStatus.COMPLETED, RunStatus.DIVERGED):
         for run in runs:
-            if run.state == state:
-                newest.setdefault(run.seed, run)
+            if run.status == status:
+                newest.setdefault(run.record.seed, run)
     left_out: list[LeftOut] = []
     for run in runs:
-        counting = newest.get(run.seed)
+        counting = newest.get(run.record.seed)
         if run is counting:
             continue
-        kind, why = run.state, run.why
-        if counting is not None and run.state == counting.state:
-            kind, why = "superseded", f"by {counting.label}"
-        elif run.state == DIVERGED and counting is not None:
+        kind, why = str(run.status), run.record.why
+        if counting is not None and run.status == counting.status:
+            kind, why = SUPERSEDED, f"by {counting.label}"
+        elif run.status == RunStatus.DIVERGED and counting is not None:
             why = f"though {counting.label} completed"
         left_out.append(LeftOut(kind, run.label, str(run.folder), why))
     return list(newest.values()), left_out
 
 
+def _age(run: Run) -> tuple[datetime, str]:
+    return run.record.started, run.folder.name
+
+
 def _row(counting: Sequence[Run]) -> Row:
-    by_seed = sorted(counting, key=lambda run: run.seed)
-    completed = tuple(run for run in by_seed if run.state == COMPLETED)
-    newest = max(counting, key=lambda run: (run.started, run.folder.name))
+    by_seed = sorted(counting, key=lambda run: run.record.seed)
+    completed = tuple(run for run in by_seed if run.status == RunStatus.COMPLETED)
+    newest = max(counting, key=_age).record
     return Row(
         name=newest.name,
-        other_names=tuple(sorted({run.name for run in counting} - {newest.name})),
+        other_names=tuple(sorted({run.record.name for run in counting} - {newest.name})),
         optimizer=newest.optimizer,
         distinctions=(),
         experiment=newest.experiment,
@@ -236,9 +243,9 @@ def _row(counting: Sequence[Run]) -> Row:
         images_per_update=newest.images_per_update,
         specification=newest.specification,
         runs=completed,
-        diverged=tuple(run for run in by_seed if run.state == DIVERGED),
+        diverged=tuple(run for run in by_seed if run.status == RunStatus.DIVERGED),
         summaries={
-            measure.key: summarise([run.result.get(measure.key) for run in completed])
+            measure.key: summarise([run.record.measure(measure.key) for run in completed])
             for measure in MEASURES
         },
     )
@@ -247,16 +254,16 @@ def _row(counting: Sequence[Run]) -> Row:
 def _group(
     rows: Sequence[Row], sort: str, config_of: Callable[[Run], Mapping[str, object]]
 ) -> Group:
-    runs = [run for row in rows for run in (*row.runs, *row.diverged)]
-    circumstances = _differences([run.circumstances for run in runs])
+    records = [run.record for row in rows for run in (*row.runs, *row.diverged)]
+    circumstances = _differences([record.circumstances for record in records])
     updates = _differences(
-        [{"images per update": run.images_per_update or NOT_RECORDED} for run in runs]
+        [{"images per update": record.images_per_update or NOT_RECORDED} for record in records]
     )
     named = _with_distinctions(rows, config_of)
     return Group(
-        sample=runs[0].sample,
+        sample=records[0].sample,
         setting=(),
-        comparable=runs[0].comparable,
+        comparable=records[0].flat_comparable,
         differences=(*updates, *circumstances),
         rows=tuple(sorted(named, key=lambda row: _sort_key(row, sort))),
     )

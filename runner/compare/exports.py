@@ -1,13 +1,12 @@
 """A comparison for programs: CSV and JSON, in full precision and in the units of run.json."""
 
-import csv
-import io
 import json
 
 from optrun.runner.compare import footnotes as captions
 from optrun.runner.compare.comparison import Comparison, Group, Row
 from optrun.runner.compare.metrics import MEASURES
 from optrun.runner.runs.reader import Run
+from optrun.runner.ui.text import csv_cell
 from optrun.runner.untrusted import printable
 
 FORMAT = 1
@@ -19,17 +18,15 @@ def csv_text(comparison: Comparison) -> str:
     `table` numbers the tables: only lines of one table may be ranked together. Means and spreads
     are empty where there is none.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     header = ["table", "photos", "setting", "name", "optimizer", "distinctions", "experiment"]
     header += ["batch_size", "images_per_update", "seeds_count", "seeds", "diverged_seeds"]
     for measure in MEASURES:
         header += [f"{measure.name_with_unit}_mean", f"{measure.name_with_unit}_spread"]
-    writer.writerow(header)
+    lines = [",".join(header)]
     for number, group in enumerate(comparison.groups, 1):
         for row in group.rows:
-            writer.writerow([number, *_csv_cells(group, row)])
-    return buffer.getvalue()
+            lines.append(",".join(map(csv_cell, [number, *_csv_cells(group, row)])))
+    return "\n".join(lines) + "\n"
 
 
 def json_text(comparison: Comparison) -> str:
@@ -68,17 +65,12 @@ def _csv_cells(group: Group, row: Row) -> list[object]:
         row.images_per_update,
         len(row.runs),
         " ".join(str(seed) for seed in row.seeds),
-        " ".join(str(run.seed) for run in row.diverged),
+        " ".join(str(run.record.seed) for run in row.diverged),
     ]
     for measure in MEASURES:
         summary = row.summaries[measure.key]
         cells += [summary.mean, summary.spread]
-    return [_harmless(cell) if isinstance(cell, str) else cell for cell in cells]
-
-
-def _harmless(text: str) -> str:
-    """The text so that no spreadsheet takes it for a formula: names come from other people."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return cells
 
 
 def _group(group: Group) -> dict[str, object]:
@@ -103,7 +95,7 @@ def _row(row: Row) -> dict[str, object]:
         "batch_size": row.batch_size,
         "images_per_update": row.images_per_update,
         "seeds": row.seeds,
-        "diverged_seeds": [run.seed for run in row.diverged],
+        "diverged_seeds": [run.record.seed for run in row.diverged],
         "measures": {
             measure.key: {
                 "mean": row.summaries[measure.key].mean,
@@ -117,13 +109,14 @@ def _row(row: Row) -> dict[str, object]:
 
 
 def _run(run: Run) -> dict[str, object]:
+    record = run.record
     return {
         "run": run.label,
         "path": printable(str(run.folder)),
-        "seed": run.seed,
-        "state": run.state,
-        "why": run.why,
-        "started": run.started.isoformat(),
-        "initial_weights": run.initial_weights,
-        "first_batches": run.first_batches,
+        "seed": record.seed,
+        "state": run.status,
+        "why": record.why,
+        "started": record.started.isoformat(),
+        "initial_weights": record.initial_weights,
+        "first_batches": record.first_batches,
     }

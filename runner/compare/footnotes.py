@@ -1,8 +1,8 @@
 """The sentences around a comparison's tables: headings, notes, what follows and what does not."""
 
+from collections.abc import Sequence
 from itertools import groupby
 
-from optrun.runner.compare.cells import seeds_text
 from optrun.runner.compare.comparison import Comparison, Difference, Group, Row
 from optrun.runner.compare.metrics import BY_KEY, MEASURES
 
@@ -108,6 +108,21 @@ def readable(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Seeds as ranges.
+
+    >>> seeds_text([1, 2, 3, 5, 8, 9])
+    '1-3, 5, 8-9'
+    """
+    ranges: list[list[int]] = []
+    for seed in sorted(seeds):
+        if ranges and seed == ranges[-1][1] + 1:
+            ranges[-1][1] = seed
+        else:
+            ranges.append([seed, seed])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
+
+
 def _reading(group: Group, sort: str) -> str:
     measure = BY_KEY.get(sort)
     if measure is None:
@@ -125,7 +140,9 @@ def _missing(row: Row) -> list[str]:
     lines = []
     for measure in MEASURES:
         values = row.summaries[measure.key].values
-        without = [run.seed for run, value in zip(row.runs, values, strict=True) if value is None]
+        without = [
+            run.record.seed for run, value in zip(row.runs, values, strict=True) if value is None
+        ]
         if without:
             lines.append(
                 f"{row.name}: {readable(measure.key)} is missing or not finite for "

@@ -1,10 +1,10 @@
 """What a comparison measures of each run: names, units, and which way is better."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Literal
 
 from optrun.runner.errors import UserError
+from optrun.runner.ui.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ def sort_column(name: str) -> str:
     columns = (*TEXT_COLUMNS, *BY_KEY)
     if wanted in columns:
         return wanted
-    near = difflib.get_close_matches(wanted, columns, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    near = nearest(wanted, columns, cutoff=0.5)
+    hint = f" Did you mean {near}?" if near else ""
     raise UserError(
         f"--sort must be a column, received: {name}.{hint} Columns: {', '.join(columns)}."
     )

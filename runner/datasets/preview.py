@@ -10,6 +10,7 @@ from optrun.data.cache import cache, library
 from optrun.data.cache.copies import copies
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.feed.augmentation import augmented as augmented_pixels
+from optrun.data.files import write_atomically
 from optrun.data.images.contact_sheet import Tile, contact_sheet
 from optrun.data.photos import CAT, DOG, Photos
 from optrun.data.split import Split, split
@@ -17,7 +18,6 @@ from optrun.runner.config.load import load
 from optrun.runner.config.schema import Data, Experiment
 from optrun.runner.datasets.preparing import Preparation, prepared
 from optrun.runner.errors import UserError, photo_errors
-from optrun.runner.runs.atomic import write_atomically
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import number_of
 

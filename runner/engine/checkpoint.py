@@ -22,9 +22,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+from optrun.data.files import sync as sync_folder
 from optrun.runner.engine.hashed_file import HashedFile
 from optrun.runner.runs import checkpoint_places as places
-from optrun.runner.runs.atomic import sync_folder
 from optrun.runner.runs.checkpoint_places import ARRAYS, FORMAT, MANIFEST
 from optrun.runner.untrusted import DamageError, content_of
 

@@ -36,6 +36,7 @@ from optrun.runner.plan.resources import prepare_photos
 from optrun.runner.runs import checkpoint_places
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs.reader import Run
+from optrun.runner.runs.record import RunStatus, flatten
 from optrun.runner.runs.run_folder import plain
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
@@ -102,7 +103,7 @@ class Trained:
             ("photos", "photos", photos.fingerprint),
             ("division of the photos", "split", parts.fingerprint),
         ):
-            recorded = self.run.comparable.get(key)
+            recorded = self.run.record.flat_comparable.get(key)
             if recorded != received:
                 raise UserError(
                     f"The {what} must be as when {self.run.label} was trained (fingerprint "
@@ -127,7 +128,7 @@ def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
     record, notes = _usable(folder)
     experiment = _experiment(folder, record)
     try:
-        stored = stored_weights.read(checkpoint_places.best(folder), owner=record.id)
+        stored = stored_weights.read(checkpoint_places.best(folder), owner=record.record.id)
     except DamageError as damage:
         raise _unusable(record.label, f"its weights cannot be read: {damage}") from damage
     machine, precision_note = _machine(record, experiment, device)
@@ -194,18 +195,20 @@ def _usable(folder: Path) -> tuple[Run, tuple[str, ...]]:
     record = runs.read(folder)
     if isinstance(record, runs.Unreadable):
         raise _unusable(record.label, f"its run.json cannot be read: {record.reason}")
-    if record.state == runs.DIVERGED:
-        raise _unusable(record.label, f"it diverged: {record.why}")
-    if record.state == runs.COMPLETED:
+    if record.status == RunStatus.DIVERGED:
+        raise _unusable(record.label, f"it diverged: {record.record.why}")
+    if record.status == RunStatus.COMPLETED:
         return record, ()
     if not (folder / "checkpoint").is_dir():
-        wait = "wait for its first epoch" if record.state == runs.RUNNING else "train it again"
+        wait = (
+            "wait for its first epoch" if record.status == RunStatus.RUNNING else "train it again"
+        )
         raise UserError(
-            f"The run {record.label} is {record.state} and has no weights yet: {wait}, or name "
+            f"The run {record.label} is {record.status} and has no weights yet: {wait}, or name "
             "another run."
         )
     return record, (
-        f"{record.label} is {record.state}, not completed: these are the best weights so far",
+        f"{record.label} is {record.status}, not completed: these are the best weights so far",
     )
 
 
@@ -218,22 +221,36 @@ def _experiment(folder: Path, record: Run) -> Experiment:
         ) from error
     # What decides the numbers that the network sees must be what it was trained on.
     from_random = experiment.model.weights == "random"
-    network = runs.flatten(plain(experiment.model.model_dump(exclude={"weights", "width"})))
+    network = flatten(plain(experiment.model.model_dump(exclude={"weights", "width"})))
     for key, configured, recorded in (
-        ("data.image_size", experiment.data.image_size, record.comparable.get("image_size")),
-        ("data.resize", experiment.data.resize, record.comparable.get("resize", "squash")),
-        ("data.antialias", experiment.data.antialias, record.comparable.get("antialias", False)),
-        ("model.width", experiment.model.width, record.comparable.get("model.width")),
+        (
+            "data.image_size",
+            experiment.data.image_size,
+            record.record.flat_comparable.get("image_size"),
+        ),
+        (
+            "data.resize",
+            experiment.data.resize,
+            record.record.flat_comparable.get("resize", "squash"),
+        ),
+        (
+            "data.antialias",
+            experiment.data.antialias,
+            record.record.flat_comparable.get("antialias", False),
+        ),
+        ("model.width", experiment.model.width, record.record.flat_comparable.get("model.width")),
         (
             "model.weights",
             "random" if from_random else "pretrained",
-            "random" if record.comparable.get("model.weights") == "random" else "pretrained",
+            "random"
+            if record.record.flat_comparable.get("model.weights") == "random"
+            else "pretrained",
         ),
         # How the network ends (pooling, say) is not always seen from the shapes of its weights.
         *(
-            (f"model.{key}", value, record.comparable[f"model.{key}"])
+            (f"model.{key}", value, record.record.flat_comparable[f"model.{key}"])
             for key, value in network.items()
-            if f"model.{key}" in record.comparable
+            if f"model.{key}" in record.record.flat_comparable
         ),
     ):
         if configured != recorded:
@@ -249,7 +266,7 @@ def _machine(
     record: Run, experiment: Experiment, device: Device
 ) -> tuple[Machine, tuple[str, ...]]:
     """The machine in the run's precision; in float32 where that is not native here."""
-    trained_in = record.comparable.get("precision")
+    trained_in = record.record.flat_comparable.get("precision")
     if trained_in not in _PRECISIONS:
         raise _unusable(record.label, f"run.json says precision {printable(str(trained_in))}")
     here = machines.prepare(

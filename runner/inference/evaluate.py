@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from optrun.data.files import write_atomically
 from optrun.runner.errors import UserError
 from optrun.runner.inference.output_file import check_writable
-from optrun.runner.runs.atomic import write_atomically
 from optrun.runner.runs.run_folder import folder_name
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured

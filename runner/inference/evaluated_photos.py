@@ -76,7 +76,9 @@ def others(trained: Trained, source: str, display: Display) -> Chosen:
         UserError: They cannot be had, or all of them were training photos.
     """
     photos = decoded(source, trained.experiment.data, display)
-    if photos.is_sample != trained.run.sample:  # drawings and real photos have none in common
+    if (
+        photos.is_sample != trained.run.record.sample
+    ):  # drawings and real photos have none in common
         return Chosen((Part("photos", photos, np.arange(len(photos))),), 0, ())
     try:
         own, split = trained.photos_and_split(display)

@@ -94,7 +94,7 @@ def json_text(report: Report) -> str:
     content = {
         "format": FORMAT,
         "run": trained.run.label,
-        "sample": trained.run.sample,
+        "sample": trained.run.record.sample,
         "best_epoch": trained.best_epoch,
         "precision": trained.machine.precision,
         "device": trained.machine.device,
@@ -139,7 +139,7 @@ def _heading(report: Report) -> Iterator[str]:
     source = printable(report.chosen.parts[0].photos.source)
     preparation = described(trained.image_size, data.resize, data.antialias)
     yield f"run       {trained.run.label}"
-    yield f"          {trained.run.optimizer}"
+    yield f"          {trained.run.record.optimizer}"
     yield f"weights   of {epoch}"
     yield f"photos    {source}, {preparation}{flip}"
     yield f"computed  in {trained.machine.precision} on {trained.machine.device.upper()}"
@@ -192,7 +192,7 @@ def _most_wrong(report: Report, sheet: Path | None) -> Iterator[str]:
 
 
 def _notes(report: Report) -> list[str]:
-    notes = [SAMPLE_NOTE] if report.trained.run.sample else []
+    notes = [SAMPLE_NOTE] if report.trained.run.record.sample else []
     notes += [*report.trained.notes, *report.chosen.notes]
     notes += [_calibration_note(part) for part in report.measured]
     test = report.measured[-1].evaluation.log_loss.value

@@ -47,7 +47,7 @@ def export(request: Request) -> None:
         trained = open_trained(folder, device="cpu")
         readme = _readme(trained, path, kind)
         difference = exported_model.write(trained, path, kind, readme)
-    trained_in = str(trained.run.comparable["precision"])
+    trained_in = str(trained.run.record.flat_comparable["precision"])
     click.echo(readme, nl=False)
     click.echo()
     click.echo(f"Wrote {printable(str(path))}, {_size(path):,.0f} MB.")
@@ -59,7 +59,7 @@ def export(request: Request) -> None:
         click.echo(
             f"note: trained in {trained_in}, exported in float32, whose answers differ slightly."
         )
-    if trained.run.sample:
+    if trained.run.record.sample:
         click.echo("note: trained on the built-in sample: it knows drawings alone.")
 
 

@@ -156,7 +156,7 @@ def validation_logits(
 
     kept = None if flip else read(trained.folder, "validation")
     # Predictions of another run, put in place, have another loss than the one recorded.
-    recorded = trained.run.result.get("best_validation_loss")
+    recorded = trained.run.record.measure("best_validation_loss")
     if kept is not None and recorded is not None:
         found = score(kept.logits, kept.labels).log_loss
         if math.isclose(found, recorded, rel_tol=1e-9):

@@ -3,32 +3,16 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from optrun.runner.runs import reader as runs
-from optrun.runner.runs.reader import COMPLETED, RUNNING
-from optrun.runner.runs.saved import CLOCKS, whole
-from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
-from optrun.runner.untrusted import mapping, number, printable
+from optrun.runner.runs.event_log import EventKind, read_events
+from optrun.runner.runs.reader import Unreadable, read_config
+from optrun.runner.runs.record import RunStatus
+from optrun.runner.runs.standing import CLOCKS, Size, Standing, size_of, standing_of
+from optrun.runner.untrusted import number, printable
 
 _MOST_ENTRIES = 200  # of a folder, listed one by one
-_MOST_RESUMPTIONS = 1000
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """One time that a run was gone on with.
-
-    Attributes:
-        steps_done: Where it went on; None where that is not recorded.
-        changes: What was not as when it started.
-    """
-
-    time: datetime | None
-    steps_done: int | None
-    changes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +31,7 @@ class Seconds:
 
     @property
     def total(self) -> float:
+        """Of all clocks together."""
         return sum(value or 0.0 for value in self.by_clock.values())
 
 
@@ -74,57 +59,35 @@ class Details:
     epochs: Sequence[Mapping[str, Any]]
     notices: Sequence[str]
     skipped: Sequence[str]
-    ended: datetime | None
     seconds: Seconds | None
-    resumed: Sequence[Resumed]
     entries: Sequence[Entry]
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        return mapping(self.standing.record.get("provenance"))
 
 
 def details_of(folder: Path) -> Details:
     """Reads all there is; whatever lies there, nothing is raised."""
     standing = standing_of(folder)
-    record = standing.record
-    read = runs.read_events(folder)
-    epochs = [one for one in read.events if one.get("event") == "epoch"]
-    ended = time_of(record.get("ended"))
+    found = read_events(folder)
+    epochs = found.of(EventKind.EPOCH)
     return Details(
         standing=standing,
-        configuration=runs.read_config(folder),
+        configuration=read_config(folder),
         epochs=epochs,
-        notices=[str(one.get("message")) for one in read.events if one.get("event") == "notice"],
-        skipped=read.skipped,
-        ended=ended,
-        seconds=_seconds(standing, epochs[-1] if epochs else {}, ended),
-        resumed=_resumed(record.get("resumed")),
+        notices=[str(one.get("message")) for one in found.of(EventKind.NOTICE)],
+        skipped=found.skipped,
+        seconds=_seconds(standing, epochs[-1] if epochs else {}),
         entries=_entries(folder),
     )
 
 
-def time_of(value: object) -> datetime | None:
-    """A recorded time; None for what is none."""
-    if not isinstance(value, str):
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _seconds(
-    standing: Standing, last_epoch: Mapping[str, Any], ended: datetime | None
-) -> Seconds | None:
+def _seconds(standing: Standing, last_epoch: Mapping[str, Any]) -> Seconds | None:
     """From what was recorded last: the result, a checkpoint, an epoch."""
     run = standing.run
-    if isinstance(run, runs.Unreadable):
+    if isinstance(run, Unreadable):
         return None
-    elapsed = (ended - run.started).total_seconds() if ended and run.state != RUNNING else None
-    if run.state == COMPLETED:
-        by_clock = {name: run.result.get(f"{name}_seconds") for name in CLOCKS}
+    ended = run.record.ended if run.status != RunStatus.RUNNING else None
+    elapsed = (ended - run.record.started).total_seconds() if ended else None
+    if run.status == RunStatus.COMPLETED:
+        by_clock = {name: run.record.measure(f"{name}_seconds") for name in CLOCKS}
         return Seconds(by_clock, "end", elapsed)
     of_epoch = {name: number(last_epoch.get(f"{name}_seconds")) for name in CLOCKS}
     at_epoch = Seconds(of_epoch, "last epoch", elapsed)
@@ -132,22 +95,6 @@ def _seconds(
         at_checkpoint = Seconds(standing.saved.seconds, "last checkpoint", elapsed)
         return at_checkpoint if at_checkpoint.total >= at_epoch.total else at_epoch
     return at_epoch if at_epoch.total else None
-
-
-def _resumed(recorded: object) -> list[Resumed]:
-    if not isinstance(recorded, list):
-        return []
-    found = []
-    for one in map(mapping, recorded[:_MOST_RESUMPTIONS]):
-        changes = one.get("changes")
-        found.append(
-            Resumed(
-                time=time_of(one.get("time")),
-                steps_done=whole(one.get("steps_done")),
-                changes=[str(change) for change in changes] if isinstance(changes, list) else [],
-            )
-        )
-    return found
 
 
 def _entries(folder: Path) -> list[Entry]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optrun.runner.compare.metrics import BY_KEY
 from optrun.runner.errors import UserError
-from optrun.runner.runs import reader as runs
-from optrun.runner.runs.reader import Run, Unreadable, flatten
+from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read, read_config
+from optrun.runner.runs.record import flatten
 from optrun.runner.runs.select import find_run
-from optrun.runner.ui.text import is_styled, padded, show, style, terminal_width, widest, wrap
+from optrun.runner.ui.table import Column, Line, row_lines
+from optrun.runner.ui.text import is_styled, show, style, terminal_width, widest, wrap
 from optrun.runner.ui.wording import duration
 from optrun.runner.untrusted import mapping, number, printable
 from rich.cells import cell_len
@@ -33,6 +33,7 @@ _ENVIRONMENT = (
 )
 _RESOLVED_ENVIRONMENT = ("precision", "device")
 _PHOTOS_AND_START = ("photos", "split", "model.weights")
+_START = ("photos_source", "own_code", "initial_weights", "first_batches")
 
 
 @dataclass(frozen=True)
@@ -61,67 +62,59 @@ def diff_runs(a: str, b: str, *, layout: str) -> None:
     Raises:
         UserError: There is no such run, or several, or it can't be read.
     """
-    one, other = (_read(find_run(named)) for named in (a, b))
-    sections = [_section(name, one, other) for name in _SECTIONS]
+    pair = (_read(find_run(a)), _read(find_run(b)))
+    sections = [_section(name, pair) for name in _SECTIONS]
     if layout == "json":
-        content = _content(one[0], other[0], sections)
-        show(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        show(json.dumps(_content(pair, sections), indent=1, allow_nan=False) + "\n")
         return
-    lines = _lines(one[0], other[0], sections, terminal_width(), styled=is_styled())
-    show("\n".join(lines) + "\n")
+    show("\n".join(_lines(pair, sections, terminal_width(), styled=is_styled())) + "\n")
 
 
-def _read(folder: Path) -> tuple[Run, Mapping[str, Any]]:
-    run, record = runs.read_with_record(folder)
+def _read(folder: Path) -> Run:
+    run = read(folder)
     if isinstance(run, Unreadable):
         raise UserError(f"{printable(str(folder))} cannot be read: {run.reason}.")
-    return run, record
+    return run
 
 
-def _section(
-    name: str, one: tuple[Run, Mapping[str, Any]], other: tuple[Run, Mapping[str, Any]]
-) -> Section:
-    values = [_values(name, run, record) for run, record in (one, other)]
+def _section(name: str, pair: tuple[Run, Run]) -> Section:
+    a, b = (_values(name, run) for run in pair)
     if name == "configuration":
-        without = [
-            run.label for (run, _), found in zip((one, other), values, strict=True) if not found
-        ]
+        without = [run.label for run, found in zip(pair, (a, b), strict=True) if not found]
         if without:
-            return Section(name, [], 0, f"config.yaml of {' and of '.join(without)} cannot be read")
-    names = list(dict.fromkeys([*values[0], *values[1]]))
+            trouble = f"{CONFIG_NAME} of {' and of '.join(without)} cannot be read"
+            return Section(name, [], 0, trouble)
+    names = list(dict.fromkeys([*a, *b]))
     differing = [
-        (key, values[0].get(key), values[1].get(key))
+        (key, a.get(key), b.get(key))
         for key in names
-        if _canonical(values[0].get(key)) != _canonical(values[1].get(key))
+        if _canonical(a.get(key)) != _canonical(b.get(key))
     ]
     return Section(name, differing, len(names) - len(differing))
 
 
-def _values(name: str, run: Run, record: Mapping[str, Any]) -> Mapping[str, object]:
-    provenance = mapping(record.get("provenance"))
+def _values(name: str, run: Run) -> Mapping[str, object]:
+    record = run.record
+    provenance, comparable = mapping(record.provenance), record.flat_comparable
     if name == "configuration":
-        return runs.read_config(run.folder)
+        return read_config(run.folder)
     if name == "photos and start":
         return {
-            "sample": run.sample,
-            **{key: run.comparable.get(key) for key in _PHOTOS_AND_START},
-            "photos_source": provenance.get("photos_source"),
-            "own_code": provenance.get("own_code"),
-            "initial_weights": run.initial_weights,
-            "first_batches": run.first_batches,
+            "sample": record.sample,
+            **{key: comparable.get(key) for key in _PHOTOS_AND_START},
+            **{key: provenance.get(key) for key in _START},
         }
     if name == "environment":
         recorded = {key: provenance.get(key) for key in _ENVIRONMENT}
-        return flatten(recorded) | {key: run.comparable.get(key) for key in _RESOLVED_ENVIRONMENT}
-    result = {"state": run.state, "why": run.why or None}
-    return result | dict(mapping(record.get("result")))
+        return flatten(recorded) | {key: comparable.get(key) for key in _RESOLVED_ENVIRONMENT}
+    return {"state": run.status, "why": record.why or None, **mapping(record.result)}
 
 
 def _lines(
-    one: Run, other: Run, sections: Sequence[Section], width: int, *, styled: bool
+    pair: tuple[Run, Run], sections: Sequence[Section], width: int, *, styled: bool
 ) -> Iterator[str]:
-    yield f"A  {style(one.label, 'strong', styled)}"
-    yield f"B  {style(other.label, 'strong', styled)}"
+    for letter, run in zip("AB", pair, strict=True):
+        yield f"{letter}  {style(run.label, 'strong', styled)}"
     for section in sections:
         yield ""
         shown = section.differing[:_MOST_ROWS]
@@ -152,19 +145,14 @@ def _table(rows: Sequence[tuple[str, ...]], width: int, *, styled: bool) -> Iter
     # What the one value leaves of its half is for the other.
     first = min(values[0], max(half, room - keys - values[1]))
     second = min(values[1], room - keys - first)
-    widths = (keys, first, second)
+    columns = [Column(0), *map(Column, (keys, first, second))]
     for row in (("", "A", "B"), *rows):
+        look = "plain" if row[0] else "faint"
         cells = [
-            _pieces(text, size, dotted=column == 0)
-            for column, (text, size) in enumerate(zip(row, widths, strict=True))
+            [Line(piece, look) for piece in _pieces(text, column.width, dotted=index == 0)]
+            for index, (text, column) in enumerate(zip(row, columns[1:], strict=True))
         ]
-        for index in range(max(map(len, cells))):
-            parts = [
-                padded(lines[index] if index < len(lines) else "", size)
-                for lines, size in zip(cells, widths, strict=True)
-            ]
-            line = (_INDENT + _GAP.join(parts)).rstrip()
-            yield line if row[0] else style(line, "faint", styled)
+        yield from row_lines(["", *cells], columns, styled=styled)
 
 
 def _pieces(text: str, width: int, *, dotted: bool) -> list[str]:
@@ -180,13 +168,12 @@ def _pieces(text: str, width: int, *, dotted: bool) -> list[str]:
 
 
 def _text(key: str, value: object) -> str:
-    measure = BY_KEY.get(key)
     if value is None or value == "":
         return NOT_THERE
     if isinstance(value, bool):
         return "true" if value else "false"
     if (size := number(value)) is not None:
-        if (measure is not None and measure.percent) or key.endswith("_accuracy"):
+        if key.endswith("_accuracy"):
             return f"{100 * size:.1f} %"
         if key.endswith("_seconds"):
             return duration(size)
@@ -201,17 +188,16 @@ def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _content(one: Run, other: Run, sections: Sequence[Section]) -> dict[str, Any]:
-    return {
+def _content(pair: tuple[Run, Run], sections: Sequence[Section]) -> dict[str, Any]:
+    content: dict[str, Any] = {
         "format": FORMAT,
-        "a": printable(str(one.folder)),
-        "b": printable(str(other.folder)),
-        **{
-            section.name.replace(" ", "_"): {
-                "differing": {key: {"a": a, "b": b} for key, a, b in section.differing},
-                "equal": section.equal,
-                "trouble": section.trouble,
-            }
-            for section in sections
-        },
+        "a": printable(str(pair[0].folder)),
+        "b": printable(str(pair[1].folder)),
     }
+    for section in sections:
+        content[section.name.replace(" ", "_")] = {
+            "differing": {key: {"a": a, "b": b} for key, a, b in section.differing},
+            "equal": section.equal,
+            "trouble": section.trouble,
+        }
+    return content

@@ -39,38 +39,32 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 _CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
 
+_FIRST_NETWORK = "vgg19"  # of runs from before there was a choice
+
 _LONGEST_NAME = 500  # characters of a dotted name
 _MOST_COMPARABLE = 200  # values; there are some 30
 _MOST_RESUMPTIONS = 1000
 
 
 class RunStatus(StrEnum):
-    """How a run stands; `status_of` derives it.
+    """How a run stands; `status_of` derives it. In the order in which a person is told.
 
-    The first five are written into run.json. A run is killed that says "running" while nobody
-    holds its lock. Of a folder without a record that can be read, a run whose writer is at work is
-    just starting, and any other is damaged.
+    A run is killed that says "running" while nobody holds its lock. Of a folder without a record
+    that can be read, a run whose writer is at work is just starting, and any other is damaged. The
+    rest is as run.json says.
     """
 
-    RUNNING = "running"
     COMPLETED = "completed"
-    DIVERGED = "diverged"
+    RUNNING = "running"
+    STARTING = "starting"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
     KILLED = "killed"
-    STARTING = "starting"
+    DIVERGED = "diverged"
     DAMAGED = "damaged"
 
 
-_WRITTEN = frozenset(
-    {
-        RunStatus.RUNNING,
-        RunStatus.COMPLETED,
-        RunStatus.DIVERGED,
-        RunStatus.INTERRUPTED,
-        RunStatus.FAILED,
-    }
-)
+_DERIVED = (RunStatus.STARTING, RunStatus.KILLED, RunStatus.DAMAGED)
 
 
 class Comparable(TypedDict, total=False):
@@ -194,7 +188,7 @@ class RunRecord:
             received = str(found.get("format"))[:20]
             raise DamageError(f"format must be {FORMAT}, received: {received} (another version?)")
         status = _text(found, "state")
-        if status not in _WRITTEN:
+        if status not in set(RunStatus) - set(_DERIVED):
             raise DamageError(f"unknown state: {status}")
         result = found.get("result")
         if status == RunStatus.COMPLETED and not isinstance(result, dict):
@@ -353,6 +347,11 @@ def status_of(record: RunRecord | None, folder: Path) -> RunStatus:
     if record.written_status == RunStatus.RUNNING and not is_held(folder / LOCK_NAME):
         return RunStatus.KILLED
     return record.written_status
+
+
+def network_title(record: RunRecord) -> str:
+    """The network's name as people write it."""
+    return str(mapping(record.comparable.get("model")).get("network", _FIRST_NETWORK)).upper()
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import click
 from optrun.runner.errors import UserError
-from optrun.runner.runs import run_wording as wording
-from optrun.runner.runs import writer_lock
-from optrun.runner.runs.listing import REMOVED
-from optrun.runner.runs.reader import COMPLETED, Run
+from optrun.runner.runs.disk import is_folder
+from optrun.runner.runs.listing import REMOVED, progress_text, resumes, size_text, why
+from optrun.runner.runs.reader import Unreadable
+from optrun.runner.runs.record import RECORD_NAME, RunStatus
 from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
-from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError
-from optrun.runner.ui.wording import number_of
+from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire
+from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import printable
 
 # What a run writes into its folder: its files, the copies of a person's own optimizer, what a
@@ -58,7 +58,8 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
         _require_removable(one)
     for folder in leftovers:
         _refuse_foreign(folder, [name for name in _names(folder) if name != "run"])
-    total = wording.size_text(_total(standings, leftovers))
+    sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
+    total = size_text(sum(sizes, Size(0)))
     for one in standings:
         click.echo(f"  {one.label}  {_described(one)}")
     for folder in leftovers:
@@ -82,7 +83,7 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
                 f"{printable(str(folder))} can't be removed: {error.strerror or error}."
             ) from error
         removed += 1
-        freed = Size(freed.total + size.total, freed.at_least or size.at_least)
+        freed += size
     click.echo(_freed(removed, freed))
     return 0
 
@@ -90,7 +91,7 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
 def _meant(chosen: str) -> Path:
     """The folder that is meant: of a path, exactly that one."""
     path = Path(chosen)
-    if chosen and _is_folder(path):
+    if chosen and is_folder(path):
         _refuse_link(path)
         # Not the only run in it, as where a run is only read.
         return path.resolve() if path.name in ("", "..") else path
@@ -111,15 +112,15 @@ def _require_removable(standing: Standing) -> None:
     folder = standing.folder
     shown = printable(str(folder))
     names = _names(folder)
-    if not any(_is_file(folder / name) for name in ("run.json", LOCK_NAME)):
+    if not any(_is_file(folder / name) for name in (RECORD_NAME, LOCK_NAME)):
         raise UserError(
             f"RUN must be the folder of a run, received: {shown}, which holds neither run.json nor "
             f"{LOCK_NAME}. Nothing was removed."
         )
     _refuse_foreign(folder, [name for name in names if not _WRITTEN.fullmatch(name)])
     if standing.held:
-        pid = standing.record.get("pid")
-        who = f"process {pid}" if isinstance(pid, int) else "another process"
+        pid = None if isinstance(standing.run, Unreadable) else standing.run.record.pid
+        who = "another process" if pid is None else f"process {pid}"
         raise RunHeldError(
             f"{shown} is being written by {who}. Wait until it ends, or stop it first. "
             "Nothing was removed."
@@ -128,24 +129,22 @@ def _require_removable(standing: Standing) -> None:
 
 def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
     if names:
-        named = ", ".join(map(printable, sorted(names)[:_MOST_NAMED]))
-        more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+        named = some([printable(name) for name in sorted(names)], _MOST_NAMED)
         raise UserError(
-            f"{printable(str(folder))} holds {named}{more}, which no run writes. Move it elsewhere "
+            f"{printable(str(folder))} holds {named}, which no run writes. Move it elsewhere "
             "first. Nothing was removed."
         )
 
 
 def _described(standing: Standing) -> str:
     """State, progress, size, and what would be lost."""
-    run, state = standing.run, wording.state_of(standing)
-    progress = wording.progress_text(standing.progress, state=state)
-    why = wording.why(standing) if not isinstance(run, Run) else ""
+    status = standing.status
+    reason = why(standing) if isinstance(standing.run, Unreadable) else ""
     parts = [
-        f"{state}: {why}" if why else state,
-        progress if state != COMPLETED else "",
-        wording.size_text(standing.size),
-        wording.resumes(standing),
+        f"{status}: {reason}" if reason else status,
+        progress_text(standing.progress, status) if status != RunStatus.COMPLETED else "",
+        size_text(standing.size),
+        resumes(standing),
     ]
     return ", ".join(filter(None, parts))
 
@@ -184,7 +183,7 @@ def _held(folder: Path) -> Iterator[None]:
     if lock.is_symlink():  # no run makes one, and locking it would write elsewhere
         yield
         return
-    descriptor = writer_lock.acquire(lock)
+    descriptor = acquire(lock)
     if sys.platform == "win32":  # which renames no folder with an open file in it
         os.close(descriptor)
         yield
@@ -215,16 +214,7 @@ def _delete(folder: Path) -> None:
 def _freed(removed: int, freed: Size) -> str:
     if not removed:
         return "Nothing was removed."
-    return f"Removed {removed:,}; {wording.size_text(freed)} freed."
-
-
-def _total(standings: Sequence[Standing], leftovers: Sequence[Path]) -> Size:
-    total = wording.total_size(standings)
-    others = [size_of(folder) for folder in leftovers]
-    return Size(
-        total.total + sum(one.total for one in others),
-        total.at_least or any(one.at_least for one in others),
-    )
+    return f"Removed {removed:,}; {size_text(freed)} freed."
 
 
 def _names(folder: Path) -> list[str]:
@@ -240,11 +230,4 @@ def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
-        return False
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
         return False

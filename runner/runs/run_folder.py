@@ -32,16 +32,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from optrun.data.files import write_atomically
 from optrun.runner.errors import UserError
-from optrun.runner.runs import checkpoint_places, reserve
-from optrun.runner.runs.atomic import append_whole, write_atomically
-from optrun.runner.runs.disk_errors import FolderGone, is_full, told
+from optrun.runner.runs import checkpoint_places
+from optrun.runner.runs.disk import (
+    FolderGone,
+    append_whole,
+    free_reserve,
+    is_full,
+    set_reserve_aside,
+    told,
+)
+from optrun.runner.runs.event_log import METRICS_NAME, EventKind, epochs_within, event_of
+from optrun.runner.runs.record import RECORD_NAME, RunRecord
 from optrun.runner.runs.writer_lock import LOCK_NAME, acquire, require_locks
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-FORMAT = 1
 
 # Without the look-alikes 0 o 1 l i, and lower case only: some file systems do not tell case apart.
 _ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -73,7 +80,7 @@ class RunFolder:
 
     @property
     def metrics_path(self) -> Path:
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS_NAME
 
     @property
     def best_checkpoint_path(self) -> Path:
@@ -100,10 +107,10 @@ class RunFolder:
             Whether they were.
         """
         wanted = [plain(epoch) for epoch in epochs]
-        if self._epochs_within(length) == wanted:
+        if epochs_within(self.metrics_path, length) == wanted:
             os.ftruncate(self._metrics, length)
             return True
-        lines = [_line({"event": "epoch", "time": None, **epoch}) for epoch in wanted]
+        lines = [_line(event_of(EventKind.EPOCH, None, epoch)) for epoch in wanted]
         write_atomically(self.metrics_path, b"".join(lines))
         os.close(self._metrics)
         self._metrics = _open_to_append(self.metrics_path)
@@ -126,18 +133,24 @@ class RunFolder:
         """Writes the file of a person's own optimizer, which config.yaml may name."""
         write_atomically(self.path / name, content)
 
-    def write_run(self, run: Mapping[str, object]) -> None:
-        """Replaces run.json; the format and the id are added."""
+    def write_record(self, record: RunRecord) -> None:
+        """Replaces run.json."""
         self.require_in_place()
-        content = {"format": FORMAT, "id": self.id} | plain(run)
+        content = plain(record.as_json())
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(self.path / "run.json", text.encode(errors="backslashreplace") + b"\n")
+        write_atomically(self.path / RECORD_NAME, text.encode(errors="backslashreplace") + b"\n")
 
-    def append_event(self, event: Mapping[str, object]) -> None:
-        """Appends one line to metrics.jsonl, on disk on return; one that fails leaves nothing."""
+    def append_event(self, event: Mapping[str, object], *, durable: bool = True) -> None:
+        """Appends one line to metrics.jsonl, whole or not at all.
+
+        Args:
+            event: What `event_of` makes.
+            durable: Whether it is on disk on return, with all before it.
+        """
         self.require_in_place()
         append_whole(self._metrics, _line(plain(event)))
-        os.fsync(self._metrics)
+        if durable:
+            os.fsync(self._metrics)
 
     def save_predictions(self, arrays: "Mapping[str, ArrayLike]") -> None:
         """Replaces predictions.npz.
@@ -167,7 +180,7 @@ class RunFolder:
     def free_reserve(self) -> None:
         """Gives back the room that was set aside, for the run's end to be written in it."""
         if self._is_in_place():
-            reserve.free(self.path)
+            free_reserve(self.path)
 
     def discard(self) -> None:
         """Takes the folder away, of a run that could not even begin."""
@@ -191,22 +204,6 @@ class RunFolder:
             return os.path.samestat((self.path / LOCK_NAME).stat(), os.fstat(self._lock))
         except OSError:
             return False
-
-    def _epochs_within(self, length: int) -> list[dict[str, object]] | None:
-        """The epochs in the first `length` bytes of metrics.jsonl; None for what no run writes."""
-        with self.metrics_path.open("rb") as file:
-            content = file.read(length)
-        if len(content) < length or (content and not content.endswith(b"\n")):
-            return None
-        try:
-            events = [json.loads(line) for line in content.splitlines()]
-            return [
-                {key: value for key, value in event.items() if key not in ("event", "time")}
-                for event in events
-                if event["event"] == "epoch"
-            ]
-        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-            return None
 
     def __enter__(self) -> Self:
         return self
@@ -278,11 +275,10 @@ def check_writable(results: Path) -> None:
     try:
         # Permissions alone don't say: the administrator has them all, where nothing can be made.
         # Where the system knows them, it is a file without a name: nothing can be left behind.
-        with tempfile.TemporaryFile(dir=existing):
-            pass
+        with tempfile.TemporaryFile(dir=existing) as file:
+            require_locks(file.fileno(), existing)
     except OSError as error:
         raise _not_writable(results, error) from error
-    require_locks(existing)
 
 
 def folder_name(name: str) -> str:
@@ -330,7 +326,7 @@ def plain(value: Any) -> Any:
 def _opened(path: Path, run_id: str) -> RunFolder:
     lock = acquire(path / LOCK_NAME)
     try:
-        reserve.set_aside(path)
+        set_reserve_aside(path)
         return RunFolder(path, run_id, lock)
     except BaseException:
         os.close(lock)

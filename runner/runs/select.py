@@ -1,11 +1,13 @@
 """Which run a person means: a folder, or part of the name of one below `results`."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 from optrun.runner.errors import UserError
-from optrun.runner.runs import reader as runs
+from optrun.runner.runs.disk import is_file, is_folder
+from optrun.runner.runs.reader import CONFIG_NAME, find
+from optrun.runner.runs.record import RECORD_NAME
+from optrun.runner.ui.wording import nearest, some
 from optrun.runner.untrusted import printable
 
 RESULTS = Path("results")
@@ -26,9 +28,10 @@ def find_run(run: str | Path, results: Path = RESULTS) -> Path:
     text = str(run)
     shown = printable(text)
     path = Path(text)
-    if text and _is_folder(path):  # without text, Path means the working directory
+    if text and is_folder(path):  # without text, Path means the working directory
         return _the_only_one(path, shown)
-    if _is_inside_run(path):
+    # A file of a run is named where its folder is meant, as completing a path may do.
+    if path.name in (RECORD_NAME, CONFIG_NAME) and is_file(path):
         return path.parent
     # In a path that leads nowhere, only the last part can be a mistyped run.
     place, wanted = (path.parent, path.name) if len(path.parts) > 1 else (results, text)
@@ -50,7 +53,7 @@ def find_run(run: str | Path, results: Path = RESULTS) -> Path:
 
 
 def _the_only_one(path: Path, shown: str) -> Path:
-    found = runs.find([path])
+    found = find([path])
     if len(found) == 1:
         return found[0]
     if found:
@@ -68,35 +71,17 @@ def _hint(wanted: str, place: Path, names: Sequence[str]) -> str:
     if not names:
         return f"There is no run in {printable(str(place))}; `optrun train` makes one."
     keys = {key: name for name in names for key in (name, name.rpartition("-")[2])}
-    near = difflib.get_close_matches(wanted, keys, n=1, cutoff=0.5)
-    if near:
-        return f"Did you mean {printable(str(place / keys[near[0]]))}?"
+    if near := nearest(wanted, keys, cutoff=0.5):
+        return f"Did you mean {printable(str(place / keys[near]))}?"
     return f"Runs in {printable(str(place))}: {_listed(names)}."
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:_MOST_NAMED])
-    more = len(names) - _MOST_NAMED
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    return some([printable(name) for name in names], _MOST_NAMED)
 
 
 def _runs_in(place: Path) -> list[Path]:
     try:
-        return [folder for folder in runs.find([place]) if folder != place]
+        return [folder for folder in find([place]) if folder != place]
     except UserError:  # no folder, or one that may not be listed: it has no names to suggest
         return []
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # ValueError: a NUL character in the name
-        return False
-
-
-def _is_inside_run(path: Path) -> bool:
-    """Whether a file of a run is named where its folder is meant, as completing a path may do."""
-    try:
-        return path.name in ("run.json", "config.yaml") and path.is_file()
-    except (OSError, ValueError):
-        return False

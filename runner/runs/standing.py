@@ -1,26 +1,42 @@
 """How a run stands: how far it is, what it takes on disk, and whether it can go on."""
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optrun.runner.runs.reader import (
-    COMPLETED,
-    DIVERGED,
-    RUNNING,
-    Run,
-    Unreadable,
-    read_with_record,
-)
-from optrun.runner.runs.saved import Saved, newest_saved, whole
+from optrun.runner.runs import checkpoint_places
+from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
+from optrun.runner.runs.checkpoint_places import FORMAT as CHECKPOINT_FORMAT
+from optrun.runner.runs.disk import is_file
+from optrun.runner.runs.event_log import last_epoch
+from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read
+from optrun.runner.runs.record import RunStatus
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
-from optrun.runner.untrusted import DamageError, json_object
+from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, number, whole
 
-_TAIL_BYTES = 64 * 2**10  # many times an epoch's line
+CLOCKS = ("training", "evaluation", "other")
+
+_MOST_MANIFEST_VALUES = 200_000  # it holds all epochs so far, some twenty values each
 _MOST_FILES = 20_000  # of one run; one that writes TensorBoard's events has some dozens
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint `last`, or one that it replaced, which looks whole.
+
+    Attributes:
+        steps_done: Steps of the training that it holds.
+        steps_per_epoch: None where it was saved within the first epoch, and so cannot be told.
+        seconds: Of training, evaluation and everything else up to it.
+        saved_at: When it was written, in seconds of the system's clock.
+    """
+
+    steps_done: int
+    steps_per_epoch: int | None
+    seconds: Mapping[str, float]
+    saved_at: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,9 @@ class Size:
     total: int
     at_least: bool = False
 
+    def __add__(self, other: "Size") -> "Size":
+        return Size(self.total + other.total, self.at_least or other.at_least)
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -76,21 +95,20 @@ class Standing:
 
     Attributes:
         run: The run, or why it cannot be read.
-        record: All that run.json holds.
         held: Whether a process is writing it.
         saved: The newest checkpoint to go on from.
     """
 
     run: Run | Unreadable
-    record: Mapping[str, Any]
     held: bool
-    progress: Progress | None
-    resumption: Resumption
-    saved: Saved | None
     size: Size
+    resumption: Resumption = Resumption(False)
+    progress: Progress | None = None
+    saved: Saved | None = None
 
     @property
     def folder(self) -> Path:
+        """Where it lies."""
         return self.run.folder
 
     @property
@@ -98,24 +116,48 @@ class Standing:
         """The folder's name, printable."""
         return self.run.label
 
+    @property
+    def status(self) -> RunStatus:
+        """How it stands, in a word."""
+        return self.run.status
+
 
 def standing_of(folder: Path) -> Standing:
     """Reads how the run in a folder stands; whatever lies there, nothing is raised."""
-    run, record = read_with_record(folder)
-    size = size_of(folder)
-    held = is_held(folder / LOCK_NAME)
+    run, held, size = read(folder), is_held(folder / LOCK_NAME), size_of(folder)
     if isinstance(run, Unreadable):
-        return Standing(run, record, held, None, Resumption(False), None, size)
-    saved, only_damaged = (None, False) if run.state == COMPLETED else newest_saved(folder, run.id)
-    return Standing(
-        run=run,
-        record=record,
-        held=held,
-        progress=_progress(run, record, saved),
-        resumption=_resumption(run, saved, held=held, only_damaged=only_damaged),
-        saved=saved,
-        size=size,
-    )
+        return Standing(run, held, size)
+    saved, only_damaged = None, False
+    if run.status != RunStatus.COMPLETED:
+        saved, only_damaged = newest_saved(folder, run.record.id)
+    resumption = _resumption(run, saved, held=held, only_damaged=only_damaged)
+    return Standing(run, held, size, resumption, _progress(run, saved), saved)
+
+
+def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:
+    """The newest checkpoint to go on from, and whether there are only damaged ones.
+
+    Nothing of its arrays is read: a manifest of the right format beside arrays of the size that it
+    states looks whole. Whether it is so is for the engine to find out, which hashes all of it.
+
+    Args:
+        folder: The run's folder.
+        owner: The run's id.
+    """
+    damaged = False
+    last = checkpoint_places.last(folder)
+    for place in checkpoint_places.newest_first(last):
+        try:
+            if not place.exists():
+                continue
+        except OSError:  # there, and not to be looked into
+            pass
+        saved = _read_saved(place, owner)
+        if saved is not None:
+            return saved, False
+        # One still being written when the process died was never a checkpoint.
+        damaged = damaged or place != checkpoint_places.being_written(last)
+    return None, damaged
 
 
 def size_of(folder: Path) -> Size:
@@ -138,24 +180,6 @@ def size_of(folder: Path) -> Size:
     return Size(total)
 
 
-def _progress(run: Run, record: Mapping[str, Any], saved: Saved | None) -> Progress:
-    epochs = whole(run.comparable.get("epochs"))
-    done = whole(record["result"].get("epochs")) if run.state == COMPLETED else None
-    if done is not None:
-        return Progress(done, epochs, None, None)
-    last = _last_epoch(run.folder)
-    epochs_done = whole(last.get("epoch")) or 0
-    per_epoch = whole(record.get("steps_per_epoch")) or (saved.steps_per_epoch if saved else None)
-    if per_epoch is None:
-        per_epoch = steps_per_epoch(last, run.batch_size)
-    steps_done = epochs_done * per_epoch if per_epoch else None
-    if saved is not None:
-        # A line of an epoch may have been written after the checkpoint, or be of a part of the
-        # run that is made again.
-        steps_done = max(saved.steps_done, steps_done or 0)
-    return Progress(epochs_done, epochs, steps_done, per_epoch)
-
-
 def steps_per_epoch(epoch: Mapping[str, Any], batch_size: int | None) -> int | None:
     """Out of the photos seen by an epoch's end: an epoch's last batch may be a smaller one."""
     images, epochs_done = whole(epoch.get("images")), whole(epoch.get("epoch"))
@@ -164,49 +188,57 @@ def steps_per_epoch(epoch: Mapping[str, Any], batch_size: int | None) -> int | N
     return -(-(images // epochs_done) // batch_size)
 
 
-def _last_epoch(folder: Path) -> Mapping[str, Any]:
-    """The last event of an epoch's end in metrics.jsonl; of a long file, its end alone is read."""
-    path = folder / "metrics.jsonl"
+def _read_saved(place: Path, owner: str) -> Saved | None:
     try:
-        # A pipe in the file's place would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except (OSError, ValueError):
-        return {}
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return {}
-        try:
-            file.seek(max(0, status.st_size - _TAIL_BYTES))
-            lines = file.read(_TAIL_BYTES).split(b"\n")[:-1]  # what follows the last is torn
-        except OSError:
-            return {}
-    for line in reversed(lines):
-        if b'"epoch"' not in line:
-            continue
-        try:
-            event = json_object(line)
-        except DamageError:
-            continue
-        if event.get("event") == "epoch":
-            return event
-    return {}
+        manifest = json_object(content_of(place / MANIFEST), _MOST_MANIFEST_VALUES)
+        status = (place / ARRAYS).stat()
+    except (DamageError, OSError, ValueError):
+        return None
+    facts, arrays = mapping(manifest.get("facts")), mapping(manifest.get(ARRAYS))
+    steps_done = whole(facts.get("steps_done"))
+    is_own = manifest.get("format") == CHECKPOINT_FORMAT and manifest.get("run") == owner
+    if not is_own or arrays.get("bytes") != status.st_size or steps_done is None:
+        return None
+    seconds, position = mapping(facts.get("seconds")), mapping(facts.get("position"))
+    # The steps done are those of whole epochs, and the batches of the one that was begun.
+    epoch, batch = whole(position.get("epoch")), whole(position.get("batch"))
+    per_epoch = None
+    if epoch and batch is not None and steps_done > batch and not (steps_done - batch) % epoch:
+        per_epoch = (steps_done - batch) // epoch
+    return Saved(
+        steps_done=steps_done,
+        steps_per_epoch=per_epoch,
+        seconds={name: number(seconds.get(name)) or 0.0 for name in CLOCKS},
+        saved_at=status.st_mtime,
+    )
+
+
+def _progress(run: Run, saved: Saved | None) -> Progress:
+    record = run.record
+    if run.status == RunStatus.COMPLETED:
+        done = whole(mapping(record.result).get("epochs"))
+        if done is not None:
+            return Progress(done, record.epochs, None, None)
+    last = last_epoch(run.folder)
+    epochs_done = whole(last.get("epoch")) or 0
+    per_epoch = record.steps_per_epoch or (saved.steps_per_epoch if saved else None)
+    if per_epoch is None:
+        per_epoch = steps_per_epoch(last, record.batch_size)
+    steps_done = epochs_done * per_epoch if per_epoch else None
+    if saved is not None:
+        # A line of an epoch may have been written after the checkpoint, or be of a part of the
+        # run that is made again.
+        steps_done = max(saved.steps_done, steps_done or 0)
+    return Progress(epochs_done, record.epochs, steps_done, per_epoch)
 
 
 def _resumption(run: Run, saved: Saved | None, *, held: bool, only_damaged: bool) -> Resumption:
-    if run.state in (COMPLETED, DIVERGED, RUNNING):
+    if run.status in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
         return Resumption(False)
     if held:
         return Resumption(False, obstacle="a process is at work on it")
-    if not _is_file(run.folder / "config.yaml"):
-        return Resumption(False, obstacle="it has no config.yaml")
+    if not is_file(run.folder / CONFIG_NAME):
+        return Resumption(False, obstacle=f"it has no {CONFIG_NAME}")
     if only_damaged:
         return Resumption(False, obstacle="none of its checkpoints is whole")
     return Resumption(True, saved.steps_done if saved else 0)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False

@@ -135,25 +135,17 @@ def held_message(folder: Path) -> str:
     )
 
 
-def require_locks(folder: Path) -> None:
-    """Finds out, and changes nothing, whether files in a folder can be locked.
+def require_locks(descriptor: int, folder: Path) -> None:
+    """Finds out by an open file whether files in a folder can be locked.
 
     Raises:
         UserError: The file system says that it knows no locks.
     """
-    if sys.platform == "win32":  # which opens no folders, and has locks everywhere
-        return
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # what is wrong with it is not about locks
-        return
     try:
         _try_lock(descriptor, shared=True)
     except OSError as error:
         if error.errno in _NO_LOCKS:
             raise _no_locks(folder) from error
-    finally:
-        os.close(descriptor)
 
 
 def _no_locks(folder: Path) -> UserError:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 
 def number_of(count: int, thing: str) -> str:
@@ -25,6 +26,40 @@ def size(count: int) -> str:
     if megabytes >= 10 or not count:
         return f"{round(megabytes)} MB"
     return f"{megabytes:.1f} MB" if megabytes >= 0.1 else f"{max(megabytes, 0.01):.2f} MB"
+
+
+def exact_size(count: int) -> str:
+    """Bytes in the unit that keeps the number short, of small files too.
+
+    >>> exact_size(0), exact_size(3322), exact_size(80_200_000)
+    ('0 B', '3.3 kB', '80 MB')
+    """
+    if count >= 100_000:
+        return size(count)
+    return f"{count / 1000:.1f} kB" if count >= 1000 else f"{count} B"
+
+
+def moment(time: datetime) -> str:
+    """A time as a person writes it, in UTC.
+
+    >>> moment(datetime(2026, 11, 20, 23, 30, tzinfo=UTC))
+    '2026-11-20 23:30 UTC'
+    """
+    try:
+        return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except OverflowError:  # within a day of the first or the last there is
+        return f"{time:%Y-%m-%d %H:%M}"
+
+
+def some(texts: Sequence[str], most: int) -> str:
+    """The first few, then how many more there are.
+
+    >>> some(["a", "b", "c"], 3), some(["a", "b", "c"], 2)
+    ('a, b, c', 'a, b and 1 more')
+    """
+    shown = ", ".join(texts[:most])
+    more = len(texts) - most
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def age(seconds: float) -> str:

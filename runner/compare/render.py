@@ -1,7 +1,7 @@
 """A comparison as tables: for a terminal of any width and for Markdown.
 
-The terminal's tables are laid out here rather than by rich: every width is known beforehand, and
-a thousand rows take rich five seconds.
+Of a table's numbers each column has one unit and one number of decimals. No number is ever cut:
+where the measures do not fit side by side they go into several tables with the same rows.
 """
 
 import re
@@ -9,35 +9,45 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from optrun.runner.compare import footnotes as captions
-from optrun.runner.compare.cells import Cell, Column, columns, outcome_text, seeds_text
-from optrun.runner.compare.comparison import Comparison, Group, Row
-from optrun.runner.ui.text import style, wrap
-from rich.cells import cell_len
+from optrun.runner.compare.comparison import Comparison, Group, Row, Summary
+from optrun.runner.compare.footnotes import seeds_text
+from optrun.runner.compare.metrics import MEASURES, Measure
+from optrun.runner.ui import table
+from optrun.runner.ui.table import Line, row_lines
+from optrun.runner.ui.text import style, widest, wrap
+
+MISSING = "–"
 
 _NARROWEST_NAME = 24  # "sample-sgd_batch64_vgg19"
 _WIDEST_NAME = 44
 _SEEDS_WIDTH = 6  # "17-24,": a longer list of seeds takes several lines
-_GAP = "  "
+_GAP = 2
 _NARROWEST_TABLE = 48
 _NOT_COUNTED = "Not counted: "
+_MOST_EXTRA_DECIMALS = 3
+_WIDEST_FIXED = 1e9  # from here on a number is written with an exponent
+_TIME_UNITS = ((3600.0, "h", 2), (60.0, "min", 1), (0.0, "s", 1))
 
 
 @dataclass(frozen=True)
-class _Line:
-    """One line of a cell."""
+class Column:
+    """A measure over all rows of a group.
 
-    text: str
-    style: str = "plain"
+    Attributes:
+        header: Three lines: what, of what, and the unit with an arrow to the better side.
+        means: In the order of the rows.
+        spreads: Likewise; empty where there is none.
+    """
 
+    measure: Measure
+    header: tuple[str, str, str]
+    means: tuple[str, ...]
+    spreads: tuple[str, ...]
 
-@dataclass(frozen=True)
-class _Block:
-    """One column of a table: its width, header lines and the lines of each row."""
-
-    width: int
-    header: Sequence[str]
-    rows: Sequence[Sequence[_Line]]
-    right: bool = True
+    @property
+    def width(self) -> int:
+        """Columns that it takes of a terminal."""
+        return widest([*self.header, *self.means, *self.spreads])
 
 
 def render(comparison: Comparison, *, width: int, styled: bool) -> str:
@@ -45,8 +55,7 @@ def render(comparison: Comparison, *, width: int, styled: bool) -> str:
 
     Args:
         comparison: The numbers.
-        width: Columns of the terminal. Where the measures do not fit side by side they go into
-            several tables with the same rows; no number is ever cut.
+        width: Columns of the terminal.
         styled: Whether to use colours.
     """
     width = max(width, _NARROWEST_TABLE)
@@ -82,47 +91,46 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def columns(group: Group) -> list[Column]:
+    """Every measure of a group, ready to be laid out."""
+    return [_column(measure, group.rows) for measure in MEASURES]
+
+
 def _table(
     group: Group, section: Sequence[Column], width: int, styled: bool, *, first: bool
 ) -> Iterator[str]:
     """The lines of one table; the first of a group has seeds and descriptions besides."""
     spare = width - _section_width(section, with_seeds=first)
     names = [_name_lines(row, full=first) for row in group.rows]
-    longest = max(cell_len(line.text) for lines in names for line in lines)
+    longest = widest([line.text for lines in names for line in lines])
     name_width = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, spare))
-    wrapped = [
-        [_Line(part, line.style) for line in lines for part in wrap(line.text, name_width)]
-        for lines in names
-    ]
-    blocks = [_Block(name_width, ["experiment"], wrapped, right=False)]
+    columns = [table.Column(name_width)]
+    headers: list[Sequence[str]] = [["experiment"]]
     if first:
-        blocks.append(_Block(_SEEDS_WIDTH, ["seeds"], [_seeds_lines(row) for row in group.rows]))
-    for column in section:
-        lines_by_row = [_measure_lines(cell) for cell in column.cells]
-        blocks.append(_Block(_column_width(column), column.header, lines_by_row))
-
-    height = max(len(block.header) for block in blocks)
-    headers = [[*[""] * (height - len(block.header)), *block.header] for block in blocks]
-    yield from _row(
-        [[_Line(text, "strong") for text in header] for header in headers], blocks, styled
-    )
-    rule = sum(block.width for block in blocks) + len(_GAP) * (len(blocks) - 1)
+        columns.append(table.Column(_SEEDS_WIDTH, right=True))
+        headers.append(["seeds"])
+    columns += [table.Column(column.width, right=True) for column in section]
+    headers += [column.header for column in section]
+    titles = [[Line(text, "strong") for text in header] for header in headers]
+    yield from row_lines(titles, columns, styled=styled, bottom=True)
+    rule = sum(column.width for column in columns) + _GAP * (len(columns) - 1)
     yield style("─" * rule, "faint", styled)
-    for index in range(len(group.rows)):
+    for index, row in enumerate(group.rows):
         if index:
             yield ""
-        yield from _row([block.rows[index] for block in blocks], blocks, styled)
-
-
-def _row(cells: Sequence[Sequence[_Line]], blocks: Sequence[_Block], styled: bool) -> Iterator[str]:
-    for index in range(max(len(lines) for lines in cells)):
-        parts = []
-        for lines, block in zip(cells, blocks, strict=True):
-            line = lines[index] if index < len(lines) else _Line("")
-            padding = " " * (block.width - cell_len(line.text))
-            text = style(line.text, line.style, styled)
-            parts.append(padding + text if block.right else text + padding)
-        yield _GAP.join(parts).rstrip()
+        cells = [
+            [
+                Line(part, line.style)
+                for line in names[index]
+                for part in wrap(line.text, name_width)
+            ]
+        ]
+        if first:
+            cells.append(_seeds_lines(row))
+        cells += [
+            [Line(column.means[index]), Line(column.spreads[index], "faint")] for column in section
+        ]
+        yield from row_lines(cells, columns, styled=styled)
 
 
 def _sections(all_columns: Sequence[Column], width: int) -> list[list[Column]]:
@@ -165,35 +173,86 @@ def _widest(sections: Sequence[Sequence[Column]]) -> int:
 
 def _section_width(section: Sequence[Column], *, with_seeds: bool) -> int:
     """Terminal columns that a section takes beside the experiment's name."""
-    widths = [_column_width(column) for column in section] + [_SEEDS_WIDTH] * with_seeds
-    return sum(widths) + len(_GAP) * len(widths)
+    widths = [column.width for column in section] + [_SEEDS_WIDTH] * with_seeds
+    return sum(widths) + _GAP * len(widths)
 
 
-def _column_width(column: Column) -> int:
-    texts = [*column.header, *(cell.mean for cell in column.cells)]
-    return max(len(text) for text in [*texts, *(cell.spread or "" for cell in column.cells)])
-
-
-def _name_lines(row: Row, *, full: bool) -> list[_Line]:
-    lines = [_Line(row.name, "strong")]
+def _name_lines(row: Row, *, full: bool) -> list[Line]:
+    lines = [Line(row.name, "strong")]
     if details := [row.optimizer, *row.distinctions] if full else row.distinctions:
-        lines.append(_Line(", ".join(details), "faint"))
+        lines.append(Line(", ".join(details), "faint"))
     if full and row.other_names:
-        lines.append(_Line("also named " + ", ".join(row.other_names), "faint"))
+        lines.append(Line("also named " + ", ".join(row.other_names), "faint"))
     if full and row.diverged:
-        lines.append(_Line(outcome_text(row), "bad"))
+        lines.append(Line(_outcome_text(row), "bad"))
     return lines
 
 
-def _seeds_lines(row: Row) -> list[_Line]:
+def _seeds_lines(row: Row) -> list[Line]:
     seeds = f"seed {row.seeds[0]}" if len(row.seeds) == 1 else seeds_text(row.seeds)
-    return [_Line(str(len(row.runs)))] + [
-        _Line(part, "faint") for part in wrap(seeds, _SEEDS_WIDTH) if part
+    return [Line(str(len(row.runs)))] + [
+        Line(part, "faint") for part in wrap(seeds, _SEEDS_WIDTH) if part
     ]
 
 
-def _measure_lines(cell: Cell) -> list[_Line]:
-    return [_Line(cell.mean), _Line(cell.spread or "", "faint")]
+def _outcome_text(row: Row) -> str:
+    """How many of a row's seeds diverged; empty where none did."""
+    if not row.diverged:
+        return ""
+    total = len(row.runs) + len(row.diverged)
+    seeds = seeds_text([run.record.seed for run in row.diverged])
+    return f"{len(row.diverged)} of {total} diverged (seed {seeds})"
+
+
+def _column(measure: Measure, rows: Sequence[Row]) -> Column:
+    summaries = [row.summaries[measure.key] for row in rows]
+    scale, unit, decimals = _scale(measure, summaries)
+    decimals = _enough_decimals(decimals, scale, summaries)
+    # A count that no seed changes, such as gradient evaluations, reads better bare.
+    varies = any(summary.spread for summary in summaries)
+    arrow = {"higher": "↑", "lower": "↓", None: ""}[measure.better]
+    header = (*measure.title, " ".join(part for part in (unit, arrow) if part))
+    return Column(
+        measure,
+        header,
+        tuple(_number(summary.mean, scale, decimals) for summary in summaries),
+        tuple(
+            f"± {_number(summary.spread, scale, decimals)}"
+            if varies and summary.spread is not None
+            else ""
+            for summary in summaries
+        ),
+    )
+
+
+def _scale(measure: Measure, summaries: Sequence[Summary]) -> tuple[float, str, int]:
+    """What to multiply by, the unit that gives, and its decimals."""
+    if measure.percent:
+        return 100.0, "points" if measure.family == "gap" else "%", measure.decimals
+    if measure.key == "training_seconds":
+        longest = max((summary.mean or 0.0 for summary in summaries), default=0.0)
+        seconds, unit, decimals = next(item for item in _TIME_UNITS if longest >= 2 * item[0])
+        return 1 / (seconds or 1.0), unit, decimals
+    return 1.0, "", measure.decimals
+
+
+def _enough_decimals(decimals: int, scale: float, summaries: Sequence[Summary]) -> int:
+    """More decimals where a spread would otherwise read as the zero that it is not."""
+    spreads = [summary.spread * scale for summary in summaries if summary.spread]
+    for enough in range(decimals, decimals + _MOST_EXTRA_DECIMALS):
+        if all(round(spread, enough) > 0 for spread in spreads):
+            return enough
+    return decimals + _MOST_EXTRA_DECIMALS if spreads else decimals
+
+
+def _number(value: float | None, scale: float, decimals: int) -> str:
+    if value is None:
+        return MISSING
+    value *= scale
+    if abs(value) >= _WIDEST_FIXED:
+        return f"{value:.2e}"
+    text = f"{value:,.{decimals}f}"
+    return text.replace("-", "−")
 
 
 def _paragraph(text: str, look: str, width: int, styled: bool, *, start: str = "") -> list[str]:
@@ -212,10 +271,9 @@ def _markdown_table(group: Group) -> Iterable[str]:
         optimizer = ", ".join([row.optimizer, *row.distinctions])
         seeds = f"{len(row.runs)}: {seeds_text(row.seeds)}" if row.runs else "0"
         if row.diverged:
-            seeds += f"; {outcome_text(row)}"
-        cells = [column.cells[index] for column in measured]
+            seeds += f"; {_outcome_text(row)}"
         texts = [_escape(row.name), _escape(optimizer), seeds]
-        texts += [f"{cell.mean} {cell.spread}" if cell.spread else cell.mean for cell in cells]
+        texts += [f"{one.means[index]} {one.spreads[index]}".rstrip() for one in measured]
         yield f"| {' | '.join(texts)} |"
 
 

@@ -1,0 +1,154 @@
+"""A run's metrics.jsonl: one event a line, in the order in which they happened.
+
+There are far more events of steps than of anything else, and only who draws curves of them wants
+them. They begin alike, so that readers of the rest pass over them without taking them apart.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from optrun.runner.runs.record import time_text
+from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
+from optrun.runner.untrusted import DamageError, json_object, regular_file
+
+METRICS_NAME = "metrics.jsonl"
+
+_LONGEST_LINE = 2**16  # bytes; an epoch takes 500
+_MOST_LINES = 50_000  # but for those of steps
+_LARGEST_EVENTS = 8 * 2**20  # bytes of them
+_LARGEST_FILE = 2**28  # bytes, with the steps
+_MOST_SKIPPED = 100  # lines named one by one
+_TAILS = (2**16, 2**20, 2**24)  # bytes; an epoch may lie before very many steps
+
+
+class EventKind(StrEnum):
+    """What the `event` of a line says."""
+
+    STARTED = "started"
+    RESUMED = "resumed"
+    STEP = "step"
+    EPOCH = "epoch"
+    NOTICE = "notice"
+    ENDED = "ended"
+
+
+_STEP_BEGINS = json.dumps({"event": EventKind.STEP}).encode().removesuffix(b"}")
+
+
+@dataclass(frozen=True)
+class Events:
+    """What metrics.jsonl holds besides steps, and what was skipped ("line 7: not JSON")."""
+
+    events: tuple[Mapping[str, Any], ...]
+    skipped: tuple[str, ...]
+
+    def of(self, kind: EventKind) -> list[Mapping[str, Any]]:
+        """Those of one kind, in order."""
+        return [event for event in self.events if event.get("event") == kind]
+
+
+def event_of(kind: EventKind, at: datetime | None, what: Mapping[str, object]) -> dict[str, object]:
+    """The content of a line."""
+    return {"event": kind, "time": None if at is None else time_text(at), **what}
+
+
+def read_events(folder: Path) -> Events:
+    """Reads a run's events; lines that are torn or not JSON objects are skipped and named."""
+    events: list[Mapping[str, Any]] = []
+    skipped: list[str] = []
+    damaged = size = 0
+    try:
+        with regular_file(folder / METRICS_NAME) as file:
+            for position, line in _lines(file):
+                if line.startswith(_STEP_BEGINS) and line.endswith(b"\n"):
+                    continue
+                size += len(line)
+                if len(events) + damaged == _MOST_LINES or size > _LARGEST_EVENTS:
+                    skipped.append(f"all lines after {position - 1:,}")
+                    break
+                if not line.endswith(b"\n") and is_held(folder / LOCK_NAME):
+                    break  # it is being written in this moment
+                try:
+                    events.append(_event(line))
+                except DamageError as damage:
+                    damaged += 1
+                    if damaged <= _MOST_SKIPPED:
+                        skipped.append(f"line {position}: {damage}")
+            if file.tell() >= _LARGEST_FILE:
+                skipped.append(f"what follows the first {_LARGEST_FILE // 2**20} MiB")
+    except DamageError as damage:
+        return Events(tuple(events), (*skipped, str(damage)))
+    if damaged > _MOST_SKIPPED:
+        skipped.append(f"{damaged - _MOST_SKIPPED:,} more lines")
+    return Events(tuple(events), tuple(skipped))
+
+
+def last_epoch(folder: Path) -> Mapping[str, Any]:
+    """The last event of an epoch's end; of a long file, its end alone is read."""
+    try:
+        with regular_file(folder / METRICS_NAME) as file:
+            size = file.seek(0, 2)
+            for tail in _TAILS:
+                file.seek(max(0, size - tail))
+                for line in reversed(file.read(tail).split(b"\n")[:-1]):  # the last is torn
+                    if not line.startswith(_STEP_BEGINS) and b'"epoch"' in line:
+                        try:
+                            event = json_object(line)
+                        except DamageError:
+                            continue
+                        if event.get("event") == EventKind.EPOCH:
+                            return event
+                if tail >= size:
+                    break
+    except DamageError:
+        pass
+    return {}
+
+
+def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None:
+    """What the epochs in the first `length` bytes of a run's own metrics.jsonl say.
+
+    Returns:
+        Each epoch's event without its kind and time; None where the bytes are not lines that a
+        run writes.
+    """
+    epochs = []
+    rest = length
+    try:
+        with path.open("rb") as file:
+            while rest > 0 and (line := file.readline(rest)).endswith(b"\n"):
+                rest -= len(line)
+                if line.startswith(_STEP_BEGINS):
+                    continue
+                event = json.loads(line)
+                if event.pop("event") == EventKind.EPOCH:
+                    event.pop("time", None)
+                    epochs.append(event)
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return None
+    return None if rest else epochs
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each line, as far as the file may be read; of a long one its begin."""
+    number = 0
+    while file.tell() < _LARGEST_FILE and (line := file.readline(_LONGEST_LINE + 1)):
+        number += 1
+        yield number, line
+        while len(line) > _LONGEST_LINE and not line.endswith(b"\n"):
+            line = file.readline(_LONGEST_LINE + 1)
+            if file.tell() >= _LARGEST_FILE:
+                return
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    if len(line) > _LONGEST_LINE:
+        raise DamageError(f"longer than {_LONGEST_LINE // 2**10} KiB")
+    if not line.endswith(b"\n"):
+        raise DamageError("torn")
+    return json_object(line)

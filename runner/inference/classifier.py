@@ -32,7 +32,7 @@ from optrun.runner.inference.stored_weights import StoredWeights
 from optrun.runner.models.base import build_classifier
 from optrun.runner.models.build import architecture_of
 from optrun.runner.models.vgg import weight_count
-from optrun.runner.plan.resources import prepare_photos
+from optrun.runner.plan.resources import open_photos
 from optrun.runner.runs import checkpoint_places
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs.reader import Run
@@ -96,7 +96,7 @@ class Trained:
         Raises:
             UserError: They cannot be had, or are not those of the run any more.
         """
-        photos, parts = prepare_photos(
+        photos, parts = open_photos(
             self.experiment, display or Display(Console(stderr=True), quiet=False)
         )
         for what, key, received in (

@@ -16,7 +16,7 @@ from optrun.runner.plan.plan import Plan, PlannedRun
 from optrun.runner.runs import reader
 from optrun.runner.runs.reader import Run
 from optrun.runner.runs.record import RunRecord, RunStatus
-from optrun.runner.runs.saved import newest_saved
+from optrun.runner.runs.standing import newest_saved
 from optrun.runner.runs.writer_lock import LOCK_NAME, Holder, holder_of, is_held
 from optrun.runner.untrusted import DamageError, printable
 

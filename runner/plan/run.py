@@ -32,7 +32,7 @@ from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
 from optrun.runner.plan import out_of_memory, outcomes, resolved, resources
 from optrun.runner.plan.progress import read_record
 from optrun.runner.plan.run_spec import RunSpec
-from optrun.runner.runs.disk_errors import told
+from optrun.runner.runs.disk import told
 from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.recorder import Recorder
 from optrun.runner.runs.run_folder import RunFolder, create, reopen

@@ -1,14 +1,11 @@
-"""One run: build, train, evaluate, test. Knows nothing of screens, folders' names or plans.
+"""One run: build, train, evaluate, test. Knows nothing of screens, run folders or plans."""
 
-The function `train` is free of global state but Keras' own (dtype policy, random seed), so that it
-can be called in a process of its own.
-"""
-
+import contextlib
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,42 +21,30 @@ from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.optimizers import specification
 from optrun.runner.config.schema import Experiment
-from optrun.runner.config.schema import Training as TrainingSettings
 from optrun.runner.engine import checkpoint
-from optrun.runner.engine import state as training_state
-from optrun.runner.engine.callbacks import (
-    Clocks,
-    Evaluation,
-    EvaluationSet,
-    Steps,
-    predict,
-)
-from optrun.runner.engine.checkpoint import CheckpointError
-from optrun.runner.engine.checkpointer import Checkpoints
+from optrun.runner.engine.checkpoint import Array, CheckpointError
+from optrun.runner.engine.checkpointer import Checkpointer, Storage
+from optrun.runner.engine.clocks import Clocks
+from optrun.runner.engine.compat import random_state_of
 from optrun.runner.engine.divergence import Diverged
+from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
-from optrun.runner.engine.position import Place, Position
-from optrun.runner.engine.scores import score
+from optrun.runner.engine.scores import stuck_at_chance
 from optrun.runner.engine.signals import Interrupted, Stops
-from optrun.runner.engine.state import State
-from optrun.runner.events import EpochRecord
+from optrun.runner.engine.state import Position, State
+from optrun.runner.engine.tensorboard import TensorBoard
+from optrun.runner.engine.validation import EvaluationSet, Validation
+from optrun.runner.events import (
+    EpochRecord,
+    Event,
+    Listener,
+    NetworkBuilt,
+    Notice,
+    StepDone,
+    StepRecord,
+)
 from optrun.runner.models.build import augmentation_of, by_content, compile_network, network
 from optrun.runner.models.initialization import weights_hash
-from optrun.runner.runs.run_folder import RunFolder
-
-
-class Listener(Protocol):
-    """Who is told how a run goes."""
-
-    def started(self, facts: dict[str, object]) -> None: ...
-
-    def step(
-        self, epoch: int, step: int, loss: float, accuracy: float, images_per_second: float | None
-    ) -> None: ...
-
-    def epoch(self, record: EpochRecord) -> None: ...
-
-    def notice(self, message: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +68,7 @@ def train(
     split: Split,
     machine: Machine,
     weights_file: Path | None,
-    run_folder: RunFolder,
+    storage: Storage,
     listener: Listener,
     stops: Stops,
     resumed: State | None = None,
@@ -96,7 +81,7 @@ def train(
         split: Which of them are for what.
         machine: Where and in which precision.
         weights_file: Published weights to start from; None for random ones.
-        run_folder: Where checkpoints and TensorBoard's events go.
+        storage: Where checkpoints and TensorBoard's events go.
         listener: Told how it goes.
         stops: Asked after every step whether to end here.
         resumed: The state to go on from; None to start.
@@ -108,167 +93,288 @@ def train(
         CheckpointError: The state to go on from does not fit.
         DiskFull: There is no room for a checkpoint.
     """
-    settings = experiment.training
-    clocks = Clocks() if resumed is None else training_state.clocks_from(resumed)
-    keras.backend.clear_session()
-    gc.collect()
-    keras.utils.set_random_seed(settings.seed)
-    model = network(
-        experiment,
-        photos=photos,
-        split=split,
-        machine=machine,
-        weights_file=weights_file,
-        is_new=resumed is None,
-    )
-    steps_per_epoch = batches_per_epoch(len(split.train), settings.batch_size)
-    accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    compile_network(model, accuracy, experiment, machine, steps_per_epoch=steps_per_epoch)
-    metrics = training_state.metrics_of(model, accuracy)
-    variables = training_state.variables_of(model, metrics)
-    evaluation = _evaluation(experiment, photos, split, clocks, listener, stops)
-    if resumed is None:
-        listener.started(
-            {
+    with random_state_of(experiment.training.seed):
+        gc.collect()  # the network of the run before, which refers to itself
+        training = _Training(
+            experiment, photos, split, machine, weights_file, storage, listener, stops, resumed
+        )
+        training.run()
+        return training.outcome()
+
+
+class _Training:
+    """A training: its parts, and where it stands. What is saved of it is what they give."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        photos: Photos,
+        split: Split,
+        machine: Machine,
+        weights_file: Path | None,
+        storage: Storage,
+        listener: Listener,
+        stops: Stops,
+        resumed: State | None,
+    ) -> None:
+        self.clocks = Clocks()
+        if resumed is not None:
+            self.clocks.load_state_dict(vars(resumed))
+        self.experiment, self.settings = experiment, experiment.training
+        self.photos, self.split, self.storage, self.stops = photos, split, storage, stops
+        self.images = len(split.train)
+        self.steps = batches_per_epoch(self.images, self.settings.batch_size)
+        board = TensorBoard(storage.tensorboard) if self.settings.tensorboard else None
+        self.listeners: list[Listener] = [listener, *([board] if board is not None else [])]
+        model = network(
+            experiment,
+            photos=photos,
+            split=split,
+            machine=machine,
+            weights_file=weights_file,
+            is_new=resumed is None,
+        )
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+        compile_network(model, accuracy, experiment, machine, steps_per_epoch=self.steps)
+        self.engine = TensorFlowEngine(model, accuracy)
+        self.validation = Validation(
+            engine=self.engine,
+            clocks=self.clocks,
+            validation=self._evaluation_set(split.validation),
+            training_subset=self._evaluation_set(training_subset(photos, split)),
+            steps_per_epoch=self.steps,
+            check=stops.check,
+        )
+        self.checkpointer = Checkpointer(
+            storage, minutes=self.settings.checkpoint_minutes, steps_per_epoch=self.steps
+        )
+        self.position = Position()
+        if resumed is None:
+            first_batches = first_batches_hash(
+                photos,
+                split.train,
+                batch_size=self.settings.batch_size,
+                seed=self.settings.seed,
+            )
+            facts = {
                 "initial_weights": weights_hash(model),
-                "first_batches": first_batches_hash(
-                    photos, split.train, batch_size=settings.batch_size, seed=settings.seed
-                ),
+                "first_batches": first_batches,
                 "parameters": model.count_params(),
             }
-        )
-    else:
-        training_state.put_back(variables, resumed.arrays)
-        training_state.put_back_records(evaluation, resumed)
-    place = Place(
-        Position() if resumed is None else resumed.position,
-        steps_per_epoch=steps_per_epoch,
-        put_back_metrics=training_state.keep_values(metrics),
-    )
+            self.tell(NetworkBuilt(facts))
+        else:
+            self.position = resumed.position
+            self.engine.load_state_dict(resumed.arrays)
+            self.validation.load_state_dict(vars(resumed))
 
-    def state() -> State:
-        return State(
-            position=place.position,
-            arrays=training_state.values_of(variables),
-            records=evaluation.records,
-            best_epoch=None if evaluation.best is None else evaluation.best.epoch,
-            best_logits=evaluation.best_logits,
-            seconds=training_state.seconds_of(clocks),
-            timed_images=clocks.timed_images,
-            metrics_bytes=run_folder.metrics_bytes(),
+    def run(self) -> None:
+        """Train from where it stands to the end; whatever ends it, what can be kept is kept."""
+        self.stops.check()
+        with self._kept():
+            batches = self._batches()
+            for epoch in range(self.position.epoch, self.settings.epochs):
+                if self.is_over:
+                    break
+                if self.position.batch == 0:
+                    self.engine.start_epoch()
+                for batch in range(self.position.batch, self.steps):
+                    with self.clocks.step(self._images_in(batch)):
+                        self.engine.step(next(batches))
+                        step = epoch * self.steps + batch + 1
+                        if step % self.settings.record_every == 0 or batch + 1 == self.steps:
+                            self.engine.read()
+                    self.position = Position(epoch, batch + 1)
+                    self._require_finite()
+                    self.tell(self._step_done())
+                    if step % self.settings.record_every == 0:
+                        self.tell(self._step_record())
+                    # An epoch's end follows its last step, and is a better place to go on from.
+                    if batch + 1 < self.steps and self.checkpointer.is_due:
+                        self._save()
+                    self.stops.check()
+                self._end_epoch()
+                self.position = Position(epoch + 1)
+                if self.is_over or self.checkpointer.is_worth_it:
+                    self._save()
+                self.stops.check()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is to follow those that were."""
+        records = self.validation.records
+        return len(records) == self.settings.epochs or self.validation.is_over(
+            self.settings.early_stopping_patience
         )
 
-    checkpoints = Checkpoints(
-        best_folder=run_folder.best_checkpoint_path,
-        last_folder=run_folder.last_checkpoint_path,
-        owner=run_folder.id,
-        minutes=settings.checkpoint_minutes,
-        place=place,
-        steps_per_epoch=steps_per_epoch,
-        epochs=settings.epochs,
-        evaluation=evaluation,
-        state=state,
-        stops=stops,
-    )
-    steps = Steps(
-        clocks=clocks,
-        place=place,
-        images_per_epoch=len(split.train),
-        batch_size=settings.batch_size,
-        steps_per_epoch=steps_per_epoch,
-        on_step=listener.step,
-    )
-    callbacks: list[keras.callbacks.Callback] = [place, steps, evaluation]
-    if settings.tensorboard:
-        callbacks.append(
-            keras.callbacks.TensorBoard(str(run_folder.path / "tensorboard"), write_graph=False)
+    def _batches(self) -> Iterator[Any]:
+        stream = training_batches(
+            self.photos,
+            self.split.train,
+            batch_size=self.settings.batch_size,
+            seed=self.settings.seed,
+            augmentation=augmentation_of(self.experiment),
+            start_epoch=self.position.epoch,
+            start_batch=self.position.batch,
         )
-    callbacks.append(checkpoints)
-    stops.check()
-    try:
-        if place.is_epoch_trained:
-            # Interrupted between an epoch's last step and the end of its evaluation.
-            logs = {metric.name: float(metric.result()) for metric in metrics}
-            keras.callbacks.CallbackList(callbacks, model=model).on_epoch_end(
-                place.position.epoch, logs
+        return iter(stream)
+
+    def _images_in(self, batch: int) -> int:
+        return min(self.settings.batch_size, self.images - batch * self.settings.batch_size)
+
+    def _end_epoch(self) -> None:
+        """Its batches are done: evaluate it, also where a resumed run was stopped just then."""
+        means = self.engine.read()
+        self.engine.end_epoch()
+        record, best = self.validation.end_epoch(self.position.epoch + 1, means, self._counts)
+        self.checkpointer.unsaved_best = best or self.checkpointer.unsaved_best
+        self.tell(record)
+        if stuck_at_chance(record.training_loss, epoch=record.epoch):
+            self.tell(
+                Notice(
+                    f"epoch {record.epoch}: the loss is that of guessing (ln 2 = 0.693); the "
+                    "network does not learn. Try a lower or higher learning rate, pretrained "
+                    "weights (model.weights), or global_clipnorm: 1.0 in the optimizer"
+                )
             )
-        if place.position.batch == 0:
-            # Keras resets the loss alone before the first step: it does not know the others yet.
-            for metric in metrics:
-                metric.reset_state()
-        if not _is_over(evaluation, place.position, settings):
-            _fit(model, experiment, photos, split, place.position, callbacks)
-    except (Interrupted, Diverged) as end:
+
+    def _step_done(self) -> StepDone:
+        means = self.engine.means
+        return StepDone(
+            epoch=self.position.epoch + 1,
+            step=self.position.batch,
+            loss=None if means is None else means.loss,
+            accuracy=None if means is None else means.accuracy,
+            images_per_second=self.clocks.images_per_second,
+        )
+
+    def _step_record(self) -> StepRecord:
+        means = self.engine.take_record()
+        return StepRecord(
+            step=self.position.steps_done(self.steps),
+            epoch=self.position.epoch + 1,
+            loss=means.loss,
+            accuracy=means.accuracy,
+            **self._counts(),
+        )
+
+    def _counts(self) -> dict[str, Any]:
+        """What every record says of how far the training is."""
+        steps = self.position.steps_done(self.steps)
+        epoch, batch = divmod(steps, self.steps)
+        evaluations = specification.gradient_evaluations(self.experiment.optimizer)
+        return {
+            "learning_rate": self.engine.learning_rate,
+            "updates": self.engine.updates,
+            "gradient_evaluations": steps * evaluations,
+            "images": epoch * self.images + batch * self.settings.batch_size,
+            "training_seconds": self.clocks.training,
+            "evaluation_seconds": self.clocks.evaluation,
+        }
+
+    def tell(self, event: Event) -> None:
+        """Tell all who listen."""
+        for listener in self.listeners:
+            listener(event)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Within, a training that is told to stop is saved, and of one that diverged the best."""
         try:
-            if isinstance(end, Diverged):
-                checkpoints.save_best()
-            else:
-                checkpoints.save()
+            try:
+                yield
+            except Interrupted:
+                self._at_last(self._save)
+                raise
+        except Diverged:
+            self._at_last(self.checkpointer.save_best)
+            raise
+
+    def _at_last(self, save: Callable[[], None]) -> None:
+        try:
+            save()
         except OSError as error:
-            listener.notice(f"what was saved before stands, nothing new can be written: {error}")
-        raise
-    return _outcome(model, evaluation, clocks, photos, split, run_folder, stops)
+            said = f"what was saved before stands, nothing new can be written: {error}"
+            self.tell(Notice(said))
 
+    def _save(self) -> None:
+        if self.checkpointer.has_saved(self.position):
+            return
+        self.engine.read()
+        self._require_finite()
+        self.checkpointer.save(self._state(), self._last_finite())
 
-def _evaluation(
-    experiment: Experiment,
-    photos: Photos,
-    split: Split,
-    clocks: Clocks,
-    listener: Listener,
-    stops: Stops,
-) -> Evaluation:
-    return Evaluation(
-        clocks=clocks,
-        validation=_evaluation_set(photos, split.validation),
-        training_subset=_evaluation_set(photos, training_subset(photos, split)),
-        patience=experiment.training.early_stopping_patience,
-        gradient_evaluations_per_step=specification.gradient_evaluations(experiment.optimizer),
-        steps_per_epoch=batches_per_epoch(len(split.train), experiment.training.batch_size),
-        images_per_epoch=len(split.train),
-        on_epoch=listener.epoch,
-        on_notice=listener.notice,
-        check=stops.check,
-    )
+    def _state(self) -> State:
+        return State(
+            position=self.position,
+            arrays=self.engine.state_dict(),
+            metrics_bytes=self.storage.metrics_bytes(),
+            **self.validation.state_dict(),
+            **self.clocks.state_dict(),
+        )
 
+    def _require_finite(self) -> None:
+        """Of all steps that were read so far."""
+        if self.engine.steps_not_finite == 0:
+            return
+        step = self.position.steps_done(self.steps) - self.engine.steps_not_finite + 1
+        last_finite = self._last_finite()
+        if last_finite:
+            last_finite["step"] = step - 1
+        raise Diverged(
+            "the loss", step=step, epoch=self.position.epoch + 1, last_finite=last_finite
+        )
 
-def _fit(
-    model: keras.Model,
-    experiment: Experiment,
-    photos: Photos,
-    split: Split,
-    start: Position,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> None:
-    """Train from a position to the end."""
-    settings = experiment.training
-    model.fit(
-        training_batches(
-            photos,
-            split.train,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            augmentation=augmentation_of(experiment),
-            start_epoch=start.epoch,
-            start_batch=start.batch,
-        ),
-        initial_epoch=start.epoch,
-        epochs=settings.epochs,
-        steps_per_epoch=batches_per_epoch(len(split.train), settings.batch_size),
-        callbacks=list(callbacks),
-        shuffle=False,
-        verbose=0,
-    )
+    def _last_finite(self) -> dict[str, float]:
+        means = self.engine.means
+        if means is None:
+            return {}
+        return {"training_loss": means.loss, "training_accuracy": means.accuracy}
 
+    def outcome(self) -> Outcome:
+        """The numbers of the whole run, and what its best epoch's weights predict."""
+        validation, clocks, split = self.validation, self.clocks, self.split
+        best, last = validation.best, validation.records[-1]
+        if best is None or validation.best_logits is None:
+            raise RuntimeError("training ended without a single evaluated epoch")
+        with clocks.evaluating():
+            self.engine.set_weights(_weights_of(best, self.storage))
+            logits, test = validation.measure(self._evaluation_set(split.test))
+        result: dict[str, float | int | None] = {
+            "epochs": last.epoch,
+            "best_epoch": best.epoch,
+            "best_validation_loss": best.validation_loss,
+            "best_validation_accuracy": best.validation_accuracy,
+            "final_validation_loss": last.validation_loss,
+            "final_validation_accuracy": last.validation_accuracy,
+            "test_accuracy": test.accuracy,
+            "test_log_loss": test.log_loss,
+            "test_roc_auc": test.roc_auc,
+            "gap_loss": last.validation_loss - last.training_subset_loss,
+            "gap_accuracy": last.training_subset_accuracy - last.validation_accuracy,
+            "images_per_second": clocks.images_per_second,
+            "updates": last.updates,
+            "gradient_evaluations": last.gradient_evaluations,
+            "images": last.images,
+            "training_seconds": clocks.training,
+            "evaluation_seconds": clocks.evaluation,
+            "other_seconds": clocks.other,
+        }
+        ids = np.asarray(self.photos.ids)
+        predictions: dict[str, npt.NDArray[np.generic]] = {}
+        for name, indices, values in (
+            ("validation", split.validation, validation.best_logits),
+            ("test", split.test, logits),
+        ):
+            predictions[f"{name}_ids"] = ids[indices]
+            predictions[f"{name}_labels"] = self.photos.labels[indices]
+            predictions[f"{name}_logits"] = values
+        return Outcome(result, predictions)
 
-def _is_over(evaluation: Evaluation, place: Position, settings: TrainingSettings) -> bool:
-    """Whether a resumed run was interrupted after its last epoch."""
-    if place.epoch >= settings.epochs:
-        return True
-    patience = settings.early_stopping_patience
-    if patience is None or evaluation.best is None:
-        return False
-    return evaluation.records[-1].epoch - evaluation.best.epoch >= patience
+    def _evaluation_set(self, indices: npt.NDArray[np.int64]) -> EvaluationSet:
+        return EvaluationSet(
+            evaluation_batches(self.photos, indices, batch_size=EVALUATION_BATCH),
+            self.photos.labels[indices],
+        )
 
 
 def training_subset(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
@@ -276,66 +382,11 @@ def training_subset(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
     return np.sort(by_content(photos, split.train)[: len(split.validation)])
 
 
-def _evaluation_set(photos: Photos, indices: npt.NDArray[np.int64]) -> EvaluationSet:
-    return EvaluationSet(
-        evaluation_batches(photos, indices, batch_size=EVALUATION_BATCH), photos.labels[indices]
-    )
-
-
-def _outcome(
-    model: keras.Model,
-    evaluation: Evaluation,
-    clocks: Clocks,
-    photos: Photos,
-    split: Split,
-    run_folder: RunFolder,
-    stops: Stops,
-) -> Outcome:
-    best, last = evaluation.best, evaluation.records[-1]
-    if best is None or evaluation.best_logits is None:
-        raise RuntimeError("training ended without a single evaluated epoch")
-    with clocks.evaluating():
-        model.set_weights(_weights_of(best, run_folder))
-        logits = predict(model, _evaluation_set(photos, split.test).batches, stops.check)
-        test = score(logits, photos.labels[split.test])
-    result: dict[str, float | int | None] = {
-        "epochs": last.epoch,
-        "best_epoch": best.epoch,
-        "best_validation_loss": best.validation_loss,
-        "best_validation_accuracy": best.validation_accuracy,
-        "final_validation_loss": last.validation_loss,
-        "final_validation_accuracy": last.validation_accuracy,
-        "test_accuracy": test.accuracy,
-        "test_log_loss": test.log_loss,
-        "test_roc_auc": test.roc_auc,
-        "gap_loss": last.validation_loss - last.training_subset_loss,
-        "gap_accuracy": last.training_subset_accuracy - last.validation_accuracy,
-        "images_per_second": clocks.images_per_second,
-        "updates": last.updates,
-        "gradient_evaluations": last.gradient_evaluations,
-        "images": last.images,
-        "training_seconds": clocks.training,
-        "evaluation_seconds": clocks.evaluation,
-        "other_seconds": clocks.other,
-    }
-    ids = np.asarray(photos.ids)
-    predictions: dict[str, npt.NDArray[np.generic]] = {}
-    for name, indices, values in (
-        ("validation", split.validation, evaluation.best_logits),
-        ("test", split.test, logits),
-    ):
-        predictions[f"{name}_ids"] = ids[indices]
-        predictions[f"{name}_labels"] = photos.labels[indices]
-        predictions[f"{name}_logits"] = values
-    return Outcome(result, predictions)
-
-
-def _weights_of(best: EpochRecord, run_folder: RunFolder) -> Sequence[checkpoint.Array]:
+def _weights_of(best: EpochRecord, storage: Storage) -> Sequence[Array]:
     """The best epoch's weights as they are on disk, where `evaluate` will read them too."""
-    found = checkpoint.read(run_folder.best_checkpoint_path, owner=run_folder.id)
+    found = checkpoint.read(storage.best, owner=storage.run_id)
     if found.facts.get("epoch") != best.epoch:
         raise CheckpointError(
-            f"{run_folder.best_checkpoint_path} is of epoch {found.facts.get('epoch')}, "
-            f"the best is {best.epoch}"
+            f"{storage.best} is of epoch {found.facts.get('epoch')}, the best is {best.epoch}"
         )
     return list(found.arrays.values())

@@ -153,8 +153,8 @@ def other_material(recorded: Mapping[str, Any], facts: Mapping[str, Any]) -> lis
 
 def _last_state(folder: RunFolder, display: Display) -> "State | None":
     """The newest whole checkpoint; None where the run ended before its first."""
-    from optrun.runner.engine import best_weights
     from optrun.runner.engine.checkpoint import CheckpointError, put_newest_in_place, read_newest
+    from optrun.runner.engine.checkpointer import put_best_in_place
     from optrun.runner.engine.state import from_checkpoint
 
     try:
@@ -169,9 +169,7 @@ def _last_state(folder: RunFolder, display: Display) -> "State | None":
         ) from error
     if state.best_epoch is not None:
         try:
-            best_weights.put_in_place(
-                folder.best_checkpoint_path, state.best_epoch, owner=folder.id
-            )
+            put_best_in_place(folder.best_checkpoint_path, state.best_epoch, owner=folder.id)
         except CheckpointError as error:
             raise UserError(
                 f"{folder.path} can't be resumed: {error}. Nothing was overwritten; to train it "

@@ -4,6 +4,7 @@ import contextlib
 import os
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,19 @@ from optrun.runner import provenance
 from optrun.runner import user_optimizer as own_code
 from optrun.runner.config.load import as_yaml, experiment_hash
 from optrun.runner.engine import checkpoint
-from optrun.runner.engine import out_of_memory as allocation
 from optrun.runner.engine.checkpoint import CheckpointError
+from optrun.runner.engine.checkpointer import Storage
 from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.loop import Outcome, train
-from optrun.runner.engine.position import Position
 from optrun.runner.engine.signals import Stops
-from optrun.runner.engine.state import State
+from optrun.runner.engine.state import Position, State
 from optrun.runner.errors import UserError, tell
+from optrun.runner.events import EpochRecord, Event, NetworkBuilt, Notice, StepDone, StepRecord
+from optrun.runner.plan import out_of_memory as allocation
 from optrun.runner.plan.plan import PlannedRun
 from optrun.runner.plan.resources import Materials
 from optrun.runner.runs.disk_errors import told
-from optrun.runner.runs.recorder import Recorder
+from optrun.runner.runs.recorder import Recorder, now
 from optrun.runner.runs.run_folder import RunFolder, create
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import NativeStderr
@@ -125,8 +127,14 @@ def train_and_record(
                 split=parts,
                 machine=materials.machine_of(experiment),
                 weights_file=materials.weights_files.get(experiment.model.weights),
-                run_folder=folder,
-                listener=recorder,
+                storage=Storage(
+                    run_id=folder.id,
+                    best=folder.best_checkpoint_path,
+                    last=folder.last_checkpoint_path,
+                    tensorboard=folder.path / "tensorboard",
+                    metrics_bytes=folder.metrics_bytes,
+                ),
+                listener=lambda event: _record(event, recorder),
                 stops=stops,
                 resumed=resumed,
             )
@@ -155,6 +163,20 @@ def train_and_record(
         return _failed(recorder, display, reason=f"{type(error).__name__}: {error}")
     _show_result(outcome, folder.path, display)
     return RunState.COMPLETED
+
+
+def _record(event: Event, recorder: Recorder) -> None:
+    match event:
+        case NetworkBuilt():
+            recorder.started(dict(event.facts))
+        case StepDone(epoch, step, float(loss), float(accuracy), images_per_second):
+            recorder.step(epoch, step, loss, accuracy, images_per_second)
+        case StepRecord():
+            recorder.folder.append_event({"event": "step", "time": now(), **asdict(event)})
+        case EpochRecord():
+            recorder.epoch(event)
+        case Notice():
+            recorder.notice(event.message)
 
 
 def facts_of(run: PlannedRun, materials: Materials) -> dict[str, Any]:

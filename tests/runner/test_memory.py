@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
-from optrun.runner.engine import out_of_memory as allocation
 from optrun.runner.plan import memory
+from optrun.runner.plan import out_of_memory as allocation
 from optrun.runner.plan.available_memory import available_bytes, group_free_bytes
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -74,17 +74,17 @@ class Checkpointer:
         unsaved_best: The best epoch, as long as it is not on disk.
     """
 
-    def __init__(self, storage: Storage, *, minutes: float, steps_per_epoch: int) -> None:
+    def __init__(self, storage: Storage, *, minutes: float, steps: int) -> None:
         """Set up.
 
         Args:
             storage: Where to.
             minutes: Longest time between two checkpoints, in minutes.
-            steps_per_epoch: Batches in an epoch.
+            steps: Batches in an epoch.
         """
         self._storage = storage
         self._seconds = 60 * minutes
-        self._steps_per_epoch = steps_per_epoch
+        self._steps = steps
         self.unsaved_best: BestEpoch | None = None
         self._saved_at = time.monotonic()
         self._saved_position: Position | None = None
@@ -115,7 +115,7 @@ class Checkpointer:
         self._require_finite(state, last_finite)
         self._require_room([*state.arrays.values(), *(best.weights if best is not None else ())])
         self.save_best()
-        saved = to_checkpoint(state, steps_per_epoch=self._steps_per_epoch)
+        saved = to_checkpoint(state, steps_per_epoch=self._steps)
         checkpoint.save(
             self._storage.last,
             saved.arrays,
@@ -162,8 +162,8 @@ class Checkpointer:
         for name, array in state.arrays.items():
             is_weight = name.startswith("model/") and array.dtype.kind in "fV"  # V: bfloat16
             if is_weight and not np.isfinite(array).all():
-                step = state.position.steps_done(self._steps_per_epoch)
-                epoch = math.ceil(step / self._steps_per_epoch)
+                step = state.position.steps_done(self._steps)
+                epoch = math.ceil(step / self._steps)
                 raise Diverged("a weight", step=step, epoch=epoch, last_finite=last_finite)
 
 

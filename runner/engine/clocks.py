@@ -59,6 +59,6 @@ class Clocks:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where they were: the time in between is nobody's."""
         seconds: Mapping[str, float] = state["seconds"]
-        self._started = time.monotonic() - sum(seconds.values())
+        self._started -= sum(seconds.values())
         self.training, self.evaluation = seconds["training"], seconds["evaluation"]
         self._timed_images = state["timed_images"]

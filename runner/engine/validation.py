@@ -117,6 +117,13 @@ class Validation:
             self.check()
         return np.concatenate(logits), score(np.concatenate(logits), photos.labels)
 
+    @property
+    def best_record(self) -> EpochRecord:
+        """The best epoch; there must have been one."""
+        if self.best is None:
+            raise RuntimeError("training ended without a single evaluated epoch")
+        return self.best
+
     def is_over(self, patience: int | None) -> bool:
         """Whether so many epochs in a row were no better; None: never."""
         if patience is None or self.best is None:

@@ -26,8 +26,8 @@ def experiment_hash(experiment: Experiment, own_code: Mapping[str, str] | None =
 
     Left out are name, notes and seed, and what only says where and how it runs: the sample
     settings (merged already where they count), `when_unavailable`, `tensorboard`,
-    `checkpoint_minutes`. A path counts as a path, wherever it leads: the photos and weights behind
-    it have fingerprints of their own.
+    `checkpoint_minutes`, `record_every`. A path counts as a path, wherever it leads: the photos and
+    weights behind it have fingerprints of their own.
     Of a person's own optimizer count the class and the code, wherever that lies: two versions of
     the code are two experiments.
 
@@ -38,7 +38,7 @@ def experiment_hash(experiment: Experiment, own_code: Mapping[str, str] | None =
     mapping = as_mapping(experiment)
     for key in ("name", "notes", "sample"):
         mapping.pop(key, None)
-    for key in ("seed", "tensorboard", "checkpoint_minutes"):
+    for key in ("seed", "tensorboard", "checkpoint_minutes", "record_every"):
         del mapping["training"][key]
     del mapping["data"]["when_unavailable"]
     for *sections, added in ADDED_KEYS:

@@ -252,6 +252,12 @@ class Training(Section):
         default=False,
         description="Bit-identical results on a GPU, at some cost in speed and without XLA",
     )
+    record_every: int = Field(
+        default=20,
+        ge=1,
+        le=LARGEST,
+        description="Record loss, accuracy and learning rate every this many steps",
+    )
     tensorboard: bool = Field(
         default=False, description="Write TensorBoard events into the run folder"
     )

@@ -17,13 +17,12 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from optrun.data.files import sync as sync_folder
-from optrun.runner.engine.hashed_file import HashedFile
 from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.runs.checkpoint_places import ARRAYS, FORMAT, MANIFEST
 from optrun.runner.untrusted import DamageError, content_of
@@ -89,11 +88,12 @@ def save(
         # A run's folder that somebody took away must not come back as an empty one.
         new.parent.mkdir(exist_ok=True)
         new.mkdir()
-        with (new / ARRAYS).open("wb") as file, HashedFile(file) as hashed:
+        with (new / ARRAYS).open("wb") as file:
+            hashed = _Hashed(file)
             np.savez(hashed, **{name: _storable(array) for name, array in arrays.items()})  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-            written = {"bytes": hashed.bytes, "sha256": hashed.sha256()}
+        written = {"bytes": hashed.bytes, "sha256": hashed.sha256.hexdigest()}
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "run": owner,
@@ -275,6 +275,28 @@ def _looks_whole(folder: Path) -> bool:
         return bool(stated == (folder / ARRAYS).stat().st_size)
     except (*DAMAGE, CheckpointError):
         return False
+
+
+class _Hashed:
+    """Hands what is written on to a file, from its beginning to its end, and hashes it.
+
+    The hash is that of what was to be written: a disk that kept something else is found out.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.bytes, self.sha256 = 0, hashlib.sha256()
+        self._file = file
+        self.flush = file.flush
+
+    def write(self, piece: bytes) -> int:
+        self.sha256.update(piece)
+        self._file.write(piece)
+        self.bytes += len(piece)
+        return len(piece)
+
+    def read(self, size: int = -1) -> bytes:
+        """NumPy takes for a file only what has this method."""
+        raise OSError("this file is for writing")
 
 
 def _storable(array: Array) -> Array:

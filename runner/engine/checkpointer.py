@@ -1,20 +1,24 @@
-"""When a training is saved: by time, at the ends of epochs, and when it is told to stop."""
+"""When a training is saved, and where: its checkpoint `last`, and `best` in step with it.
+
+`last` says which epoch is the best so far, and a run goes on from it only where that epoch's
+weights lie beside it, in `best`. They are therefore written before a `last` that names them, and
+those they replace stay for as long as the checkpoint before `last` names those: whichever of the
+two a run goes on from, its best epoch is there.
+"""
 
 import math
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
-from optrun.runner.engine import best_weights, checkpoint
-from optrun.runner.engine.callbacks import Evaluation
+from optrun.runner.engine import checkpoint
+from optrun.runner.engine.checkpoint import Array, CheckpointError
 from optrun.runner.engine.divergence import Diverged
-from optrun.runner.engine.position import Place, Position
-from optrun.runner.engine.signals import Stops
-from optrun.runner.engine.state import State, to_checkpoint
-from optrun.runner.plan.disk_budget import free_bytes
+from optrun.runner.engine.state import Position, State, to_checkpoint
+from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.ui.wording import size
 
 # Of the time between two checkpoints, for writing the second at an epoch's end. With the first
@@ -28,141 +32,173 @@ class DiskFull(OSError):
     """No room for a checkpoint; what was saved before is whole."""
 
 
-class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves the training; comes last among the callbacks, when an epoch is recorded.
+@dataclass(frozen=True)
+class Storage:
+    """Where a training keeps what it goes on from.
 
-    Time spent here is neither training nor evaluation. An epoch so short that saving at its end
-    would take more than `LARGEST_SHARE` of the time is not saved unless it is the last: where
-    training goes on from makes no difference to what comes of it.
+    Attributes:
+        run_id: Written into every checkpoint; only a run's own are taken.
+        best: The folder of the checkpoint `best`.
+        last: The folder of the checkpoint `last`.
+        tensorboard: The folder for TensorBoard's events.
+        metrics_bytes: Says how long metrics.jsonl is, which what is resumed is cut to.
     """
 
-    def __init__(
-        self,
-        *,
-        best_folder: Path,
-        last_folder: Path,
-        owner: str,
-        minutes: float,
-        place: Place,
-        steps_per_epoch: int,
-        epochs: int,
-        evaluation: Evaluation,
-        state: Callable[[], State],
-        stops: Stops,
-    ) -> None:
+    run_id: str
+    best: Path
+    last: Path
+    tensorboard: Path
+    metrics_bytes: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class BestEpoch:
+    """The best epoch so far.
+
+    Attributes:
+        weights: The network's, in its own order.
+        facts: Its number (`epoch`) and its validation scores.
+    """
+
+    weights: Sequence[Array] = field(repr=False)
+    facts: Mapping[str, object]
+
+
+class Checkpointer:
+    """Saves a training: every few minutes, at the ends of epochs, and when it is told to stop.
+
+    An epoch so short that saving at its end would take more than `LARGEST_SHARE` of the time is
+    not saved unless it is the last: where a run goes on from makes no difference to its result.
+
+    Attributes:
+        unsaved_best: The best epoch, as long as it is not on disk.
+    """
+
+    def __init__(self, storage: Storage, *, minutes: float, steps: int) -> None:
         """Set up.
 
         Args:
-            best_folder: The run's checkpoint `best`.
-            last_folder: The run's checkpoint `last`.
-            owner: The run's id.
+            storage: Where to.
             minutes: Longest time between two checkpoints, in minutes.
-            place: Where training stands.
-            steps_per_epoch: Batches in an epoch.
-            epochs: Epochs of the run, where nothing stops it before.
-            evaluation: Has the best epoch's weights.
-            state: Takes the state of the training as it is now.
-            stops: Whether to end here.
+            steps: Batches in an epoch.
         """
-        super().__init__()
-        self._best_folder = best_folder
-        self._last_folder = last_folder
-        self._owner = owner
+        self._storage = storage
         self._seconds = 60 * minutes
-        self._place = place
-        self._steps_per_epoch = steps_per_epoch
-        self._epochs = epochs
-        self._evaluation = evaluation
-        self._state = state
-        self._stops = stops
+        self._steps = steps
+        self.unsaved_best: BestEpoch | None = None
         self._saved_at = time.monotonic()
         self._saved_position: Position | None = None
         self._save_seconds = 0.0
-        self._last_finite: dict[str, float] = {}
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if logs:
-            names = ("loss", "accuracy")
-            self._last_finite = {f"training_{name}": float(logs[name]) for name in names}
-        # An epoch's end follows at once, and is a better place to go on from.
-        if not self._place.is_epoch_trained and self._seconds_since_save() >= self._seconds:
-            self.save()
-        self._stops.check()
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is as old as one may be."""
+        return self._seconds_since_save() >= self._seconds
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._place.next_epoch()
-        is_last = self.model.stop_training or epoch + 1 == self._epochs
-        if is_last or self._save_seconds <= LARGEST_SHARE * self._seconds_since_save():
-            self.save()
-        self._stops.check()
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether saving now would take but a small share of the time."""
+        return self._save_seconds <= LARGEST_SHARE * self._seconds_since_save()
 
-    def save(self) -> None:
-        """Write the training as it stands now, unless that is what was written last.
+    def save(self, state: State, last_finite: Mapping[str, float]) -> None:
+        """Write the training as it stands, and the best epoch before it.
+
+        Args:
+            state: Of the training.
+            last_finite: What a network with a weight that is not finite is remembered by.
 
         Raises:
             Diverged: A weight is not finite; what was saved before stays.
             OSError: The disk is full or can't be written; what was saved before stays.
         """
-        if self._place.position == self._saved_position:
-            return
-        started = time.monotonic()
-        state = self._state()
-        self._require_finite(state)
-        self._require_room(state)
-        is_best_new = self.save_best()
-        saved = to_checkpoint(state, steps_per_epoch=self._steps_per_epoch)
+        started, best = time.monotonic(), self.unsaved_best
+        self._require_finite(state, last_finite)
+        self._require_room([*state.arrays.values(), *(best.weights if best is not None else ())])
+        self.save_best()
+        saved = to_checkpoint(state, steps_per_epoch=self._steps)
         checkpoint.save(
-            self._last_folder,
+            self._storage.last,
             saved.arrays,
             saved.facts,
-            owner=self._owner,
+            owner=self._storage.run_id,
             keep_previous=True,
         )
-        if not is_best_new:
+        if best is None:
             # Both checkpoints name the same best epoch by now: the one before is of no use.
-            checkpoint.forget_previous(self._best_folder)
-        self._saved_at, self._saved_position = time.monotonic(), self._place.position
+            checkpoint.forget_previous(self._storage.best)
+        self._saved_at, self._saved_position = time.monotonic(), state.position
         self._save_seconds = self._saved_at - started
 
-    def save_best(self) -> bool:
-        """Write the best epoch's weights, if they are not on disk.
-
-        Returns:
-            Whether they were not.
+    def save_best(self) -> None:
+        """Write the best epoch's weights where they are not on disk, and keep those they replace.
 
         Raises:
-            OSError: The disk is full or can't be written; what was saved before stays.
+            OSError: The disk is full or can't be written; what was there is as it was.
         """
-        best = self._evaluation.unsaved_best
-        if best is None:
-            return False
-        best_weights.save(self._best_folder, best, owner=self._owner)
-        self._evaluation.unsaved_best = None
-        return True
+        if self.unsaved_best is not None:
+            save_best(self._storage.best, self.unsaved_best, owner=self._storage.run_id)
+            self.unsaved_best = None
+
+    def has_saved(self, position: Position) -> bool:
+        """Whether what was written last is the training as it stands there."""
+        return position == self._saved_position
 
     def _seconds_since_save(self) -> float:
         return time.monotonic() - self._saved_at
 
-    def _require_room(self, state: State) -> None:
-        best = self._evaluation.unsaved_best
-        arrays = [*state.arrays.values(), *(best.weights if best is not None else ())]
+    def _require_room(self, arrays: Sequence[Array]) -> None:
         needed = sum(array.nbytes for array in arrays) + _BESIDES_ARRAYS_BYTES
-        free = free_bytes(self._last_folder)
-        if free is not None and free < needed:
+        folder = self._storage.last.parent
+        usage = shutil.disk_usage(folder if folder.exists() else folder.parent)
+        # Some file systems on a network say that they have no size at all.
+        if usage.total and usage.free < needed:
             raise DiskFull(
-                f"the disk is full: a checkpoint needs {size(needed)} in "
-                f"{self._last_folder.parent}, {size(free)} are free"
+                f"the disk is full: a checkpoint needs {size(needed)} in {folder}, "
+                f"{size(usage.free)} are free"
             )
 
-    def _require_finite(self, state: State) -> None:
+    def _require_finite(self, state: State, last_finite: Mapping[str, float]) -> None:
         """A network that is beyond repair must not replace the last one that was not."""
         for name, array in state.arrays.items():
             is_weight = name.startswith("model/") and array.dtype.kind in "fV"  # V: bfloat16
             if is_weight and not np.isfinite(array).all():
-                step = self._place.position.steps_done(self._steps_per_epoch)
-                raise Diverged(
-                    "a weight",
-                    step=step,
-                    epoch=math.ceil(step / self._steps_per_epoch),
-                    last_finite=self._last_finite,
-                )
+                step = state.position.steps_done(self._steps)
+                epoch = math.ceil(step / self._steps)
+                raise Diverged("a weight", step=step, epoch=epoch, last_finite=last_finite)
+
+
+def save_best(folder: Path, best: BestEpoch, *, owner: str) -> None:
+    """Write the best epoch's weights to a run's checkpoint `best`, and keep those they replace."""
+    checkpoint.save(folder, best.weights, best.facts, owner=owner, keep_previous=True)
+
+
+def put_best_in_place(folder: Path, epoch: int, *, owner: str) -> None:
+    """See to it that the weights at `folder` are those of an epoch, where a crash left others.
+
+    Args:
+        folder: The run's checkpoint `best`.
+        epoch: Which epoch's, as `last` says, counted from 1.
+        owner: The run's id.
+
+    Raises:
+        CheckpointError: There are none of that epoch, or they are damaged. Nothing was changed.
+    """
+    problems = []
+    for place in places.newest_first(folder):
+        if not place.exists():
+            continue
+        try:
+            found = checkpoint.read(place, owner=owner).facts.get("epoch")
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        if found == epoch:
+            if place != folder:
+                shutil.rmtree(folder, ignore_errors=True)
+                place.rename(folder)
+            return
+        problems.append(f"{place} is of epoch {found}")
+    raise CheckpointError(
+        f"the weights of the best epoch, {epoch}, are missing: "
+        + ("; ".join(problems) or f"{folder} does not exist")
+    )

@@ -1,14 +1,10 @@
-"""One run: build, train, evaluate, test. Knows nothing of screens, folders' names or plans.
-
-The function `train` is free of global state but Keras' own (dtype policy, random seed), so that it
-can be called in a process of its own.
-"""
+"""One run: build, train, evaluate, test. Knows nothing of screens, run folders or plans."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,43 +19,24 @@ from optrun.data.feed.batches import (
 from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.optimizers import specification
+from optrun.runner import events
 from optrun.runner.config.schema import Experiment
 from optrun.runner.config.schema import Training as TrainingSettings
 from optrun.runner.engine import checkpoint
-from optrun.runner.engine import state as training_state
-from optrun.runner.engine.callbacks import (
-    Clocks,
-    Evaluation,
-    EvaluationSet,
-    Steps,
-    predict,
-)
-from optrun.runner.engine.checkpoint import CheckpointError
-from optrun.runner.engine.checkpointer import Checkpoints
+from optrun.runner.engine.checkpoint import Array, CheckpointError
+from optrun.runner.engine.checkpointer import Checkpointer, Storage
+from optrun.runner.engine.clocks import Clocks
+from optrun.runner.engine.compat import random_state_of
 from optrun.runner.engine.divergence import Diverged
+from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
-from optrun.runner.engine.position import Place, Position
-from optrun.runner.engine.scores import score
+from optrun.runner.engine.scores import Scores, stuck_at_chance
 from optrun.runner.engine.signals import Interrupted, Stops
-from optrun.runner.engine.state import State
-from optrun.runner.events import EpochRecord
+from optrun.runner.engine.state import Position, State
+from optrun.runner.engine.tensorboard import TensorBoard
+from optrun.runner.engine.validation import EvaluationSet, Validation
 from optrun.runner.models.build import augmentation_of, by_content, compile_network, network
 from optrun.runner.models.initialization import weights_hash
-from optrun.runner.runs.run_folder import RunFolder
-
-
-class Listener(Protocol):
-    """Who is told how a run goes."""
-
-    def started(self, facts: dict[str, object]) -> None: ...
-
-    def step(
-        self, epoch: int, step: int, loss: float, accuracy: float, images_per_second: float | None
-    ) -> None: ...
-
-    def epoch(self, record: EpochRecord) -> None: ...
-
-    def notice(self, message: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -83,8 +60,8 @@ def train(
     split: Split,
     machine: Machine,
     weights_file: Path | None,
-    run_folder: RunFolder,
-    listener: Listener,
+    storage: Storage,
+    listener: events.Listener,
     stops: Stops,
     resumed: State | None = None,
 ) -> Outcome:
@@ -96,7 +73,7 @@ def train(
         split: Which of them are for what.
         machine: Where and in which precision.
         weights_file: Published weights to start from; None for random ones.
-        run_folder: Where checkpoints and TensorBoard's events go.
+        storage: Where checkpoints and TensorBoard's events go.
         listener: Told how it goes.
         stops: Asked after every step whether to end here.
         resumed: The state to go on from; None to start.
@@ -109,166 +86,245 @@ def train(
         DiskFull: There is no room for a checkpoint.
     """
     settings = experiment.training
-    clocks = Clocks() if resumed is None else training_state.clocks_from(resumed)
-    keras.backend.clear_session()
-    gc.collect()
-    keras.utils.set_random_seed(settings.seed)
-    model = network(
-        experiment,
-        photos=photos,
-        split=split,
-        machine=machine,
-        weights_file=weights_file,
-        is_new=resumed is None,
-    )
-    steps_per_epoch = batches_per_epoch(len(split.train), settings.batch_size)
-    accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    compile_network(model, accuracy, experiment, machine, steps_per_epoch=steps_per_epoch)
-    metrics = training_state.metrics_of(model, accuracy)
-    variables = training_state.variables_of(model, metrics)
-    evaluation = _evaluation(experiment, photos, split, clocks, listener, stops)
-    if resumed is None:
-        listener.started(
-            {
+    steps = batches_per_epoch(len(split.train), settings.batch_size)
+    clocks = Clocks()
+    with random_state_of(settings.seed):
+        gc.collect()  # the network of the run before, which refers to itself
+        model = network(
+            experiment,
+            photos=photos,
+            split=split,
+            machine=machine,
+            weights_file=weights_file,
+            is_new=resumed is None,
+        )
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+        compile_network(model, accuracy, experiment, machine, steps_per_epoch=steps)
+        engine = TensorFlowEngine(model, accuracy)
+        validation = Validation(
+            engine=engine,
+            clocks=clocks,
+            validation=_evaluation_set(photos, split.validation),
+            training_subset=_evaluation_set(photos, training_subset(photos, split)),
+            steps_per_epoch=steps,
+            check=stops.check,
+        )
+        training = _Training(
+            settings=settings,
+            images=len(split.train),
+            evaluations=specification.gradient_evaluations(experiment.optimizer),
+            steps=steps,
+            engine=engine,
+            clocks=clocks,
+            validation=validation,
+            checkpointer=Checkpointer(storage, minutes=settings.checkpoint_minutes, steps=steps),
+            storage=storage,
+            listeners=[listener, *([TensorBoard(storage.tensorboard)] * settings.tensorboard)],
+            stops=stops,
+            position=Position(),
+        )
+        if resumed is None:
+            batches_hash = first_batches_hash(
+                photos, split.train, batch_size=settings.batch_size, seed=settings.seed
+            )
+            facts = {
                 "initial_weights": weights_hash(model),
-                "first_batches": first_batches_hash(
-                    photos, split.train, batch_size=settings.batch_size, seed=settings.seed
-                ),
+                "first_batches": batches_hash,
                 "parameters": model.count_params(),
             }
-        )
-    else:
-        training_state.put_back(variables, resumed.arrays)
-        training_state.put_back_records(evaluation, resumed)
-    place = Place(
-        Position() if resumed is None else resumed.position,
-        steps_per_epoch=steps_per_epoch,
-        put_back_metrics=training_state.keep_values(metrics),
-    )
-
-    def state() -> State:
-        return State(
-            position=place.position,
-            arrays=training_state.values_of(variables),
-            records=evaluation.records,
-            best_epoch=None if evaluation.best is None else evaluation.best.epoch,
-            best_logits=evaluation.best_logits,
-            seconds=training_state.seconds_of(clocks),
-            timed_images=clocks.timed_images,
-            metrics_bytes=run_folder.metrics_bytes(),
-        )
-
-    checkpoints = Checkpoints(
-        best_folder=run_folder.best_checkpoint_path,
-        last_folder=run_folder.last_checkpoint_path,
-        owner=run_folder.id,
-        minutes=settings.checkpoint_minutes,
-        place=place,
-        steps_per_epoch=steps_per_epoch,
-        epochs=settings.epochs,
-        evaluation=evaluation,
-        state=state,
-        stops=stops,
-    )
-    steps = Steps(
-        clocks=clocks,
-        place=place,
-        images_per_epoch=len(split.train),
-        batch_size=settings.batch_size,
-        steps_per_epoch=steps_per_epoch,
-        on_step=listener.step,
-    )
-    callbacks: list[keras.callbacks.Callback] = [place, steps, evaluation]
-    if settings.tensorboard:
-        callbacks.append(
-            keras.callbacks.TensorBoard(str(run_folder.path / "tensorboard"), write_graph=False)
-        )
-    callbacks.append(checkpoints)
-    stops.check()
-    try:
-        if place.is_epoch_trained:
-            # Interrupted between an epoch's last step and the end of its evaluation.
-            logs = {metric.name: float(metric.result()) for metric in metrics}
-            keras.callbacks.CallbackList(callbacks, model=model).on_epoch_end(
-                place.position.epoch, logs
-            )
-        if place.position.batch == 0:
-            # Keras resets the loss alone before the first step: it does not know the others yet.
-            for metric in metrics:
-                metric.reset_state()
-        if not _is_over(evaluation, place.position, settings):
-            _fit(model, experiment, photos, split, place.position, callbacks)
-    except (Interrupted, Diverged) as end:
-        try:
-            if isinstance(end, Diverged):
-                checkpoints.save_best()
-            else:
-                checkpoints.save()
-        except OSError as error:
-            listener.notice(f"what was saved before stands, nothing new can be written: {error}")
-        raise
-    return _outcome(model, evaluation, clocks, photos, split, run_folder, stops)
-
-
-def _evaluation(
-    experiment: Experiment,
-    photos: Photos,
-    split: Split,
-    clocks: Clocks,
-    listener: Listener,
-    stops: Stops,
-) -> Evaluation:
-    return Evaluation(
-        clocks=clocks,
-        validation=_evaluation_set(photos, split.validation),
-        training_subset=_evaluation_set(photos, training_subset(photos, split)),
-        patience=experiment.training.early_stopping_patience,
-        gradient_evaluations_per_step=specification.gradient_evaluations(experiment.optimizer),
-        steps_per_epoch=batches_per_epoch(len(split.train), experiment.training.batch_size),
-        images_per_epoch=len(split.train),
-        on_epoch=listener.epoch,
-        on_notice=listener.notice,
-        check=stops.check,
-    )
-
-
-def _fit(
-    model: keras.Model,
-    experiment: Experiment,
-    photos: Photos,
-    split: Split,
-    start: Position,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> None:
-    """Train from a position to the end."""
-    settings = experiment.training
-    model.fit(
-        training_batches(
+            listener(events.NetworkBuilt(facts))
+        else:
+            training.load_state(resumed)
+        stops.check()
+        batches = training_batches(
             photos,
             split.train,
             batch_size=settings.batch_size,
             seed=settings.seed,
             augmentation=augmentation_of(experiment),
-            start_epoch=start.epoch,
-            start_batch=start.batch,
-        ),
-        initial_epoch=start.epoch,
-        epochs=settings.epochs,
-        steps_per_epoch=batches_per_epoch(len(split.train), settings.batch_size),
-        callbacks=list(callbacks),
-        shuffle=False,
-        verbose=0,
-    )
+            start_epoch=training.position.epoch,
+            start_batch=training.position.batch,
+        )
+        try:
+            training.run(iter(batches))
+        except (Interrupted, Diverged) as end:
+            training.keep(end)
+            raise
+        with clocks.evaluating():
+            engine.set_weights(_weights_of(validation.best_record, storage))
+            logits, test = validation.measure(_evaluation_set(photos, split.test))
+    ids, predictions = np.asarray(photos.ids), {}
+    for name, indices, values in (
+        ("validation", split.validation, validation.best_logits),
+        ("test", split.test, logits),
+    ):
+        predictions[f"{name}_ids"] = ids[indices]
+        predictions[f"{name}_labels"] = photos.labels[indices]
+        predictions[f"{name}_logits"] = np.asarray(values)
+    return Outcome(_result(validation, test, clocks), predictions)
 
 
-def _is_over(evaluation: Evaluation, place: Position, settings: TrainingSettings) -> bool:
-    """Whether a resumed run was interrupted after its last epoch."""
-    if place.epoch >= settings.epochs:
-        return True
-    patience = settings.early_stopping_patience
-    if patience is None or evaluation.best is None:
-        return False
-    return evaluation.records[-1].epoch - evaluation.best.epoch >= patience
+@dataclass
+class _Training:
+    """A training: its parts, and where it stands. What is saved of it is what they give.
+
+    Attributes:
+        images: Training photos.
+        evaluations: Gradients of a batch in a step.
+        steps: Batches in an epoch.
+        position: The next batch.
+    """
+
+    settings: TrainingSettings
+    images: int
+    evaluations: int
+    steps: int
+    engine: TensorFlowEngine
+    clocks: Clocks
+    validation: Validation
+    checkpointer: Checkpointer
+    storage: Storage
+    listeners: Sequence[events.Listener]
+    stops: Stops
+    position: Position
+
+    def run(self, batches: Iterator[Any]) -> None:
+        """Train from where it stands to the end, on these batches."""
+        size = self.settings.batch_size
+        for epoch in range(self.position.epoch, self.settings.epochs):
+            if self.is_over:
+                break
+            if self.position.batch == 0:
+                self.engine.start_epoch()
+            for batch in range(self.position.batch, self.steps):
+                done = Position(epoch, batch + 1)
+                is_recorded = done.steps_done(self.steps) % self.settings.record_every == 0
+                is_last = done.batch == self.steps
+                with self.clocks.step(min(size, self.images - batch * size)):
+                    self.engine.step(next(batches))
+                    if is_recorded or is_last:
+                        self.engine.read()
+                self.position = done
+                self.require_finite()
+                self.tell(self.step_done())
+                if is_recorded:
+                    self.tell(self.step_record())
+                # An epoch's end follows its last step, and is a better place to go on from.
+                if self.checkpointer.is_due and not is_last:
+                    self.save()
+                self.stops.check()
+            # A run that was stopped between an epoch's last step and its end goes on here.
+            means = self.engine.read()
+            self.engine.end_epoch()
+            record, best = self.validation.end_epoch(epoch + 1, means, self.counts)
+            self.checkpointer.unsaved_best = best or self.checkpointer.unsaved_best
+            self.tell(record)
+            if stuck_at_chance(record.training_loss, epoch=record.epoch):
+                self.tell(
+                    events.Notice(
+                        f"epoch {record.epoch}: the loss is that of guessing (ln 2 = 0.693); the "
+                        "network does not learn. Try a lower or higher learning rate, pretrained "
+                        "weights (model.weights), or global_clipnorm: 1.0 in the optimizer"
+                    )
+                )
+            self.position = Position(epoch + 1)
+            if self.is_over or self.checkpointer.is_worth_it:
+                self.save()
+            self.stops.check()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is to follow those that were."""
+        return len(self.validation.records) == self.settings.epochs or self.validation.is_over(
+            self.settings.early_stopping_patience
+        )
+
+    def tell(self, event: events.Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def step_done(self) -> events.StepDone:
+        means = self.engine.means
+        return events.StepDone(
+            epoch=self.position.epoch + 1,
+            step=self.position.batch,
+            loss=None if means is None else means.loss,
+            accuracy=None if means is None else means.accuracy,
+            images_per_second=self.clocks.images_per_second,
+        )
+
+    def step_record(self) -> events.StepRecord:
+        means = self.engine.take_record()
+        return events.StepRecord(
+            step=self.position.steps_done(self.steps),
+            epoch=self.position.epoch + 1,
+            loss=means.loss,
+            accuracy=means.accuracy,
+            **self.counts(),
+        )
+
+    def counts(self) -> dict[str, Any]:
+        """What every record says of how far the training is."""
+        steps = self.position.steps_done(self.steps)
+        in_epoch = min(self.position.batch * self.settings.batch_size, self.images)
+        return {
+            "learning_rate": self.engine.learning_rate,
+            "updates": self.engine.updates,
+            "gradient_evaluations": steps * self.evaluations,
+            "images": self.position.epoch * self.images + in_epoch,
+            "training_seconds": self.clocks.training,
+            "evaluation_seconds": self.clocks.evaluation,
+        }
+
+    def require_finite(self) -> None:
+        """Raise `Diverged` where the loss of a step that was read by now was not finite."""
+        if self.engine.steps_not_finite:
+            step = self.position.steps_done(self.steps) - self.engine.steps_not_finite + 1
+            before = self.last_finite and self.last_finite | {"step": step - 1}
+            epoch = self.position.epoch + 1
+            raise Diverged("the loss", step=step, epoch=epoch, last_finite=before)
+
+    @property
+    def last_finite(self) -> dict[str, float]:
+        means = self.engine.means
+        if means is None:
+            return {}
+        return {"training_loss": means.loss, "training_accuracy": means.accuracy}
+
+    def save(self) -> None:
+        """Write a checkpoint of the training as it stands, unless the last one is."""
+        if not self.checkpointer.has_saved(self.position):
+            self.engine.read()
+            self.require_finite()
+            self.checkpointer.save(self.state(), self.last_finite)
+
+    def keep(self, end: Interrupted | Diverged) -> None:
+        """Save what can be saved of a training that ends early."""
+        try:
+            try:
+                if isinstance(end, Interrupted):
+                    self.save()
+            finally:
+                self.checkpointer.save_best()
+        except OSError as error:
+            said = f"what was saved before stands, nothing new can be written: {error}"
+            self.tell(events.Notice(said))
+
+    def state(self) -> State:
+        return State(
+            position=self.position,
+            arrays=self.engine.state_dict(),
+            metrics_bytes=self.storage.metrics_bytes(),
+            **self.validation.state_dict(),
+            **self.clocks.state_dict(),
+        )
+
+    def load_state(self, state: State) -> None:
+        """Go on from a state."""
+        self.position = state.position
+        self.engine.load_state_dict(state.arrays)
+        self.validation.load_state_dict(vars(state))
+        self.clocks.load_state_dict(vars(state))
 
 
 def training_subset(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
@@ -282,23 +338,19 @@ def _evaluation_set(photos: Photos, indices: npt.NDArray[np.int64]) -> Evaluatio
     )
 
 
-def _outcome(
-    model: keras.Model,
-    evaluation: Evaluation,
-    clocks: Clocks,
-    photos: Photos,
-    split: Split,
-    run_folder: RunFolder,
-    stops: Stops,
-) -> Outcome:
-    best, last = evaluation.best, evaluation.records[-1]
-    if best is None or evaluation.best_logits is None:
-        raise RuntimeError("training ended without a single evaluated epoch")
-    with clocks.evaluating():
-        model.set_weights(_weights_of(best, run_folder))
-        logits = predict(model, _evaluation_set(photos, split.test).batches, stops.check)
-        test = score(logits, photos.labels[split.test])
-    result: dict[str, float | int | None] = {
+def _weights_of(best: events.EpochRecord, storage: Storage) -> list[Array]:
+    """The best epoch's weights as they are on disk, where `evaluate` will read them too."""
+    found = checkpoint.read(storage.best, owner=storage.run_id)
+    if found.facts.get("epoch") != best.epoch:
+        raise CheckpointError(
+            f"{storage.best} is of epoch {found.facts.get('epoch')}, the best is {best.epoch}"
+        )
+    return list(found.arrays.values())
+
+
+def _result(validation: Validation, test: Scores, clocks: Clocks) -> dict[str, float | int | None]:
+    best, last = validation.best_record, validation.records[-1]
+    return {
         "epochs": last.epoch,
         "best_epoch": best.epoch,
         "best_validation_loss": best.validation_loss,
@@ -318,24 +370,3 @@ def _outcome(
         "evaluation_seconds": clocks.evaluation,
         "other_seconds": clocks.other,
     }
-    ids = np.asarray(photos.ids)
-    predictions: dict[str, npt.NDArray[np.generic]] = {}
-    for name, indices, values in (
-        ("validation", split.validation, evaluation.best_logits),
-        ("test", split.test, logits),
-    ):
-        predictions[f"{name}_ids"] = ids[indices]
-        predictions[f"{name}_labels"] = photos.labels[indices]
-        predictions[f"{name}_logits"] = values
-    return Outcome(result, predictions)
-
-
-def _weights_of(best: EpochRecord, run_folder: RunFolder) -> Sequence[checkpoint.Array]:
-    """The best epoch's weights as they are on disk, where `evaluate` will read them too."""
-    found = checkpoint.read(run_folder.best_checkpoint_path, owner=run_folder.id)
-    if found.facts.get("epoch") != best.epoch:
-        raise CheckpointError(
-            f"{run_folder.best_checkpoint_path} is of epoch {found.facts.get('epoch')}, "
-            f"the best is {best.epoch}"
-        )
-    return list(found.arrays.values())

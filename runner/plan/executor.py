@@ -337,7 +337,8 @@ class Executor:
         return outcomes.COMPLETED_BEFORE
 
     def _tell(self, event: Event) -> None:
-        for listener in (self._display, *self._listeners):
+        self._display(event)
+        for listener in self._listeners:
             listener(event)
 
 

@@ -20,9 +20,10 @@ from optrun.data.split import Split
 from optrun.optimizers import specification
 from optrun.runner import provenance, user_optimizer
 from optrun.runner.config.schema import as_yaml
-from optrun.runner.engine import best_weights, checkpoint, hardware
+from optrun.runner.engine import checkpoint, hardware
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpoint import CheckpointError
+from optrun.runner.engine.checkpointer import Storage, put_best_in_place
 from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.loop import train
 from optrun.runner.engine.signals import Stops, signals_heard
@@ -246,9 +247,7 @@ def _put_in_place(folder: RunFolder, state: State) -> None:
     """End what a crash left half done: the checkpoints that the state is of get their names."""
     if state.best_epoch is not None:
         try:
-            best_weights.put_in_place(
-                folder.best_checkpoint_path, state.best_epoch, owner=folder.id
-            )
+            put_best_in_place(folder.best_checkpoint_path, state.best_epoch, owner=folder.id)
         except CheckpointError as error:
             raise UserError(
                 f"{folder.path} can't be resumed: {error}. Nothing was overwritten; to train it "
@@ -316,7 +315,13 @@ def _train(
                 split=photos[1],
                 machine=spec.machine,
                 weights_file=spec.weights_file,
-                run_folder=folder,
+                storage=Storage(
+                    run_id=folder.id,
+                    best=folder.best_checkpoint_path,
+                    last=folder.last_checkpoint_path,
+                    tensorboard=folder.path / "tensorboard",
+                    metrics_bytes=folder.metrics_bytes,
+                ),
                 listener=tell,
                 stops=stops,
                 resumed=state,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optrun.runner.engine import best_weights, checkpoint
-from optrun.runner.engine.best_weights import BestEpoch
+from optrun.runner.engine import checkpoint
+from optrun.runner.engine.checkpointer import BestEpoch, put_best_in_place, save_best
 from optrun.runner.runs import checkpoint_places as places
 
 RUN = "k3x9ab"
@@ -13,7 +13,7 @@ RUN = "k3x9ab"
 
 def save(folder: Path, epoch: int) -> None:
     weights = [np.full((2, 2), epoch, np.float32)]
-    best_weights.save(folder, BestEpoch(weights, {"epoch": epoch}), owner=RUN)
+    save_best(folder, BestEpoch(weights, {"epoch": epoch}), owner=RUN)
 
 
 def epoch_at(folder: Path) -> float:
@@ -30,19 +30,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_those_in_place_stay(folder: Path) -> None:
-    best_weights.put_in_place(folder, 5, owner=RUN)
+    put_best_in_place(folder, 5, owner=RUN)
     assert epoch_at(folder) == 5
     assert epoch_at(places.previous(folder)) == 2
 
 
 def test_those_before_are_put_back_for_a_checkpoint_that_names_them(folder: Path) -> None:
-    best_weights.put_in_place(folder, 2, owner=RUN)
+    put_best_in_place(folder, 2, owner=RUN)
     assert epoch_at(folder) == 2
 
 
 def test_a_crash_between_the_two_renames_loses_none(folder: Path) -> None:
     folder.rename(places.being_written(folder))
-    best_weights.put_in_place(folder, 5, owner=RUN)
+    put_best_in_place(folder, 5, owner=RUN)
     assert epoch_at(folder) == 5
 
 
@@ -71,5 +71,5 @@ def test_without_them_nothing_is_changed_and_the_reason_said(
     with pytest.raises(
         checkpoint.CheckpointError, match=f"best epoch, {epoch}, are missing.*{said}"
     ):
-        best_weights.put_in_place(folder, epoch, owner=owner)
+        put_best_in_place(folder, epoch, owner=owner)
     assert sorted(path for path in folder.parent.rglob("*")) == before

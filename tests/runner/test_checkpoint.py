@@ -1,3 +1,5 @@
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,16 @@ def test_what_was_left_half_written_replaces_nothing(tmp_path: Path) -> None:
     (new / "manifest.json").write_bytes((new / "manifest.json").read_bytes()[:-9])
     checkpoint.put_newest_in_place(folder, owner="k3x9ab")
     assert checkpoint.read(folder).facts == {"step": 1}
+
+
+def test_large_arrays_are_as_their_manifest_says_and_plain_numpy_reads_them(tmp_path: Path) -> None:
+    arrays = {f"{n}": np.random.default_rng(n).standard_normal(100_000 * n) for n in range(6)}
+    checkpoint.save(tmp_path / "last", arrays, {})
+    file = tmp_path / "last" / "weights.npz"
+    written = json.loads((tmp_path / "last" / "manifest.json").read_text())["weights.npz"]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert written == {"bytes": file.stat().st_size, "sha256": digest}
+    with np.load(file, allow_pickle=False) as found:
+        assert set(found.files) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)

@@ -82,12 +82,12 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
 
     The kinds: a `step`, the prediction of a `batch` in an evaluation, the record of an `epoch`.
     """
-    from optrun.runner.engine import callbacks
+    from optrun.runner.engine.engine import TensorFlowEngine
     from optrun.runner.ui.console import Display
 
     places: dict[str, tuple[Any, str]] = {
         "step": (Display, "step"),
-        "batch": (callbacks._Check, "on_predict_batch_end"),
+        "batch": (TensorFlowEngine, "predict"),
         "epoch": (Display, "epoch"),
     }
     originals = {kind: getattr(*place) for kind, place in places.items()}
@@ -95,12 +95,12 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     def arrange(kind: str, number: int) -> None:
         seen = 0
 
-        def happens(*arguments: Any, **more: Any) -> None:
+        def happens(*arguments: Any, **more: Any) -> Any:
             nonlocal seen
             seen += 1
             if seen == number:
                 signal.raise_signal(signal.SIGTERM)
-            originals[kind](*arguments, **more)
+            return originals[kind](*arguments, **more)
 
         for one, place in places.items():
             monkeypatch.setattr(*place, happens if one == kind else originals[one])

@@ -15,9 +15,8 @@ from optrun.optimizers.state_size import state_floats
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import checkpoint
-from optrun.runner.engine import state as training_state
-from optrun.runner.engine.position import Position
-from optrun.runner.engine.state import State, to_checkpoint
+from optrun.runner.engine.engine import TensorFlowEngine
+from optrun.runner.engine.state import Position, State, to_checkpoint
 from optrun.runner.models.base import Architecture, build_classifier
 from optrun.runner.plan import disk_budget as room
 from optrun.runner.plan.disk_budget import Room, room_of
@@ -122,12 +121,10 @@ def test_checkpoints_are_as_large_as_estimated(tmp_path: Path, config: str, trai
         Architecture(image_size=32, pretrained_input=True, width=0.0625, trainable=trainable),
         seed=1,
     )
-    model.compile(build(settings.optimizer, total_updates=10, track_fast_weights=True))
+    model.compile(build(settings.optimizer, total_updates=10, track_fast_weights=True), "mse")
     model.optimizer.build(model.trainable_variables)
-    variables = training_state.variables_of(model, [keras.metrics.BinaryAccuracy()])
-    state = to_checkpoint(
-        State(position=Position(), arrays=training_state.values_of(variables)), steps_per_epoch=1
-    )
+    arrays = TensorFlowEngine(model, keras.metrics.BinaryAccuracy()).state_dict()
+    state = to_checkpoint(State(position=Position(), arrays=arrays), steps_per_epoch=1)
     checkpoint.save(tmp_path / "last", state.arrays, state.facts)
     checkpoint.save(tmp_path / "best", model.get_weights(), {"epoch": 1})
 

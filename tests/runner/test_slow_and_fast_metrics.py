@@ -107,37 +107,39 @@ def test_the_fast_weights_are_measured_on_the_evaluation_clock(
 ) -> None:
     import keras
     from optrun.optimizers import Lookahead
-    from optrun.runner.engine import callbacks
+    from optrun.runner.engine import clocks
+    from optrun.runner.engine.engine import Means, TensorFlowEngine
+    from optrun.runner.engine.validation import EvaluationSet, Validation
 
     seconds = [0.0]
 
-    def predict(model: keras.Model, batches: object, check: object) -> np.ndarray:
+    def predict(self: TensorFlowEngine, photos: object) -> np.ndarray:
         seconds[0] += 10
-        return model.get_weights()[0].ravel()
+        return self.weights[0].ravel()
 
-    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
-    monkeypatch.setattr(callbacks, "predict", predict)
+    monkeypatch.setattr(clocks, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(TensorFlowEngine, "predict", predict)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(
         Lookahead("sgd", sync_period=1, slow_step_size=0.0, track_fast_weights=True), loss="mse"
     )
     model.set_weights([np.array([[1.0], [-1.0]])])
     model.train_on_batch(np.array([[300.0, -300.0]]), np.zeros((1, 1)))
-    photos = callbacks.EvaluationSet(None, np.array([1, 0]))  # type: ignore[arg-type]
-    evaluation = callbacks.Evaluation(
-        clocks=callbacks.Clocks(),
+    photos = EvaluationSet([(None, None)], np.array([1, 0]))  # type: ignore[arg-type]
+    clock = clocks.Clocks()
+    validation = Validation(
+        engine=TensorFlowEngine(model, keras.metrics.BinaryAccuracy()),
+        clocks=clock,
         validation=photos,
         training_subset=photos,
-        patience=None,
-        gradient_evaluations_per_step=1,
         steps_per_epoch=1,
-        images_per_epoch=1,
-        on_epoch=lambda record: None,
-        on_notice=lambda message: None,
         check=lambda: None,
     )
-    evaluation.set_model(model)
-    evaluation.on_epoch_end(0, {"loss": 1.0, "accuracy": 0.5})
-    (record,) = evaluation.records
+
+    def counts() -> dict[str, object]:
+        names = ("learning_rate", "updates", "gradient_evaluations", "images", "training_seconds")
+        return dict.fromkeys(names, 1) | {"evaluation_seconds": clock.evaluation}
+
+    record, _ = validation.end_epoch(1, Means(loss=1.0, accuracy=0.5), counts)
     assert record.evaluation_seconds == 30
     assert (record.slow_validation_accuracy, record.fast_validation_accuracy) == (1.0, 0.0)

@@ -13,16 +13,16 @@ import pytest
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine import hardware as machines
 from optrun.runner.engine import state as training_state
+from optrun.runner.engine.checkpointer import Storage
 from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.loop import Outcome
-from optrun.runner.engine.position import Position
 from optrun.runner.engine.signals import Interrupted
-from optrun.runner.engine.state import State
+from optrun.runner.engine.state import Position, State
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan import progress as plan_progress
 from optrun.runner.plan import run as single_run
-from optrun.runner.runs.run_folder import RunFolder, reopen
+from optrun.runner.runs.run_folder import reopen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SGD, ADAM = CONFIGS / "sgd_vgg19.yaml", CONFIGS / "adam_vgg19.yaml"
@@ -64,7 +64,7 @@ class Trainer:
         experiment: Any,
         *,
         machine: Machine,
-        run_folder: RunFolder,
+        storage: Storage,
         resumed: State | None = None,
         **_: Any,
     ) -> Outcome:
@@ -77,7 +77,7 @@ class Trainer:
             case "diverged":
                 raise diverged()
             case int() as step:
-                save_at(run_folder, step)
+                save_at(storage, step)
                 raise Interrupted(signal.SIGTERM)
         return Outcome(result=dict(RESULT), predictions={"test_ids": np.array(["a"])})
 
@@ -86,14 +86,14 @@ def diverged() -> Diverged:
     return Diverged("the loss", step=3, epoch=1, last_finite={})
 
 
-def save_at(folder: RunFolder, step: int) -> None:
+def save_at(storage: Storage, step: int) -> None:
     state = State(
         position=Position(epoch=step // 8, batch=step % 8),
         arrays={"model/0000": np.ones(1, np.float32)},
         seconds={"training": 1.0, "evaluation": 0.0, "other": 0.0},
     )
     written = training_state.to_checkpoint(state, steps_per_epoch=8)
-    checkpoint.save(folder.last_checkpoint_path, written.arrays, written.facts, owner=folder.id)
+    checkpoint.save(storage.last, written.arrays, written.facts, owner=storage.run_id)
 
 
 @pytest.fixture

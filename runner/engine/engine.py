@@ -1,0 +1,222 @@
+"""The engine on TensorFlow: one step on one batch, predictions, and all variables as arrays."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from optrun.optimizers import Lookahead, SoftBatch
+from optrun.optimizers.evaluation_weights import evaluation_weights
+from optrun.optimizers.unwrapping import find
+from optrun.runner.engine.checkpoint import Array, CheckpointError
+
+# To read a value is to wait for the device, and what watches needs no more than this.
+MOST_UNREAD_STEPS = 50
+LONGEST_UNREAD_S = 0.5
+_SINCE_RECORD = "since_record/"
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means over some photos in training, with dropout and augmentation."""
+
+    loss: float
+    accuracy: float
+
+
+class TensorFlowEngine:
+    """A compiled Keras model, its optimizer built, and what is counted while it is trained.
+
+    A step is the model's own `train_step`, as `fit` would compile it. Loss and hits add up on the
+    device: over the epoch in Keras' metrics, and over the steps since the last record. At the first
+    step whose loss is not finite the means stand still, and the steps from there on are counted, so
+    that it is known exactly which one it was, whenever that is read.
+
+    Attributes:
+        means: Over the epoch, as last read from the device; None before the first reading.
+        steps_not_finite: Steps from the first whose loss was not finite to the present one, both
+            included, as last read; 0 while all are.
+    """
+
+    def __init__(self, model: keras.Model, accuracy: keras.metrics.Mean) -> None:
+        """Set up.
+
+        Args:
+            model: What to train.
+            accuracy: The metric that it was compiled with.
+        """
+        self.means: Means | None = None
+        self.steps_not_finite = 0
+        self._model = model
+        # Keras lists the metrics it was compiled with only after the first step.
+        self._loss = next(metric for metric in model.metrics if metric.name == "loss")
+        self._accuracy = accuracy
+        # Photos are counted twice: each of Keras' means divides by a count of its own.
+        self._sums = [self._loss.total, self._loss.count, accuracy.total, accuracy.count]
+        self._since_record = [
+            keras.Variable(0.0, trainable=False, name=f"{name}_since_record", dtype="float32")
+            for name in ("loss", "photos", "hits")
+        ]
+        self._not_finite = keras.Variable(0, trainable=False, name="not_finite", dtype="int32")
+        self._step: Callable[[Any], None] | None = None
+        self._predict: Callable[[Any], Any] | None = None
+        self._unread = 0
+        self._read_at = -math.inf
+        self.start_epoch()
+
+    def step(self, batch: Any) -> None:
+        """Train on a batch; reads what has added up now and then."""
+        if self._step is None:
+            self._step = self._compiled(self._step_on_device, batch)
+        self._step(batch)
+        self._unread += 1
+        if (
+            self._unread >= MOST_UNREAD_STEPS
+            or time.monotonic() - self._read_at >= LONGEST_UNREAD_S
+        ):
+            self.read()
+
+    def _step_on_device(self, batch: Any) -> None:
+        before = [tf.convert_to_tensor(one.value) for one in self._sums]
+        for one in self._sums:
+            one.assign(0)
+        self._model.train_step(batch)
+        step = [tf.convert_to_tensor(one.value) for one in self._sums]
+        count = tf.convert_to_tensor(self._not_finite.value)
+        is_bad = (count > 0) | ~tf.math.is_finite(step[0])
+        self._not_finite.assign(tf.where(is_bad, count + 1, count))
+        # Started from 0, the step's sum is what Keras would have added to that of the epoch.
+        for one, sum_before, added in zip(self._sums, before, step, strict=True):
+            one.assign(tf.where(is_bad, sum_before, sum_before + added))
+        for one, added in zip(self._since_record, step[:3], strict=True):
+            one.assign_add(added)
+
+    def read(self) -> Means:
+        """Wait for the device; the means over the epoch, and `steps_not_finite` brought to date."""
+        self._unread, self._read_at = 0, time.monotonic()
+        self.steps_not_finite = int(self._not_finite.numpy())
+        means = Means(float(self._loss.result()), float(self._accuracy.result()))
+        if float(self._loss.count.numpy()):
+            self.means = means
+        return means
+
+    def start_epoch(self) -> None:
+        """Set the means over the epoch to 0; the next step is read at once."""
+        for one in self._sums:
+            one.assign(0)
+        self._read_at = -math.inf
+
+    def end_epoch(self) -> None:
+        """Have an optimizer that gathers batches deal with what it has; no harm done twice."""
+        soft_batch = find(self._model.optimizer, SoftBatch)
+        if soft_batch is not None:
+            soft_batch.end_epoch()
+
+    def take_record(self) -> Means:
+        """The means over the photos since the last call."""
+        loss, photos, hits = (float(one.numpy()) for one in self._since_record)
+        for one in self._since_record:
+            one.assign(0)
+        return Means(loss / photos, hits / photos)
+
+    def predict(self, photos: Any) -> npt.NDArray[np.float32]:
+        """Logits, float32 [n], of uint8 photos [n, s, s, 3], with dropout off."""
+        if self._predict is None:
+            self._predict = self._compiled(lambda x: self._model(x, training=False), photos)
+        return np.asarray(self._predict(photos), np.float32)[:, 0]
+
+    def _compiled(self, function: Callable[[Any], Any], batch: Any) -> Callable[[Any], Any]:
+        """The function compiled once, for batches of any size."""
+        signature = tf.nest.map_structure(
+            lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), batch
+        )
+        compiled: Callable[[Any], Any] = tf.function(
+            function,
+            input_signature=[signature],
+            autograph=False,
+            jit_compile=self._model.jit_compile,
+        )
+        return compiled
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next update."""
+        return float(self._model.optimizer.learning_rate)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the weights so far."""
+        return int(self._model.optimizer.iterations)
+
+    @property
+    def weights(self) -> list[Array]:
+        """The network's weights as they are now, in its own order."""
+        return list(self._model.get_weights())
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Give the network these weights."""
+        self._model.set_weights(weights)
+
+    def evaluation_weights(self) -> AbstractContextManager[None]:
+        """Within, the network has the weights it is measured on: Lookahead's slow ones."""
+        return evaluation_weights(self._model)
+
+    @property
+    def is_lookahead(self) -> bool:
+        """Whether the weights it is measured on are others than those it is trained on."""
+        return find(self._model.optimizer, Lookahead) is not None
+
+    def fast_weights(self) -> AbstractContextManager[None] | None:
+        """Within, it has Lookahead's fast weights right before the last sync, if there was one."""
+        lookahead = find(self._model.optimizer, Lookahead)
+        if lookahead is None or not lookahead.has_synced:
+            return None
+        return lookahead.fast_weights_before_sync()
+
+    def state_dict(self) -> dict[str, Array]:
+        """Every value that training reads or writes, by kind and place."""
+        return {
+            name: keras.ops.convert_to_numpy(one.value) for name, one in self._variables().items()
+        }
+
+    def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            CheckpointError: The values are not those of this network and optimizer.
+        """
+        variables = self._variables()
+        if not any(name.startswith(_SINCE_RECORD) for name in arrays):
+            # A run begun before steps were recorded; its next record is of the steps from here on.
+            variables = {n: v for n, v in variables.items() if not n.startswith(_SINCE_RECORD)}
+        if variables.keys() != arrays.keys():
+            raise CheckpointError(
+                f"the checkpoint holds {len(arrays)} arrays, the network and its optimizer "
+                f"{len(variables)} variables: another version of optrun or Keras wrote it"
+            )
+        for name, variable in variables.items():
+            if tuple(variable.shape) != arrays[name].shape:
+                raise CheckpointError(
+                    f"{variable.path} has the shape {tuple(variable.shape)}, "
+                    f"the checkpoint's {arrays[name].shape}"
+                )
+            variable.assign(arrays[name])
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        groups = {
+            "model/": self._model.variables,
+            "optimizer/": self._model.optimizer.variables,
+            "metrics/": self._sums,
+            _SINCE_RECORD: self._since_record,
+        }
+        return {
+            f"{kind}{index:04d}": variable
+            for kind, variables in groups.items()
+            for index, variable in enumerate(variables)
+        }

@@ -1,0 +1,153 @@
+"""The end of an epoch: what the network is worth by then, and which epoch was the best."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from optrun.runner.engine.checkpointer import BestEpoch
+from optrun.runner.engine.clocks import Clocks
+from optrun.runner.engine.divergence import Diverged
+from optrun.runner.engine.scores import Scores, score
+from optrun.runner.events import EpochRecord
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from optrun.runner.engine.engine import Means, TensorFlowEngine
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Photos to predict: batches of uint8 photos, and their labels [n]."""
+
+    batches: "tf.data.Dataset"
+    labels: npt.NDArray[np.uint8]
+
+
+@dataclass
+class Validation:
+    """Measures epochs, and keeps them and the best one's weights.
+
+    Scores are of the evaluation weights (Lookahead's slow ones, and then its fast ones), with
+    dropout off, on a clock of their own.
+
+    Attributes:
+        engine: The network.
+        clocks: Where the time goes.
+        validation: The photos that choose the best epoch.
+        training_subset: As many photos of the training split, always the same.
+        steps_per_epoch: Batches in an epoch.
+        check: Called after every batch; raises where the evaluation is to be given up.
+        records: The epochs so far.
+        best: The first of those with the lowest validation loss.
+        best_logits: Its validation logits.
+    """
+
+    engine: "TensorFlowEngine"
+    clocks: Clocks
+    validation: EvaluationSet
+    training_subset: EvaluationSet
+    steps_per_epoch: int
+    check: Callable[[], None]
+    records: list[EpochRecord] = field(default_factory=list)
+    best: EpochRecord | None = None
+    best_logits: Logits | None = None
+
+    def end_epoch(
+        self, epoch: int, training: "Means", counts: Callable[[], Mapping[str, Any]]
+    ) -> tuple[EpochRecord, BestEpoch | None]:
+        """Measure the network as it is now; an evaluation that is given up did not happen.
+
+        Args:
+            epoch: Counted from 1.
+            training: The means over it.
+            counts: What the record says of updates, photos and time, asked at the end.
+
+        Returns:
+            Its record, and its weights where it is the best so far.
+
+        Raises:
+            Diverged: The validation loss is not finite.
+        """
+        engine = self.engine
+        with self.clocks.evaluating(), engine.evaluation_weights():
+            logits, validation = self.measure(self.validation)
+            _, subset = self.measure(self.training_subset)
+            if not math.isfinite(validation.log_loss):
+                raise self._diverged(epoch, training.loss)
+            is_best = self.best is None or validation.log_loss < self.best.validation_loss
+            weights = engine.weights if is_best else []
+        fast_weights = engine.fast_weights()
+        fast = None
+        if fast_weights is not None:
+            with self.clocks.evaluating(), fast_weights:
+                _, fast = self.measure(self.validation)
+        slow = validation if engine.is_lookahead else None
+        record = EpochRecord(
+            epoch=epoch,
+            training_loss=training.loss,
+            training_accuracy=training.accuracy,
+            validation_loss=validation.log_loss,
+            validation_accuracy=validation.accuracy,
+            validation_roc_auc=validation.roc_auc,
+            training_subset_loss=subset.log_loss,
+            training_subset_accuracy=subset.accuracy,
+            slow_validation_loss=None if slow is None else slow.log_loss,
+            slow_validation_accuracy=None if slow is None else slow.accuracy,
+            fast_validation_loss=None if fast is None else fast.log_loss,
+            fast_validation_accuracy=None if fast is None else fast.accuracy,
+            images_per_second=self.clocks.images_per_second,
+            **counts(),
+        )
+        self.records.append(record)
+        if not is_best:
+            return record, None
+        self.best, self.best_logits = record, logits
+        return record, BestEpoch(weights, {"epoch": epoch, **asdict(validation)})
+
+    def measure(self, photos: EvaluationSet) -> tuple[Logits, Scores]:
+        """Logits and scores of the weights that the network has now."""
+        logits = []
+        for batch, _ in photos.batches:
+            logits.append(self.engine.predict(batch))
+            self.check()
+        return np.concatenate(logits), score(np.concatenate(logits), photos.labels)
+
+    @property
+    def best_record(self) -> EpochRecord:
+        """The best epoch; there must have been one."""
+        if self.best is None:
+            raise RuntimeError("training ended without a single evaluated epoch")
+        return self.best
+
+    def is_over(self, patience: int | None) -> bool:
+        """Whether so many epochs in a row were no better; None: never."""
+        if patience is None or self.best is None:
+            return False
+        return self.records[-1].epoch - self.best.epoch >= patience
+
+    def _diverged(self, epoch: int, training_loss: float) -> Diverged:
+        last_finite = {"training_loss": training_loss}
+        if self.records:
+            last = self.records[-1]
+            last_finite |= {"validation_loss": last.validation_loss, "epoch": last.epoch}
+        step = epoch * self.steps_per_epoch
+        return Diverged("the validation loss", step=step, epoch=epoch, last_finite=last_finite)
+
+    def state_dict(self) -> dict[str, Any]:
+        """`records`, `best_epoch` and `best_logits`, as a `State` has them."""
+        return {
+            "records": self.records,
+            "best_epoch": self.best and self.best.epoch,
+            "best_logits": self.best_logits,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the epochs that were seen and the best of them."""
+        self.records = list(state["records"])
+        self.best = next((one for one in self.records if one.epoch == state["best_epoch"]), None)
+        self.best_logits = state["best_logits"]

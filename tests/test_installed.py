@@ -58,6 +58,7 @@ def run(installed: Path, tmp_path: Path):
 def test_the_wheel_takes_no_name_but_optrun(installed: Path) -> None:
     assert {path.name.split("-")[0] for path in installed.iterdir()} == {"optrun"}
     assert {path.name for path in (installed / "optrun").iterdir()} == {
+        "__init__.py",
         "data",
         "optimizers",
         "runner",

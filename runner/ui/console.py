@@ -1,8 +1,7 @@
 """What a person sees while a plan runs: a live line on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class Display:
         if isinstance(event, RunStarted):
             self._run_started(event)
         elif isinstance(event, StepDone):
-            self._step(event)
+            self.step(event)
         elif isinstance(event, EpochRecord):
             self.epoch(event)
         elif isinstance(event, Notice):
@@ -111,24 +110,7 @@ class Display:
             if self._progress is not None:
                 self._progress.update(self._task, numbers="compiling the network")
 
-    @contextmanager
-    def run_progress(
-        self, *, epochs: int, steps_per_epoch: int, steps_done: int = 0
-    ) -> Iterator[None]:
-        """A run's live line, taken away however the run ends; `steps_done` before it is resumed."""
-        self._start_training(epochs, steps_per_epoch, steps_done)
-        try:
-            yield
-        finally:
-            self.end_bar()
-
-    def step(
-        self, epoch: int, step: int, loss: float, accuracy: float, images_per_second: float | None
-    ) -> None:
-        """Show a step."""
-        self._step(StepDone(epoch, step, loss, accuracy, images_per_second))
-
-    def _step(self, done: StepDone) -> None:
+    def step(self, done: StepDone) -> None:
         """Called after every step; drawn four times a second."""
         _tell(event="step", epoch=done.epoch, step=done.step)
         if self._progress is None:

@@ -19,9 +19,8 @@ from optrun.runner.errors import UserError, tell
 from optrun.runner.events import Event, Listener
 from optrun.runner.plan import outcomes, progress, resolved
 from optrun.runner.plan import plan as plans
-from optrun.runner.plan.plan import Entry, Plan, PlannedRun
+from optrun.runner.plan.plan import Entry, Plan, PlannedRun, RunSpec
 from optrun.runner.plan.progress import ToDo, Turn
-from optrun.runner.plan.run_spec import RunSpec
 from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.run_folder import RunFolder, check_writable, reopen
 from optrun.runner.runs.select import find_run

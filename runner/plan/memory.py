@@ -9,16 +9,18 @@ the estimate against what runs take.
 """
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 from optrun.data.feed.batches import EVALUATION_BATCH
 from optrun.optimizers import specification
 from optrun.optimizers.state_size import state_floats
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import hardware as machines
 from optrun.runner.models.vgg import output_floats
-from optrun.runner.plan.available_memory import available_bytes
 from optrun.runner.plan.disk_budget import BYTES_PER_WEIGHT, trained_shapes
 from optrun.runner.ui.wording import size
 
@@ -31,6 +33,23 @@ _BEST_COPIES = 2
 # Of the largest layer's output: the gradients that come in and go out, and a workspace.
 _LARGEST_IN_STEP = 3
 _LARGEST_IN_EVALUATION = 4
+
+
+_PROC = Path("/proc/self/cgroup")
+_ROOT = Path("/sys/fs/cgroup")
+# "max" in version 2; in version 1 no limit is the largest multiple of a page below 2^63.
+_NO_LIMIT = 2**62
+# What a control group's limit, its use, and what of that can be reclaimed are called, by version.
+_NAMES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+# TensorFlow's own words for what it could not have; the rest of its message is the graph's nodes.
+_WHAT = re.compile(
+    r"OOM when allocating tensor with shape\[[\d,]*\] and type \w+|Unable to allocate [^\n]{1,120}"
+)
+# What oneDNN and CUDA say through errors of other classes.
+_IN_OTHER_ERRORS = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDNN_STATUS_ALLOC_FAILED", "MemoryError:")
 
 
 @dataclass(frozen=True)
@@ -53,12 +72,7 @@ class Estimate:
 
 
 def estimate(experiment: Experiment, *, precision: str) -> Estimate:
-    """What a run of an experiment takes on a processor.
-
-    Args:
-        experiment: What to do.
-        precision: "float32", "mixed_bfloat16" or "mixed_float16".
-    """
+    """What a run of an experiment takes on a processor, at a precision."""
     model, batch = experiment.model, experiment.training.batch_size
     itemsize = 4 if precision == "float32" else 2
     weights = sum(map(math.prod, trained_shapes(experiment, every_layer=True)))
@@ -99,11 +113,7 @@ def described(one: Estimate) -> str:
 
 
 def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
-    """What to say of experiments that may take more memory than is free, a text for each kind.
-
-    Args:
-        experiments: Each with its precision, on the processor.
-    """
+    """What to say of experiments, each with its precision, that may take more than is free."""
     free = available_bytes()
     if free is None:
         return []
@@ -132,3 +142,98 @@ def lowering(experiment: Experiment) -> str:
         f"update), smaller photos (data.image_size, now {experiment.data.image_size}) or a smaller "
         f"network (model.width, now {experiment.model.width:g})"
     )
+
+
+def is_failed_allocation(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory.
+
+    TensorFlow reports it as ResourceExhaustedError, also where NumPy's MemoryError is raised while
+    a batch is put together; everywhere else that is itself raised.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    import tensorflow as tf
+
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return True
+    return isinstance(error, tf.errors.OpError) and any(
+        said in str(error) for said in _IN_OTHER_ERRORS
+    )
+
+
+def why_it_failed(error: BaseException, experiment: Experiment) -> str:
+    """Why a run failed that could not have the memory it needed, and what would need less."""
+    found = _WHAT.search(str(error))
+    what = f" ({found[0]})" if found else ""
+    return (
+        f"there is not enough memory for this network with batches of "
+        f"{experiment.training.batch_size} photos of {experiment.data.image_size} x "
+        f"{experiment.data.image_size} px{what}. {lowering(experiment)}"
+    )
+
+
+def available_bytes(proc: Path = _PROC, root: Path = _ROOT) -> int | None:
+    """Bytes that this process may hold in all: what it has already, and what is free for more.
+
+    Free is what the system could give without swapping, or less where a control group (a
+    container's, a batch system's) allows less. None where the system does not say.
+    """
+    try:
+        own = psutil.Process().memory_info().rss
+        free = psutil.virtual_memory().available
+    except (psutil.Error, OSError):
+        return None
+    return own + max(0, min([free, *group_free_bytes(proc, root)]))
+
+
+def group_free_bytes(proc: Path = _PROC, root: Path = _ROOT) -> list[int]:
+    """What each control group with a limit on memory has left; those above a group count too."""
+    found = []
+    for folder, version in _folders(proc, root):
+        names = _NAMES[version]
+        limit, used = _number(folder / names[0]), _number(folder / names[1])
+        if limit is not None and used is not None and limit < _NO_LIMIT:
+            # Pages of files that were read once go as soon as room is needed.
+            reclaimable = _statistics(folder / "memory.stat").get(names[2], 0)
+            found.append(limit - max(0, used - reclaimable))
+    return found
+
+
+def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, int]]:
+    """The folders of the groups that the process is in, innermost first, with their version.
+
+    Within a container the path may be the host's, of which only the root is to be seen.
+    """
+    try:
+        lines = proc.read_text("utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # another system than Linux
+        return
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if "memory" in controllers.split(","):
+            mounted, version = root / "memory", 1
+        elif number == "0" and not controllers:
+            mounted, version = root, 2
+        else:
+            continue
+        folder = mounted / path.lstrip("/")
+        while folder != mounted and mounted in folder.parents:
+            yield folder, version
+            folder = folder.parent
+        yield mounted, version
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+
+
+def _statistics(path: Path) -> dict[str, int]:
+    try:
+        pairs = (line.split() for line in path.read_text().splitlines())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+    except (OSError, ValueError):
+        return {}

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from optrun.data.download import availability
 from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.schema import Experiment
+from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError
 from optrun.runner.models import weights
 from optrun.runner.user_optimizer import fingerprints
@@ -56,6 +58,29 @@ class PlannedRun:
     def key(self) -> tuple[str, str]:
         """What runs that differ by their seed alone have in common."""
         return self.name, self.identity
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that one run needs, as plain data.
+
+    Attributes:
+        planned: What to do.
+        results: Where a new run's folder is made.
+        folder: The recorded run to go on with; None for a new one.
+        machine: What it is computed on, every `auto` decided.
+        weights_file: Published weights to start from; None for random ones.
+        weights_hash: SHA-256 of that file; "random" for random weights.
+        provenance: What is the same for all runs of its plan.
+    """
+
+    planned: PlannedRun
+    results: Path
+    folder: Path | None
+    machine: Machine
+    weights_file: Path | None
+    weights_hash: str
+    provenance: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)

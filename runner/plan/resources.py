@@ -27,8 +27,7 @@ from optrun.runner.models import weights
 from optrun.runner.models.base import build_classifier, convolutions
 from optrun.runner.plan import memory
 from optrun.runner.plan.forecast import check_room
-from optrun.runner.plan.plan import PlannedRun
-from optrun.runner.plan.run_spec import RunSpec
+from optrun.runner.plan.plan import PlannedRun, RunSpec
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.wording import number_of
 from optrun.runner.user_optimizer import try_out

@@ -30,9 +30,9 @@ from optrun.runner.engine.signals import Stops, signals_heard
 from optrun.runner.engine.state import State
 from optrun.runner.errors import UserError
 from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
-from optrun.runner.plan import out_of_memory, outcomes, resolved, resources
+from optrun.runner.plan import memory, outcomes, resolved, resources
+from optrun.runner.plan.plan import RunSpec
 from optrun.runner.plan.progress import read_record
-from optrun.runner.plan.run_spec import RunSpec
 from optrun.runner.runs.disk import told
 from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.recorder import Recorder
@@ -343,8 +343,8 @@ def _train(
     except Exception as error:  # noqa: BLE001 (recorded whole, and the plan goes on)
         with contextlib.suppress(OSError):  # the reason is told anyway
             recorder.log(traceback.format_exc())
-        if out_of_memory.is_failed(error):
-            return end(RunStatus.FAILED, out_of_memory.reason(error, experiment))
+        if memory.is_failed_allocation(error):
+            return end(RunStatus.FAILED, memory.why_it_failed(error, experiment))
         traceback.print_exc()
         return end(RunStatus.FAILED, f"{type(error).__name__}: {error}")
     listener(completed)

@@ -16,10 +16,9 @@ from optrun.runner.events import EpochRecord, Event, NetworkBuilt, RunEnded, Run
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan import resolved
 from optrun.runner.plan.executor import Request, execute
-from optrun.runner.plan.plan import Entry
+from optrun.runner.plan.plan import Entry, RunSpec
 from optrun.runner.plan.resources import prepare
 from optrun.runner.plan.run import carry_out, work
-from optrun.runner.plan.run_spec import RunSpec
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from rich.console import Console

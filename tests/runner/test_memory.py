@@ -13,8 +13,7 @@ import tensorflow as tf
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
 from optrun.runner.plan import memory
-from optrun.runner.plan import out_of_memory as allocation
-from optrun.runner.plan.available_memory import available_bytes, group_free_bytes
+from optrun.runner.plan.memory import available_bytes, group_free_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
@@ -177,8 +176,8 @@ def test_a_failed_allocation_is_known_wherever_it_is_raised(fails: Callable[[], 
     settings = experiment("training.batch_size=48", "data.image_size=96")
     with pytest.raises((MemoryError, tf.errors.OpError)) as raised:
         fails()
-    assert allocation.is_failed(raised.value)
-    said = allocation.reason(raised.value, settings)
+    assert memory.is_failed_allocation(raised.value)
+    said = memory.why_it_failed(raised.value, settings)
     for words in ("48 photos", "96 x 96 px", "soft_batch", "training.batch_size", "allocat"):
         assert words in said
     assert "\n" not in said
@@ -190,7 +189,7 @@ def test_other_errors_are_no_failed_allocation() -> None:
         OSError(28, "No space left on device"),
         tf.errors.InvalidArgumentError(None, None, "shapes differ"),
     ):
-        assert not allocation.is_failed(error)
+        assert not memory.is_failed_allocation(error)
 
 
 # A hidden layer of 3.8 GB in a process that may address 2 GB more than it does when the training

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optrun.runner.runs import checkpoint_places
 from optrun.runner.runs import remove as removal
-from optrun.runner.runs import saved
 from optrun.runner.runs.run_folder import create
 from optrun.runner.runs.writer_lock import LOCK_NAME, acquire
 
@@ -92,7 +92,7 @@ def row_of(out: str, run: str) -> list[str]:
 def test_the_manifest_is_of_the_format_that_is_written() -> None:
     from optrun.runner.engine import checkpoint
 
-    assert saved.FORMAT == checkpoint.FORMAT
+    assert checkpoint_places.FORMAT == checkpoint.FORMAT
 
 
 def test_a_run_that_was_interrupted_goes_on_from_its_newest_whole_checkpoint(

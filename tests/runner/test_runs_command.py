@@ -186,7 +186,7 @@ def test_a_run_that_is_being_gone_on_with_would_not_resume(
 def test_a_run_that_ends_while_it_is_read_is_not_taken_for_killed(
     make_stopped: MakeRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from optrun.runner.runs import reader as runs
+    from optrun.runner.runs import reader, record
 
     run, over = make_stopped("one", state="running"), make_run("over")
 
@@ -195,8 +195,8 @@ def test_a_run_that_ends_while_it_is_read_is_not_taken_for_killed(
         monkeypatch.undo()
         return False
 
-    monkeypatch.setattr(runs, "is_held", ends)
-    assert runs.read(run).state == "completed"  # type: ignore[union-attr]
+    monkeypatch.setattr(record, "is_held", ends)
+    assert reader.read(run).status == "completed"
 
 
 def test_completed_and_diverged_runs_have_nothing_to_go_on_with(
@@ -396,7 +396,9 @@ def test_a_pipe_or_an_endless_line_is_not_waited_for(optrun: Optrun, make_stoppe
     with (run / "metrics.jsonl").open("wb") as file:
         file.truncate(10**9)
     assert listed(optrun)[run.name]["epochs_done"] == 0
-    assert "larger than" in optrun("runs", "show", run)[1]
+    shown = optrun("runs", "show", run)[1]
+    assert "line 1: longer than 64 KiB" in shown
+    assert "what follows the first 256 MiB" in shown
 
 
 def test_diff_shows_only_what_differs(optrun: Optrun, make_run: MakeRun) -> None:

@@ -1,11 +1,11 @@
 """A lock between processes: one writer at a time, and none left locked by a process that died."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 if sys.platform == "win32":
     import msvcrt
@@ -28,11 +28,11 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
         OSError: If the file can't be made, or the file system knows no locks.
     """
     with path.open("ab") as file:
-        if not _try_lock(file):
+        if not try_lock(file.fileno()):
             if waiting is not None:
                 waiting()
             # Asking again, rather than a wait within the system, works on every system alike.
-            while not _try_lock(file):
+            while not try_lock(file.fileno()):
                 time.sleep(_ASK_AGAIN_S)
         yield
 
@@ -45,23 +45,51 @@ def if_free(path: Path) -> Iterator[bool]:
         OSError: If the file can't be made, or the file system knows no locks.
     """
     with path.open("ab") as file:
-        yield _try_lock(file)
+        yield try_lock(file.fileno())
 
 
 if sys.platform == "win32":
+    # A locked byte can't be read by others there: one far behind what is written.
+    _LOCKED_BYTE = 2**30
 
-    def _try_lock(file: IO[bytes]) -> bool:
+    def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+        """Takes the lock of an open file if it is free; the system has it back when that closes.
+
+        Args:
+            descriptor: The file.
+            shared: Whether others may share it, where the system knows such locks.
+
+        Returns:
+            Whether it was free.
+
+        Raises:
+            OSError: If the file system knows no locks.
+        """
+        del shared
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
         try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
             return False
         return True
 
 else:
 
-    def _try_lock(file: IO[bytes]) -> bool:
+    def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+        """Takes the lock of an open file if it is free; the system has it back when that closes.
+
+        Args:
+            descriptor: The file.
+            shared: Whether others may share it.
+
+        Returns:
+            Whether it was free.
+
+        Raises:
+            OSError: If the file system knows no locks.
+        """
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

@@ -10,6 +10,7 @@ import math
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -140,3 +141,14 @@ def whole(value: object) -> int | None:
     """A recorded count; None for what is no whole number from 0, or absurdly large."""
     is_count = isinstance(value, int) and not isinstance(value, bool)
     return value if is_count and 0 <= value < 2**53 else None  # type: ignore[operator, return-value]
+
+
+def time_of(value: object) -> datetime | None:
+    """A recorded time; None for what is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

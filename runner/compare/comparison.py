@@ -16,7 +16,7 @@ from datetime import datetime
 
 from optrun.runner.compare.metrics import BY_KEY, DEFAULT_SORT, MEASURES
 from optrun.runner.runs.reader import Run, Unreadable, read_config
-from optrun.runner.runs.record import RunStatus, flatten
+from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 
 NOT_RECORDED = "not recorded"
 
@@ -50,7 +50,7 @@ class Row:
     """One experiment over its seeds.
 
     Attributes:
-        name: The experiment's name in its newest run.
+        newest: The record of its newest run, whose name it goes by.
         other_names: Names of the same experiment in older runs.
         distinctions: What tells it from the other rows beyond the optimizer ("batch 64").
         runs: The completed runs that count, by seed.
@@ -58,17 +58,17 @@ class Row:
         summaries: By the measure's key.
     """
 
-    name: str
+    newest: RunRecord
     other_names: tuple[str, ...]
-    optimizer: str
     distinctions: tuple[str, ...]
-    experiment: str
-    batch_size: int | None
-    images_per_update: int | None
-    specification: Mapping[str, object] = field(repr=False)
     runs: tuple[Run, ...] = field(repr=False)
     diverged: tuple[Run, ...] = field(repr=False)
     summaries: Mapping[str, Summary] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.newest.name
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -165,7 +165,10 @@ def compare(
     groups: list[Group] = []
     for members in by_group.values():
         rows: list[Row] = []
-        for same in _by_experiment(members).values():
+        by_experiment: dict[str, list[Run]] = defaultdict(list)
+        for run in members:
+            by_experiment[run.record.experiment].append(run)
+        for same in by_experiment.values():
             counting, others = _choose(same)
             left_out += others
             if counting:
@@ -194,13 +197,6 @@ def summarise(values: Sequence[float | None]) -> Summary:
         return Summary(tuple(values), None, None)
     spread = statistics.stdev(present) if len(present) > 1 else None
     return Summary(tuple(values), statistics.fmean(present), spread)
-
-
-def _by_experiment(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    grouped: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        grouped[run.record.experiment].append(run)
-    return grouped
 
 
 def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
@@ -234,14 +230,9 @@ def _row(counting: Sequence[Run]) -> Row:
     completed = tuple(run for run in by_seed if run.status == RunStatus.COMPLETED)
     newest = max(counting, key=_age).record
     return Row(
-        name=newest.name,
+        newest=newest,
         other_names=tuple(sorted({run.record.name for run in counting} - {newest.name})),
-        optimizer=newest.optimizer,
         distinctions=(),
-        experiment=newest.experiment,
-        batch_size=newest.batch_size,
-        images_per_update=newest.images_per_update,
-        specification=newest.specification,
         runs=completed,
         diverged=tuple(run for run in by_seed if run.status == RunStatus.DIVERGED),
         summaries={
@@ -280,7 +271,7 @@ def _sort_key(row: Row, sort: str) -> tuple[bool, float, str, str]:
     elif sort == "seeds":
         value = -float(len(row.runs))
     elif sort == "optimizer":
-        text = row.optimizer.lower()
+        text = row.newest.optimizer.lower()
     return value is None, value or 0.0, text, row.name
 
 
@@ -289,23 +280,23 @@ def _with_distinctions(
 ) -> list[Row]:
     """The rows, each with what tells it from the others beyond its optimizer's description."""
     usual = _usual_batch_size(rows)
-    found: dict[str, list[str]] = {row.experiment: [] for row in rows}
+    found: dict[str, list[str]] = {row.newest.experiment: [] for row in rows}
     for row in rows:
-        if row.batch_size is not None and row.batch_size != usual:
-            found[row.experiment].append(f"batch {row.batch_size}")
+        if row.newest.batch_size is not None and row.newest.batch_size != usual:
+            found[row.newest.experiment].append(f"batch {row.newest.batch_size}")
     alike: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        alike[row.optimizer, *found[row.experiment]].append(row)
+        alike[row.newest.optimizer, *found[row.newest.experiment]].append(row)
     for twins in alike.values():
         if len(twins) > 1:
             for row, difference in zip(twins, _tell_apart(twins, config_of), strict=True):
-                found[row.experiment] += difference
-    return [replace(row, distinctions=tuple(found[row.experiment])) for row in rows]
+                found[row.newest.experiment] += difference
+    return [replace(row, distinctions=tuple(found[row.newest.experiment])) for row in rows]
 
 
 def _usual_batch_size(rows: Sequence[Row]) -> int | None:
     """The batch size of most rows, which then goes without saying; None where two are as common."""
-    ranked = Counter(row.batch_size for row in rows).most_common(2)
+    ranked = Counter(row.newest.batch_size for row in rows).most_common(2)
     if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
         return None
     return ranked[0][0]
@@ -315,7 +306,7 @@ def _tell_apart(
     twins: Sequence[Row], config_of: Callable[[Run], Mapping[str, object]]
 ) -> list[tuple[str, ...]]:
     """What differs between rows of one description: optimizer, configuration, else the hash."""
-    specifications = [flatten(row.specification) for row in twins]
+    specifications = [flatten(row.newest.specification) for row in twins]
     configurations: list[Mapping[str, object]] = [{}] * len(twins)
     if len(twins) <= _MOST_CONFIGURATIONS:
         configurations = [config_of((*row.runs, *row.diverged)[0]) for row in twins]
@@ -334,7 +325,8 @@ def _tell_apart(
     if len(set(told)) == len(told):
         return told
     return [
-        (*texts, f"experiment {row.experiment[:8]}") for texts, row in zip(told, twins, strict=True)
+        (*texts, f"experiment {row.newest.experiment[:8]}")
+        for texts, row in zip(told, twins, strict=True)
     ]
 
 

@@ -179,7 +179,7 @@ def _section_width(section: Sequence[Column], *, with_seeds: bool) -> int:
 
 def _name_lines(row: Row, *, full: bool) -> list[Line]:
     lines = [Line(row.name, "strong")]
-    if details := [row.optimizer, *row.distinctions] if full else row.distinctions:
+    if details := [row.newest.optimizer, *row.distinctions] if full else row.distinctions:
         lines.append(Line(", ".join(details), "faint"))
     if full and row.other_names:
         lines.append(Line("also named " + ", ".join(row.other_names), "faint"))
@@ -268,7 +268,7 @@ def _markdown_table(group: Group) -> Iterable[str]:
     yield f"| {' | '.join(headers)} |"
     yield f"|{'---|' * 2}{'---:|' * (len(headers) - 2)}"
     for index, row in enumerate(group.rows):
-        optimizer = ", ".join([row.optimizer, *row.distinctions])
+        optimizer = ", ".join([row.newest.optimizer, *row.distinctions])
         seeds = f"{len(row.runs)}: {seeds_text(row.seeds)}" if row.runs else "0"
         if row.diverged:
             seeds += f"; {_outcome_text(row)}"

@@ -7,7 +7,7 @@ spelled anywhere else. Runs of before a key existed are read with what they did 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from optrun.runner.untrusted import (
     json_object,
     mapping,
     number,
+    time_of,
     whole,
 )
 
@@ -196,7 +197,6 @@ class RunRecord:
         if not isinstance(found.get("sample"), bool):
             raise DamageError("sample must be true or false")
         optimizer = _object(found, "optimizer")
-        divergence = found.get("divergence")
         record = cls(
             id=_text_or(found.get("id")) or "",
             name=_text(found, "name"),
@@ -217,7 +217,7 @@ class RunRecord:
             why=_text_or(found.get("why")) or "",
             ended=time_of(found.get("ended")),
             result=result if isinstance(result, dict) else None,
-            divergence=divergence if isinstance(divergence, dict) else None,
+            divergence=mapping(found.get("divergence")) or None,
         )
         if len(record.flat_comparable) > _MOST_COMPARABLE + len(_ADDED_COMPARABLE):
             raise DamageError(f"comparable must hold at most {_MOST_COMPARABLE} values")
@@ -368,17 +368,6 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             flat[name] = value
     return flat
-
-
-def time_of(value: object) -> datetime | None:
-    """A recorded time; None for what is none."""
-    if not isinstance(value, str):
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def time_text(time: datetime) -> str:

@@ -68,22 +68,19 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
     if not yes and not _confirmed(what, total):
         click.echo("Nothing was removed.")
         return 1
-    removed = 0
-    freed = Size(0)
+    removed, freed = 0, Size(0)
     for folder in folders:
         size = size_of(folder)
         try:
             _remove(folder)
-        except RunHeldError as error:
+        except (RunHeldError, OSError) as error:
             click.echo(_freed(removed, freed))
-            raise RunHeldError(f"{error} It was not removed.") from error
-        except OSError as error:
-            click.echo(_freed(removed, freed))
+            if isinstance(error, RunHeldError):
+                raise RunHeldError(f"{error} It was not removed.") from error
             raise UserError(
                 f"{printable(str(folder))} can't be removed: {error.strerror or error}."
             ) from error
-        removed += 1
-        freed += size
+        removed, freed = removed + 1, freed + size
     click.echo(_freed(removed, freed))
     return 0
 
@@ -212,9 +209,7 @@ def _delete(folder: Path) -> None:
 
 
 def _freed(removed: int, freed: Size) -> str:
-    if not removed:
-        return "Nothing was removed."
-    return f"Removed {removed:,}; {size_text(freed)} freed."
+    return f"Removed {removed:,}; {size_text(freed)} freed." if removed else "Nothing was removed."
 
 
 def _names(folder: Path) -> list[str]:

@@ -29,8 +29,7 @@ import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from optrun.data.files import write_atomically
 from optrun.runner.errors import UserError
@@ -56,7 +55,7 @@ _ID_LENGTH = 6
 _LONGEST_NAME = 100
 
 
-class RunFolder:
+class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     """The folder of one run, held by this process until `close` or its death.
 
     Attributes:
@@ -205,15 +204,7 @@ class RunFolder:
         except OSError:
             return False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -345,11 +336,9 @@ def _make_folder(results: Path, stem: str) -> tuple[Path, str]:
     while True:
         run_id = _draw_id()
         path = results / f"{stem}-{run_id}"
-        try:
+        with contextlib.suppress(FileExistsError):
             path.mkdir()
-        except FileExistsError:
-            continue
-        return path, run_id
+            return path, run_id
 
 
 def _draw_id() -> str:

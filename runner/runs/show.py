@@ -303,17 +303,10 @@ def _epoch_columns(details: Details) -> list[tuple[str, int, Callable[[_Epoch, _
         of_all = f"/{progress.epochs}" if progress and progress.epochs else ""
         return "?" if done is None else f"{done}{of_all}"
 
-    def plain(key: str, form: str) -> Callable[[_Epoch, _Epoch], str]:
+    def shown(key: str, form: Callable[[float], str]) -> Callable[[_Epoch, _Epoch], str]:
         def cell(epoch: _Epoch, _: _Epoch) -> str:
             value = number(epoch.get(key))
-            return "–" if value is None else form.format(value)
-
-        return cell
-
-    def loss(key: str) -> Callable[[_Epoch, _Epoch], str]:
-        def cell(epoch: _Epoch, _: _Epoch) -> str:
-            value = number(epoch.get(key))
-            return "–" if value is None else f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+            return "–" if value is None else form(value)
 
         return cell
 
@@ -324,13 +317,16 @@ def _epoch_columns(details: Details) -> list[tuple[str, int, Callable[[_Epoch, _
 
         return cell
 
+    def loss(value: float) -> str:
+        return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+
     return [
         ("epoch", 9, name),
-        ("train loss", 12, loss("training_loss")),
-        ("acc.", 8, plain("training_accuracy", "{:.1%}")),
-        ("val. loss", 11, loss("validation_loss")),
-        ("acc.", 8, plain("validation_accuracy", "{:.1%}")),
-        ("images/s", 10, plain("images_per_second", "{:,.1f}")),
+        ("train loss", 12, shown("training_loss", loss)),
+        ("acc.", 8, shown("training_accuracy", "{:.1%}".format)),
+        ("val. loss", 11, shown("validation_loss", loss)),
+        ("acc.", 8, shown("validation_accuracy", "{:.1%}".format)),
+        ("images/s", 10, shown("images_per_second", "{:,.1f}".format)),
         ("training", 11, spent("training_seconds")),
         ("evaluation", 11, spent("evaluation_seconds")),
     ]

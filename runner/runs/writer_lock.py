@@ -21,12 +21,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from optrun.data.locks import try_lock
 from optrun.runner.errors import UserError
-from optrun.runner.untrusted import DamageError, content_of, json_object, printable
+from optrun.runner.untrusted import (
+    DamageError,
+    content_of,
+    json_object,
+    printable,
+    time_of,
+    whole,
+)
 
-if sys.platform == "win32":
-    import msvcrt
-else:
+if sys.platform != "win32":
     import fcntl
 
 LOCK_NAME = "writer.lock"
@@ -75,20 +81,20 @@ def acquire(path: Path, *, patience_s: float = 1.0) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
         deadline = time.monotonic() + patience_s
-        while not _try_lock(descriptor, shared=False):
+        while not require_locks(descriptor, path.parent):
             if time.monotonic() >= deadline:
                 raise RunHeldError(held_message(path.parent))
             time.sleep(0.01)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in _NO_LOCKS:
-            raise _no_locks(path.parent) from error
-        raise
+        if _CAN_ASK:
+            # `flock` cannot be asked about. A lock of the open file (Linux, `fcntl(2)`) can, is
+            # dropped at the same moment, and never conflicts with the first.
+            with contextlib.suppress(OSError):  # then readers are told the same, and try the first
+                lock = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
+                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+        _write_holder(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
-    _answer_askers(descriptor)
-    _write_holder(descriptor)
     return descriptor
 
 
@@ -99,8 +105,12 @@ def is_held(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     try:
-        held = _ask(descriptor)
-        return not _try_lock(descriptor, shared=True) if held is None else held
+        if _CAN_ASK:
+            with contextlib.suppress(OSError):
+                wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, 0, 0, 0, 0)
+                answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
+                return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+        return not try_lock(descriptor, shared=True)
     except OSError:  # a file system that knows no locks: then nobody holds one
         return False
     finally:
@@ -114,14 +124,12 @@ def holder_of(path: Path) -> Holder | None:
     """
     try:
         said = json_object(content_of(path, _LARGEST))
-        since = datetime.fromisoformat(str(said.get("since")))
-        pid = said.get("pid")
-        if isinstance(pid, bool) or not isinstance(pid, int) or not 0 < pid < 2**31:
+        pid, since = whole(said.get("pid")), time_of(said.get("since"))
+        if not pid or since is None:
             return None
         host = printable(str(said.get("host") or "an unknown host"), 100)
-        since = since.replace(tzinfo=since.tzinfo or UTC).astimezone(UTC)
-        return Holder(pid, host, since)
-    except (DamageError, ValueError, OverflowError):
+        return Holder(pid, host, since.astimezone(UTC))
+    except (DamageError, OverflowError):
         return None
 
 
@@ -135,25 +143,22 @@ def held_message(folder: Path) -> str:
     )
 
 
-def require_locks(descriptor: int, folder: Path) -> None:
-    """Finds out by an open file whether files in a folder can be locked.
+def require_locks(descriptor: int, folder: Path) -> bool:
+    """Tries the lock of a file that is open in a folder; gives whether it was free.
 
     Raises:
         UserError: The file system says that it knows no locks.
     """
     try:
-        _try_lock(descriptor, shared=True)
+        return try_lock(descriptor)
     except OSError as error:
-        if error.errno in _NO_LOCKS:
-            raise _no_locks(folder) from error
-
-
-def _no_locks(folder: Path) -> UserError:
-    return UserError(
-        f"The file system of {printable(str(folder))} knows no file locks (flock), and without "
-        "them two processes could write one run, and a killed run could not be told from a "
-        "running one. Give a folder on another file system with --results DIR."
-    )
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise UserError(
+            f"The file system of {printable(str(folder))} knows no file locks (flock), and without "
+            "them two processes could write one run, and a killed run could not be told from a "
+            "running one. Give a folder on another file system with --results DIR."
+        ) from error
 
 
 def _write_holder(descriptor: int) -> None:
@@ -167,51 +172,3 @@ def _write_holder(descriptor: int) -> None:
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(said).encode() + b"\n")
-
-
-if sys.platform == "win32":
-    # A locked byte of Windows can't be read by others: one far behind what is written.
-    _LOCKED_BYTE = 2**30
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        del shared  # Windows' byte-range lock knows one kind only
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-def _answer_askers(descriptor: int) -> None:
-    """Takes the lock that readers can ask about, beside the one that keeps writers apart.
-
-    `flock` cannot be asked about. A lock of the open file (Linux, `fcntl(2)`) can, is dropped at
-    the same moment, and never conflicts with the first.
-    """
-    if _CAN_ASK:
-        with contextlib.suppress(OSError):  # then readers are told the same, and try the first
-            fcntl.fcntl(
-                descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
-            )
-
-
-def _ask(descriptor: int) -> bool | None:
-    """Whether somebody holds the lock of `_answer_askers`; None where that cannot be asked."""
-    if not _CAN_ASK:
-        return None
-    wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, 0, 0, 0, 0)
-    try:
-        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
-    except OSError:
-        return None
-    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optrun.runner.runs.record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +72,12 @@ def run_content() -> Callable[..., dict[str, Any]]:
         } | changes
 
     return content
+
+
+@pytest.fixture
+def run_record(run_content: Callable[..., dict[str, Any]]) -> Callable[..., RunRecord]:
+    """The record of a whole run, with changes of its run.json."""
+    return lambda **changes: RunRecord.parse(json.dumps(run_content(**changes)).encode())
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_diverged_seed_is_counted_and_no_part_of_the_mean(
     make_run("boom", seed=3, state="diverged", result={"test_accuracy": 0.0})
     comparison = compared()
     [row] = comparison.groups[0].rows
-    assert [run.seed for run in row.diverged] == [3]
+    assert [run.record.seed for run in row.diverged] == [3]
     assert row.summaries["test_accuracy"].values == (0.9, 0.9)
     assert comparison.left_out == ()
 

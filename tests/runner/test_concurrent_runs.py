@@ -20,6 +20,7 @@ from optrun.runner.engine.signals import Interrupted
 from optrun.runner.errors import UserError
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs import writer_lock
+from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.reader import Run, Unreadable
 from optrun.runner.runs.run_folder import check_writable, create, reopen
 from optrun.runner.runs.standing import standing_of
@@ -35,28 +36,27 @@ Optrun = Callable[..., Answer]
 # Writes runs as a training does, in as many processes as are asked for, all from one instant on.
 WRITERS = """
 import json, os, sys, time
-from dataclasses import make_dataclass
+from dataclasses import fields, replace
 from pathlib import Path
-from rich.console import Console
-from optrun.runner.ui.console import Display
+from optrun.runner.events import EpochRecord, RunEnded, StepRecord
+from optrun.runner.runs.record import RunRecord
 from optrun.runner.runs.recorder import Recorder
 from optrun.runner.runs.run_folder import create
 
-results, writers, epochs, pause, facts = json.loads(sys.argv[1])
-display = Display(Console(), quiet=True)
-scores = [f"{part}_{of}" for part in ("training", "validation") for of in ("loss", "accuracy")]
-measures = [*scores, "images", "images_per_second", "learning_rate"]
-Record = make_dataclass("Record", ["epoch", *measures])
+results, writers, epochs, pause, content = json.loads(sys.argv[1])
+record = RunRecord.parse(json.dumps(content).encode())
 
 def write(number):
     with create(Path(results), "sgd", 1) as folder:
-        recorder = Recorder.of_new_run(folder, display, facts | {"pid": os.getpid()})
+        recorder = Recorder.of_new_run(folder, replace(record, id=folder.id, pid=os.getpid()))
         for epoch in range(1, epochs + 1):
-            recorder.epoch(Record(epoch, *[float(number)] * len(measures)))
+            for step in range(3):
+                recorder(StepRecord(step, epoch, *[float(number)] * (len(fields(StepRecord)) - 2)))
+            recorder(EpochRecord(epoch, *[float(number)] * (len(fields(EpochRecord)) - 1)))
             time.sleep(pause)
         folder.save_predictions({"test_logits": [float(number)]})
         result = {"best_validation_accuracy": number / 100, "epochs": epochs}
-        recorder.ended("completed", result=result)
+        recorder(RunEnded("completed", result=result))
 
 start = time.time() + 0.5
 for number in range(writers):
@@ -111,8 +111,7 @@ def writers(
 @pytest.fixture
 def facts(run_content: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """What run.json holds from the start."""
-    content = run_content(name="sgd")
-    return {key: content[key] for key in content if key not in ("format", "id", "state", "result")}
+    return run_content(name="sgd") | {"state": "running", "ended": None, "result": None}
 
 
 def test_sixteen_processes_write_sixteen_whole_runs(tmp_path: Path, facts: dict[str, Any]) -> None:
@@ -121,12 +120,14 @@ def test_sixteen_processes_write_sixteen_whole_runs(tmp_path: Path, facts: dict[
         pass
     found, unreadable = runs.read_all([results])
     assert (len(found), unreadable) == (16, [])
-    assert len({run.id for run in found}) == 16
-    assert {run.state for run in found} == {"completed"}
-    numbers = [round(100 * (run.result["best_validation_accuracy"] or 0.0)) for run in found]
+    assert len({run.record.id for run in found}) == 16
+    assert {run.status for run in found} == {"completed"}
+    numbers = [
+        round(100 * (run.record.measure("best_validation_accuracy") or 0.0)) for run in found
+    ]
     assert sorted(numbers) == list(range(16))
     for run, number in zip(found, numbers, strict=True):
-        read = runs.read_events(run.folder)
+        read = read_events(run.folder)
         assert read.skipped == ()
         assert Counter(event["event"] for event in read.events) == Counter(
             started=1, epoch=20, ended=1
@@ -180,8 +181,8 @@ def test_a_line_that_is_being_written_is_no_torn_line(tmp_path: Path) -> None:
         folder.append_event({"event": "epoch", "epoch": 1})
         with (folder.path / "metrics.jsonl").open("ab") as metrics:
             metrics.write(b'{"event": "ep')
-        assert runs.read_events(folder.path).skipped == ()
-    read = runs.read_events(folder.path)
+        assert read_events(folder.path).skipped == ()
+    read = read_events(folder.path)
     assert read.skipped == ("line 2: torn",)
     assert len(read.events) == 1
 
@@ -361,7 +362,7 @@ def test_of_four_processes_that_resume_one_run_one_does(
     content = json.loads((interrupted_run / "run.json").read_text())
     assert (content["state"], content["pid"]) == ("completed", winner)
     assert [one["steps_done"] for one in content["resumed"]] == [0]
-    events = runs.read_events(interrupted_run)
+    events = read_events(interrupted_run)
     assert events.skipped == ()
     assert [one["epoch"] for one in events.events if one["event"] == "epoch"] == [1]
 
@@ -389,10 +390,12 @@ def test_sixteen_trainings_started_at_once_are_sixteen_whole_runs(
     assert unreadable == []
     assert {run.folder for run in found} == folders
     assert len(folders) == 16
-    assert {run.state for run in found} == {"completed"}
+    assert {run.status for run in found} == {"completed"}
     # All had the same seed, so all found the same.
     results = {
-        json.dumps({key: value for key, value in run.result.items() if "second" not in key})
+        json.dumps(
+            {key: value for key, value in (run.record.result or {}).items() if "second" not in key}
+        )
         for run in found
         if isinstance(run, Run)
     }

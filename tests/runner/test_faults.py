@@ -11,15 +11,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from optrun.data.files import write_atomically
 from optrun.runner.engine import checkpoint
 from optrun.runner.errors import UserError
-from optrun.runner.runs import reserve
-from optrun.runner.runs.atomic import write_atomically
+from optrun.runner.events import NetworkBuilt, Notice, RunEnded
+from optrun.runner.runs.disk import RESERVE_BYTES, RESERVE_NAME
+from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.run_folder import RunFolder, create, reopen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -27,6 +31,10 @@ Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]
 Differences = Callable[[Path, Path], list[str]]
 
+RECORD = RunRecord(
+    *("k3f9ab", "sgd", 1, True, "SGD", {}, "hash", {}, {}),
+    started=datetime(2026, 11, 20, tzinfo=UTC),
+)
 _WRITING = os.O_WRONLY | os.O_RDWR
 # What takes room on a disk; the rest a full disk still does.
 _TAKES_ROOM = ("create", "write", "allocate", "mkdir")
@@ -86,8 +94,8 @@ class Disk:
         return wanted
 
     def _of_what_is_left(self, what: str, path: str, wanted: int) -> int:
-        if what == "delete" and path.endswith(reserve.NAME):
-            self._left_bytes = reserve.BYTES
+        if what == "delete" and path.endswith(RESERVE_NAME):
+            self._left_bytes = RESERVE_BYTES
         if what not in _TAKES_ROOM:
             return wanted
         left = self._left_bytes or 0
@@ -397,7 +405,7 @@ def test_a_run_is_opened_again_or_told_why_not_and_is_as_it_was(disk: Disk, tmp_
     def set_up() -> tuple[Path, str]:
         disk.mend()
         with _folder(results) as folder:
-            folder.write_run({"state": "failed"})
+            folder.write_record(replace(RECORD, written_status=RunStatus.FAILED))
             folder.append_event({"event": "started"})
             return folder.path, folder.id
 
@@ -416,8 +424,8 @@ def test_a_run_is_opened_again_or_told_why_not_and_is_as_it_was(disk: Disk, tmp_
         for name, content in before.items():
             assert (path / name).read_bytes() == content
         with reopen(path, run_id):
-            assert (path / reserve.NAME).stat().st_size == reserve.BYTES
-        assert not (path / reserve.NAME).exists()
+            assert (path / RESERVE_NAME).stat().st_size == RESERVE_BYTES
+        assert not (path / RESERVE_NAME).exists()
 
 
 def test_on_a_disk_that_stays_full_the_end_is_written_in_the_reserve(
@@ -426,11 +434,11 @@ def test_on_a_disk_that_stays_full_the_end_is_written_in_the_reserve(
     recorder = _recorder(_folder(tmp_path / "results"))
     disk.fail("full", 0)
     with pytest.raises(OSError, match="No space left"):
-        recorder.notice("a note")
-    recorder.ended("failed", why="the disk is full")
+        recorder(Notice("a note"))
+    recorder(RunEnded("failed", "the disk is full"))
     disk.mend()
     run = recorder.folder.path
-    assert not (run / reserve.NAME).exists()
+    assert not (run / RESERVE_NAME).exists()
     recorded = json.loads((run / "run.json").read_text())
     assert (recorded["state"], recorded["why"]) == ("failed", "the disk is full")
     assert [json.loads(one)["event"] for one in _lines(run / "metrics.jsonl")] == [
@@ -443,16 +451,14 @@ def test_on_a_disk_that_stays_full_the_end_is_written_in_the_reserve(
 
 def test_the_reserve_takes_room(tmp_path: Path) -> None:
     with create(tmp_path, "sgd", 1) as folder:
-        status = (folder.path / reserve.NAME).stat()
-        assert status.st_blocks * 512 >= reserve.BYTES
+        status = (folder.path / RESERVE_NAME).stat()
+        assert status.st_blocks * 512 >= RESERVE_BYTES
 
 
 def _recorder(folder: RunFolder) -> Any:
     from optrun.runner.runs.recorder import Recorder
-    from optrun.runner.ui.console import Display
-    from rich.console import Console
 
-    return Recorder.of_new_run(folder, Display(Console(quiet=True)), {"provenance": {}})
+    return Recorder.of_new_run(folder, RECORD)
 
 
 @pytest.mark.parametrize("state", ["completed", "failed"])
@@ -461,18 +467,19 @@ def test_however_its_end_is_recorded_a_run_is_never_completed_in_part(
 ) -> None:
     results = tmp_path / "results"
     result = {"epochs": 1} if state == "completed" else None
+    end = RunEnded(state, result=result or {})
 
     def work() -> None:
         recorder = _recorder(_folder(results))
         disk.mend()
-        recorder.ended(state, result=result)
+        recorder(end)
         recorder.folder.close()
 
     for fault, number in _each_fault(disk, work):
         disk.mend()
         recorder = _recorder(_folder(results))
         disk.fail(fault, number)
-        failed = _fails(functools.partial(recorder.ended, state, result=result))
+        failed = _fails(functools.partial(recorder, end))
         recorder.folder.close()
         disk.mend()
         recorded = json.loads((recorder.folder.path / "run.json").read_text())
@@ -498,10 +505,10 @@ def test_a_folder_that_is_taken_away_is_noticed_and_not_made_again(
     if how == "replaced":
         path.mkdir()
     for write in (
-        lambda: recorder.notice("a note"),
+        lambda: recorder(Notice("a note")),
         lambda: recorder.log("a line"),
-        lambda: recorder.started({}),
-        lambda: recorder.ended("failed", why="gone"),
+        lambda: recorder(NetworkBuilt({})),
+        lambda: recorder(RunEnded("failed", "gone")),
         lambda: recorder.folder.save_predictions(OLD),
     ):
         with pytest.raises(OSError, match=r"moved away|No such file"):
@@ -605,7 +612,7 @@ def _survives(
         assert recorded["state"] == "failed", where
         assert recorded["why"].startswith("the disk is full"), where
         assert "failed: the disk is full" in out, where
-        assert not (run / reserve.NAME).exists(), where
+        assert not (run / RESERVE_NAME).exists(), where
     if code == 2 and fault == "dead":  # what could not even be taken away again
         return False
     assert optrun("runs", results)[0] == 0

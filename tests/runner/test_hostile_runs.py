@@ -25,9 +25,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optrun.runner.commands.compare import compare as compare_command
 from optrun.runner.commands.runs import runs as runs_command
-from optrun.runner.compare import exports, tables
+from optrun.runner.compare import exports, render
 from optrun.runner.compare.comparison import compare
 from optrun.runner.runs import reader as runs
+from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.reader import Run, Unreadable
 
 MakeRun = Callable[..., Path]
@@ -243,7 +244,7 @@ def test_nothing_is_written_waited_for_or_executed(
         printed(hostile, "--format", layout)
     for folder in runs.find([hostile]):
         runs.read(folder)
-        runs.read_events(folder)
+        read_events(folder)
         runs.read_config(folder)
     assert everything(hostile) == before
     assert not (tmp_path / "executed").exists()
@@ -271,7 +272,7 @@ def test_all_traps_together_take_little_memory(hostile: Path) -> None:
     try:
         printed(hostile, "--format", "json")
         for folder in runs.find([hostile]):
-            runs.read_events(folder)
+            read_events(folder)
         highest = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -281,14 +282,14 @@ def test_all_traps_together_take_little_memory(hostile: Path) -> None:
 def test_metrics_are_read_within_bounds(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"a":"' + b"x" * 70_000 + b'"}\n{"a":1}\n')
-    found = runs.read_events(tmp_path)
+    found = read_events(tmp_path)
     assert (found.events, found.skipped) == (({"a": 1},), ("line 1: longer than 64 KiB",))
     path.write_bytes(b"\n" * 300 + b'{"a":1}\n')
-    found = runs.read_events(tmp_path)
+    found = read_events(tmp_path)
     assert len(found.events) == 1
     assert (len(found.skipped), found.skipped[-1]) == (101, "200 more lines")
     path.write_bytes(b"{}\n" * 60_000)
-    found = runs.read_events(tmp_path)
+    found = read_events(tmp_path)
     assert (len(found.events), found.skipped) == (50_000, ("all lines after 50,000",))
 
 
@@ -372,7 +373,7 @@ def test_any_value_anywhere_in_run_json(
     comparison = compare(found, unreadable)
     shown = sum(len(row.runs) + len(row.diverged) for g in comparison.groups for row in g.rows)
     assert shown + len(comparison.left_out) == 3
-    texts = [tables.render(comparison, width=80, styled=False), tables.markdown(comparison)]
+    texts = [render.render(comparison, width=80, styled=False), render.markdown(comparison)]
     texts += [exports.csv_text(comparison), exports.json_text(comparison)]
     for text in texts:
         shows_only_printable(text)

@@ -5,15 +5,20 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from optrun.data.files import write_atomically
 from optrun.runner.errors import UserError
 from optrun.runner.runs import run_folder, writer_lock
-from optrun.runner.runs.atomic import write_atomically
+from optrun.runner.runs.record import RunRecord
 from optrun.runner.runs.run_folder import check_writable, create, folder_name
+
+Record = Callable[..., RunRecord]
 
 
 def strict(text: str) -> object:
@@ -36,7 +41,6 @@ def _create_many(results: Path, count: int) -> list[str]:
     names = []
     for _ in range(count):
         with create(results, "same", 1) as folder:
-            folder.write_run({"state": "completed"})
             names.append(folder.path.name)
     return names
 
@@ -109,13 +113,15 @@ def test_a_safe_name_stays_as_it_is() -> None:
     assert folder_name("sample-lookahead_vgg19.v2") == "sample-lookahead_vgg19.v2"
 
 
-def test_run_json_is_replaced_whole_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+def test_run_json_is_replaced_whole_and_leaves_no_temporary_file(
+    tmp_path: Path, run_record: Record
+) -> None:
     with create(tmp_path, "sgd", 1) as folder:
-        folder.write_run({"state": "running", "name": "größe"})
+        folder.write_record(run_record(state="running", name="größe"))
         before = (folder.path / "run.json").stat().st_ino
-        folder.write_run({"state": "completed", "name": "größe"})
+        folder.write_record(run_record(state="completed", name="größe"))
         content = strict((folder.path / "run.json").read_text())
-        assert content == {"format": 1, "id": folder.id, "state": "completed", "name": "größe"}
+        assert (content["format"], content["state"], content["name"]) == (1, "completed", "größe")
         assert (folder.path / "run.json").stat().st_ino != before
         assert sorted(path.name for path in folder.path.iterdir()) == [
             ".reserve",
@@ -169,16 +175,21 @@ def test_events_are_one_strict_json_object_a_line_on_disk_at_once(tmp_path: Path
 
 
 def test_what_json_cannot_hold_is_refused_instead_of_written_as_something_else(
-    tmp_path: Path,
+    tmp_path: Path, run_record: Record
 ) -> None:
+    record = replace(run_record(), result={"model": object()})
     with create(tmp_path, "sgd", 1) as folder, pytest.raises(TypeError, match="JSON cannot hold"):
-        folder.write_run({"model": object()})
+        folder.write_record(record)
 
 
-def test_text_that_is_no_unicode_is_still_written_as_json(tmp_path: Path) -> None:
+def test_text_that_is_no_unicode_is_still_written_as_json(
+    tmp_path: Path, run_record: Record
+) -> None:
+    command = ["\udcff"]  # an argument in another encoding
     with create(tmp_path, "sgd", 1) as folder:
-        folder.write_run({"command": ["\udcff"]})  # an argument in another encoding
-        assert json.loads((folder.path / "run.json").read_bytes())["command"] == ["\udcff"]
+        folder.write_record(replace(run_record(), provenance={"command": command}))
+        written = json.loads((folder.path / "run.json").read_bytes())
+        assert written["provenance"]["command"] == command
 
 
 def test_predictions_are_read_back_without_pickle(tmp_path: Path) -> None:

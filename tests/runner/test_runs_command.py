@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optrun.runner.runs import checkpoint_places
 from optrun.runner.runs import remove as removal
-from optrun.runner.runs import saved
 from optrun.runner.runs.run_folder import create
 from optrun.runner.runs.writer_lock import LOCK_NAME, acquire
 
@@ -92,7 +92,7 @@ def row_of(out: str, run: str) -> list[str]:
 def test_the_manifest_is_of_the_format_that_is_written() -> None:
     from optrun.runner.engine import checkpoint
 
-    assert saved.FORMAT == checkpoint.FORMAT
+    assert checkpoint_places.FORMAT == checkpoint.FORMAT
 
 
 def test_a_run_that_was_interrupted_goes_on_from_its_newest_whole_checkpoint(
@@ -186,7 +186,7 @@ def test_a_run_that_is_being_gone_on_with_would_not_resume(
 def test_a_run_that_ends_while_it_is_read_is_not_taken_for_killed(
     make_stopped: MakeRun, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from optrun.runner.runs import reader as runs
+    from optrun.runner.runs import reader, record
 
     run, over = make_stopped("one", state="running"), make_run("over")
 
@@ -195,8 +195,8 @@ def test_a_run_that_ends_while_it_is_read_is_not_taken_for_killed(
         monkeypatch.undo()
         return False
 
-    monkeypatch.setattr(runs, "is_held", ends)
-    assert runs.read(run).state == "completed"  # type: ignore[union-attr]
+    monkeypatch.setattr(record, "is_held", ends)
+    assert reader.read(run).status == "completed"
 
 
 def test_completed_and_diverged_runs_have_nothing_to_go_on_with(
@@ -396,7 +396,9 @@ def test_a_pipe_or_an_endless_line_is_not_waited_for(optrun: Optrun, make_stoppe
     with (run / "metrics.jsonl").open("wb") as file:
         file.truncate(10**9)
     assert listed(optrun)[run.name]["epochs_done"] == 0
-    assert "larger than" in optrun("runs", "show", run)[1]
+    shown = optrun("runs", "show", run)[1]
+    assert "line 1: longer than 64 KiB" in shown
+    assert "what follows the first 256 MiB" in shown
 
 
 def test_diff_shows_only_what_differs(optrun: Optrun, make_run: MakeRun) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from optrun.runner.compare import exports, tables
+from optrun.runner.compare import exports, render
 from optrun.runner.compare import footnotes as captions
-from optrun.runner.compare.cells import seeds_text
 from optrun.runner.compare.comparison import Comparison, compare
 from optrun.runner.compare.metrics import MEASURES
 from optrun.runner.runs.reader import read_all
@@ -46,7 +45,7 @@ def several(make_run: MakeRun, compared: Compared) -> Comparison:
 def test_at_every_width_all_numbers_are_whole_and_no_line_is_too_long(
     several: Comparison, width: int
 ) -> None:
-    text = tables.render(several, width=width, styled=False)
+    text = render.render(several, width=width, styled=False)
     assert max(len(line) for line in text.splitlines()) <= width
     for number in ("90.0", "91.2", "95.0", "0.250", "0.9500", "100", "40.0", "100.0"):
         assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", text), number
@@ -56,12 +55,12 @@ def test_at_every_width_all_numbers_are_whole_and_no_line_is_too_long(
 
 
 def test_at_160_columns_everything_stands_in_one_table(several: Comparison) -> None:
-    text = tables.render(several, width=160, styled=False)
+    text = render.render(several, width=160, styled=False)
     assert len(re.findall("^experiment", text, re.MULTILINE)) == 1
 
 
 def test_the_rows_keep_their_order_and_names_in_every_part(several: Comparison) -> None:
-    text = tables.render(several, width=80, styled=False)
+    text = render.render(several, width=80, styled=False)
     names = re.findall(r"^(sgd|adam|lookahead_vgg19_wide)\b", text, re.MULTILINE)
     parts = len(re.findall("^experiment", text, re.MULTILINE))
     assert parts > 1
@@ -69,47 +68,47 @@ def test_the_rows_keep_their_order_and_names_in_every_part(several: Comparison) 
 
 
 def test_colours_are_used_only_where_asked_for(several: Comparison) -> None:
-    plain = tables.render(several, width=100, styled=False)
-    styled = tables.render(several, width=100, styled=True)
+    plain = render.render(several, width=100, styled=False)
+    styled = render.render(several, width=100, styled=True)
     assert "\x1b" not in plain
     stripped = re.sub(r"\x1b\[[0-9;]*m", "", styled)
     assert [line.rstrip() for line in stripped.splitlines()] == plain.splitlines()
 
 
 def test_divergence_is_said_in_the_row(several: Comparison) -> None:
-    assert "1 of 3 diverged (seed 3)" in tables.render(several, width=160, styled=False)
-    assert "1 of 3 diverged (seed 3)" in tables.markdown(several)
+    assert "1 of 3 diverged (seed 3)" in render.render(several, width=160, styled=False)
+    assert "1 of 3 diverged (seed 3)" in render.markdown(several)
 
 
 def test_spreads_are_shown_and_explained_only_where_there_are_any(
     several: Comparison, make_run: MakeRun, tmp_path: Path
 ) -> None:
-    text = tables.render(several, width=160, styled=False)
+    text = render.render(several, width=160, styled=False)
     assert "90.0" in text
     assert "± 1.4" in text  # sqrt(2) of a percent
     assert "sample standard deviation" in text
     single = compare(read_all([make_run(name="one", seed=1)])[0])
-    alone = tables.render(single, width=160, styled=False)
+    alone = render.render(single, width=160, styled=False)
     assert "±" not in alone
 
 
 def test_a_small_spread_is_never_shown_as_zero(make_run: MakeRun, compared: Compared) -> None:
     for seed, accuracy in ((1, 0.9), (2, 0.9001)):
         make_run(seed=seed, result={"test_accuracy": accuracy})
-    assert re.search(r"90\.0[01] ± 0\.01", tables.markdown(compared()))
+    assert re.search(r"90\.0[01] ± 0\.01", render.markdown(compared()))
 
 
 def test_no_number_is_a_dash_and_the_reason_is_given(make_run: MakeRun, compared: Compared) -> None:
     make_run(seed=1, result={"test_roc_auc": None})
     make_run(seed=2)
-    text = tables.markdown(compared())
+    text = render.markdown(compared())
     assert "| – |" in text
     assert "sgd: test roc auc is missing or not finite for seed 1" in text
 
 
 def test_absurd_numbers_keep_the_table_whole(make_run: MakeRun, compared: Compared) -> None:
     make_run(result={"training_seconds": 1e99, "gap_loss": -1e50, "best_validation_loss": 1e12})
-    text = tables.render(compared(), width=80, styled=False)
+    text = render.render(compared(), width=80, styled=False)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "1.00e+12" in text
 
@@ -118,7 +117,7 @@ def test_separate_tables_name_what_separates_them(make_run: MakeRun, compared: C
     make_run(name="a", comparable={"image_size": 64, "epochs": 1})
     make_run(name="b", comparable={"image_size": 128, "epochs": 1})
     make_run(name="c", sample=True, comparable={"image_size": 64, "epochs": 9})
-    text = tables.render(compared(), width=100, styled=False)
+    text = render.render(compared(), width=100, styled=False)
     assert "3 tables, since the runs differ in the photos, image size" in text
     assert "Real photos · image size 64" in text
     assert "Real photos · image size 128" in text
@@ -164,8 +163,8 @@ def test_runs_that_do_not_count_are_named_up_to_a_few(
 
 
 def test_seeds_are_written_as_ranges() -> None:
-    assert seeds_text([3, 1, 2, 7, 9, 10]) == "1-3, 7, 9-10"
-    assert seeds_text([0]) == "0"
+    assert captions.seeds_text([3, 1, 2, 7, 9, 10]) == "1-3, 7, 9-10"
+    assert captions.seeds_text([0]) == "0"
 
 
 @pytest.fixture
@@ -185,14 +184,14 @@ def hostile(make_run: MakeRun, compared: Compared) -> Comparison:
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_hostile_names_reach_the_terminal_as_visible_text(hostile: Comparison, width: int) -> None:
-    text = tables.render(hostile, width=width, styled=False)
+    text = render.render(hostile, width=width, styled=False)
     assert text.replace("\n", "").isprintable()
     assert max(len(line) for line in text.splitlines()) <= width
     assert "[red]" in "".join(text.split())
 
 
 def test_hostile_names_stay_in_their_markdown_cell(hostile: Comparison) -> None:
-    text = tables.markdown(hostile)
+    text = render.markdown(hostile)
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
     assert "<script" not in text

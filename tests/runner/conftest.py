@@ -167,7 +167,7 @@ def _differences(run: Path, twin: Path) -> list[str]:
 
 def _epochs(run: Path) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [_without_clocks(row) for row in rows if row["event"] == "epoch"]
+    return [_without_clocks(row) for row in rows if row["event"] in ("step", "epoch")]
 
 
 def _without_clocks(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from optrun.runner.engine.scores import score, stuck_at_chance
-from sklearn.metrics import log_loss
+from optrun.runner.engine.scores import score, sigmoid, stuck_at_chance
+from scipy.special import expit
+from sklearn.metrics import log_loss, roc_auc_score
 
 
 def test_scores_agree_with_scikit_learn() -> None:
@@ -35,3 +36,25 @@ def test_stuck_means_within_one_per_cent_of_guessing_after_the_first_epoch(
     loss: float, epoch: int, stuck: bool
 ) -> None:
     assert stuck_at_chance(loss, epoch=epoch) is stuck
+
+
+@pytest.mark.parametrize("count", [2, 3, 50, 2000])
+@pytest.mark.parametrize("decimals", [0, 1, 12])
+def test_auc_is_that_of_counting_all_pairs(count: int, decimals: int) -> None:
+    random = np.random.default_rng(count)
+    labels = random.permutation(np.arange(count) % 3 == 0).astype(int)
+    logits = np.round(random.normal(labels, 1.0), decimals)  # the fewer digits, the more ties
+    pairs = logits[labels == 1][:, None] - logits[labels == 0][None, :]
+    counted = (np.count_nonzero(pairs > 0) + np.count_nonzero(pairs == 0) / 2) / pairs.size
+    found = score(logits, labels).roc_auc
+    assert found == counted
+    assert found == pytest.approx(roc_auc_score(labels, logits), abs=1e-15)
+
+
+def test_auc_without_finite_scores_is_not_defined() -> None:
+    assert score(np.array([np.inf, 1.0]), np.array([0, 1])).roc_auc is None
+
+
+def test_sigmoid_agrees_with_scipy_on_either_side() -> None:
+    z = np.linspace(-750, 750, 3001)
+    np.testing.assert_allclose(sigmoid(z), expit(z), rtol=1e-15, atol=5e-324)

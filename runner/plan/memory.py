@@ -117,12 +117,9 @@ def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
     free = available_bytes()
     if free is None:
         return []
-    found = []
-    for experiment, precision in experiments:
-        taken = estimate(experiment, precision=precision)
-        if taken.total > free:
-            found.append(too_much(experiment, taken, free))
-    return found
+    estimates = [(one, estimate(one, precision=precision)) for one, precision in experiments]
+    said = [too_much(one, taken, free) for one, taken in estimates if taken.total > free]
+    return list(dict.fromkeys(said))  # once for the seeds of an experiment
 
 
 def too_much(experiment: Experiment, taken: Estimate, free: int) -> str:

@@ -11,11 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from optrun.data.printable import printable
 from optrun.runner.inference.answers import Prediction
+from optrun.runner.ui.text import csv_cell
 from rich.cells import cell_len
-
-# Text in a cell that begins with one of these is a formula to a spreadsheet, also in quotes. The
-# last four are the full-width forms, which some spreadsheets take for the same.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _NARROWEST_NAME, _WIDEST_NAME = 12, 60  # columns
 _ROWS_MEASURED = 16
@@ -45,13 +42,12 @@ def csv(rows: Rows) -> Iterator[str]:
     """RFC 4180: `photo,answer,probability,dog_probability`, lines ended by CR LF.
 
     A name that begins as a formula does is written with `./` in front: as a path it means the same
-    file, and a spreadsheet shows it instead of computing it. Names are always in quotes, so that
-    neither a comma nor, in a spreadsheet that separates by it, a semicolon opens another cell.
+    file, and a spreadsheet shows it instead of computing it.
     """
     yield "photo,answer,probability,dog_probability\r\n"
     for row in rows:
         yield (
-            f"{_csv_name(row.name)},{row.answer},"
+            f"{csv_cell(printable(row.name), guard='./')},{row.answer},"
             f"{_number(row.probability)},{_number(row.dog_probability)}\r\n"
         )
 
@@ -93,13 +89,6 @@ def percentage(probability: float) -> str:
 
 def _without_surrogates(name: str) -> str:
     return "".join(printable(char) if "\ud800" <= char <= "\udfff" else char for char in name)
-
-
-def _csv_name(name: str) -> str:
-    shown = printable(name)
-    if shown.startswith(_FORMULA_STARTS):
-        shown = "./" + shown
-    return '"' + shown.replace('"', '""') + '"'
 
 
 def _number(probability: float) -> str:

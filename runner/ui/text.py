@@ -15,6 +15,10 @@ WIDE = 200  # columns where nobody's terminal says otherwise
 # ANSI codes that every terminal knows; Click translates them for old Windows consoles.
 _CODES = {"plain": "", "strong": "1", "faint": "2", "bad": "1;31", "heading": "1;36", "care": "33"}
 
+# Text in a cell that begins with one of these is a formula to a spreadsheet, also in quotes. The
+# last four are the full-width forms, which some spreadsheets take for the same.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 
 def terminal_width() -> int:
     """The terminal's columns; wide where the output is no terminal and COLUMNS says nothing."""
@@ -83,3 +87,24 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
 def widest(texts: Sequence[str]) -> int:
     """The columns that the widest of the texts takes; 0 for none."""
     return max(map(cell_len, texts), default=0)
+
+
+def csv_cell(value: object, *, guard: str = "'") -> str:
+    """A cell of a line of CSV (RFC 4180); empty for None.
+
+    Text is always in quotes, so that neither a comma nor, in a spreadsheet that separates by it, a
+    semicolon opens another cell. Names come from other people: text that begins as a formula does
+    gets `guard` in front, and a spreadsheet shows it instead of computing it.
+
+    Args:
+        value: Text, made printable before; or a number.
+        guard: What to put in front of a formula; of a path, "./" names the same file.
+
+    Example:
+        >>> print(csv_cell("two"), csv_cell("=1+1"), csv_cell("-1.jpg", guard="./"), csv_cell(0.5))
+        "two" "'=1+1" "./-1.jpg" 0.5
+    """
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    shown = guard + value if value.lstrip().startswith(_FORMULA_STARTS) else value
+    return '"' + shown.replace('"', '""') + '"'

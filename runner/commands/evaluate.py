@@ -1,4 +1,4 @@
-"""`optrun evaluate`: options and help; the work is in `optrun.runner.trained`."""
+"""`optrun evaluate`: options and help; the work is in `optrun.runner.inference`."""
 
 from pathlib import Path
 from typing import Literal
@@ -53,8 +53,8 @@ def evaluate(
 
     Accuracy, log loss and ROC AUC come with 95% intervals over photos: Clopper and Pearson's,
     Hall's, and DeLong's joined with Newcombe's. The calibration error is the mean distance
-    between probability and share of dogs over bins of equally many photos; beside it stands what
-    a calibrated network would show on as few photos.
+    between probability and share over bins of equally many photos; beside it stands what a
+    calibrated network would show on as few photos.
 
     Nothing is written but the contact sheet, and never into the run's folder.
 
@@ -64,6 +64,8 @@ def evaluate(
     """
     if sheet is not None and no_sheet:
         raise click.UsageError("--sheet and --no-sheet contradict each other.")
-    from optrun.runner.inference import evaluate as evaluation
+    from optrun.runner.inference import evaluate as inference
 
-    evaluation.evaluate(evaluation.Request(run, data, flip, layout, sheet, no_sheet, device))
+    inference.evaluate(
+        run, data=data, flip=flip, layout=layout, sheet=sheet, no_sheet=no_sheet, device=device
+    )

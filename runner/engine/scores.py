@@ -46,6 +46,21 @@ def score(logits: Floats, labels: npt.NDArray[np.integer]) -> Scores:
     )
 
 
+def sigmoid(z: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """1 / (1 + exp(-z)) without overflow, and to the last digits on either side.
+
+    Args:
+        z: float, of any shape.
+
+    Example:
+        >>> sigmoid([-1000.0, 0.0, 1000.0]).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    z = np.asarray(z, np.float64)
+    small = np.exp(-np.abs(z))
+    return np.asarray(np.where(z >= 0, 1.0, small) / (1.0 + small), np.float64)
+
+
 def stuck_at_chance(training_loss: float, *, epoch: int) -> bool:
     """Whether a whole epoch after the first ended within 1 % of the loss of guessing.
 

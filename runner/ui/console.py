@@ -1,7 +1,7 @@
 """What a person sees while a plan runs: a live line on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,26 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 if TYPE_CHECKING:
     from optrun.runner.events import EpochRecord
 
-Follower = Callable[[Mapping[str, object]], None]
-
 RATE_FORMAT = "{:,.0f} images/s"
 EPOCH_HEADING = "  epoch    train loss  accuracy validation loss  accuracy    images/s"
-
-_followers: list[Follower] = []
-
-
-def follow(follower: Follower) -> None:
-    """Have this process tell where its trainings are: at their begin, each step and each epoch.
-
-    Args:
-        follower: Called with `event` ("run", "step" or "epoch") and what belongs to it.
-    """
-    _followers.append(follower)
-
-
-def _tell(**event: object) -> None:
-    for follower in _followers:
-        follower(event)
 
 
 @dataclass
@@ -82,7 +64,6 @@ class Display:
         self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
         self._steps_before, self._first_step_at = steps_done, 0.0
         self._heading_shown = False
-        _tell(event="run", epochs=epochs, steps_per_epoch=steps_per_epoch, steps_done=steps_done)
         if self.console.is_terminal and not self.quiet:
             epoch = min(epochs, steps_done // steps_per_epoch + 1)
             self._start_bar(f"epoch {epoch}/{epochs}", epochs * steps_per_epoch)
@@ -97,7 +78,6 @@ class Display:
         self, epoch: int, step: int, loss: float, accuracy: float, images_per_second: float | None
     ) -> None:
         """Show a step; called after every one, drawn four times a second."""
-        _tell(event="step", epoch=epoch, step=step)
         if self._progress is None:
             return
         now = time.monotonic()
@@ -121,7 +101,6 @@ class Display:
 
     def epoch(self, record: "EpochRecord") -> None:
         """Print an epoch's line, below a heading before the run's first."""
-        _tell(event="epoch", epoch=record.epoch)
         if not self._heading_shown:
             self.say(EPOCH_HEADING, style="dim")
             self._heading_shown = True

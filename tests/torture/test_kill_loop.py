@@ -139,7 +139,7 @@ class Loop:
         """Train the first cases, and kill that soon after it began to do what it does first."""
         first = self.all_configs()[:TOGETHER]
         with self.started(first, self.results) as training:
-            while training.is_running and not self.early_phase(training) == phase:
+            while training.is_running and self.early_phase(training) != phase:
                 time.sleep(0.0005)
             time.sleep(self.chance.uniform(0, within_s))
             before = self.early_phase(training)

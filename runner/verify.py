@@ -19,8 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -36,13 +35,13 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.signals import Interrupted, signals_heard
 from optrun.runner.errors import UserError, tell
-from optrun.runner.events import EpochRecord
+from optrun.runner.events import EpochRecord, StepDone
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan.executor import Request, execute
 from optrun.runner.plan.outcomes import COMPLETED
 from optrun.runner.plan.resume import ResumeRequest, resume
 from optrun.runner.runs import checkpoint_places as places
-from optrun.runner.ui.console import Display, duration, live_line
+from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.text import (
     hanging,
     is_styled,
@@ -53,7 +52,7 @@ from optrun.runner.ui.text import (
     widest,
     wrap,
 )
-from optrun.runner.ui.wording import number_of
+from optrun.runner.ui.wording import duration, number_of
 from optrun.runner.untrusted import DamageError, content_of, json_object
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -215,22 +214,13 @@ class _Telling(Display):
         self._descriptor = descriptor
         return self
 
-    @contextmanager
-    def run_progress(
-        self, *, epochs: int, steps_per_epoch: int, steps_done: int = 0
-    ) -> Iterator[None]:
-        shown = super().run_progress(
-            epochs=epochs, steps_per_epoch=steps_per_epoch, steps_done=steps_done
-        )
-        with shown:
-            self._tell(BEGUN, steps_done)
-            yield
+    def _start_training(self, epochs: int, steps_per_epoch: int, steps_done: int) -> None:
+        super()._start_training(epochs, steps_per_epoch, steps_done)
+        self._tell(BEGUN, steps_done)
 
-    def step(
-        self, epoch: int, step: int, loss: float, accuracy: float, images_per_second: float | None
-    ) -> None:
-        self._tell(STEP, (epoch - 1) * self._steps_per_epoch + step)
-        super().step(epoch, step, loss, accuracy, images_per_second)
+    def _step(self, done: StepDone) -> None:
+        self._tell(STEP, (done.epoch - 1) * self._steps_per_epoch + done.step)
+        super()._step(done)
 
     def epoch(self, record: EpochRecord) -> None:
         self._tell(EPOCH, record.epoch * self._steps_per_epoch)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from optrun.runner.commands.options import device_option, flip_option
+from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
 
 
 @click.command()
@@ -15,17 +15,15 @@ from optrun.runner.commands.options import device_option, flip_option
     help="Measure on these labelled photos, all but those that the network was trained on.",
 )
 @flip_option
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
+@format_option(
+    "table",
+    "json",
+    "csv",
     help="What to print; json holds all there is, csv a line for each part.",
 )
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="FILE.png",
     help="Contact sheet of the mistakes, replaced where it exists. Default: most-wrong-RUN.png.",
 )

@@ -4,22 +4,17 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from optrun.runner.commands.options import device_option, flip_option
+from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
 
 
 @click.command()
 @click.argument("run")
-@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "csv", "json"]),
-    help="Default: by the ending of -o (.csv, .json), else table.",
-)
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=ANY_PATH)
+@format_option("table", "csv", "json", ending_of="-o (.csv, .json)")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="FILE",
     help="Write to a new file instead of the screen.",
 )
@@ -28,7 +23,7 @@ from optrun.runner.commands.options import device_option, flip_option
 @click.option(
     "--kaggle",
     "archive",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="ARCHIVE",
     help="Answer the competition's test photos, in the format of a submission.",
 )

@@ -217,7 +217,7 @@ def _answers(trained: "Trained", parts: Sequence[Part], *, flip: bool) -> "list[
 
     total, seen = sum(len(part.positions) for part in parts), 0
     console = Console(stderr=True)
-    bar = live_line(console, indent=2) if console.is_terminal else None
+    bar = live_line(console) if console.is_terminal else None
     task = None if bar is None else bar.add_task("photos", total=total, numbers="")
 
     def counted(batches: Iterable[Any]) -> Iterator[Any]:

@@ -19,7 +19,6 @@ import click
 import numpy as np
 import numpy.typing as npt
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
-from optrun.runner.engine.scores import sigmoid
 from optrun.runner.errors import UserError
 from optrun.runner.inference.output import check_writable
 from optrun.runner.runs.select import find_run
@@ -276,6 +275,7 @@ def _largest_difference(trained: "Trained", path: Path, kind: Kind) -> float:
 
     Tried on the first drawings of the built-in sample, which every machine has.
     """
+    import tensorflow as tf
     from optrun.data.images.resizing import as_resized
     from optrun.data.sample import SAMPLE_SEED, draw
 
@@ -283,7 +283,7 @@ def _largest_difference(trained: "Trained", path: Path, kind: Kind) -> float:
     photos = np.stack(
         [as_resized(draw(SAMPLE_SEED, i), size, "squash", False) for i in range(_CHECKED_ON)]
     )
-    own = sigmoid(trained.logits(photos))
+    own = tf.math.sigmoid(trained.logits(photos)).numpy()
     return float(np.max(np.abs(own - probabilities(path, kind, photos))))
 
 

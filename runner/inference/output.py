@@ -140,7 +140,8 @@ class Progress:
             live: Whether to show a live line where stderr is a terminal.
             total: How many there will be, where that is known.
         """
-        bar = live_line(self.console, indent=2) if live and self.console.is_terminal else None
+        shown = live and self.console.is_terminal
+        bar = live_line(self.console, bar=total is not None) if shown else None
         task = None if bar is None else bar.add_task("photos", total=total, numbers="")
         started: float | None = None
         with nullcontext() if bar is None else bar:

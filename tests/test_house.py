@@ -115,7 +115,7 @@ def loaded_by(code: str) -> set[str]:
         "import optrun.optimizers.cards.finding, optrun.optimizers.cards.wording",
         "import optrun.runner.plan.executor",
         "from optrun.runner.plan import progress, resolved",
-        "import optrun.runner.verification.verify",
+        "import optrun.runner.verify",
         "import optrun.runner.config.load",
         "from optrun.runner.compare.compare import compare",
         "from optrun.runner.datasets import inventory, preview, removal",

@@ -51,8 +51,8 @@ def evaluate(
 
     Accuracy, log loss and ROC AUC come with 95% intervals over photos: Clopper and Pearson's,
     Hall's, and DeLong's joined with Newcombe's. The calibration error is the mean distance
-    between probability and share of dogs over bins of equally many photos; beside it stands what
-    a calibrated network would show on as few photos.
+    between probability and share over bins of equally many photos; beside it stands what a
+    calibrated network would show on as few photos.
 
     Nothing is written but the contact sheet, and never into the run's folder.
 
@@ -62,16 +62,8 @@ def evaluate(
     """
     if sheet is not None and no_sheet:
         raise click.UsageError("--sheet and --no-sheet contradict each other.")
-    from optrun.runner.inference import evaluate as evaluation
+    from optrun.runner.inference import evaluate as inference
 
-    evaluation.evaluate(
-        evaluation.Request(
-            run=run,
-            data=data,
-            flip=flip,
-            layout=layout,
-            sheet=sheet,
-            no_sheet=no_sheet,
-            device=device,
-        )
+    inference.evaluate(
+        run, data=data, flip=flip, layout=layout, sheet=sheet, no_sheet=no_sheet, device=device
     )

@@ -25,13 +25,13 @@ def export(run: str, output: str, force: bool) -> None:
 
     What is written is the classifier alone: stock layers in float32, without optimizer or code of
     its own, so that keras.models.load_model opens it in safe mode. Raw RGB photos go in, uint8
-    0 to 255, as large as the run's; the probability of a dog comes out. A README within the file
-    or the folder says so.
+    0 to 255, as large as the run's; a probability comes out. A README within the file or the
+    folder says of what.
 
     \b
     Exit code: 0; 2 for a mistake in the command, a run without usable weights,
     or a place that is taken or cannot be written.
     """
-    from optrun.runner.inference import export as exporting
+    from optrun.runner.inference import export as inference
 
-    exporting.export(exporting.Request(run=run, output=output, force=force))
+    inference.export(run, output, force=force)

@@ -30,7 +30,7 @@ from optrun.runner.commands.options import ANY_PATH, device_option, flip_option,
 @click.option(
     "--labels",
     type=click.Choice(["probability", "hard"]),
-    help="With --kaggle: the probability of a dog (default), or 0 and 1.",
+    help="With --kaggle: probabilities (default), or 0 and 1.",
 )
 @device_option("compute")
 def predict(
@@ -44,19 +44,19 @@ def predict(
     labels: Literal["probability", "hard"] | None,
     device: Literal["auto", "cpu", "gpu"],
 ) -> None:
-    """Say of each PHOTO whether a trained network sees a cat or a dog, and how sure it is.
+    """Say of each PHOTO what a trained network sees, and how sure it is.
 
     \b
-    optrun predict k3f9ab cat.jpg holiday/ more.zip
+    optrun predict k3f9ab photo.jpg holiday/ more.zip
     optrun predict k3f9ab holiday/ --format csv > answers.csv
-    optrun predict k3f9ab --kaggle dogs-vs-cats.zip -o submission.csv
+    optrun predict k3f9ab --kaggle archive.zip -o submission.csv
 
     RUN is the folder of a run, or its id or another part of its name where it is in results/; the
     weights are those of its best epoch. PHOTO is a file, a folder or a zip archive.
 
     The answers come as they are found, and a million photos take no more memory than a thousand.
-    The probability in a table is that of the answer; CSV and JSON have that of a dog as well. A
-    photo that can't be read is named on stderr, and the others go on.
+    The probability in a table is that of the answer; CSV and JSON have that of the second class as
+    well. A photo that can't be read is named on stderr, and the others go on.
 
     --kaggle takes the archive as downloaded, or test1.zip, or a folder of either, and checks the
     ids by its sampleSubmission.csv. Probabilities are clipped to c ... 1 - c, where c is chosen by
@@ -71,33 +71,35 @@ def predict(
             raise click.UsageError("Name at least one PHOTO, or --kaggle ARCHIVE.")
         if labels is not None:
             raise click.UsageError("--labels is for --kaggle alone.")
-        from optrun.runner.inference import predict as answers
+        from optrun.runner.inference.predict import predict
 
-        request = answers.Request(
-            run=run,
-            photos=photos,
-            layout=layout,
-            output=output,
-            force=force,
-            flip=flip,
-            device=device,
+        raise SystemExit(
+            predict(
+                run,
+                photos,
+                layout=layout,
+                output=output,
+                force=force,
+                flip=flip,
+                device=device,
+            )
         )
-        raise SystemExit(answers.predict(request))
     if photos:
         raise click.UsageError("PHOTO and --kaggle cannot be given together.")
     if layout is not None:
         raise click.UsageError("--format cannot be given with --kaggle, whose format is fixed.")
     if output is None:
         raise click.UsageError("--kaggle needs -o FILE, such as -o submission.csv.")
-    from optrun.runner.inference import submit
+    from optrun.runner.inference.submit import submit
 
-    submission = submit.Request(
-        run=run,
-        archive=archive,
-        output=output,
-        labels=labels or "probability",
-        force=force,
-        flip=flip,
-        device=device,
+    raise SystemExit(
+        submit(
+            run,
+            archive,
+            output,
+            labels=labels or "probability",
+            force=force,
+            flip=flip,
+            device=device,
+        )
     )
-    raise SystemExit(submit.submit(submission))

@@ -1,4 +1,4 @@
-"""`optrun verify`: options and help; the work is in `optrun.runner.verification`."""
+"""`optrun verify`: options and help; the work is in `optrun.runner.verify`."""
 
 from pathlib import Path
 
@@ -63,19 +63,17 @@ def verify(
     Exit codes: 0 identical, 1 different, 2 a mistake in the command or the config, 130 or 143
     interrupted.
     """
-    from optrun.runner.verification.verify import VerifyRequest, verify
+    from optrun.runner import verify as verification
 
     raise SystemExit(
-        verify(
-            VerifyRequest(
-                config=config,
-                overrides=overrides,
-                sample=sample,
-                device=device,
-                seed=seed,
-                kills=kills,
-                kill_seed=kill_seed,
-                keep=keep,
-            )
+        verification.verify(
+            config,
+            overrides=overrides,
+            sample=sample,
+            device=device,
+            seed=seed,
+            kills=kills,
+            kill_seed=kill_seed,
+            keep=keep,
         )
     )

@@ -8,6 +8,7 @@ needed either.
 Importing this module imports TensorFlow and Keras.
 """
 
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,23 +25,24 @@ from optrun.data.split import Split
 from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
 from optrun.runner.config.schema import Experiment
+from optrun.runner.engine import checkpoint
 from optrun.runner.engine import hardware as machines
+from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError
-from optrun.runner.inference import stored_weights
-from optrun.runner.inference.stored_weights import StoredWeights
 from optrun.runner.models.base import build_classifier
 from optrun.runner.models.build import architecture_of
 from optrun.runner.models.vgg import weight_count
 from optrun.runner.plan.resources import open_photos
 from optrun.runner.runs import checkpoint_places
 from optrun.runner.runs import reader as runs
+from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
 from optrun.runner.runs.reader import Run
 from optrun.runner.runs.record import RunStatus, flatten
 from optrun.runner.runs.run_folder import plain
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
-from optrun.runner.untrusted import DamageError, printable
+from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, printable
 from rich.console import Console
 
 Device = Literal["auto", "cpu", "gpu"]
@@ -78,6 +80,24 @@ class Trained:
         """Side of the square photos in pixels."""
         return self.experiment.data.image_size
 
+    def logits(
+        self, photos: npt.NDArray[np.uint8] | Iterable[Any], *, flip: bool = False
+    ) -> Logits:
+        """The logits of photos, float32 [n]; positive for the class of label 1.
+
+        Args:
+            photos: uint8 [n, size, size, 3], RGB, perhaps mapped from disk; or batches of such, as
+                they are or as pairs with labels (`optrun.data.feed.batches.evaluation_batches`).
+            flip: Whether to average the logit of each photo with that of its mirror image.
+        """
+        batches = _pieces(photos) if isinstance(photos, np.ndarray) else photos
+        forward = self._forward_flipped if flip else self._forward
+        found = [
+            np.asarray(forward(batch[0] if isinstance(batch, tuple) else batch))
+            for batch in batches
+        ]
+        return np.concatenate(found) if found else np.zeros(0, np.float32)
+
     def pixels(self, encoded: bytes) -> Pixels:
         """Decodes a photo exactly as those that the network was trained on; from any thread.
 
@@ -103,7 +123,7 @@ class Trained:
             ("photos", "photos", photos.fingerprint),
             ("division of the photos", "split", parts.fingerprint),
         ):
-            recorded = self.run.record.flat_comparable.get(key)
+            recorded = self.run.comparable.get(key)
             if recorded != received:
                 raise UserError(
                     f"The {what} must be as when {self.run.label} was trained (fingerprint "
@@ -115,7 +135,7 @@ class Trained:
 
 
 def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
-    """Opens the run in a folder, or the one that part of its name says (`finding.find_run`).
+    """Opens the run in a folder, or the one that part of its name says (`select.find_run`).
 
     Args:
         run: The folder or the name.
@@ -128,7 +148,7 @@ def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
     record, notes = _usable(folder)
     experiment = _experiment(folder, record)
     try:
-        stored = stored_weights.read(checkpoint_places.best(folder), owner=record.record.id)
+        stored = read_weights(checkpoint_places.best(folder), owner=record.record.id)
     except DamageError as damage:
         raise _unusable(record.label, f"its weights cannot be read: {damage}") from damage
     machine, precision_note = _machine(record, experiment, device)
@@ -145,28 +165,6 @@ def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
         _forward=forward,
         _forward_flipped=forward_flipped,
     )
-
-
-def logits(
-    trained: Trained, photos: npt.NDArray[np.uint8] | Iterable[Any], *, flip: bool = False
-) -> Logits:
-    """The logits of photos, positive for dogs.
-
-    Args:
-        trained: The network.
-        photos: uint8 [n, size, size, 3], RGB, perhaps mapped from disk; or batches of such, as
-            they are or as pairs with labels (`optrun.data.feed.batches.evaluation_batches`).
-        flip: Whether to average the logit of each photo with that of its mirror image.
-
-    Returns:
-        float32 [n].
-    """
-    batches = _pieces(photos) if isinstance(photos, np.ndarray) else photos
-    forward = trained._forward_flipped if flip else trained._forward
-    found = [
-        np.asarray(forward(batch[0] if isinstance(batch, tuple) else batch)) for batch in batches
-    ]
-    return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 
 def _pieces(photos: npt.NDArray[np.uint8]) -> Iterable[npt.NDArray[np.uint8]]:
@@ -188,6 +186,14 @@ def _functions(model: keras.Model, machine: Machine) -> tuple[Any, Any]:
         return tf.function(function, input_signature=signature, jit_compile=machine.jit_compile)
 
     return compiled(forward), compiled(forward_flipped)
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """A checkpoint's arrays in the model's order, and the epoch they are of where it is known."""
+
+    arrays: tuple[npt.NDArray[np.generic], ...]
+    epoch: int | None
 
 
 def _usable(folder: Path) -> tuple[Run, tuple[str, ...]]:
@@ -221,36 +227,23 @@ def _experiment(folder: Path, record: Run) -> Experiment:
         ) from error
     # What decides the numbers that the network sees must be what it was trained on.
     from_random = experiment.model.weights == "random"
+    comparable = record.record.flat_comparable
     network = flatten(plain(experiment.model.model_dump(exclude={"weights", "width"})))
     for key, configured, recorded in (
-        (
-            "data.image_size",
-            experiment.data.image_size,
-            record.record.flat_comparable.get("image_size"),
-        ),
-        (
-            "data.resize",
-            experiment.data.resize,
-            record.record.flat_comparable.get("resize", "squash"),
-        ),
-        (
-            "data.antialias",
-            experiment.data.antialias,
-            record.record.flat_comparable.get("antialias", False),
-        ),
-        ("model.width", experiment.model.width, record.record.flat_comparable.get("model.width")),
+        ("data.image_size", experiment.data.image_size, comparable.get("image_size")),
+        ("data.resize", experiment.data.resize, comparable.get("resize", "squash")),
+        ("data.antialias", experiment.data.antialias, comparable.get("antialias", False)),
+        ("model.width", experiment.model.width, comparable.get("model.width")),
         (
             "model.weights",
             "random" if from_random else "pretrained",
-            "random"
-            if record.record.flat_comparable.get("model.weights") == "random"
-            else "pretrained",
+            "random" if comparable.get("model.weights") == "random" else "pretrained",
         ),
         # How the network ends (pooling, say) is not always seen from the shapes of its weights.
         *(
-            (f"model.{key}", value, record.record.flat_comparable[f"model.{key}"])
+            (f"model.{key}", value, comparable[f"model.{key}"])
             for key, value in network.items()
-            if f"model.{key}" in record.record.flat_comparable
+            if f"model.{key}" in comparable
         ),
     ):
         if configured != recorded:
@@ -320,3 +313,46 @@ def _unusable(label: str, reason: str) -> UserError:
     return UserError(
         f"The run {label} cannot be used: {reason}. Name another run, or train it again."
     )
+
+
+def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
+    """Reads a checkpoint, with the care due to what others wrote.
+
+    What it takes to read is bounded by the size of the file on disk: arrays are stored as they are,
+    so an archive that would unpack to more than it holds is no checkpoint.
+
+    Args:
+        folder: `checkpoint/best` of a run.
+        owner: Id of the run that it must be of; None: of whichever.
+
+    Raises:
+        DamageError: It is missing, damaged, or not what a run writes.
+    """
+    try:
+        place = checkpoint_places.in_place(folder)
+        if not place.exists():
+            raise DamageError("no checkpoint/best")
+    except OSError as error:
+        raise DamageError(f"checkpoint/best: {error.strerror}") from error
+    facts = mapping(json_object(content_of(place / MANIFEST)).get("facts"))
+    _check_not_compressed(place / ARRAYS)
+    try:
+        arrays = checkpoint.load(place, owner=owner)
+    except CheckpointError as error:
+        raise DamageError(str(error)) from error
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
+        raise DamageError(f"{ARRAYS} holds values that are no finite numbers")
+    epoch = facts.get("epoch")
+    return StoredWeights(tuple(arrays), epoch if type(epoch) is int else None)
+
+
+def _check_not_compressed(path: Path) -> None:
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise DamageError(f"no {ARRAYS}")
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except checkpoint.DAMAGE as error:
+        raise DamageError(f"{ARRAYS} is damaged") from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise DamageError(f"{ARRAYS} is compressed, which no run writes")

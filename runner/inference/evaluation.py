@@ -4,14 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from optrun.runner.inference import calibration, intervals
-from optrun.runner.inference.calibration import Calibration
-from optrun.runner.inference.intervals import Estimate
-
-CLASSES = ("cat", "dog")
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.integer]
+from optrun.runner.inference import statistics
+from optrun.runner.inference.statistics import Calibration, Estimate, Labels
 
 
 @dataclass(frozen=True)
@@ -21,10 +15,10 @@ class Evaluation:
     Attributes:
         accuracy: Share of photos told right.
         log_loss: Mean of -log of the probability given to the truth, in nats.
-        roc_auc: Probability that a random dog is ranked above a random cat; None where one class
-            is missing.
+        roc_auc: Probability that a random photo of label 1 is ranked above a random one of label 0;
+            None where one class is missing.
         calibration: Whether the probabilities are what they say.
-        confusion: Counts by truth, then by answer, each in the order of `CLASSES`.
+        confusion: Counts by the label of the truth, then by that of the answer.
     """
 
     accuracy: Estimate
@@ -43,22 +37,22 @@ class Evaluation:
         return self.confusion[0][1] + self.confusion[1][0]
 
     def of_class(self, label: int) -> int:
-        """How many photos of a class there are; 0 cat, 1 dog."""
+        """How many photos of a class there are."""
         return sum(self.confusion[label])
 
 
-def evaluate(logits: npt.NDArray[np.floating], labels: Labels) -> Evaluation:
-    """Scores a network's answers; a photo is told to be a dog where its logit is above 0.
+def measure(logits: npt.NDArray[np.floating], labels: Labels) -> Evaluation:
+    """Scores a network's answers; a photo is told to be of label 1 where its logit is above 0.
 
     Args:
         logits: float [n], finite, n at least 1.
-        labels: int [n], 0 cat, 1 dog.
+        labels: int [n], 0 or 1.
 
     Raises:
         ValueError: There is no photo, or a logit is not finite.
 
     Example:
-        >>> found = evaluate(np.array([3.0, -2.0, 0.5, -1.0]), np.array([1, 0, 0, 0]))
+        >>> found = measure(np.array([3.0, -2.0, 0.5, -1.0]), np.array([1, 0, 0, 0]))
         >>> found.accuracy.value, found.confusion
         (0.75, ((2, 1), (0, 1)))
     """
@@ -68,10 +62,10 @@ def evaluate(logits: npt.NDArray[np.floating], labels: Labels) -> Evaluation:
     said, truth = z > 0, np.asarray(labels) == 1
     counts = [[int(np.sum((truth == t) & (said == s))) for s in (0, 1)] for t in (0, 1)]
     return Evaluation(
-        accuracy=intervals.proportion(counts[0][0] + counts[1][1], len(z)),
-        log_loss=intervals.mean(calibration.losses(z, truth)),
-        roc_auc=intervals.roc_auc(z, np.asarray(labels)),
-        calibration=calibration.calibration(z, np.asarray(labels)),
+        accuracy=statistics.proportion(counts[0][0] + counts[1][1], len(z)),
+        log_loss=statistics.mean(statistics.losses(z, truth)),
+        roc_auc=statistics.roc_auc(z, np.asarray(labels)),
+        calibration=statistics.calibration(z, np.asarray(labels)),
         confusion=((counts[0][0], counts[0][1]), (counts[1][0], counts[1][1])),
     )
 
@@ -98,13 +92,13 @@ def tempered(
     """Fits a temperature on the validation photos and tries it on the test photos.
 
     Returns:
-        None where no temperature is best; see `calibration.temperature`.
+        None where no temperature is best; see `statistics.temperature`.
     """
-    fitted = calibration.temperature(np.asarray(validation_logits, np.float64), validation_labels)
+    fitted = statistics.temperature(np.asarray(validation_logits, np.float64), validation_labels)
     if fitted is None:
         return None
     scaled = np.asarray(test_logits, np.float64) / fitted
-    return Tempered(fitted, float(np.mean(calibration.losses(scaled, test_labels))))
+    return Tempered(fitted, float(np.mean(statistics.losses(scaled, test_labels))))
 
 
 def most_wrong(
@@ -119,7 +113,7 @@ def most_wrong(
         array([2, 3])
     """
     z = np.asarray(logits, np.float64)
-    ranked = np.argsort(-calibration.losses(z, labels), kind="stable")
+    ranked = np.argsort(-statistics.losses(z, labels), kind="stable")
     wrong = (z > 0) != (np.asarray(labels) == 1)
     worst = ranked[wrong[ranked]] if wrong.any() else ranked
     return np.asarray(worst[:count], np.int64)

@@ -1,25 +1,76 @@
-"""Photos to answers, as a stream: no more in memory than a few batches, whatever their number."""
+r"""Photos to answers, as a stream, and the answers as a table, CSV or JSON.
 
-import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+No more is in memory than a few batches, whatever the number of photos.
+
+Names come from archives and file systems, so from anybody. In a table and in CSV, everything that
+acts on a terminal is written as an escape (`\x1b`), so that a name can't move the cursor or break
+a line. JSON has escapes of its own, and there `json.loads` gives the name back.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 import numpy as np
 from optrun.data.errors import PhotoError
 from optrun.data.images.decode import Pixels, UndecodableError
-from optrun.runner.engine.hardware import processors
-from optrun.runner.inference.answers import Prediction
-from optrun.runner.inference.classifier import Trained, logits
-from optrun.runner.inference.trouble import until_trouble
-from PIL import Image
+from optrun.data.labels import CLASS_NAMES
+from optrun.data.parallel import in_order
+from optrun.data.printable import printable
+from optrun.runner.engine.scores import sigmoid
+from optrun.runner.ui.text import csv_cell, padded, widest
+
+if TYPE_CHECKING:
+    from optrun.runner.inference.classifier import Trained
 
 # Small on a processor, where 16 photos of 224 px take seconds, so that answers appear as they come.
 _BATCH = {"cpu": 16, "gpu": 128}
-# So much is decoded, or waits for it, while the network computes: enough that it never waits.
-_BATCHES_AHEAD = 3
-_MOST_BYTES_WAITING = 256 * 2**20  # of encoded photos; one larger than that still goes through
+
+_NARROWEST_NAME, _WIDEST_NAME = 12, 60  # columns
+_ROWS_MEASURED = 16
+_PROBABILITY = f"{CLASS_NAMES[1]}_probability"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one photo.
+
+    Attributes:
+        name: As the source has it; perhaps not printable.
+        logit: Log odds of the class of label 1; None where the photo is unreadable.
+        unreadable: Why the photo can't be judged; None where it was.
+    """
+
+    name: str
+    logit: float | None
+    unreadable: str | None = None
+
+    @property
+    def label(self) -> int:
+        """Of the class it is said to be; 0 where both are equally likely."""
+        return int(self._known > 0)
+
+    @property
+    def answer(self) -> str:
+        """The name of that class."""
+        return CLASS_NAMES[self.label]
+
+    @property
+    def probability(self) -> float:
+        """Of the answer, 0.5 to 1."""
+        return float(sigmoid(abs(self._known)))
+
+    @property
+    def positive_probability(self) -> float:
+        """Of label 1, 0 to 1."""
+        return float(sigmoid(self._known))
+
+    @property
+    def _known(self) -> float:
+        if self.logit is None:
+            raise ValueError(f"{self.name} was not judged: {self.unreadable}")
+        return self.logit
 
 
 class EncodedPhoto(Protocol):
@@ -37,7 +88,7 @@ class EncodedPhoto(Protocol):
 
 
 def predictions(
-    trained: Trained, photos: Iterable[EncodedPhoto], *, flip: bool = False
+    trained: "Trained", photos: Iterable[EncodedPhoto], *, flip: bool = False
 ) -> Iterator[Prediction]:
     """What the network says of each photo, in their order, also of those that can't be read.
 
@@ -52,25 +103,45 @@ def predictions(
     Raises:
         PhotoError: The photos' source is damaged.
     """
-    size = _BATCH[trained.machine.device]
+
+    def decoded(photo: EncodedPhoto | PhotoError) -> Pixels | str:
+        if isinstance(photo, PhotoError):
+            return str(photo)
+        if photo.unreadable:
+            return photo.unreadable
+        try:
+            return trained.pixels(photo.encoded)
+        except UndecodableError as error:
+            return str(error)
+
+    def bytes_of(photo: EncodedPhoto | PhotoError) -> int:
+        return 0 if isinstance(photo, PhotoError) else len(photo.encoded)
+
     batch: list[tuple[str, Pixels | str]] = []
-    trouble: list[BaseException] = []
-    photos = until_trouble(photos, trouble, (PhotoError,))
-    for decoded in _decoded(trained, photos, ahead=_BATCHES_AHEAD * size):
-        batch.append(decoded)
-        if len(batch) == size:
+    for photo, pixels in in_order(_with_trouble(photos), bytes_of, decoded):
+        if isinstance(photo, PhotoError):
             yield from _judged(trained, batch, flip)
-            batch.clear()
+            raise photo
+        batch.append((photo.name, pixels))
+        if len(batch) == _BATCH[trained.machine.device]:
+            yield from _judged(trained, batch, flip)
+            batch = []
     yield from _judged(trained, batch, flip)
-    if trouble:
-        raise trouble[0]
+
+
+def _with_trouble(photos: Iterable[EncodedPhoto]) -> Iterator[EncodedPhoto | PhotoError]:
+    """The photos, and as the last what ended them, which must not overtake those before it."""
+    try:
+        yield from photos
+    except PhotoError as error:
+        yield error
 
 
 def _judged(
-    trained: Trained, batch: list[tuple[str, Pixels | str]], flip: bool
+    trained: "Trained", batch: Sequence[tuple[str, Pixels | str]], flip: bool
 ) -> Iterator[Prediction]:
     pixels = [one for _, one in batch if not isinstance(one, str)]
-    found = iter(logits(trained, np.stack(pixels), flip=flip) if pixels else ())
+    found = iter(trained.logits(np.stack(pixels), flip=flip) if pixels else ())
     for name, one in batch:
         if isinstance(one, str):
             yield Prediction(name, None, one)
@@ -78,34 +149,95 @@ def _judged(
             yield Prediction(name, float(next(found)))
 
 
-def _decoded(
-    trained: Trained, photos: Iterable[EncodedPhoto], *, ahead: int
-) -> Iterator[tuple[str, Pixels | str]]:
-    """Names with pixels, or with the reason why there are none, in the order of the photos."""
-    waiting: deque[tuple[str, int, Future[Pixels | str] | str]] = deque()
-    bytes_waiting = 0
-    pool = ThreadPoolExecutor(processors())
+def write_table(rows: Iterable[Prediction], out: TextIO) -> None:
+    """One line a photo: name, answer, probability of the answer.
+
+    The names' column is as wide as the first few need; a longer one later moves its own line.
+    """
+    first: list[Prediction] = []
+    width: int | None = None
+
+    def write_first() -> int:
+        widest_name = widest([printable(row.name) for row in first])
+        width = min(max(widest_name, _NARROWEST_NAME), _WIDEST_NAME)
+        out.write(f"{'photo':<{width}}  answer  probability\n")
+        for row in first:
+            _write_row(row, width, out)
+        return width
+
     try:
-        with warnings.catch_warnings():
-            # An image of excessive size is a reason, not a line on the screen.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            for photo in photos:
-                result = photo.unreadable or pool.submit(_pixels, trained, photo.encoded)
-                waiting.append((photo.name, len(photo.encoded), result))
-                bytes_waiting += len(photo.encoded)
-                while len(waiting) > ahead or (waiting and bytes_waiting > _MOST_BYTES_WAITING):
-                    name, size, result = waiting.popleft()
-                    bytes_waiting -= size
-                    yield name, result if isinstance(result, str) else result.result()
-            while waiting:
-                name, _, result = waiting.popleft()
-                yield name, result if isinstance(result, str) else result.result()
+        for row in rows:
+            if width is not None:
+                _write_row(row, width, out)
+                continue
+            first.append(row)
+            if len(first) == _ROWS_MEASURED:
+                width = write_first()
+    finally:  # what was said before the photos ended in trouble is shown
+        if width is None and first:
+            write_first()
+
+
+def _write_row(row: Prediction, width: int, out: TextIO) -> None:
+    name = padded(printable(row.name), width)
+    out.write(f"{name}  {row.answer:<6}  {percentage(row.probability):>11}\n")
+    out.flush()
+
+
+def write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
+    """RFC 4180: `photo,answer,probability,dog_probability`, lines ended by CR LF.
+
+    A name that begins as a formula does is written with `./` in front: as a path it means the same
+    file, and a spreadsheet shows it instead of computing it.
+    """
+    out.write(f"photo,answer,probability,{_PROBABILITY}\r\n")
+    for row in rows:
+        name = csv_cell(printable(row.name), guard="./")
+        numbers = f"{_digits(row.probability)},{_digits(row.positive_probability)}"
+        out.write(f"{name},{row.answer},{numbers}\r\n")
+        out.flush()
+
+
+def write_json(rows: Iterable[Prediction], out: TextIO) -> None:
+    r"""One JSON array, an object a line: photo, answer, probability, dog_probability.
+
+    In ASCII. A byte of a file's name that is no UTF-8 is written as `\xff`, in four characters,
+    since JSON has no word for it. The array is ended also where the photos end in trouble.
+    """
+    before, end = "[\n", "[]\n"
+    try:
+        for row in rows:
+            content = {
+                "photo": "".join(
+                    printable(char) if "\ud800" <= char <= "\udfff" else char for char in row.name
+                ),
+                "answer": row.answer,
+                "probability": float(_digits(row.probability)),
+                _PROBABILITY: float(_digits(row.positive_probability)),
+            }
+            out.write(before + json.dumps(content))
+            out.flush()
+            before, end = ",\n", "\n]\n"
     finally:
-        pool.shutdown(cancel_futures=True)
+        out.write(end)
 
 
-def _pixels(trained: Trained, encoded: bytes) -> Pixels | str:
-    try:
-        return trained.pixels(encoded)
-    except UndecodableError as error:
-        return str(error)
+FORMATS: dict[str, Callable[[Iterable[Prediction], TextIO], None]] = {
+    "table": write_table,
+    "csv": write_csv,
+    "json": write_json,
+}
+
+
+def percentage(probability: float) -> str:
+    """Two decimals, never rounded up to certainty.
+
+    >>> percentage(0.98764), percentage(0.999999), percentage(0.5)
+    ('98.76%', '>99.99%', '50.00%')
+    """
+    return f"{probability:.2%}" if probability <= 0.9999 else ">99.99%"
+
+
+def _digits(probability: float) -> str:
+    """Nine significant digits, more than a float32 logit decides."""
+    return f"{probability:.9g}"

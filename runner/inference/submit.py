@@ -1,49 +1,75 @@
-"""What `optrun predict --kaggle` does: every test photo answered, in the file that Kaggle takes."""
+"""What `optrun predict --kaggle` does: every test photo answered, in the file that Kaggle takes.
 
+That is `id,label`, each id once, a dog is 1. An id is the number that a photo's file is named by
+(`test1/17.jpg`). The list of ids that comes with the photos, sampleSubmission.csv, is what they are
+checked by.
+"""
+
+import csv
+import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import click
 import numpy as np
 import numpy.typing as npt
 from optrun.data.printable import printable
+from optrun.data.sources.archive import opened
+from optrun.data.sources.views import UnreadableError
+from optrun.data.unlabelled import MAXIMUM_ENTRIES, UnlabelledPhoto, unlabelled
+from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
-from optrun.runner.inference import clipping, kaggle
-from optrun.runner.inference.answers import Prediction, sigmoid
-from optrun.runner.inference.clipping import Clipping
-from optrun.runner.inference.output_file import check_writable, new_file
+from optrun.runner.inference.output import Progress, check_writable, new_file
 from optrun.runner.inference.predict import Device, check_exists
+from optrun.runner.inference.statistics import choose_clipping, clipped
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.untrusted import DamageError, content_of
 
 if TYPE_CHECKING:
-    from optrun.data.unlabelled import UnlabelledPhoto
     from optrun.runner.inference.classifier import Trained
 
 Labels = Literal["probability", "hard"]
 
-# Of a photo that can't be read nothing is known but that the test has as many cats as dogs.
-_PRIOR = 0.5
+_TEST_NAMES = ("test1", "test")
+_SAMPLE_NAMES = ("samplesubmission.csv", "sample_submission.csv")
+_LARGEST_SAMPLE = 64 * 2**20  # bytes; Kaggle's has 12,500 lines of some ten bytes
+_PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
+_MOST_NAMED = 5
+
+
+class Named(Protocol):
+    """Anything with a name: here, a photo."""
+
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the command line asked for; see `optrun predict --help`."""
+class SampleSubmission:
+    """The ids that a submission must have, and where that is said."""
 
-    run: str
-    archive: Path
-    output: Path
-    labels: Labels = "probability"
-    force: bool = False
-    flip: bool = False
-    device: Device = "auto"
+    place: str
+    ids: frozenset[int]
 
 
-def submit(request: Request) -> int:
-    """Writes the submission.
+def submit(
+    run: str,
+    archive: Path,
+    output: Path,
+    *,
+    labels: Labels = "probability",
+    force: bool = False,
+    flip: bool = False,
+    device: Device = "auto",
+) -> int:
+    """Writes the submission; the arguments are those of `optrun predict`.
 
     Returns:
         The exit code: 0, or 1 where test photos could not be read and were given even odds.
@@ -52,93 +78,226 @@ def submit(request: Request) -> int:
         UserError: There is no such run, the archive holds no test photos or not all of them, or the
             output can't be written.
     """
-    folder = find_run(request.run)
-    check_exists(request.archive, "--kaggle")
-    check_writable(request.output, force=request.force)
-    archive = printable(str(request.archive))
+    folder = find_run(run)
+    check_exists(archive, "--kaggle")
+    check_writable(output, force=force)
+    shown = printable(str(archive))
     with photo_errors():
         # The names first: what is wrong with them should not be found out after an hour.
-        ids = kaggle.ids_of(_test_photos(request.archive), request.archive)
-        sample = kaggle.sample_submission(request.archive)
+        ids = ids_of(_test_photos(archive), archive)
+        sample = sample_submission(archive)
         if sample is not None:
-            kaggle.check_ids(ids, sample)
+            check_ids(ids, sample)
         with native_stderr_captured():
             from optrun.runner.inference.classifier import open_trained
-            from optrun.runner.inference.messages import Telling
             from optrun.runner.inference.prediction import predictions
 
-            trained = open_trained(folder, device=request.device)
-            telling = Telling()
-            telling.network(trained, flip=request.flip)
+            trained = open_trained(folder, device=device)
+            progress = Progress()
+            progress.network(trained, flip=flip)
             checked = f"as {sample.place} lists" if sample else "without a list to check them by"
-            telling.say(f"{len(ids):,} test photos in {archive}, {checked}")
-            if sample is None and (missing := kaggle.gaps(ids)):
-                telling.say(f"note: {missing}")
-            limit = _limit(trained, request, telling.say)
-            found = predictions(trained, _test_photos(request.archive), flip=request.flip)
-            logits = _answers(telling.pass_on(found, live=True, total=len(ids)))
-            if sorted(logits) != ids:
-                raise UserError(f"{archive} changed while it was read; run the command again.")
-            with new_file(request.output, force=request.force) as file:
-                file.write(kaggle.submission(_labels(logits, limit)))
-            telling.say(telling.counts())
-            if telling.unreadable:
-                given = "0.5" if request.labels == "probability" else "0"
-                telling.say(f"note: those that could not be read are in the file with {given}")
-    click.echo(f"Wrote {len(ids):,} rows to {printable(str(request.output))}")
-    return 1 if telling.unreadable else 0
+            progress.say(f"{len(ids):,} test photos in {shown}, {checked}")
+            if sample is None and (missing := gaps(ids)):
+                progress.say(f"note: {missing}")
+            limit = None if labels == "hard" else _limit(trained, progress, flip=flip)
+            found = predictions(trained, _test_photos(archive), flip=flip)
+            logits = {
+                photo_id(one.name): one.logit
+                for one in progress.pass_on(found, live=True, total=len(ids))
+            }
+            if set(logits) != set(ids):
+                raise UserError(f"{shown} changed while it was read; run the command again.")
+            with new_file(output, force=force) as file:
+                file.write(submission(_labels(ids, logits, limit)))
+            progress.say(progress.counted())
+            if progress.unreadable:
+                given = "0.5" if labels == "probability" else "0"
+                progress.say(f"note: those that could not be read are in the file with {given}")
+    click.echo(f"Wrote {len(ids):,} rows to {printable(str(output))}")
+    return 1 if progress.unreadable else 0
 
 
-def _test_photos(archive: Path) -> Iterator["UnlabelledPhoto"]:
-    from optrun.data.unlabelled import unlabelled
-
-    for photo in unlabelled([kaggle.place_of_test_photos(archive)]):
-        if kaggle.photo_id(photo.name) is not None:
+def _test_photos(archive: Path) -> Iterator[UnlabelledPhoto]:
+    for photo in unlabelled([place_of_test_photos(archive)]):
+        if photo_id(photo.name) is not None:
             yield photo
 
 
-def _answers(found: Iterable[Prediction]) -> dict[int, float | None]:
-    """Logits by id; None of those that could not be read."""
-    return {number: one.logit for one in found if (number := kaggle.photo_id(one.name)) is not None}
+def place_of_test_photos(archive: Path) -> Path:
+    """Where the test photos are: in a folder as downloaded, in its test1.zip or test1 alone."""
+    names = [*(f"{name}.zip" for name in _TEST_NAMES), *_TEST_NAMES] if archive.is_dir() else []
+    return next((archive / name for name in names if (archive / name).exists()), archive)
 
 
-def _labels(
-    logits: Mapping[int, float | None], limit: float | None
-) -> dict[int, float] | dict[int, int]:
-    """Probabilities clipped to the limit; without one, 1 for a dog and 0 for a cat."""
-    if limit is None:
-        return {number: int(z is not None and z > 0) for number, z in logits.items()}
-    probabilities = np.array([_PRIOR if z is None else sigmoid(z) for z in logits.values()])
-    return dict(zip(logits, clipping.clipped(probabilities, limit).tolist(), strict=True))
+def photo_id(name: str) -> int | None:
+    """The id in a photo's name; None for files that are no photos.
 
+    >>> photo_id("test1/17.jpg"), photo_id("test1/Thumbs.db")
+    (17, None)
 
-def _limit(trained: "Trained", request: Request, say: Callable[[str], None]) -> float | None:
-    """The limit of probabilities, chosen and said; None where they are not asked for."""
-    if request.labels == "hard":
+    Raises:
+        UserError: It is a photo whose name is no number.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if _ID.fullmatch(path.stem):
+        return int(path.stem)
+    if path.suffix.lower() not in _PHOTO_SUFFIXES or path.name.startswith("."):
         return None
-    logits, labels = validation_logits(trained, flip=request.flip)
-    chosen = clipping.choose(logits, labels)
-    for line in _in_words(chosen):
-        say(line)
+    raise UserError(
+        "--kaggle must name an archive whose test photos are numbered, as test1/17.jpg is, "
+        f"received one with {printable(name, longest=200)}. Without --kaggle, `optrun predict` "
+        "takes photos of any name."
+    )
+
+
+def ids_of(photos: Iterable[Named], archive: Path) -> list[int]:
+    """The ids of the test photos, ascending, each one's photo there exactly once.
+
+    Raises:
+        UserError: There are none, or two photos have the same id.
+    """
+    names: dict[int, str] = {}
+    for photo in photos:
+        number = photo_id(photo.name)
+        if number is None:
+            continue
+        if number in names:
+            raise UserError(
+                f"Every id must have one photo, received two for {number} in "
+                f"{printable(str(archive))}: {printable(names[number], longest=200)} and "
+                f"{printable(photo.name, longest=200)}."
+            )
+        names[number] = photo.name
+    if not names:
+        raise UserError(
+            "--kaggle must name the competition's archive, with its test photos (test1.zip, or "
+            f"test1/1.jpg ...), received: {printable(str(archive))}, which holds none."
+        )
+    return sorted(names)
+
+
+def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
+    """Raises `UserError` unless the photos' ids are those that the submission must have."""
+    missing = sorted(sample.ids.difference(ids))
+    unknown = sorted(set(ids) - sample.ids)
+    if missing or unknown:
+        differences = [
+            f"{kind}: {_listed(numbers, len(numbers))}"
+            for kind, numbers in (("without a photo", missing), ("not listed", unknown))
+            if numbers
+        ]
+        raise UserError(
+            f"The test photos must be those that {sample.place} lists, {len(sample.ids):,} ids, "
+            f"received {len(ids):,}; {'; '.join(differences)}. Get the archive again, or move the "
+            "list away if it belongs to other photos."
+        )
+
+
+def gaps(ids: Sequence[int]) -> str | None:
+    """Says which ids between 1 and the highest have no photo; None where all have one."""
+    count = ids[-1] - sum(number > 0 for number in ids)
+    if count == 0:
+        return None
+    have = set(ids)
+    # An id may have 18 digits: no more of them are looked at than are named.
+    missing = (number for number in range(1, ids[-1]) if number not in have)
+    first = [number for _, number in zip(range(_MOST_NAMED), missing, strict=False)]
+    return (
+        f"no photo for {count:,} of the ids up to {ids[-1]:,}: {_listed(first, count)}. Kaggle "
+        "takes a file with every id alone"
+    )
+
+
+def _listed(numbers: Sequence[int], count: int) -> str:
+    shown = numbers[:_MOST_NAMED]
+    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
+    return ", ".join(map(str, shown)) + more
+
+
+def sample_submission(archive: Path) -> SampleSubmission | None:
+    """The list of ids in the archive, or else in its folder; None where there is none.
+
+    Raises:
+        UserError: There is one, and it can't be read.
+    """
+    found = _list_in_archive(archive) if archive.is_file() else None
+    if found is None:
+        found = _list_in_folder(archive if archive.is_dir() else archive.absolute().parent)
+    return None if found is None else SampleSubmission(found[0], _ids_in(found[1], found[0]))
+
+
+def _list_in_archive(archive: Path) -> tuple[str, bytes] | None:
+    with opened(archive, printable(str(archive))) as files:
+        for entry in files.entries(MAXIMUM_ENTRIES):
+            if PurePosixPath(entry.name).name.lower() in _SAMPLE_NAMES:
+                place = f"{printable(entry.name, longest=200)} in {printable(archive.name)}"
+                try:
+                    return place, files.read(entry)
+                except UnreadableError as error:
+                    raise _no_list(place, f"it can't be read ({error})") from error
+    return None
+
+
+def _list_in_folder(folder: Path) -> tuple[str, bytes] | None:
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.name.lower() in _SAMPLE_NAMES)
+    except OSError:  # a folder that may not be listed has no list for us
+        return None
+    if not names:
+        return None
+    place = printable(str(folder / names[0]))
+    try:
+        return place, content_of(folder / names[0], _LARGEST_SAMPLE)
+    except DamageError as damage:
+        raise _no_list(place, str(damage)) from damage
+
+
+def _ids_in(content: bytes, place: str) -> frozenset[int]:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _no_list(place, "it is no CSV text") from error
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    if header != ["id", "label"]:
+        raise _no_list(place, "its first line must be id,label")
+    ids: set[int] = set()
+    for number, row in enumerate(rows[1:], start=2):
+        text = row[0].strip()
+        if not _ID.fullmatch(text):
+            raise _no_list(place, f"row {number} has no id: {printable(text, longest=40)}")
+        if int(text) in ids:
+            raise _no_list(place, f"it lists {text} twice")
+        ids.add(int(text))
+    return frozenset(ids)
+
+
+def _no_list(place: str, reason: str) -> UserError:
+    return UserError(
+        f"{place} must be a list of ids as Kaggle gives it, but {reason}. Move it away, or get it "
+        "again."
+    )
+
+
+def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
+    """The limit of probabilities, chosen on the validation photos and said."""
+    chosen = choose_clipping(*_validation_logits(trained, flip=flip))
+    progress.say(
+        f"clipped to {chosen.limit:.4f} ... {1 - chosen.limit:.4f}, by the log loss of "
+        f"{chosen.photos:,} validation photos: {chosen.log_loss_before:.4f} before, "
+        f"{chosen.log_loss_after:.4f} after"
+    )
+    progress.say(
+        f"  ({chosen.beyond:,} of them clipped, of which the network has {chosen.wrong_beyond:,} "
+        "wrong)"
+    )
+    if chosen.log_loss_after > chosen.log_loss_before:
+        progress.say(
+            f"  (a little higher: {chosen.photos:,} photos cannot show that it may be any surer)"
+        )
     return chosen.limit
 
 
-def _in_words(chosen: Clipping) -> Sequence[str]:
-    lines = [
-        f"clipped to {chosen.limit:.4f} ... {1 - chosen.limit:.4f}, by the log loss of "
-        f"{chosen.photos:,} validation photos: {chosen.log_loss_before:.4f} before, "
-        f"{chosen.log_loss_after:.4f} after",
-        f"  ({chosen.beyond:,} of them clipped, of which the network has {chosen.wrong_beyond:,} "
-        "wrong)",
-    ]
-    if chosen.log_loss_after > chosen.log_loss_before:
-        lines.append(
-            f"  (a little higher: {chosen.photos:,} photos cannot show that it may be any surer)"
-        )
-    return lines
-
-
-def validation_logits(
+def _validation_logits(
     trained: "Trained", *, flip: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Logits of the run's validation photos, float32 [n], and their labels, uint8 [n].
@@ -150,17 +309,67 @@ def validation_logits(
         UserError: They must be computed, and the photos can't be had or are not those of the run.
     """
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
-    from optrun.runner.engine.scores import score
-    from optrun.runner.inference.classifier import logits
-    from optrun.runner.inference.kept_predictions import read
 
-    kept = None if flip else read(trained.folder, "validation")
+    kept = None if flip else _kept_logits(trained.folder)
     # Predictions of another run, put in place, have another loss than the one recorded.
     recorded = trained.run.record.measure("best_validation_loss")
-    if kept is not None and recorded is not None:
-        found = score(kept.logits, kept.labels).log_loss
-        if math.isclose(found, recorded, rel_tol=1e-9):
-            return kept.logits, kept.labels
+    if (
+        kept is not None
+        and recorded is not None
+        and math.isclose(score(*kept).log_loss, recorded, rel_tol=1e-9)
+    ):
+        return kept
     photos, parts = trained.photos_and_split()
     batches = evaluation_batches(photos, parts.validation, batch_size=EVALUATION_BATCH)
-    return logits(trained, batches, flip=flip), photos.labels[parts.validation]
+    return trained.logits(batches, flip=flip), photos.labels[parts.validation]
+
+
+def _kept_logits(folder: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
+    """What the run in `folder` kept in predictions.npz; None where that is nothing usable."""
+    path = folder / "predictions.npz"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            logits, labels = arrays["validation_logits"], arrays["validation_labels"]
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile):
+        return None
+    usable = (
+        logits.ndim == 1
+        and len(logits) > 0
+        and logits.shape == labels.shape
+        and logits.dtype.kind == "f"
+        and labels.dtype.kind in "ui"
+        and bool(np.isfinite(logits).all() and np.isin(labels, (0, 1)).all())
+    )
+    return (logits.astype(np.float32), labels.astype(np.uint8)) if usable else None
+
+
+def _labels(
+    ids: Sequence[int], logits: Mapping[int | None, float | None], limit: float | None
+) -> dict[int, float] | dict[int, int]:
+    """Probabilities of label 1 clipped to the limit; without one, the label of the answer."""
+    found = {number: logits[number] for number in ids}
+    if limit is None:
+        return {number: int(z is not None and z > 0) for number, z in found.items()}
+    # Of a photo that can't be read nothing is known but that the classes are equally frequent.
+    known = np.array([0.0 if z is None else z for z in found.values()])
+    return dict(zip(ids, clipped(sigmoid(known), limit).tolist(), strict=True))
+
+
+def submission(labels: Mapping[int, float | int]) -> str:
+    """The file: a header, then one line for each id, in numerical order.
+
+    Args:
+        labels: Probability of dog, or 0 or 1, by id. Probabilities have twelve decimals, so that
+            photos that differ little keep their order.
+
+    Example:
+        >>> submission({2: 1, 1: 0})
+        'id,label\\n1,0\\n2,1\\n'
+    """
+    lines = (
+        f"{number},{label}" if isinstance(label, int) else f"{number},{label:.12f}"
+        for number, label in sorted(labels.items())
+    )
+    return "\n".join(("id,label", *lines)) + "\n"

@@ -1,7 +1,7 @@
 """What a person sees while a plan runs: a live line on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,24 +10,6 @@ from optrun.runner.events import EpochRecord, Event, Notice, RunEnded, RunStarte
 from optrun.runner.ui.wording import duration
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-
-Follower = Callable[[Mapping[str, object]], None]
-
-_followers: list[Follower] = []
-
-
-def follow(follower: Follower) -> None:
-    """Have this process tell where its trainings are: at their begin, each step and each epoch.
-
-    Args:
-        follower: Called with `event` ("run", "step" or "epoch") and what belongs to it.
-    """
-    _followers.append(follower)
-
-
-def _tell(**event: object) -> None:
-    for follower in _followers:
-        follower(event)
 
 
 @dataclass
@@ -103,7 +85,6 @@ class Display:
         self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
         self._steps_before, self._first_step_at = steps_done, 0.0
         self._heading_shown = False
-        _tell(event="run", epochs=epochs, steps_per_epoch=steps_per_epoch, steps_done=steps_done)
         if self.console.is_terminal and not self.quiet:
             epoch = min(epochs, steps_done // steps_per_epoch + 1)
             self._start_bar(f"epoch {epoch}/{epochs}", epochs * steps_per_epoch)
@@ -112,7 +93,6 @@ class Display:
 
     def step(self, done: StepDone) -> None:
         """Called after every step; drawn four times a second."""
-        _tell(event="step", epoch=done.epoch, step=done.step)
         if self._progress is None:
             return
         now = time.monotonic()
@@ -138,7 +118,6 @@ class Display:
 
     def epoch(self, record: EpochRecord) -> None:
         """Print an epoch's line, below a heading before the run's first."""
-        _tell(event="epoch", epoch=record.epoch)
         if not self._heading_shown:
             heading = "  epoch    train loss  accuracy validation loss  accuracy    images/s"
             self.say(heading, style="dim")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from optrun.runner.inference import calibration
+from optrun.runner.inference import statistics
 from scipy import optimize, special, stats
 from sklearn.metrics import brier_score_loss, log_loss
 
@@ -15,7 +15,7 @@ def test_the_error_of_two_bins_by_hand() -> None:
     # 30 photos said to be 20 % dog, of which 9 are (30 %); 30 at 90 %, of which 21 are (70 %).
     logits = np.repeat([logit_of(0.2), logit_of(0.9)], 30)
     labels = np.repeat([1, 0, 1, 0], [9, 21, 21, 9])
-    found = calibration.calibration(logits, labels)
+    found = statistics.calibration(logits, labels)
     assert [(one.photos, round(one.probability, 9), one.share) for one in found.bins] == [
         (30, 0.2, 0.3),
         (30, 0.9, 0.7),
@@ -28,7 +28,7 @@ def test_the_error_of_two_bins_by_hand() -> None:
 def test_bins_hold_equally_many_photos_at_most_fifteen_and_at_least_twenty_photos() -> None:
     random = np.random.default_rng(0)
     for count, bins in ((1, 1), (39, 1), (40, 2), (299, 14), (300, 15), (5000, 15)):
-        found = calibration.calibration(random.normal(0, 3, count), np.arange(count) % 2)
+        found = statistics.calibration(random.normal(0, 3, count), np.arange(count) % 2)
         sizes = [one.photos for one in found.bins]
         assert len(sizes) == bins
         assert sum(sizes) == count
@@ -39,8 +39,8 @@ def test_the_order_of_the_photos_does_not_matter() -> None:
     random = np.random.default_rng(0)
     logits, labels = random.integers(-3, 4, 500).astype(float), random.integers(0, 2, 500)
     shuffled = random.permutation(500)
-    first = calibration.calibration(logits, labels)
-    second = calibration.calibration(logits[shuffled], labels[shuffled])
+    first = statistics.calibration(logits, labels)
+    second = statistics.calibration(logits[shuffled], labels[shuffled])
     assert first.bins == second.bins
     assert first.error == pytest.approx(second.error, abs=1e-12)
     assert sum(one.photos for one in first.bins) == 500
@@ -49,11 +49,11 @@ def test_the_order_of_the_photos_does_not_matter() -> None:
 def test_too_high_for_dogs_and_too_low_for_cats_does_not_cancel_out() -> None:
     logits = np.repeat([logit_of(0.9), logit_of(0.3)], 100)
     labels = np.repeat([1, 0, 1, 0], [70, 30, 10, 90])  # both 20 points too high
-    assert calibration.calibration(logits, labels).error == pytest.approx(0.2)
+    assert statistics.calibration(logits, labels).error == pytest.approx(0.2)
 
 
 def test_the_error_by_chance_of_one_bin_is_the_binomials_mean_deviation() -> None:
-    found = calibration.calibration(np.zeros(300), np.arange(300) % 2)
+    found = statistics.calibration(np.zeros(300), np.arange(300) % 2)
     k = np.arange(301)
     expected = np.sum(stats.binom.pmf(k, 300, 0.5) * abs(k - 150)) / 300
     assert len(found.bins) == 1  # equal logits
@@ -70,9 +70,9 @@ def test_a_calibrated_network_is_called_so_95_times_in_100_and_an_overconfident_
     for _ in range(150):
         logits = random.normal(0, 3, 300)
         labels = (random.random(300) < special.expit(logits)).astype(int)
-        found = calibration.calibration(logits, labels)
+        found = statistics.calibration(logits, labels)
         off += found.error > found.error_by_chance_95
-        surer = calibration.calibration(2 * logits, labels)
+        surer = statistics.calibration(2 * logits, labels)
         overconfident += surer.error > surer.error_by_chance_95
     assert 0 <= off / 150 <= 0.11
     assert overconfident / 150 > 0.9
@@ -81,9 +81,9 @@ def test_a_calibrated_network_is_called_so_95_times_in_100_and_an_overconfident_
 def test_a_million_photos_are_drawn_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     logits, labels = random.normal(0, 3, 300), np.arange(300) % 2
-    whole = calibration.calibration(logits, labels)
-    monkeypatch.setattr(calibration, "_NUMBERS_AT_ONCE", 1)
-    assert calibration.calibration(logits, labels) == whole
+    whole = statistics.calibration(logits, labels)
+    monkeypatch.setattr(statistics, "_NUMBERS_AT_ONCE", 1)
+    assert statistics.calibration(logits, labels) == whole
 
 
 def test_the_temperature_is_that_of_the_lowest_log_loss() -> None:
@@ -93,7 +93,7 @@ def test_the_temperature_is_that_of_the_lowest_log_loss() -> None:
     best = optimize.minimize_scalar(
         lambda t: log_loss(labels, special.expit(logits / t)), bounds=(0.1, 20), method="bounded"
     )
-    assert calibration.temperature(logits, labels) == pytest.approx(best.x, rel=1e-3)
+    assert statistics.temperature(logits, labels) == pytest.approx(best.x, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,12 @@ def test_the_temperature_is_that_of_the_lowest_log_loss() -> None:
 def test_there_is_no_best_temperature_where_all_is_right_or_worse_than_chance(
     logits: list[float], labels: list[int]
 ) -> None:
-    assert calibration.temperature(np.array(logits), np.array(labels)) is None
+    assert statistics.temperature(np.array(logits), np.array(labels)) is None
 
 
 def test_losses_are_scikit_learns_and_finite_where_a_probability_would_round_to_0() -> None:
     random = np.random.default_rng(0)
     logits, labels = random.normal(0, 4, 100), random.integers(0, 2, 100)
-    mean = calibration.losses(logits, labels).mean()
+    mean = statistics.losses(logits, labels).mean()
     assert mean == pytest.approx(log_loss(labels, special.expit(logits)))
-    assert calibration.losses(np.array([-2000.0, 2000.0]), np.array([1, 0])).tolist() == [2000] * 2
-    assert calibration.sigmoid(np.array([-2000.0, 0, 2000])).tolist() == [0, 0.5, 1]
+    assert statistics.losses(np.array([-2000.0, 2000.0]), np.array([1, 0])).tolist() == [2000] * 2

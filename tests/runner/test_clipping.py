@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from optrun.runner.inference.clipping import choose, clipped
+from optrun.runner.inference.statistics import choose_clipping, clipped
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from scipy.stats import binom
@@ -27,7 +27,7 @@ def loss(limit: float, logits: np.ndarray, labels: np.ndarray) -> float:
 @pytest.mark.parametrize("count", [1, 2, 7, 40, 300])
 def test_no_limit_that_is_allowed_is_better_than_the_chosen_one(seed: int, count: int) -> None:
     logits, labels = case(seed, count)
-    chosen = choose(logits, labels)
+    chosen = choose_clipping(logits, labels)
     least = 0.5 / (count + 1)
     assert least <= chosen.limit <= 0.5
     searched = min(loss(limit, logits, labels) for limit in np.geomspace(least, 0.5, 4000))
@@ -45,7 +45,7 @@ def test_the_limit_is_the_share_of_mistakes_among_the_sure_answers() -> None:
     """4 mistakes among 200 equally sure answers; the other 50 are unsure and stay as they are."""
     logits = np.concatenate([np.full(200, 9.0), np.full(50, 0.2)])
     labels = np.concatenate([np.zeros(4), np.ones(196), np.tile([0, 1], 25)]).astype(int)
-    chosen = choose(logits, labels)
+    chosen = choose_clipping(logits, labels)
     assert chosen.limit == pytest.approx(4 / 200)
     assert (chosen.photos, chosen.beyond, chosen.wrong_beyond) == (250, 200, 4)
 
@@ -54,7 +54,7 @@ def test_the_limit_is_the_share_of_mistakes_among_the_sure_answers() -> None:
 def test_without_a_single_mistake_the_limit_is_no_surer_than_the_photos_can_show(
     count: int,
 ) -> None:
-    chosen = choose(np.full(count, 30.0), np.ones(count, int))
+    chosen = choose_clipping(np.full(count, 30.0), np.ones(count, int))
     assert chosen.limit == pytest.approx(0.5 / (count + 1))
     assert chosen.log_loss_after > chosen.log_loss_before
 
@@ -77,7 +77,7 @@ def test_half_a_mistake_is_near_the_best_that_could_be_added(rate: float) -> Non
 
 def test_the_losses_are_those_of_scikit_learn() -> None:
     logits, labels = case(3, 400)
-    chosen = choose(logits, labels)
+    chosen = choose_clipping(logits, labels)
     before, after = expit(logits), np.clip(expit(logits), chosen.limit, 1 - chosen.limit)
     assert chosen.log_loss_before == pytest.approx(log_loss(labels, before), abs=1e-9)
     assert chosen.log_loss_after == pytest.approx(log_loss(labels, after), abs=1e-5)
@@ -88,11 +88,11 @@ def test_clipping_on_validation_photos_helps_on_others() -> None:
     """Nearly as much as the limit would that is chosen on those others themselves."""
     gains, possible = [], []
     for seed in range(20):
-        chosen = choose(*case(seed, 300))
+        chosen = choose_clipping(*case(seed, 300))
         logits, labels = case(1000 + seed, 3000)
         raw = log_loss(labels, expit(logits))
         gains.append(raw - log_loss(labels, clipped(expit(logits), chosen.limit)))
-        possible.append(raw - choose(logits, labels).log_loss_after)
+        possible.append(raw - choose_clipping(logits, labels).log_loss_after)
     assert min(gains) > 0
     assert np.mean(gains) > 0.9 * np.mean(possible)
 
@@ -111,7 +111,7 @@ def test_clipping_keeps_the_order_and_so_the_roc_auc() -> None:
 
 @pytest.mark.parametrize("logit", [1e3, -1e3, 0.0])
 def test_a_network_that_is_surer_than_float64_can_say(logit: float) -> None:
-    chosen = choose(np.full(20, logit), np.ones(20, int))
+    chosen = choose_clipping(np.full(20, logit), np.ones(20, int))
     assert 0 < chosen.limit <= 0.5
     assert np.isfinite(chosen.log_loss_after)
 
@@ -123,4 +123,4 @@ def test_a_network_that_is_surer_than_float64_can_say(logit: float) -> None:
 )
 def test_what_is_no_evidence_is_refused(logits: list, labels: list) -> None:
     with pytest.raises(ValueError, match="must be finite numbers, one for each"):
-        choose(np.array(logits, float), np.array(labels, int))
+        choose_clipping(np.array(logits, float), np.array(labels, int))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from optrun.runner.engine import checkpoint
-from optrun.runner.inference import stored_weights
+from optrun.runner.inference.classifier import read_weights
 from optrun.runner.untrusted import DamageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -292,9 +292,9 @@ FINISHED_FILES = (
 def test_weights_of_another_run_are_not_taken_for_those_of_this_one(interrupted: Path) -> None:
     best = interrupted / "checkpoint" / "best"
     run_id = json.loads((interrupted / "run.json").read_text())["id"]
-    assert stored_weights.read(best, owner=run_id).epoch in (1, 2)
+    assert read_weights(best, owner=run_id).epoch in (1, 2)
     with pytest.raises(DamageError, match=f"is of the run '{run_id}', not of zzzzzz"):
-        stored_weights.read(best, owner="zzzzzz")
+        read_weights(best, owner="zzzzzz")
 
 
 @pytest.mark.slow

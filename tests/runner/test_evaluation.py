@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from optrun.runner.inference import calibration
-from optrun.runner.inference.evaluation import evaluate, most_wrong, tempered
+from optrun.runner.inference import statistics
+from optrun.runner.inference.evaluation import measure, most_wrong, tempered
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 
@@ -15,7 +15,7 @@ def some_answers(count: int = 500) -> tuple[np.ndarray, np.ndarray]:
 
 def test_accuracy_loss_and_confusion_are_scikit_learns() -> None:
     logits, labels = some_answers()
-    found = evaluate(logits, labels)
+    found = measure(logits, labels)
     assert np.array_equal(found.confusion, confusion_matrix(labels, logits > 0))
     assert found.accuracy.value == pytest.approx(accuracy_score(labels, logits > 0))
     probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
@@ -25,31 +25,31 @@ def test_accuracy_loss_and_confusion_are_scikit_learns() -> None:
 
 
 def test_one_class_alone_has_everything_but_an_auc() -> None:
-    found = evaluate(np.array([2.0, -1.0, 3.0]), np.ones(3, np.uint8))
+    found = measure(np.array([2.0, -1.0, 3.0]), np.ones(3, np.uint8))
     assert found.roc_auc is None
     assert found.confusion == ((0, 0), (1, 2))
     assert found.accuracy.value == pytest.approx(2 / 3)
 
 
 def test_a_logit_of_0_says_cat() -> None:
-    assert evaluate(np.zeros(2), np.array([0, 1])).confusion == ((1, 0), (1, 0))
+    assert measure(np.zeros(2), np.array([0, 1])).confusion == ((1, 0), (1, 0))
 
 
 def test_a_confident_mistake_has_a_finite_loss() -> None:
-    found = evaluate(np.array([300.0, -300.0], np.float32), np.array([0, 0]))
+    found = measure(np.array([300.0, -300.0], np.float32), np.array([0, 0]))
     assert found.log_loss.value == pytest.approx(150)
 
 
 @pytest.mark.parametrize("logits", [[], [np.nan], [np.inf, 1.0]])
 def test_logits_must_be_finite(logits: list[float]) -> None:
     with pytest.raises(ValueError, match="finite"):
-        evaluate(np.array(logits), np.zeros(len(logits), np.uint8))
+        measure(np.array(logits), np.zeros(len(logits), np.uint8))
 
 
 def test_the_worst_are_the_surest_mistakes_in_this_order() -> None:
     logits, labels = some_answers()
     chosen = most_wrong(logits, labels, 10)
-    losses = calibration.losses(logits.astype(np.float64), labels)
+    losses = statistics.losses(logits.astype(np.float64), labels)
     assert chosen.tolist() == np.argsort(-losses)[:10].tolist()
     assert all((logits[chosen] > 0) != labels[chosen])
     wrong = int(np.sum((logits > 0) != labels))
@@ -65,7 +65,7 @@ def test_a_temperature_fitted_on_validation_photos_is_tried_on_test_photos() -> 
     found = tempered(4 * logits[:250], labels[:250], 4 * logits[250:], labels[250:])
     assert found is not None
     assert found.temperature == pytest.approx(
-        calibration.temperature(4 * logits[:250].astype(np.float64), labels[:250])
+        statistics.temperature(4 * logits[:250].astype(np.float64), labels[:250])
     )
     scaled = 4 * logits[250:].astype(np.float64) / found.temperature
     assert found.log_loss == pytest.approx(log_loss(labels[250:], 1 / (1 + np.exp(-scaled))))

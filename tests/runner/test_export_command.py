@@ -46,22 +46,22 @@ def photos() -> np.ndarray:
 @pytest.fixture(scope="module")
 def own_probabilities(trained_run: Path, photos: np.ndarray) -> np.ndarray:
     """What `optrun predict` says of the same pixels."""
-    from optrun.runner.inference.answers import Prediction
-    from optrun.runner.inference.classifier import logits, open_trained
+    from optrun.runner.inference.classifier import open_trained
+    from optrun.runner.inference.prediction import Prediction
 
-    found = logits(open_trained(trained_run, device="cpu"), photos)
-    return np.array([Prediction("", float(one)).dog_probability for one in found])
+    found = open_trained(trained_run, device="cpu").logits(photos)
+    return np.array([Prediction("", float(one)).positive_probability for one in found])
 
 
 @pytest.fixture(scope="module")
 def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.keras and, as a SavedModel, model/."""
-    from optrun.runner.inference.export import Request, export
+    from optrun.runner.inference.export import export
 
     folder = tmp_path_factory.mktemp("exported")
     before = {path: path.stat().st_mtime_ns for path in trained_run.rglob("*")}
     for name in ("model.keras", "model"):
-        export(Request(str(trained_run), str(folder / name)))
+        export(str(trained_run), str(folder / name))
     assert {path.name for path in folder.iterdir()} == {"model.keras", "model"}
     assert {path: path.stat().st_mtime_ns for path in trained_run.rglob("*")} == before
     return folder
@@ -203,19 +203,18 @@ def test_a_failure_leaves_the_old_model_and_nothing_else(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from optrun.runner.errors import UserError
-    from optrun.runner.inference import exported_model
-    from optrun.runner.inference.export import Request, export
+    from optrun.runner.inference import export as exporting
 
     def full_disk(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exported_model, "_flush", full_disk)
+    monkeypatch.setattr(exporting, "_flush", full_disk)
     for name in ("model.keras", "model"):
         path = tmp_path / name
         old = path if path.suffix else path / "saved_model.pb"
         old.parent.mkdir(exist_ok=True)
         old.write_bytes(b"precious")
         with pytest.raises(UserError, match="No space left on device"):
-            export(Request(str(trained_run), str(path), force=True))
+            exporting.export(str(trained_run), str(path), force=True)
         assert old.read_bytes() == b"precious"
     assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model"}

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import FORMAT
-from optrun.runner.inference import stored_weights
+from optrun.runner.inference.classifier import read_weights
 from optrun.runner.untrusted import DamageError
 
 
@@ -37,7 +37,7 @@ def an_archive() -> bytes:
 
 def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "best", an_archive())
-    assert [array.shape for array in stored_weights.read(tmp_path / "best").arrays] == [
+    assert [array.shape for array in read_weights(tmp_path / "best").arrays] == [
         (2, 3),
         (2,),
     ]
@@ -70,7 +70,7 @@ def test_weights_that_were_altered_with_their_manifest_are_damaged_or_whole(
     write_checkpoint(tmp_path / "best", bytes(content[: -cut or None] if cut < 30 else content))
     started = time.process_time()
     with contextlib.suppress(DamageError):
-        stored = stored_weights.read(tmp_path / "best")
+        stored = read_weights(tmp_path / "best")
         assert all(array.nbytes < 1000 for array in stored.arrays)
     assert time.process_time() - started < 1
 
@@ -91,4 +91,4 @@ def test_weights_that_are_no_files_are_not_waited_for(tmp_path: Path, name: str,
         case "circle":
             path.symlink_to(path)
     with pytest.raises(DamageError):
-        stored_weights.read(tmp_path / "best")
+        read_weights(tmp_path / "best")

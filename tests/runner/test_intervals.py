@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from optrun.runner.inference import intervals
-from optrun.runner.inference.intervals import Estimate
+from optrun.runner.inference import statistics
+from optrun.runner.inference.statistics import Estimate
 from scipy import optimize, stats
 from sklearn.metrics import roc_auc_score
 
@@ -18,7 +18,7 @@ def holds(found: Estimate, truth: float) -> bool:
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 30), (1, 30), (17, 30), (2450, 2500)])
 def test_the_interval_of_a_share_is_clopper_and_pearsons(k: int, n: int) -> None:
-    found = intervals.proportion(k, n)
+    found = statistics.proportion(k, n)
     exact = stats.binomtest(k, n).proportion_ci(0.95, "exact")
     assert found.value == k / n
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
@@ -26,7 +26,7 @@ def test_the_interval_of_a_share_is_clopper_and_pearsons(k: int, n: int) -> None
 
 @pytest.mark.parametrize("n", [1, 10, 300])
 def test_the_interval_of_a_share_holds_it_95_times_in_100_whatever_it_is(n: int) -> None:
-    found = [intervals.proportion(k, n) for k in range(n + 1)]
+    found = [statistics.proportion(k, n) for k in range(n + 1)]
     for share in np.concatenate([np.linspace(0, 1, 101), [0.9994, 0.9999]]):
         probabilities = stats.binom.pmf(np.arange(n + 1), n, share)
         coverage = sum(p for p, one in zip(probabilities, found, strict=True) if holds(one, share))
@@ -35,12 +35,12 @@ def test_the_interval_of_a_share_holds_it_95_times_in_100_whatever_it_is(n: int)
 
 def test_a_share_must_be_one() -> None:
     with pytest.raises(ValueError, match="received: 3, 2"):
-        intervals.proportion(3, 2)
+        statistics.proportion(3, 2)
 
 
 def test_the_interval_of_a_mean_solves_halls_equation() -> None:
     values = np.random.default_rng(1).gamma(0.4, 1, 80)
-    found = intervals.mean(values)
+    found = statistics.mean(values)
     n, g = len(values), stats.skew(values)
 
     def normalised(mean: float) -> float:
@@ -55,15 +55,15 @@ def test_the_interval_of_a_mean_solves_halls_equation() -> None:
 def test_without_skewness_the_interval_of_a_mean_is_the_usual_one() -> None:
     values = np.tile([1.0, 2.0, 3.0], 50)
     error = stats.norm.ppf(0.975) * stats.sem(values)
-    found = intervals.mean(values)
+    found = statistics.mean(values)
     assert (found.low, found.high) == pytest.approx((2 - error, 2 + error))
 
 
 def test_an_interval_of_a_mean_of_losses_has_no_negative_end_and_holds_the_mean() -> None:
     for values in ([0.7], [0.5, 0.5, 0.5], [0.0] * 49 + [9.0], [1e-9, 800.0], [0.1, 0.2]):
-        found = intervals.mean(np.array(values))
+        found = statistics.mean(np.array(values))
         assert 0 <= found.low <= found.value <= found.high, values
-    assert intervals.mean(np.array([0.7])).high == np.inf
+    assert statistics.mean(np.array([0.7])).high == np.inf
 
 
 def skewed_losses(random: np.random.Generator) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_the_interval_of_a_skewed_mean_holds_it_where_the_usual_one_misses() -> 
     halls, usual = 0, 0
     for _ in range(600):
         values = skewed_losses(random)
-        halls += holds(intervals.mean(values), truth)
+        halls += holds(statistics.mean(values), truth)
         usual += abs(values.mean() - truth) <= 1.96 * stats.sem(values)
     assert halls / 600 >= 0.93
     assert usual / 600 < 0.92
@@ -89,7 +89,7 @@ def test_the_auc_is_scikit_learns_also_with_ties() -> None:
     for count in (2, 7, 400):
         labels = np.arange(count) % 2
         logits = random.integers(0, 5, count) + labels.astype(float)
-        found = intervals.roc_auc(logits, labels)
+        found = statistics.roc_auc(logits, labels)
         assert found is not None
         assert found.value == pytest.approx(roc_auc_score(labels, logits), abs=1e-12)
         assert 0 <= found.low <= found.value <= found.high <= 1
@@ -99,7 +99,7 @@ def test_the_auc_of_hanley_and_mcneils_table() -> None:
     # 58 normal and 51 abnormal images in five ratings; Radiology 143 (1982), table I and page 31.
     normal, abnormal = [33, 6, 6, 11, 2], [3, 2, 2, 11, 33]
     ratings = np.repeat([1.0, 2, 3, 4, 5] * 2, normal + abnormal)
-    found = intervals.roc_auc(ratings, np.repeat([0, 1], [58, 51]))
+    found = statistics.roc_auc(ratings, np.repeat([0, 1], [58, 51]))
     assert found is not None
     assert found.value == pytest.approx(0.893, abs=5e-4)
 
@@ -108,7 +108,7 @@ def test_the_interval_of_an_auc_is_the_wider_of_delongs_and_newcombes() -> None:
     random = np.random.default_rng(3)
     for dogs, cats, apart in ((40, 25, 2.0), (20, 60, 0.1), (300, 300, 5.0), (100, 90, -1.0)):
         x, y = random.normal(apart, 3, dogs), random.normal(0, 1, cats)
-        found = intervals.roc_auc(np.concatenate([y, x]), np.repeat([0, 1], [cats, dogs]))
+        found = statistics.roc_auc(np.concatenate([y, x]), np.repeat([0, 1], [cats, dogs]))
         wins = (x[:, None] > y).astype(float)  # the definitions, pair by pair
         auc = wins.mean()
         variance = wins.mean(1).var(ddof=1) / dogs + wins.mean(0).var(ddof=1) / cats
@@ -132,8 +132,8 @@ def test_a_perfect_auc_has_an_interval_that_more_photos_make_narrower() -> None:
     lows = []
     for count in (1, 10, 100, 1000):
         labels = np.repeat([0, 1], count)
-        found = intervals.roc_auc(labels * 2.0 - 1, labels)
-        worst = intervals.roc_auc(1 - labels * 2.0, labels)
+        found = statistics.roc_auc(labels * 2.0 - 1, labels)
+        worst = statistics.roc_auc(1 - labels * 2.0, labels)
         assert found is not None
         assert worst is not None
         assert (found.value, found.high) == (1, 1)
@@ -147,8 +147,8 @@ def test_a_perfect_auc_has_an_interval_that_more_photos_make_narrower() -> None:
 
 
 def test_of_one_class_there_is_no_auc() -> None:
-    assert intervals.roc_auc(np.array([1.0, 2.0]), np.array([1, 1])) is None
-    assert intervals.roc_auc(np.array([1.0]), np.array([0])) is None
+    assert statistics.roc_auc(np.array([1.0, 2.0]), np.array([1, 1])) is None
+    assert statistics.roc_auc(np.array([1.0]), np.array([0])) is None
 
 
 def normal_auc(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -170,10 +170,10 @@ def test_the_interval_of_a_high_auc_holds_it_95_times_in_100(draw: Draw) -> None
     random = np.random.default_rng(0)
     drawn = [draw(random) for _ in range(600)]
     labels = np.repeat([1, 0], len(drawn[0][0]))
-    found = [intervals.roc_auc(np.concatenate(pair), labels) for pair in drawn]
+    found = [statistics.roc_auc(np.concatenate(pair), labels) for pair in drawn]
     many = [draw(random) for _ in range(20_000 // len(drawn[0][0]))]
     all_dogs, all_cats = (np.concatenate(each) for each in zip(*many, strict=True))
-    truth = intervals.placements(all_dogs, all_cats)[0].mean()
+    truth = statistics.placements(all_dogs, all_cats)[0].mean()
     assert np.mean([one is not None and holds(one, truth) for one in found]) >= 0.94
     widths = [one.high - one.low for one in found if one is not None]
     values = [one.value for one in found if one is not None]

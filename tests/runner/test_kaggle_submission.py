@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from optrun.runner.errors import UserError
-from optrun.runner.inference.kaggle import (
+from optrun.runner.inference.submit import (
     SampleSubmission,
     check_ids,
     gaps,

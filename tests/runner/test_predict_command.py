@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from optrun.data.unlabelled import UnlabelledPhoto
-from optrun.runner.inference.classifier import Trained, logits, open_trained
+from optrun.runner.inference.classifier import Trained, open_trained
 from optrun.runner.inference.prediction import predictions
 from PIL import Image
 from scipy.special import expit
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(trained: Trained) -> list[float]:
     """Logits of the readable photos, by number, one after the other."""
     pixels = np.stack([trained.pixels(noise(number)) for number in range(COUNT)])
-    return [float(logits(trained, pixels[i : i + 1])[0]) for i in range(COUNT)]
+    return [float(trained.logits(pixels[i : i + 1])[0]) for i in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_the_submission_is_what_the_logits_say(
     assert list(labels) == [str(number) for number in IDS]
     for number in IDS:
         logit = (
-            0.0 if number == 6 else float(logits(trained, trained.pixels(noise(number))[None])[0])
+            0.0 if number == 6 else float(trained.logits(trained.pixels(noise(number))[None])[0])
         )
         wanted = np.clip(expit(logit), limit, 1 - limit)
         assert float(labels[str(number)]) == pytest.approx(wanted, abs=1e-4)
@@ -232,7 +232,7 @@ def test_hard_labels_and_flipping(
     for line, number in zip(lines, IDS, strict=True):
         if number != 6:
             pixels = trained.pixels(noise(number))[None]
-            dog = int(logits(trained, pixels, flip=True)[0] > 0)
+            dog = int(trained.logits(pixels, flip=True)[0] > 0)
             assert line == f"{number},{dog}"
 
 
@@ -244,7 +244,7 @@ def test_with_flipping_the_limit_is_chosen_on_flipped_validation_photos(
     assert code == 1
     photos, parts = trained.photos_and_split()
     chosen_on = photos.pixels[parts.validation]
-    z = (logits(trained, chosen_on) + logits(trained, chosen_on[:, :, ::-1])) / 2
+    z = (trained.logits(chosen_on) + trained.logits(chosen_on[:, :, ::-1])) / 2
     dog = photos.labels[parts.validation] == 1
     assert f"{np.mean(np.logaddexp(0, np.where(dog, -z, z))):.4f} before" in err
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from optrun.runner.engine import checkpoint
 from optrun.runner.errors import UserError
-from optrun.runner.inference.classifier import logits, open_trained
+from optrun.runner.inference.classifier import open_trained
 from optrun.runner.runs.select import find_run
 
 MakeArchive = Callable[[Path, Sequence[str]], Path]
@@ -47,7 +47,7 @@ def test_the_recorded_predictions_come_out_again(trained_run: Path) -> None:
     with np.load(trained_run / "predictions.npz") as kept:
         for name, positions in (("validation", parts.validation), ("test", parts.test)):
             assert list(kept[f"{name}_ids"]) == [photos.ids[i] for i in positions]
-            found = logits(trained, photos.pixels[positions])
+            found = trained.logits(photos.pixels[positions])
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, kept[f"{name}_logits"], rtol=0, atol=1e-6)
     assert trained.best_epoch == 1
@@ -59,21 +59,21 @@ def test_batches_with_and_without_labels_are_taken(trained_run: Path) -> None:
 
     trained = open_trained(trained_run, device="cpu")
     photos, parts = trained.photos_and_split()
-    whole = logits(trained, photos.pixels[parts.test])
+    whole = trained.logits(photos.pixels[parts.test])
     pairs = evaluation_batches(photos, parts.test, batch_size=7)
-    np.testing.assert_allclose(logits(trained, pairs), whole, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(trained.logits(pairs), whole, rtol=0, atol=1e-6)
     alone = (photos.pixels[parts.test[i : i + 3]] for i in range(0, len(parts.test), 3))
-    np.testing.assert_allclose(logits(trained, alone), whole, rtol=0, atol=1e-6)
-    assert logits(trained, photos.pixels[:0]).shape == (0,)
+    np.testing.assert_allclose(trained.logits(alone), whole, rtol=0, atol=1e-6)
+    assert trained.logits(photos.pixels[:0]).shape == (0,)
 
 
 def test_flipping_averages_a_photo_and_its_mirror_image(trained_run: Path) -> None:
     trained = open_trained(trained_run, device="cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     mirrored = np.ascontiguousarray(pixels[:, :, ::-1])
-    one, other = logits(trained, pixels), logits(trained, mirrored)
+    one, other = trained.logits(pixels), trained.logits(mirrored)
     assert not np.allclose(one, other)
-    np.testing.assert_allclose(logits(trained, pixels, flip=True), (one + other) / 2, atol=1e-6)
+    np.testing.assert_allclose(trained.logits(pixels, flip=True), (one + other) / 2, atol=1e-6)
 
 
 def test_a_photo_is_decoded_as_it_was_for_training(trained_run: Path, kaggle_archive: Path) -> None:

@@ -18,12 +18,21 @@ import pytest
 from optrun.runner.config.load import load
 from optrun.runner.engine import checkpoint
 from optrun.runner.errors import UserError
+from optrun.runner.plan.executor import Request
 from optrun.runner.runs import checkpoint_places as places
-from optrun.runner.verification import experiment, moments
-from optrun.runner.verification.comparison import compare
-from optrun.runner.verification.moments import Phase
-from optrun.runner.verification.processes import Training
-from optrun.runner.verification.verify import VerifyRequest, verify
+from optrun.runner.verify import (
+    BEGUN,
+    EPOCH,
+    STEP,
+    TURNS,
+    Event,
+    Phase,
+    Training,
+    choose,
+    compare,
+    moments,
+    verify,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 Answer = tuple[int, str, str]
@@ -37,10 +46,11 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.runs import checkpoint_places as places
 
 STEPS, PER_EPOCH = 20, 10
-command, what = sys.argv[1:3]
+request = json.loads(sys.argv[1])
 behaviour = os.environ.get("IMITATION", "")
 
-def tell(**event):
+def tell(kind, steps_done):
+    event = {"kind": kind, "steps_done": steps_done, "steps_per_epoch": PER_EPOCH, "steps": STEPS}
     os.write(1, json.dumps(event).encode() + b"\\n")
 
 def rows(steps):
@@ -64,11 +74,10 @@ def save(run, steps):
     checkpoint.save(places.best(run), [weights], {"epoch": 1})
     checkpoint.save(places.last(run), arrays, facts, keep_previous=True)
 
-if command == "train":
+if "configs" in request:
     if behaviour == "diverges":
         sys.exit(3)
-    results = Path(sys.argv[sys.argv.index("--results") + 1])
-    run = results / "verify-s1-abcdef"
+    run = Path(request["results"]) / "verify-s1-abcdef"
     run.mkdir(parents=True, exist_ok=True)
     done = 0
     (run / "pid").write_text(str(os.getpid()))
@@ -77,20 +86,19 @@ else:
     if behaviour == "cannot resume":
         print("the checkpoint is damaged", file=sys.stderr)
         sys.exit(2)
-    run = Path(what)
+    run = Path(request["runs"][0])
     try:
         done = checkpoint.read_newest(places.last(run))[0].facts["steps_done"]
     except FileNotFoundError:
         done = 0
 killed = run.parent.name == "killed"
-tell(event="run", epochs=2, steps_per_epoch=PER_EPOCH, steps_done=done)
+tell("run", done)
 for step in range(done, STEPS):
     time.sleep(0.01 if behaviour != "slow" else 0.5)
-    epoch, batch = divmod(step, PER_EPOCH)
-    tell(event="step", epoch=epoch + 1, step=batch + 1)
+    tell("step", step + 1)
     if (step + 1) % PER_EPOCH == 0:
         time.sleep(0.05)
-        tell(event="epoch", epoch=epoch + 1)
+        tell("epoch", step + 1)
         save(run, step + 1)
 events = [{"event": "epoch", "time": time.time(), **row} for row in rows(STEPS)]
 if killed and behaviour == "row":
@@ -124,9 +132,9 @@ def completed(tmp_path: Path, imitation: functools.partial[Training]) -> Callabl
     """Makes a completed run."""
 
     def make(name: str) -> Path:
-        arguments = ["train", "x", "--results", str(tmp_path / name)]
+        request = Request([Path("x")], [], results=tmp_path / name)
         log = tmp_path / f"{name}.log"
-        with imitation(arguments, log=log, cache=tmp_path) as training:
+        with imitation(request, log=log, cache=tmp_path) as training:
             assert training.wait() == 0, log.read_text()
         return tmp_path / name / "verify-s1-abcdef"
 
@@ -140,7 +148,7 @@ def test_a_run_that_is_killed_and_the_same_is_proved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert verify(VerifyRequest(None, kills=3, kill_seed=5), imitation) == 0
+    assert verify(None, kills=3, kill_seed=5, start=imitation) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[-1].startswith("Identical: the run killed 3 times")
     assert max(map(len, lines)) <= 80
@@ -164,7 +172,7 @@ def test_a_difference_is_found_and_the_runs_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IMITATION", behaviour)
-    assert verify(VerifyRequest(None, kills=2), imitation) == 1
+    assert verify(None, kills=2, start=imitation) == 1
     out = capfd.readouterr().out
     assert told in out
     assert out.splitlines()[-1].startswith("DIFFERENT: the run killed twice differs in ")
@@ -180,7 +188,7 @@ def test_a_run_that_cannot_go_on_is_no_proof(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("IMITATION", "cannot resume")
-    assert verify(VerifyRequest(None, kills=2), imitation) == 1
+    assert verify(None, kills=2, start=imitation) == 1
     out = capfd.readouterr().out
     assert "the checkpoint is damaged" in out
     assert out.splitlines()[-1] == "DIFFERENT: it can't be resumed."
@@ -191,7 +199,7 @@ def test_an_experiment_that_diverges_is_the_persons_to_change(
 ) -> None:
     monkeypatch.setenv("IMITATION", "diverges")
     with pytest.raises(UserError, match="lower the learning rate"):
-        verify(VerifyRequest(None), imitation)
+        verify(None, start=imitation)
     assert list(temporary.iterdir()) == []
 
 
@@ -203,10 +211,9 @@ def test_interrupted_it_ends_what_it_started_and_leaves_nothing(
     temporary.mkdir()
     code = (
         "import functools, sys\n"
-        "from optrun.runner.verification.processes import Training\n"
-        "from optrun.runner.verification.verify import VerifyRequest, verify\n"
+        "from optrun.runner.verify import Training, verify\n"
         f"start = functools.partial(Training, program={imitation.keywords['program']!r})\n"
-        "sys.exit(verify(VerifyRequest(None), start))\n"
+        "sys.exit(verify(None, start=start))\n"
     )
     environment = {**os.environ, "TMPDIR": str(temporary), "IMITATION": "slow"}
     process = subprocess.Popen(
@@ -291,20 +298,18 @@ def test_each_part_is_compared_in_every_bit_but_the_clocks(
 
 
 def test_the_same_seed_draws_the_same_moments() -> None:
-    lasting = dict.fromkeys(Phase, 0.5)
-
-    def drawn(seed: int) -> list[moments.Moment]:
-        return moments.drawn(8, steps_per_epoch=10, epochs=3, lasting=lasting, seed=seed)
-
-    assert drawn(1) == drawn(1) != drawn(2)
-    assert {moment.phase for moment in drawn(1)} == set(moments.TURNS)
-    for moment in drawn(1):
-        assert moment.step < 30 or moment.phase is Phase.EVALUATION
-        assert moment.phase is not Phase.EVALUATION or moment.step % 10 == 0
+    per_epoch, steps = 10, 30
+    kinds = [(BEGUN, 0), *((STEP, step) for step in range(1, steps + 1)), (EPOCH, steps)]
+    told = [Event(kind, done, per_epoch, steps, at) for at, (kind, done) in enumerate(kinds)]
+    assert moments(8, told, 1) == moments(8, told, 1) != moments(8, told, 2)
+    assert {moment.phase for moment in moments(8, told, 1)} == set(TURNS)
+    for moment in moments(8, told, 1):
+        assert 0 <= moment.step < steps
+        assert (moment.step == 0) == (moment.phase is Phase.START)
 
 
 def test_the_built_in_experiment_is_the_shipped_one(tmp_path: Path) -> None:
-    verified = experiment.chosen(None, [], sample=False, seed=4, folder=tmp_path).experiment
+    verified = choose(None, [], seed=4, folder=tmp_path).experiment
     shipped = load(ROOT / "configs" / "lookahead_vgg19.yaml", sample=True).experiment
     assert verified.optimizer == shipped.optimizer
     assert verified.training.seed == 4
@@ -314,11 +319,11 @@ def test_the_built_in_experiment_is_the_shipped_one(tmp_path: Path) -> None:
 def test_what_a_person_sets_outranks_the_shortening(tmp_path: Path) -> None:
     config = ROOT / "configs" / "soft_batch_vgg19.yaml"
     overrides = ["training.epochs=5", "training.batch_size=32"]
-    verified = experiment.chosen(config, overrides, sample=True, seed=None, folder=tmp_path)
+    verified = choose(config, overrides, sample=True, folder=tmp_path)
     assert verified.experiment.training.epochs == 5
     assert verified.experiment.data.limit == 320
     assert verified.experiment.data.image_size == 48
-    assert verified.arguments[-1] == "--sample"
+    assert verified.request.sample
 
 
 def test_help_needs_no_tensorflow() -> None:
@@ -333,7 +338,7 @@ def test_killed_and_resumed_it_is_the_same_run(
         *("data.image_size=32", "data.limit=160", "training.epochs=2"),
         *("model.width=0.0625", "model.trainable=block5"),  # quickly traced
     )
-    assert verify(VerifyRequest(None, settings, device="cpu", kills=1)) == 0
+    assert verify(None, overrides=settings, device="cpu", kills=1) == 0
     out = capfd.readouterr().out
     assert "killed once is the uninterrupted one, bit for bit" in out
     assert list(temporary.iterdir()) == []

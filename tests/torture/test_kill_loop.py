@@ -3,21 +3,22 @@
 import json
 import random
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optrun.data.cache.cache_key import PARTIAL
 from optrun.optimizers import registry
-from optrun.runner.verification.comparison import compare
-from optrun.runner.verification.moments import Moment, Phase, Struck, strike
-from optrun.runner.verification.processes import Training
-from optrun.runner.verification.proof import told
+from optrun.runner.plan.executor import Request
+from optrun.runner.plan.resume import ResumeRequest
+from optrun.runner.verify import Kill, Moment, Phase, Training, compare, kill, strike
 
 FEWEST_KILLS = 50
+PHOTOS, FOLDER = "preparing the photos", "making its folder"  # before a training tells anything
 STEPS = 30  # three epochs of ten
 TOGETHER = 3  # runs that a process is asked for
 
@@ -67,7 +68,7 @@ class Record:
     """One kill: which case, in which phase, at which step."""
 
     case: str
-    struck: Struck
+    struck: Kill
 
 
 class Loop:
@@ -81,8 +82,6 @@ class Loop:
         self.cache = folder / "cache"
         self.records: list[Record] = []
         self.lasting = {
-            Phase.PHOTOS: 0.1,
-            Phase.FOLDER: 0.05,
             Phase.START: 4.0,
             Phase.TRAINING: 0.05,
             Phase.EVALUATION: 0.15,
@@ -92,7 +91,7 @@ class Loop:
 
     def twins(self) -> None:
         """Every case, uninterrupted, in one process with photos of its own."""
-        assert self.let("train", self.all_configs(), results=self.folder / "whole") == 0
+        assert self.let(self.all_configs(), results=self.folder / "whole") == 0
 
     def forget_whole_photos(self) -> None:
         """Have them prepared again, unless they are half prepared: then that goes on."""
@@ -116,32 +115,54 @@ class Loop:
         step = self.chance.randint(first, last) if phase in AT_A_STEP else 0
         return Moment(phase, step, self.chance.uniform(0, self.lasting[phase]))
 
-    def arguments(self, command: str, what: Sequence[Path], results: Path) -> list[str]:
-        placed = ["--results", str(results)] if command == "train" else []
-        return [command, *map(str, what), "--device", "cpu", *placed]
-
-    def let(self, command: str, what: Sequence[Path], *, results: Path) -> int:
-        """Have it end by itself; returns the exit code."""
+    def started(self, what: Sequence[Path], results: Path) -> Training:
+        """Configs are trained, runs are gone on with."""
+        request = (
+            ResumeRequest([str(run) for run in what], device="cpu")
+            if what[0].is_dir()
+            else Request(what, [], device="cpu", results=results)
+        )
         cache = self.cache if results == self.results else self.folder / "own_cache"
-        log = self.folder / f"{results.name}.log"
-        with Training(self.arguments(command, what, results), log=log, cache=cache) as training:
+        return Training(request, log=self.folder / f"{results.name}.log", cache=cache)
+
+    def let(self, what: Sequence[Path], *, results: Path) -> int:
+        """Have it end by itself; returns the exit code."""
+        with self.started(what, results) as training:
             return training.wait()
 
-    def kill(self, command: str, what: Sequence[Path], moment: Moment) -> Struck | None:
-        """Kill it at a moment; None where it was over before."""
-        log = self.folder / "killed.log"
-        arguments = self.arguments(command, what, self.results)
-        with Training(arguments, log=log, cache=self.cache) as training:
-            started = training.started
-            struck = strike(
-                training, moment, results=self.results, cache=self.cache, seen=lambda: None
-            )
-            if struck is None:
-                assert training.wait() == 0, training.last_lines(30)
-        if struck is not None:
-            self.records.append(Record(self.struck_case(started), struck))
-            print(f"  {len(self.records):3}  {self.records[-1].case}: {told(struck)}", flush=True)
-        return struck
+    def kill(self, what: Sequence[Path], moment: Moment) -> None:
+        """Train or go on, and kill it at a moment unless it is over before."""
+        with self.started(what, self.results) as training:
+            self.record(training, strike(training, moment, self.results))
+
+    def kill_early(self, phase: str, within_s: float) -> None:
+        """Train the first cases, and kill that soon after it began to do what it does first."""
+        first = self.all_configs()[:TOGETHER]
+        with self.started(first, self.results) as training:
+            while training.is_running and self.early_phase(training) != phase:
+                time.sleep(0.0005)
+            time.sleep(self.chance.uniform(0, within_s))
+            before = self.early_phase(training)
+            struck = kill(training, self.results) if training.is_running else None
+            if struck is not None and not struck.steps:
+                struck = replace(struck, phase=self.early_phase(training) or before or struck.phase)
+            self.record(training, struck)
+
+    def early_phase(self, training: Training) -> str | None:
+        """What a training does that has told nothing yet, by what lies on its disk."""
+        if training.events:
+            return None
+        if any((self.cache / "photos").glob(f"*{PARTIAL}")):
+            return PHOTOS
+        new = (run for run in self.results.glob("*") if run.stat().st_mtime >= training.started)
+        return FOLDER if any(not (run / "run.json").exists() for run in new) else None
+
+    def record(self, training: Training, struck: Kill | None) -> None:
+        if struck is None:
+            assert training.wait() == 0, training.last_lines(30)
+            return
+        self.records.append(Record(self.struck_case(training.started), struck))
+        print(f"  {len(self.records):3}  {self.records[-1].case}: {struck}", flush=True)
 
     def struck_case(self, started: float) -> str:
         """Whose run it was: the one written to last; none while the photos are prepared."""
@@ -202,7 +223,7 @@ def test_every_killed_run_ends_as_its_twin(
         kill_each_in_its_first_half(loop)
         kill_each_in_its_second_half(loop)
         if left := loop.unfinished():
-            assert loop.let("resume", left, results=loop.results) == 0
+            assert loop.let(left, results=loop.results) == 0
         report(loop)
     require_identical(loop)
 
@@ -211,11 +232,11 @@ def kill_before_any_run(loop: Loop) -> None:
     """While the photos are prepared, and while a run's folder is made."""
     for _ in range(4):
         loop.forget_whole_photos()
-        loop.kill("train", loop.all_configs()[:TOGETHER], loop.moment(Phase.PHOTOS, 0, 0))
-    loop.kill("train", loop.all_configs()[:TOGETHER], loop.moment(Phase.FOLDER, 0, 0))
+        loop.kill_early(PHOTOS, within_s=0.1)
+    loop.kill_early(FOLDER, within_s=0.05)
     # A run that has no run.json is none: that is said, and it is trained anew.
     husks = [run for run in loop.results.glob("*") if not (run / "run.json").exists()]
-    assert all(loop.let("resume", [husk], results=loop.results) == 2 for husk in husks)
+    assert all(loop.let([husk], results=loop.results) == 2 for husk in husks)
 
 
 def kill_each_in_its_first_half(loop: Loop) -> None:
@@ -223,7 +244,7 @@ def kill_each_in_its_first_half(loop: Loop) -> None:
     number = 0
     while missing := [case for case in loop.cases if loop.run_of(case, "killed") is None]:
         moment = loop.moment(EARLY[number % len(EARLY)], 1, STEPS // 2)
-        loop.kill("train", [loop.cases[case] for case in missing[:TOGETHER]], moment)
+        loop.kill([loop.cases[case] for case in missing[:TOGETHER]], moment)
         number += 1
 
 
@@ -234,7 +255,7 @@ def kill_each_in_its_second_half(loop: Loop) -> None:
         if state_of(run) != "completed":
             moment = loop.moment(LATE[number % len(LATE)], STEPS // 2 + 1, STEPS - 1)
             # Those killed twice wait for the last process, which nobody kills.
-            loop.kill("resume", pending[number : number + TOGETHER], moment)
+            loop.kill(pending[number : number + TOGETHER], moment)
 
 
 def report(loop: Loop) -> None:
@@ -259,5 +280,5 @@ def require_identical(loop: Loop) -> None:
         assert "Traceback" not in log.read_text(errors="replace")
     assert len(loop.records) >= FEWEST_KILLS
     struck = {record.struck.phase for record in loop.records}
-    assert struck >= {Phase.PHOTOS, Phase.START, Phase.TRAINING, Phase.EVALUATION, Phase.CHECKPOINT}
+    assert struck >= {PHOTOS, Phase.START, Phase.TRAINING, Phase.EVALUATION, Phase.CHECKPOINT}
     assert {record.case for record in loop.records} >= set(loop.cases)

@@ -1,28 +1,34 @@
-"""An evaluation as a terminal shows it, as CSV and as JSON."""
+"""An evaluation as a terminal shows it, as CSV, as JSON, and its mistakes as a contact sheet."""
 
 import csv
 import io
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+from optrun.data.images.contact_sheet import Tile, contact_sheet
+from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.data.printable import printable
 from optrun.runner.datasets.dataset_wording import described
 from optrun.runner.inference.classifier import Trained
-from optrun.runner.inference.evaluated_photos import Chosen
-from optrun.runner.inference.evaluation import CLASSES, Evaluation, Tempered
-from optrun.runner.inference.intervals import LEVEL, Estimate
-from optrun.runner.inference.prediction_formats import percentage
-from optrun.runner.inference.wrong_photos import Judged
+from optrun.runner.inference.evaluate import Chosen, Part
+from optrun.runner.inference.evaluation import Evaluation, Tempered, most_wrong
+from optrun.runner.inference.prediction import Prediction, percentage
+from optrun.runner.inference.statistics import LEVEL, Estimate
 from optrun.runner.runs.run_folder import plain
+from optrun.runner.ui.text import style
 from optrun.runner.ui.wording import number_of
 
 FORMAT = 1
 
 SAMPLE_NOTE = "A run on the built-in sample: its numbers say nothing about real photos."
 
+MOST_ON_A_SHEET = 40
+_LEAST_SURE = 16  # shown where nothing is told wrong
 _LISTED = 8
 _LABEL_WIDTH, _COLUMN_WIDTH = 19, 27
 _FEW_MISTAKES = 5
@@ -38,6 +44,23 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A photo, what it shows and what the network says.
+
+    Attributes:
+        part: The name of the part that it is of.
+        truth: The name of its class.
+        prediction: What the network says.
+        pixels: uint8 [h, w, 3], as the network got it.
+    """
+
+    part: str
+    truth: str
+    prediction: Prediction
+    pixels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class Report:
     """All there is to show.
 
@@ -47,7 +70,7 @@ class Report:
         measured: What was found, for each part.
         tempered: What a temperature would change; None where there is none, or no test part.
         flip: Whether each logit is the mean of a photo's and its mirror image's.
-        worst: The photos it is most wrong about; see `wrong_photos.worst`.
+        worst: The photos it is most wrong about; see `worst`.
     """
 
     trained: Trained
@@ -56,6 +79,61 @@ class Report:
     tempered: Tempered | None
     flip: bool
     worst: tuple[Judged, ...]
+
+    @property
+    def wrong(self) -> int:
+        """How many photos are told wrong, of all parts."""
+        return sum(part.evaluation.wrong for part in self.measured)
+
+    @property
+    def photos(self) -> int:
+        """How many photos there are in all parts."""
+        return sum(part.evaluation.photos for part in self.measured)
+
+
+def worst(parts: Sequence[Part], logits: Sequence[npt.NDArray[np.float32]]) -> tuple[Judged, ...]:
+    """The photos told wrong, the surest mistake first; the least sure ones where none is wrong.
+
+    Args:
+        parts: The photos.
+        logits: The network's answers, for each part.
+    """
+    places = [(part, int(position)) for part in parts for position in part.positions]
+    labels = np.concatenate([part.photos.labels[part.positions] for part in parts])
+    answers = np.concatenate(list(logits))
+    any_wrong = bool(np.any((answers > 0) != (labels == 1)))
+    chosen = most_wrong(answers, labels, MOST_ON_A_SHEET if any_wrong else _LEAST_SURE)
+    return tuple(
+        Judged(
+            part.name,
+            CLASS_NAMES[labels[index]],
+            Prediction(part.photos.ids[position], float(answers[index])),
+            part.photos.pixels[position],
+        )
+        for index, (part, position) in ((index, places[index]) for index in chosen)
+    )
+
+
+def contact_sheet_of(report: Report) -> bytes:
+    """The worst photos side by side, as a PNG file."""
+    photos = report.worst
+    if report.wrong:
+        all_of_them = "" if report.wrong == len(photos) else f", the worst {len(photos)}"
+        title = f"{report.wrong:,} of {report.photos:,} photos told wrong{all_of_them}"
+    else:
+        title = f"All {report.photos:,} photos told right; these {len(photos)} least surely"
+    return contact_sheet(
+        [_tile(photo) for photo in photos], title=f"{title}\n{report.trained.run.label}"
+    )
+
+
+def _tile(photo: Judged) -> Tile:
+    # Of a long path, its end tells photos apart.
+    name = photo.prediction.name.rpartition("/")[2]
+    answer = photo.prediction.answer
+    said = f"said {answer} {percentage(photo.prediction.probability)}"
+    caption = f"{name}\na {photo.truth}, {said}"
+    return Tile(photo.pixels, caption, "right" if answer == photo.truth else "wrong")
 
 
 def table(report: Report, *, sheet: Path | None, width: int, styled: bool) -> str:
@@ -68,7 +146,7 @@ def table(report: Report, *, sheet: Path | None, width: int, styled: bool) -> st
         styled: Whether to use colours.
     """
     lines = [*_heading(report), ""]
-    lines += [_bold(_row("", [part.name for part in report.measured]), styled)]
+    lines += [style(_row("", [part.name for part in report.measured]), "strong", styled)]
     lines += [_row(label, cells) for label, cells in _rows(report)]
     lines += ["", *_most_wrong(report, sheet), ""]
     for note in _notes(report):
@@ -150,8 +228,8 @@ def _rows(report: Report) -> Iterator[tuple[str, list[str]]]:
     found = [part.evaluation for part in report.measured]
     yield "photos", [_classes(one) for one in found]
     yield "accuracy", [_accuracy(one) for one in found]
-    yield "log loss", [_decimals(one.log_loss, 4) for one in found]
-    yield "ROC AUC", [_decimals(one.roc_auc, 4) for one in found]
+    yield "log loss", [_estimate(one.log_loss, ".4f") for one in found]
+    yield "ROC AUC", [_estimate(one.roc_auc, ".4f") for one in found]
     yield "Brier score", [f"{one.calibration.brier:.4f}" for one in found]
     yield "mean confidence", [f"{one.calibration.confidence:.1%}" for one in found]
     yield "calibration error", [f"{one.calibration.error:.4f}" for one in found]
@@ -163,21 +241,17 @@ def _rows(report: Report) -> Iterator[tuple[str, list[str]]]:
             for one in found
         ],
     )
+    said = [f"said {name}" for name in CLASS_NAMES]
     yield "", ["" for _ in found]
-    yield "", [f"{'said cat':>9}{'said dog':>10}" for _ in found]
-    for label, name in enumerate(CLASSES):
-        yield (
-            f"{name}s",
-            [f"{one.confusion[label][0]:>9,}{one.confusion[label][1]:>10,}" for one in found],
-        )
+    yield "", [f"{said[0]:>9}{said[1]:>10}" for _ in found]
+    for label, name in enumerate(PLURAL_NAMES):
+        counts = [one.confusion[label] for one in found]
+        yield name, [f"{one:>9,}{other:>10,}" for one, other in counts]
 
 
 def _most_wrong(report: Report, sheet: Path | None) -> Iterator[str]:
-    wrong = sum(part.evaluation.wrong for part in report.measured)
-    total = sum(part.evaluation.photos for part in report.measured)
-    yield f"{wrong:,} of {number_of(total, 'photo')} told wrong" + (
-        "; the surest mistakes:" if wrong else "; the least sure answers:"
-    )
+    shows = "the surest mistakes" if report.wrong else "the least sure answers"
+    yield f"{report.wrong:,} of {number_of(report.photos, 'photo')} told wrong; {shows}:"
     shown = report.worst[:_LISTED]
     width = min(max(len(printable(photo.prediction.name)) for photo in shown), 44)
     for photo in shown:
@@ -204,10 +278,10 @@ def _notes(report: Report) -> list[str]:
         )
     for part in report.measured:
         if part.evaluation.roc_auc is None:
-            present = CLASSES[int(part.evaluation.of_class(1) > 0)]
+            present = PLURAL_NAMES[int(part.evaluation.of_class(1) > 0)]
             notes.append(
-                f"There are {present}s alone ({part.name}): a ROC AUC is not defined, as it ranks "
-                "dogs against cats."
+                f"There are {present} alone ({part.name}): a ROC AUC is not defined, as it ranks "
+                f"{PLURAL_NAMES[1]} against {PLURAL_NAMES[0]}."
             )
         if part.evaluation.wrong < _FEW_MISTAKES:
             notes.append(
@@ -229,39 +303,35 @@ def _calibration_note(part: Measured) -> str:
             f"{number_of(part.evaluation.photos, 'photo')}."
         )
     surer = found.confidence - part.evaluation.accuracy.value
-    more_dogs = sum(one.photos * (one.probability - one.share) for one in found.bins) / (
+    more = sum(one.photos * (one.probability - one.share) for one in found.bins) / (
         part.evaluation.photos
     )
     # What is at least half of the error describes it; else it has several directions.
-    if abs(surer) >= max(abs(more_dogs), found.error / 2):
+    if abs(surer) >= max(abs(more), found.error / 2):
         what = f"it is {'surer' if surer > 0 else 'less sure'} than right, by {abs(surer):.1%}"
-    elif abs(more_dogs) >= found.error / 2:
-        what = (
-            f"it sees dogs too {'readily' if more_dogs > 0 else 'seldom'}, by {abs(more_dogs):.1%}"
-        )
+    elif abs(more) >= found.error / 2:
+        often = "readily" if more > 0 else "seldom"
+        what = f"it sees {PLURAL_NAMES[1]} too {often}, by {abs(more):.1%}"
     else:
         what = "too sure of some photos, not sure enough of others"
     return f"Calibration ({part.name}): further off than chance explains; {what}."
 
 
 def _classes(found: Evaluation) -> str:
-    return f"{found.photos:,}: {found.of_class(0):,} cats, {found.of_class(1):,} dogs"
+    counts = (f"{found.of_class(label):,} {name}" for label, name in enumerate(PLURAL_NAMES))
+    return f"{found.photos:,}: {', '.join(counts)}"
 
 
 def _accuracy(found: Evaluation) -> str:
     decimals = 1 if found.photos < 2000 else 2
-    value, low, high = (
-        f"{100 * x:.{decimals}f}"
-        for x in (found.accuracy.value, found.accuracy.low, found.accuracy.high)
-    )
-    return f"{value + '%':<7} ({low} to {high})"
+    return _estimate(found.accuracy, f".{decimals}f", scale=100, unit="%")
 
 
-def _decimals(found: Estimate | None, decimals: int) -> str:
+def _estimate(found: Estimate | None, spec: str, *, scale: int = 1, unit: str = "") -> str:
     if found is None:
         return "not defined"
-    value, low, high = (f"{x:.{decimals}f}" for x in (found.value, found.low, found.high))
-    return f"{value:<7} ({low} to {high})"
+    value, low, high = (f"{scale * x:{spec}}" for x in (found.value, found.low, found.high))
+    return f"{value + unit:<7} ({low} to {high})"
 
 
 def _row(label: str, cells: list[str]) -> str:
@@ -269,25 +339,16 @@ def _row(label: str, cells: list[str]) -> str:
     return f"{label:<{_LABEL_WIDTH}}{columns}".rstrip()
 
 
-def _bold(text: str, styled: bool) -> str:
-    return f"\x1b[1m{text}\x1b[0m" if styled else text
-
-
 def _flat(part: Measured) -> dict[str, str | int | float | None]:
     found = part.evaluation
     row: dict[str, str | int | float | None] = {"part": part.name, "photos": found.photos}
-    for name, estimate in (
-        ("accuracy", found.accuracy),
-        ("log_loss", found.log_loss),
-        ("roc_auc", found.roc_auc),
-    ):
-        row[name] = None if estimate is None else estimate.value
-        row[f"{name}_low"] = None if estimate is None else estimate.low
-        row[f"{name}_high"] = None if estimate is None else estimate.high
+    for name in ("accuracy", "log_loss", "roc_auc"):
+        for end, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
+            row[name + suffix] = getattr(getattr(found, name), end, None)
     row |= _calibration(found)
-    for truth, counts in zip(CLASSES, found.confusion, strict=True):
-        for answer, count in zip(CLASSES, counts, strict=True):
-            row[f"{truth}s_said_{answer}"] = count
+    for truth, counts in zip(PLURAL_NAMES, found.confusion, strict=True):
+        for answer, count in zip(CLASS_NAMES, counts, strict=True):
+            row[f"{truth}_said_{answer}"] = count
     return row
 
 
@@ -300,8 +361,8 @@ def _nested(found: Evaluation) -> dict[str, object]:
         **_calibration(found),
         "calibration_bins": [vars(one) for one in found.calibration.bins],
         "confusion": {
-            truth: dict(zip(CLASSES, counts, strict=True))
-            for truth, counts in zip(CLASSES, found.confusion, strict=True)
+            truth: dict(zip(CLASS_NAMES, counts, strict=True))
+            for truth, counts in zip(CLASS_NAMES, found.confusion, strict=True)
         },
     }
 

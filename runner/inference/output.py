@@ -1,0 +1,168 @@
+"""Where answers go and what a person hears meanwhile: files that appear whole, and lines on stderr.
+
+stdout is for the answers alone.
+"""
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
+from optrun.data.printable import printable
+from optrun.runner.errors import UserError
+from optrun.runner.ui.console import live_line
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from optrun.runner.inference.classifier import Trained
+    from optrun.runner.inference.prediction import Prediction
+
+
+def check_writable(path: Path, *, force: bool, option: str = "-o") -> None:
+    """Finds out before the work begins whether `new_file` could succeed; changes nothing.
+
+    Args:
+        path: The file to write.
+        force: Whether to replace one that exists.
+        option: What the person named it with, for the message.
+
+    Raises:
+        UserError: There is a file already and `force` is not given, or it can't be written.
+    """
+    shown = printable(str(path))
+    try:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no plain file"
+            raise UserError(
+                f"{option} must name a file to write, received: {shown}, which is {kind}."
+            )
+        if path.exists() and not force:
+            raise UserError(
+                f"{option} must name a new file, received: {shown}, which exists. "
+                "Replace it with --force, or give another name."
+            )
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            raise UserError(
+                f"{option} must name a file in a folder that exists, received: {shown}; "
+                f"there is no {printable(str(folder))}."
+            )
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(0, f"no permission to write in {folder}")
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        raise not_writable(path, error, option) from error
+
+
+def not_writable(path: Path, error: Exception, option: str = "-o") -> UserError:
+    """What to tell of a file that can't be written."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return UserError(
+        f"{option} must name a file that can be written, received: {printable(str(path))} "
+        f"({reason})."
+    )
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
+    """A text file, UTF-8, to write to; it gets its name when the block ends without an error.
+
+    Lines end as they are written. A symbolic link stays one: the file that it leads to is written.
+
+    Args:
+        path: The file.
+        force: Whether to replace one that exists.
+
+    Raises:
+        UserError: The file exists, or the disk is full or may not be written.
+    """
+    check_writable(path, force=force)
+    place = path.resolve()
+    # In the same folder, since a rename is atomic only within one file system.
+    temporary = place.with_name(f".{place.name[:200]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        check_writable(path, force=force)  # hours may have passed
+        temporary.replace(place)
+    except OSError as error:
+        raise not_writable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@dataclass
+class Progress:
+    """Counts photos as they pass, and names those that can't be read.
+
+    Attributes:
+        console: Where to.
+        counts: How many were said to be of each class, by label.
+        unreadable: How many could not be judged.
+    """
+
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    counts: list[int] = field(default_factory=lambda: [0, 0])
+    unreadable: int = 0
+
+    def say(self, text: str) -> None:
+        """Prints a line as it is: no markup is read from it, nothing is cut."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def network(self, trained: "Trained", *, flip: bool) -> None:
+        """Says which network it is, and what a person should know of it."""
+        parts = [
+            trained.run.label,
+            *([f"epoch {trained.best_epoch}"] if trained.best_epoch else []),
+            f"{trained.image_size} px",
+            f"{trained.machine.precision} on {trained.machine.device.upper()}",
+            *(["mean of photo and mirror image"] if flip else []),
+        ]
+        self.say(", ".join(parts))
+        for note in trained.notes:
+            self.say(f"note: {note}")
+
+    def pass_on(
+        self, predictions: "Iterable[Prediction]", *, live: bool, total: int | None = None
+    ) -> "Iterator[Prediction]":
+        """All of them, counted; of those that can't be read it says the reason.
+
+        Args:
+            predictions: What the network says.
+            live: Whether to show a live line where stderr is a terminal.
+            total: How many there will be, where that is known.
+        """
+        shown = live and self.console.is_terminal
+        bar = live_line(self.console, bar=total is not None) if shown else None
+        task = None if bar is None else bar.add_task("photos", total=total, numbers="")
+        started: float | None = None
+        with nullcontext() if bar is None else bar:
+            for one in predictions:
+                if one.logit is None:
+                    self.unreadable += 1
+                    self.say(f"cannot be read: {printable(one.name)}: {one.unreadable}")
+                else:
+                    self.counts[one.label] += 1
+                started = started or time.monotonic()
+                if bar is not None and task is not None:
+                    seen = sum(self.counts) + self.unreadable
+                    rate = seen / max(time.monotonic() - started, 1)
+                    bar.update(task, completed=seen, numbers=f"{seen:,}  {rate:,.0f}/s")
+                yield one
+
+    def counted(self, place: str = "") -> str:
+        """How many of each class there are in `place`, and how many were unreadable, in words."""
+        words = [
+            f"{count:,} {one if count == 1 else several}"
+            for count, one, several in zip(self.counts, CLASS_NAMES, PLURAL_NAMES, strict=True)
+        ]
+        told = ", ".join(reversed(words)) + place
+        return f"{told}; {self.unreadable:,} could not be read" if self.unreadable else told

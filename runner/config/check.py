@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from optrun.data.cache import library
 from optrun.data.errors import PhotoError
-from optrun.optimizers import own, specification
+from optrun.optimizers import user_defined
+from optrun.optimizers.specification import SpecificationError
 from optrun.runner.config.documentation import expected, fields, is_section, words
 from optrun.runner.config.merge import nearest_node, node_at
 from optrun.runner.config.problems import Path, Place, dotted, nearest, received
@@ -19,7 +21,6 @@ from optrun.runner.config.schema import (
     SOURCE,
     Experiment,
     from_quoted_number,
-    from_quoted_numbers,
 )
 from optrun.runner.config.strict_yaml import Node
 from optrun.runner.ui.stderr_capture import native_stderr_captured
@@ -51,23 +52,32 @@ class Finding:
         return f"{dotted((*prefix, *self.path))}{' ' if reads_on else ': '}{self.message}"
 
 
-def examine(root: Node, *, import_own: bool = False) -> tuple[Experiment | None, list[Finding]]:
+def examine(
+    root: Node, *, import_own: bool = False, settled: tuple[Node, Experiment | None] | None = None
+) -> tuple[Experiment | None, list[Finding]]:
     """Checks a whole tree, without `extends`.
 
     Args:
         root: The tree.
         import_own: Whether to import a person's own optimizer, which runs the person's code.
+        settled: Another tree and what came of it: its optimizer is not checked again where this
+            one's is the same.
 
     Returns:
         The experiment, or None where there is a finding; and all findings.
     """
     plain: Any = root.plain()
+    if settled is not None and settled[1] is not None:
+        other = node_at(settled[0], ("optimizer",))
+        if other is not None and plain.get("optimizer") == other.plain():
+            plain["optimizer"] = settled[1].optimizer
     findings: list[Finding] = []
     try:
-        experiment = Experiment.model_validate(plain)
+        with _quiet_import(root) if import_own else nullcontext():
+            experiment = Experiment.model_validate(plain, context={"import_own": import_own})
     except ValidationError as error:
         experiment = None
-        for detail in error.errors(include_url=False, include_context=False):
+        for detail in error.errors(include_url=False):
             findings += _findings(detail, root, findings)
         findings += _broken_rules(root, findings)
         # A required key that is there under a wrong name is not missing too.
@@ -78,8 +88,6 @@ def examine(root: Node, *, import_own: bool = False) -> tuple[Experiment | None,
             if finding.path not in meant or node_at(root, finding.path) is not None
         ]
     findings += _mistaken_words(root, findings)
-    if import_own:
-        findings += _own_findings(root, findings)
     return (None if findings else experiment), findings
 
 
@@ -102,27 +110,20 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
             message += "; a file that others extend is checked through them"
         yield Finding(path, nearest_node(root, path).key_place, message)
     elif path == ("optimizer",):
-        yield from _optimizer_findings(root, node)
+        yield from _optimizer_findings(root, detail["ctx"]["error"])
     else:
         yield Finding(path, node.place, _wrong_value(path, node.plain()))
 
 
-def _own_findings(root: Node, known: Sequence[Finding]) -> list[Finding]:
-    """What is wrong with a person's own optimizer beyond what is known, by importing it."""
+def _quiet_import(root: Node) -> AbstractContextManager[object]:
+    """Around the import of a person's own optimizer, if there is one, which imports TensorFlow."""
     node = node_at(root, ("optimizer",))
-    if node is None or not own.names_in(node.plain()):
-        return []
-    told = {(finding.path, finding.message) for finding in known}
-    with native_stderr_captured():  # it imports TensorFlow
-        found = list(_optimizer_findings(root, node, import_own=True))
-    return [finding for finding in found if (finding.path, finding.message) not in told]
+    is_own = node is not None and user_defined.names_in(node.plain())
+    return native_stderr_captured() if is_own else nullcontext()
 
 
-def _optimizer_findings(root: Node, node: Node, *, import_own: bool = False) -> Iterator[Finding]:
-    stated = node.plain()
-    for problem in specification.problems(
-        from_quoted_numbers(stated) if isinstance(stated, dict) else stated, import_own=import_own
-    ):
+def _optimizer_findings(root: Node, error: SpecificationError) -> Iterator[Finding]:
+    for problem in error.problems:
         path = ("optimizer", *problem.path)
         found = node_at(root, path)
         about_the_value = problem.message.startswith("must") or path[-1] == "name"

@@ -1,8 +1,10 @@
 """The schema in words: its keys, what each means and allows, and its default."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
+from optrun.optimizers.entry import range_in_words
+from optrun.optimizers.specification import Specification
 from optrun.runner.config.problems import Path, one_of, received
 from optrun.runner.config.schema import LARGEST, Experiment
 from pydantic import BaseModel
@@ -76,12 +78,13 @@ def _range(field: FieldInfo) -> str:
         for name in ("ge", "gt", "le", "lt")
         if getattr(bound, name, None) is not None
     }
-    if "ge" in bounds and bounds.get("le", LARGEST) != LARGEST:
-        return f"from {bounds['ge']} to {bounds['le']}"
-    lower = f"of at least {bounds['ge']}" if "ge" in bounds else f"above {bounds['gt']}"
-    upper = {"le": "at most", "lt": "below"}
-    limits = [f"{upper[k]} {bounds[k]}" for k in upper if bounds.get(k, LARGEST) != LARGEST]
-    return " and ".join([lower, *limits])
+    upper = {key: bounds[key] for key in ("le", "lt") if bounds.get(key, LARGEST) != LARGEST}
+    return range_in_words(
+        bounds.get("ge", bounds.get("gt")),
+        upper.get("le", upper.get("lt")),
+        minimum_excluded="gt" in bounds,
+        maximum_excluded="lt" in upper,
+    )
 
 
 def comment(path: Path) -> str:
@@ -91,7 +94,7 @@ def comment(path: Path) -> str:
     'Side of the square photos, in pixels (a whole number of at least 32; default 224).'
     """
     field = dict(fields())[path]
-    if is_section(field) or get_origin(field.annotation) is dict:
+    if is_section(field) or field.annotation in (Specification, dict[str, Any]):
         return f"{field.description}."
     return f"{field.description} ({expected(field)}; {_default(field)})."
 

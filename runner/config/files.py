@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from optrun.data.cache import library
-from optrun.optimizers import own
+from optrun.optimizers import user_defined
 from optrun.runner.config.merge import node_at, removed, with_value
 from optrun.runner.config.problems import (
     ConfigurationError,
@@ -144,7 +144,7 @@ def with_absolute_paths(root: Node, folder: FilePath) -> Node:
     for place in own_file_names(root):
         node = node_at(root, place)
         if node is not None:
-            file, class_name = own.split(str(node.value))
+            file, class_name = user_defined.split(str(node.value))
             name = f"{_absolute(file, folder)}:{class_name}"
             root = with_value(root, place, Node(name, node.place, node.key_place))
     return root
@@ -155,7 +155,7 @@ def own_file_names(root: Node) -> Iterator[Path]:
     for path in (("optimizer",), ("sample", "optimizer")):
         while (node := node_at(root, path)) is not None and isinstance(node.value, dict):
             name = node_at(node, ("name",))
-            if name is not None and own.is_in_file(name.value):
+            if name is not None and user_defined.is_in_file(name.value):
                 yield (*path, "name")
             path = (*path, "inner_optimizer")
 

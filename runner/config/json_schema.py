@@ -5,7 +5,7 @@ A file need not be complete, since it may extend another: nothing is required.
 
 from typing import Any
 
-from optrun.optimizers.json_schema import definitions
+from optrun.optimizers.schema_definitions import definitions
 from optrun.runner.config.schema import SAMPLE_SECTIONS, Experiment
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

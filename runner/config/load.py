@@ -101,7 +101,9 @@ def load(
             with_value(whole, ("sample",), section), import_own=import_own
         )
         # What the section would make of the files is checked now, not on the day it is used.
-        _, later = examine(_on_sample(files, section, _nothing(), "--sample"))
+        _, later = examine(
+            _on_sample(files, section, _nothing(), "--sample"), settled=(tree, experiment)
+        )
         told = {(finding.path, finding.message) for finding in findings}
         places = _places(section)
         findings += [
@@ -112,7 +114,8 @@ def load(
     problems += _as_problems(findings, section, {problem.place for problem in problems})
     if problems or experiment is None:
         raise ConfigurationError(_sorted(problems, chain))
-    if experiment.sample and examine(_on_sample(whole, section, _nothing(), "--sample"))[1]:
+    on_sample_only = _on_sample(whole, section, _nothing(), "--sample")
+    if experiment.sample and examine(on_sample_only, settled=(tree, experiment))[1]:
         # An override can leave no sense in the section. Then it is no part of this experiment, or
         # the experiment could not be read again.
         experiment = experiment.model_copy(update={"sample": {}})

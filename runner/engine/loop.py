@@ -22,7 +22,6 @@ from optrun.data.feed.batches import (
 )
 from optrun.data.photos import Photos
 from optrun.data.split import Split
-from optrun.optimizers import specification
 from optrun.runner.config.schema import Experiment
 from optrun.runner.config.schema import Training as TrainingSettings
 from optrun.runner.engine import checkpoint
@@ -223,7 +222,7 @@ def _evaluation(
         validation=_evaluation_set(photos, split.validation),
         training_subset=_evaluation_set(photos, training_subset(photos, split)),
         patience=experiment.training.early_stopping_patience,
-        gradient_evaluations_per_step=specification.gradient_evaluations(experiment.optimizer),
+        gradient_evaluations_per_step=experiment.optimizer.gradient_evaluations,
         steps_per_epoch=batches_per_epoch(len(split.train), experiment.training.batch_size),
         images_per_epoch=len(split.train),
         on_epoch=listener.epoch,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from optrun.data.feed.batches import batches_per_epoch
-from optrun.optimizers import specification
 from optrun.runner import provenance
 from optrun.runner import user_optimizer as own_code
 from optrun.runner.config.load import as_yaml, experiment_hash
@@ -61,8 +60,7 @@ def carry_out_run(
     with create(results, run.name, experiment.training.seed) as folder:
         display.say(f"run       {folder.path}")
         display.say(
-            f"          {specification.describe(experiment.optimizer)}, "
-            f"seed {experiment.training.seed}"
+            f"          {experiment.optimizer.description}, seed {experiment.training.seed}"
         )
         recorder = _begin(folder, run, materials, display)
         with native.into(folder.log_path):
@@ -171,8 +169,8 @@ def facts_of(run: PlannedRun, materials: Materials) -> dict[str, Any]:
         "sample": photos.is_sample,
         "pid": os.getpid(),
         "optimizer": {
-            "description": specification.describe(experiment.optimizer),
-            "specification": specification.resolve(experiment.optimizer),
+            "description": experiment.optimizer.description,
+            "specification": experiment.optimizer.as_mapping(),
         },
         "experiment": experiment_hash(experiment, own_code.fingerprints(experiment)),
         "comparable": {
@@ -192,8 +190,7 @@ def facts_of(run: PlannedRun, materials: Materials) -> dict[str, Any]:
         },
         "batch_size": training.batch_size,
         "steps_per_epoch": batches_per_epoch(len(parts.train), training.batch_size),
-        "images_per_update": training.batch_size
-        * specification.batches_per_update(experiment.optimizer),
+        "images_per_update": training.batch_size * experiment.optimizer.batches_per_update,
         "provenance": {
             **shared,
             "hardware": {

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optrun.data.places import cache_root
-from optrun.optimizers import specification
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine.signals import Interrupted, signals_heard
 from optrun.runner.errors import UserError
@@ -117,7 +116,7 @@ def _described(experiment: Experiment) -> str:
     photos = "all photos" if data.limit is None else number_of(data.limit, "photo")
     what = "the sample" if data.source == "sample" else data.source
     return (
-        f"{specification.describe(experiment.optimizer)}; {photos} of {what} at "
+        f"{experiment.optimizer.description}; {photos} of {what} at "
         f"{data.image_size} px, VGG19 of width {experiment.model.width:g}, "
         f"{number_of(training.epochs, 'epoch')}, batches of {training.batch_size}, "
         f"seed {training.seed}"

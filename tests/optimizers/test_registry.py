@@ -80,8 +80,8 @@ def test_evaluations_are_those_of_the_class(entry):
 
 def test_reading_specifications_imports_neither_keras_nor_numpy():
     code = (
-        "import sys, optimizers, optrun.optimizers.specification as s;"
-        "s.describe({'name': 'sgd', 'learning_rate': 0.1});"
+        "import sys, optrun.optimizers.specification as s;"
+        "s.parse({'name': 'sgd', 'learning_rate': 0.1}).description;"
         "print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

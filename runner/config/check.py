@@ -53,24 +53,24 @@ class Finding:
 
 
 def examine(
-    root: Node, *, import_own: bool = False, settled: tuple[Node, Experiment | None] | None = None
+    root: Node, *, import_own: bool = False, settled: Sequence[tuple[Node, Experiment | None]] = ()
 ) -> tuple[Experiment | None, list[Finding]]:
     """Checks a whole tree, without `extends`.
 
     Args:
         root: The tree.
         import_own: Whether to import a person's own optimizer, which runs the person's code.
-        settled: Another tree and what came of it: its optimizer is not checked again where this
-            one's is the same.
+        settled: Other trees and what came of them: where one has the same optimizer, that is not
+            checked again.
 
     Returns:
         The experiment, or None where there is a finding; and all findings.
     """
     plain: Any = root.plain()
-    if settled is not None and settled[1] is not None:
-        other = node_at(settled[0], ("optimizer",))
-        if other is not None and plain.get("optimizer") == other.plain():
-            plain["optimizer"] = settled[1].optimizer
+    for tree, one in settled:
+        node = node_at(tree, ("optimizer",))
+        if one is not None and node is not None and plain.get("optimizer") == node.plain():
+            plain["optimizer"] = one.optimizer
     findings: list[Finding] = []
     try:
         with _quiet_import(root) if import_own else nullcontext():

@@ -91,19 +91,22 @@ def load(
     source = node_at(whole, SOURCE)
     on_sample = sample or (source is not None and source.value == "sample")
     problems += _contradiction(stated) if sample else []
+    settled: list[tuple[Node, Experiment | None]] = []
     if on_sample:
         origin = None if source is not None and source.value == "sample" else "--sample"
         tree = _on_sample(files, section, stated, origin)
         experiment, findings = examine(tree, import_own=import_own)
+        settled.append((tree, experiment))
     else:
         tree = whole
         experiment, findings = examine(
             with_value(whole, ("sample",), section), import_own=import_own
         )
         # What the section would make of the files is checked now, not on the day it is used.
-        _, later = examine(
-            _on_sample(files, section, _nothing(), "--sample"), settled=(tree, experiment)
-        )
+        drawn = _on_sample(files, section, _nothing(), "--sample")
+        settled.append((tree, experiment))
+        on_drawn, later = examine(drawn, settled=settled)
+        settled.append((drawn, on_drawn))
         told = {(finding.path, finding.message) for finding in findings}
         places = _places(section)
         findings += [
@@ -114,8 +117,8 @@ def load(
     problems += _as_problems(findings, section, {problem.place for problem in problems})
     if problems or experiment is None:
         raise ConfigurationError(_sorted(problems, chain))
-    on_sample_only = _on_sample(whole, section, _nothing(), "--sample")
-    if experiment.sample and examine(on_sample_only, settled=(tree, experiment))[1]:
+    drawn = _on_sample(whole, section, _nothing(), "--sample")
+    if experiment.sample and examine(drawn, settled=settled)[1]:
         # An override can leave no sense in the section. Then it is no part of this experiment, or
         # the experiment could not be read again.
         experiment = experiment.model_copy(update={"sample": {}})

@@ -186,11 +186,9 @@ class Lookahead(Wrapper):
     Where a cycle is discarded, at the end of `fit`, so is what it did to the state: "reset" starts
     anew, "pullback" returns to v₀.
 
-    Cost: one copy of the weights, and a pass over them at each end of a cycle. At k = 5 and 20
-    million weights on a CPU an update takes about 1.2 times one of SGD with momentum, 1.1 times one
-    of Adam and 1.4 times one of plain SGD, which does little more than such a pass itself. Compiled
-    by XLA (`jit_compile=True`) it is 1.7, 1.5 and 2.6 times: XLA copies, at every update, what a
-    branch may write, whether it is taken or not.
+    Cost: one copy of the weights, and a pass over them at each end of a cycle. Compiled by XLA
+    (`jit_compile=True`) it is more: XLA copies, at every update, what a branch may write, whether
+    it is taken or not.
 
     Args:
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping

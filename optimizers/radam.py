@@ -438,24 +438,11 @@ class Ranger(Lookahead):
     deviation as well; the published code does not, and neither does this class.
 
     Args:
-        learning_rate: RAdam's η, a float greater than 0 or a schedule.
-        beta_1: decay of the first moment, in [0, 1); larger than Adam's.
-        beta_2: decay of the second moment, in [0, 1).
-        epsilon: beside the root of the second moment, greater than 0; larger than Adam's, which
-            bounds the steps of weights whose gradients are below it.
-        threshold: ρₜ from which, exclusive, steps are adapted, 4 or more.
-        unadapted_steps: what RAdam's updates before do: "sgd" or "skip".
-        weight_decay: decoupled decay: each update takes learning_rate times this share off every
-            weight; None for none.
-        clipnorm: largest norm of each variable's centralized gradient.
-        clipvalue: largest magnitude of a centralized gradient's elements.
-        global_clipnorm: largest norm of all centralized gradients together.
-        sync_period: Lookahead's k, updates between two syncs, 1 or more.
-        slow_step_size: Lookahead's α, in [0, 1].
+        learning_rate, ..., global_clipnorm: as for `RAdam`, with another β₁ and ε; norms are those
+            of the centralized gradients.
+        sync_period, slow_step_size, name, track_fast_weights: as for `Lookahead`.
         gradient_centralization: whether gradients are centralized. If so, train with
             `optimizers.Model`, or call `learn_layers`.
-        name: prefix of the names of the optimizer's variables.
-        track_fast_weights: as for `Lookahead`.
 
     Raises:
         TypeError: for an argument it does not take.

@@ -306,7 +306,7 @@ class Heun(RungeKutta):
     for h a < 2 as gradient descent is, at twice the cost, and never shrinking θ below half. It
     follows the flow more closely; do not expect it to train faster for the same gradients.
 
-    Arguments as for `RungeKutta`.
+    Arguments are those of `RungeKutta`.
 
     Source: Heun, "Neue Methoden zur approximativen Integration", 1900; Hairer, Nørsett & Wanner,
     "Solving Ordinary Differential Equations I", 1993, section II.1.
@@ -344,24 +344,10 @@ class BogackiShampine(RungeKutta):
     the first one of the next step, but only while the loss stays the same, which a new batch
     changes. It has no share in the step, so it is not taken.
 
-    Arguments as for `RungeKutta`.
+    Arguments are those of `RungeKutta`.
 
     Source: Bogacki & Shampine, "A 3(2) pair of Runge-Kutta formulas", Applied Mathematics Letters
     2 (4), 1989.
-
-    Example:
-        One step at h = 0.5 on θ² / 2 from 1: 1 − 0.5 + 0.125 − 0.0208.
-
-        >>> import keras
-        >>> weight = keras.Variable(1.0)
-        >>> rk23 = BogackiShampine(0.5)
-        >>> combined = rk23.step(
-        ...     lambda probe: [weight.value] if probe is None else probe, [weight]
-        ... )
-        >>> with rk23.combined_gradient():
-        ...     rk23.apply(combined, [weight])
-        >>> print(f"{float(weight.value):.4f}")
-        0.6042
     """
 
     evaluations = 3
@@ -383,24 +369,10 @@ class DormandPrince(RungeKutta):
     published method has a seventh gradient for its error estimate; it has no share in the step, so
     it is not taken.
 
-    Arguments as for `RungeKutta`.
+    Arguments are those of `RungeKutta`.
 
     Source: Dormand & Prince, "A family of embedded Runge-Kutta formulae", Journal of Computational
     and Applied Mathematics 6 (1), 1980, RK5(4)7M.
-
-    Example:
-        One step at h = 0.5 on θ² / 2 from 1; the flow itself ends at e^(−0.5) = 0.60653.
-
-        >>> import keras
-        >>> weight = keras.Variable(1.0)
-        >>> rk45 = DormandPrince(0.5)
-        >>> combined = rk45.step(
-        ...     lambda probe: [weight.value] if probe is None else probe, [weight]
-        ... )
-        >>> with rk45.combined_gradient():
-        ...     rk45.apply(combined, [weight])
-        >>> print(f"{float(weight.value):.5f}")
-        0.60654
     """
 
     evaluations = 6

@@ -1,10 +1,11 @@
 """A configuration tree against the schema: everything that is wrong with it, each in its place."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any
 
 from optrun.data.cache import library
@@ -12,18 +13,16 @@ from optrun.data.errors import PhotoError
 from optrun.optimizers import user_defined
 from optrun.optimizers.specification import SpecificationError
 from optrun.runner.config.documentation import expected, fields, is_section, words
-from optrun.runner.config.merge import nearest_node, node_at
-from optrun.runner.config.problems import Path, Place, dotted, nearest, received
+from optrun.runner.config.problems import Path, Place, dotted, received
 from optrun.runner.config.schema import (
     LARGEST,
     PATH_KEYS,
-    RULES,
     SOURCE,
     Experiment,
-    from_quoted_number,
 )
 from optrun.runner.config.strict_yaml import Node
 from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.wording import nearest
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -53,39 +52,35 @@ class Finding:
 
 
 def examine(
-    root: Node, *, import_own: bool = False, settled: Sequence[tuple[Node, Experiment | None]] = ()
+    root: Node, *, import_own: bool = False, known: Mapping[str, object] = MappingProxyType({})
 ) -> tuple[Experiment | None, list[Finding]]:
     """Checks a whole tree, without `extends`.
 
     Args:
         root: The tree.
         import_own: Whether to import a person's own optimizer, which runs the person's code.
-        settled: Other trees and what came of them: where one has the same optimizer, that is not
-            checked again.
+        known: Sections that an experiment has, checked, of the very same statements.
 
     Returns:
         The experiment, or None where there is a finding; and all findings.
     """
     plain: Any = root.plain()
-    for tree, one in settled:
-        node = node_at(tree, ("optimizer",))
-        if one is not None and node is not None and plain.get("optimizer") == node.plain():
-            plain["optimizer"] = one.optimizer
     findings: list[Finding] = []
     try:
         with _quiet_import(root) if import_own else nullcontext():
-            experiment = Experiment.model_validate(plain, context={"import_own": import_own})
+            experiment = Experiment.model_validate(
+                plain | known, context={"import_own": import_own}
+            )
     except ValidationError as error:
         experiment = None
         for detail in error.errors(include_url=False):
             findings += _findings(detail, root, findings)
-        findings += _broken_rules(root, findings)
         # A required key that is there under a wrong name is not missing too.
         meant = {finding.meant for finding in findings}
         findings = [
             finding
             for finding in findings
-            if finding.path not in meant or node_at(root, finding.path) is not None
+            if finding.path not in meant or root.at(finding.path) is not None
         ]
     findings += _mistaken_words(root, findings)
     return (None if findings else experiment), findings
@@ -93,22 +88,25 @@ def examine(
 
 def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Iterator[Finding]:
     location = tuple(str(part) for part in detail["loc"])
-    if not location:
-        return  # a rule; told with its place by _broken_rules
+    if detail["type"] == "broken_rule":
+        about = (*location[:-1], detail["ctx"]["key"])
+        place = (root.at(about) or root.nearest(location)).place
+        yield Finding(about, place, detail["msg"])
+        return
     if detail["type"] == "extra_forbidden":
-        yield _unknown_key(location, _key_place(root, location))
+        yield _unknown_key(location, root.nearest(location).key_place)
         return
     # A union or a list adds parts of its own to the location.
     path = next(location[:end] for end in range(len(location), 0, -1) if location[:end] in _FIELDS)
     if any(finding.path == path for finding in known):
         return
     field = _FIELDS[path]
-    node = node_at(root, path)
+    node = root.at(path)
     if node is None:
         message = f"must be stated: {expected(field)}"
         if path == ("optimizer",):
             message += "; a file that others extend is checked through them"
-        yield Finding(path, nearest_node(root, path).key_place, message)
+        yield Finding(path, root.nearest(path).key_place, message)
     elif path == ("optimizer",):
         yield from _optimizer_findings(root, detail["ctx"]["error"])
     else:
@@ -117,7 +115,7 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
 
 def _quiet_import(root: Node) -> AbstractContextManager[object]:
     """Around the import of a person's own optimizer, if there is one, which imports TensorFlow."""
-    node = node_at(root, ("optimizer",))
+    node = root.at(("optimizer",))
     is_own = node is not None and user_defined.names_in(node.plain())
     return native_stderr_captured() if is_own else nullcontext()
 
@@ -125,9 +123,9 @@ def _quiet_import(root: Node) -> AbstractContextManager[object]:
 def _optimizer_findings(root: Node, error: SpecificationError) -> Iterator[Finding]:
     for problem in error.problems:
         path = ("optimizer", *problem.path)
-        found = node_at(root, path)
+        found = root.at(path)
         about_the_value = problem.message.startswith("must") or path[-1] == "name"
-        place = found.place if found and about_the_value else _key_place(root, path)
+        place = found.place if found and about_the_value else root.nearest(path).key_place
         yield Finding(path, place, problem.message)
 
 
@@ -160,32 +158,11 @@ def _unknown_key(path: Path, place: Place) -> Finding:
     return Finding(path, place, f"is not a known key; {where} {', '.join(siblings)}")
 
 
-def _key_place(root: Node, path: Path) -> Place:
-    return nearest_node(root, path).key_place
-
-
-def _broken_rules(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """The rules over several values, as far as each of these is fine by itself."""
-    wrong = {finding.path for finding in findings}
-    for rule in RULES:
-        if any(path[:end] in wrong for path in rule.paths for end in range(1, len(path) + 1)):
-            continue
-        nodes = [node_at(root, path) for path in rule.paths]
-        values = [
-            from_quoted_number(node.plain()) if node else _FIELDS[path].get_default()
-            for node, path in zip(nodes, rule.paths, strict=True)
-        ]
-        message = rule.broken(*values)
-        if message:
-            place = next((node.place for node in nodes if node), root.place)
-            yield Finding(rule.paths[0], place, message)
-
-
 def _mistaken_words(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
     """Words that would be taken for paths: `model.weights: imagnet`."""
     wrong = {finding.path for finding in findings}
     for path, known in PATH_KEYS.items():
-        node = node_at(root, path)
+        node = root.at(path)
         if node is None or path in wrong or not isinstance(node.value, str) or node.value in known:
             continue
         written = FilePath(node.value)

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from optrun.optimizers.build import build
+from optrun.optimizers.specification import parse
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpointer import LARGEST_SHARE
@@ -69,7 +69,7 @@ def measure(specification: Mapping[str, Any], folder: Path, *, rounds: int) -> M
     """Builds a classifier with an optimizer and saves it several times."""
     keras.backend.clear_session()
     model = build_classifier(Architecture(image_size=IMAGE_SIZE, pretrained_input=True), seed=1)
-    model.compile(build(specification, total_updates=1000, track_fast_weights=True))
+    model.compile(parse(specification).build(total_updates=1000, track_fast_weights=True))
     model.optimizer.build(model.trainable_variables)
     variables = training_state.variables_of(model, [])
     rng = np.random.default_rng(1)

@@ -28,8 +28,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from optrun.optimizers import GradientCentralization, Model
-from optrun.optimizers.build import build
 from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.specification import parse
 from optrun.optimizers.unwrapping import find, with_several_evaluations
 
 Specification = Mapping[str, object]
@@ -111,7 +111,7 @@ def convolutions() -> keras.Model:
 
 def prepared(given: Specification, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer with its state for the model."""
-    optimizer = build(given, total_updates=1000)
+    optimizer = parse(given).build(total_updates=1000)
     centralization = find(optimizer, GradientCentralization)
     if centralization is not None:
         centralization.learn_layers(model)
@@ -226,7 +226,7 @@ def training_step(given: Specification, *, jit: bool) -> Callable[[], None]:
     pooled = keras.layers.GlobalAveragePooling2D()(stock.output)
     model = Model(stock.input, keras.layers.Dense(1)(pooled))
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    model.compile(build(given, total_updates=1000), loss, jit_compile=jit)
+    model.compile(parse(given).build(total_updates=1000), loss, jit_compile=jit)
     model.optimizer.build(model.trainable_variables)
     generator = np.random.default_rng(0)
     photos = tf.constant(generator.normal(size=(16, 128, 128, 3)).astype("float32"))

@@ -14,14 +14,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from optrun.optimizers.bogacki_shampine import BogackiShampine
-    from optrun.optimizers.dormand_prince import DormandPrince
     from optrun.optimizers.gradient_centralization import GradientCentralization
-    from optrun.optimizers.heun import Heun
     from optrun.optimizers.lookahead import Lookahead
     from optrun.optimizers.model import Model
-    from optrun.optimizers.radam import RAdam
-    from optrun.optimizers.ranger import Ranger
+    from optrun.optimizers.radam import RAdam, Ranger
+    from optrun.optimizers.runge_kutta import BogackiShampine, DormandPrince, Heun
     from optrun.optimizers.several_gradients import SeveralGradients
     from optrun.optimizers.soft_batch import FlushTail, SoftBatch
 
@@ -40,15 +37,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BogackiShampine": "bogacki_shampine",
-    "DormandPrince": "dormand_prince",
+    "BogackiShampine": "runge_kutta",
+    "DormandPrince": "runge_kutta",
     "FlushTail": "soft_batch",
     "GradientCentralization": "gradient_centralization",
-    "Heun": "heun",
+    "Heun": "runge_kutta",
     "Lookahead": "lookahead",
     "Model": "model",
     "RAdam": "radam",
-    "Ranger": "ranger",
+    "Ranger": "radam",
     "SeveralGradients": "several_gradients",
     "SoftBatch": "soft_batch",
 }

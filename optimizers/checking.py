@@ -1,21 +1,14 @@
-"""What is wrong with a specification: every problem at once, in words.
+"""What is wrong with the mapping that is to specify an optimizer: every problem at once, in words.
 
 Imports no Keras, unless it is asked to import a person's own optimizer.
 """
 
-import contextlib
-import difflib
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from optrun.optimizers.entry import Argument
-from optrun.optimizers.lookup import entry_for, is_known
-from optrun.optimizers.nesting import reason_against, reason_against_pullback
-from optrun.optimizers.own import FORM, OwnOptimizerError, is_own, wrong_form
-from optrun.optimizers.radam_entries import reason_never_adapted
-from optrun.optimizers.registry import ENTRIES, NOT_OFFERED, Entry
-from optrun.optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers import user_defined
+from optrun.optimizers.entry import Arguments, Entry, did_you_mean
+from optrun.optimizers.registry import ENTRIES, NOT_OFFERED, SCHEDULES
 
 Path = tuple[str, ...]
 
@@ -34,14 +27,12 @@ class Problem:
     message: str
 
 
-def problems(specification: object, *, import_own: bool = False) -> list[Problem]:
+def problems(stated: object, *, import_user_code: bool = False) -> list[Problem]:
     """Everything that is wrong with a specification, none left for a second try.
 
     Args:
-        specification: the mapping.
-        import_own: whether to import a person's own optimizer, which runs the person's code.
-            Otherwise nothing but the form is checked of one: a learning rate, a schedule, an inner
-            optimizer.
+        stated: the mapping.
+        import_user_code: as for `specification.parse`.
 
     Example:
         >>> for problem in problems(
@@ -51,7 +42,115 @@ def problems(specification: object, *, import_own: bool = False) -> list[Problem
         k | Lookahead calls this `sync_period`
         inner_optimizer.name | there is no optimizer 'sdg'; did you mean 'sgd'? ...
     """
-    return list(_optimizer_problems(specification, (), import_own))
+    reader = _Reader(import_user_code)
+    reader.read(stated, ())
+    return reader.problems
+
+
+class _Reader:
+    """Goes through a mapping once, from the outside in, and gathers its problems."""
+
+    def __init__(self, import_user_code: bool) -> None:
+        self.problems: list[Problem] = []
+        self._import_user_code = import_user_code
+
+    def read(self, stated: object, path: Path) -> tuple[Entry | None, int]:
+        """The entry of the optimizer that is named, if one is, and the gradients of its step."""
+        if not isinstance(stated, Mapping):
+            self._add(
+                path,
+                "must be a mapping that names an optimizer, e.g. {name: sgd, learning_rate: 0.01}; "
+                f"received {shown(stated)}",
+            )
+            return None, 1
+        problem = _wrong_name(stated)
+        if problem is not None:
+            self._add((*path, "name"), problem)
+            return None, 1
+        entry = self._entry(stated, path)
+        given = {key: value for key, value in stated.items() if key != "name"}
+        inner, inside = self._arguments(given, entry, entry.class_name, path)
+        if inner is not None:
+            self._nesting(entry, inner, inside, path)
+        self._combinations(given, entry, inner, path)
+        return entry, max(entry.evaluations, inside)
+
+    def _add(self, path: Path, message: str) -> None:
+        self.problems.append(Problem(path, message))
+
+    def _entry(self, stated: Arguments, path: Path) -> Entry:
+        name = str(stated["name"])
+        if name in ENTRIES:
+            return ENTRIES[name]
+        if self._import_user_code:
+            try:
+                return user_defined.entry_of(user_defined.load(name))
+            except user_defined.UserOptimizerError as error:
+                self._add((*path, *error.path), str(error))
+        return user_defined.entry_as_stated(name, stated)
+
+    def _arguments(
+        self, given: Arguments, entry: Entry, owner: str, path: Path
+    ) -> tuple[Entry | None, int]:
+        """Those of an optimizer or a schedule; what `read` returns of the inner optimizer."""
+        inner: tuple[Entry | None, int] = (None, 1)
+        known = [argument.name for argument in entry.arguments]
+        for key in map(str, given):
+            if key not in known:
+                self._add((*path, key), _unknown_argument(key, entry, owner, known))
+        meant = {entry.aliases.get(str(key)) for key in given}
+        for argument in entry.arguments:
+            here = (*path, argument.name)
+            value = given.get(argument.name)
+            if argument.name not in given:
+                if argument.required and argument.name not in meant:
+                    self._add(here, f"must be stated for {owner}: {argument.description}")
+            elif argument.kind == "optimizer" and not (value is None and argument.optional):
+                inner = self.read(value, here)
+            elif argument.kind == "learning_rate" and isinstance(value, Mapping):
+                self._schedule(value, here)
+            elif not argument.fits(value):
+                self._add(here, f"must be {argument.wanted}; received {shown(value)}")
+        return inner
+
+    def _schedule(self, stated: Arguments, path: Path) -> None:
+        name = stated.get("schedule")
+        if not isinstance(name, str) or name not in SCHEDULES:
+            received = shown(name) if "schedule" in stated else "nothing"
+            hint = did_you_mean(name, SCHEDULES) if isinstance(name, str) else ""
+            known = ", ".join(SCHEDULES)
+            self._add((*path, "schedule"), f"must be one of {known}; received {received}{hint}")
+            return
+        given = {key: value for key, value in stated.items() if key != "schedule"}
+        self._arguments(given, SCHEDULES[name], f"the schedule '{name}'", path)
+
+    def _nesting(self, outer: Entry, inner: Entry, evaluations: int, path: Path) -> None:
+        reason = outer.refused_inside.get(inner.name)
+        if reason is None and evaluations > 1:
+            reason = outer.several_gradients_refused
+        if reason:
+            self._add((*path, "inner_optimizer"), f"cannot be {inner.name}: {reason}")
+
+    def _combinations(
+        self, given: Arguments, entry: Entry, inner: Entry | None, path: Path
+    ) -> None:
+        clips = [
+            name
+            for name in ("clipnorm", "clipvalue", "global_clipnorm")
+            if given.get(name) is not None and entry.argument(name) is not None
+        ]
+        if len(clips) > 1:
+            self._add(
+                (*path, clips[-1]),
+                f"only one kind of clipping can be stated; received {' and '.join(clips)}",
+            )
+        values = {one.name: given.get(one.name, one.default) for one in entry.arguments}
+        right = {
+            one.name: values[one.name] for one in entry.arguments if one.fits(values[one.name])
+        }
+        if entry.combination_problems is not None:
+            for name, message in entry.combination_problems(right, inner):
+                self._add((*path, name), message)
 
 
 def shown(value: object) -> str:
@@ -62,262 +161,41 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return f"the text {value[:60]!r}"
-    if isinstance(value, (int, float)):
+    if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
         return "a mapping"
-    if isinstance(value, Sequence):
-        return "a list"
-    return f"a {type(value).__name__}"
+    return "a list" if isinstance(value, Sequence) else f"a {type(value).__name__}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name most like it, or nothing."""
-    by_lower = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
-
-
-def _optimizer_problems(specification: object, path: Path, import_own: bool) -> Iterator[Problem]:
-    if not isinstance(specification, Mapping):
-        yield Problem(
-            path,
-            "must be a mapping that names an optimizer, e.g. {name: sgd, learning_rate: 0.01}; "
-            f"received {shown(specification)}",
-        )
-        return
-    if "name" not in specification:
-        yield Problem((*path, "name"), f"must be stated: one of {_known_names()}")
-        return
-    name = specification["name"]
-    if not is_known(name):
-        yield Problem((*path, "name"), _unknown_optimizer(name))
-        return
-    message = wrong_form(name) if is_own(name) else None
-    if message is not None:
-        yield Problem((*path, "name"), message)
-        return
-    try:
-        entry = entry_for(specification, import_own=import_own)
-    except OwnOptimizerError as error:
-        yield Problem((*path, *error.path), str(error))
-        import_own = False
-        entry = entry_for(specification)
-    given = {key: value for key, value in specification.items() if key != "name"}
-    yield from _unknown_arguments(given, entry, path)
-    meant = {entry.aliases.get(str(key)) for key in given}
-    stated = [one for one in entry.arguments if one.name in given or one.name not in meant]
-    yield from _argument_problems(given, stated, entry.class_name, path, import_own)
-    yield from _combination_problems(given, entry, path, import_own)
-
-
-def _known_names() -> str:
-    return ", ".join(sorted(ENTRIES))
-
-
-def _unknown_optimizer(name: object) -> str:
+def _wrong_name(stated: Mapping[object, object]) -> str | None:
+    """What is wrong with the `name` of a specification, or None."""
+    known = ", ".join(sorted(ENTRIES))
+    if "name" not in stated:
+        return f"must be stated: one of {known}"
+    name = stated["name"]
     if not isinstance(name, str):
-        return f"must be the name of an optimizer; received {shown(name)}. Known: {_known_names()}"
+        return f"must be the name of an optimizer; received {shown(name)}. Known: {known}"
+    if name in ENTRIES:
+        return None
+    if user_defined.is_user_defined(name):
+        return user_defined.wrong_form(name)
     if name.endswith(".py") or "." in name.strip("."):
-        return f"must name the class too, as in {FORM}; received the text {name[:60]!r}"
+        return (
+            f"must name the class too, as in {user_defined.FORM}; received the text {name[:60]!r}"
+        )
     key = name.lower().replace("_", "").replace("-", "")
     if key in NOT_OFFERED:
         return f"'{name}' is not offered: {NOT_OFFERED[key]}"
     spelt = {one.replace("_", ""): one for one in ENTRIES}
-    hint = f"; did you mean '{spelt[key]}'?" if key in spelt else nearest(name, ENTRIES)
-    return f"there is no optimizer '{name}'{hint or '.'} Known: {_known_names()}"
+    hint = f"; did you mean '{spelt[key]}'?" if key in spelt else did_you_mean(name, ENTRIES)
+    return f"there is no optimizer '{name}'{hint or '.'} Known: {known}"
 
 
-def _unknown_arguments(
-    given: Mapping[object, object], entry: Entry, path: Path
-) -> Iterator[Problem]:
-    known = [argument.name for argument in entry.arguments]
-    for key in given:
-        text = str(key)
-        if key in known:
-            continue
-        if text in entry.withheld:
-            message = f"{entry.class_name} does not take it here: {entry.withheld[text]}"
-        elif text in entry.aliases:
-            message = f"{entry.class_name} calls this `{entry.aliases[text]}`"
-        else:
-            hint = nearest(text, known) or "."
-            message = f"{entry.class_name} takes no '{text}'{hint} It takes: {', '.join(known)}"
-        yield Problem((*path, text), message)
-
-
-def _argument_problems(
-    given: Mapping[object, object],
-    arguments: Iterable[Argument],
-    owner: str,
-    path: Path,
-    import_own: bool = False,
-) -> Iterator[Problem]:
-    for argument in arguments:
-        here = (*path, argument.name)
-        if argument.name in given:
-            yield from _value_problems(given[argument.name], argument, here, import_own)
-        elif argument.required:
-            yield Problem(here, f"must be stated for {owner}: {argument.description}")
-
-
-def _value_problems(
-    value: object, argument: Argument, path: Path, import_own: bool
-) -> Iterator[Problem]:
-    if value is None and argument.optional:
-        return
-    if argument.kind == "optimizer":
-        yield from _optimizer_problems(value, path, import_own)
-    elif argument.kind == "learning_rate" and isinstance(value, Mapping):
-        yield from _schedule_problems(value, path)
-    elif not _fits(value, argument):
-        yield Problem(path, f"must be {_wanted(argument)}; received {shown(value)}")
-
-
-def _fits(value: object, argument: Argument) -> bool:
-    if argument.kind == "bool":
-        return isinstance(value, bool)
-    if argument.kind == "choice":
-        return isinstance(value, str) and value in argument.choices
-    if argument.kind == "text":
-        return isinstance(value, str)
-    if argument.kind == "any":
-        return _is_plain(value)
-    if argument.kind == "strings":
-        return (
-            isinstance(value, Sequence)
-            and not isinstance(value, str)
-            and all(isinstance(one, str) for one in value)
-        )
-    numbers = (int,) if argument.kind == "int" else (int, float)
-    if isinstance(value, bool) or not isinstance(value, numbers) or not math.isfinite(value):
-        return False
-    low, high = argument.minimum, argument.maximum
-    too_low = low is not None and (value < low or (argument.minimum_excluded and value == low))
-    too_high = high is not None and (value > high or (argument.maximum_excluded and value == high))
-    return not too_low and not too_high
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(one) for one in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, (bool, int, str))
-
-
-def _wanted(argument: Argument) -> str:
-    """What a value must be, with its bounds."""
-    if argument.kind == "bool":
-        wanted = "true or false"
-    elif argument.kind == "choice":
-        wanted = " or ".join(argument.choices)
-    elif argument.kind == "strings":
-        wanted = "a list of texts"
-    elif argument.kind == "text":
-        wanted = "a text"
-    elif argument.kind == "any":
-        return "finite numbers, texts, true, false or null, or lists and mappings of them"
-    else:
-        wanted = ("a whole number" if argument.kind == "int" else "a number") + _bounds(argument)
-        if argument.kind == "learning_rate":
-            wanted += " or a schedule such as {schedule: cosine, initial_learning_rate: 0.01}"
-    return wanted + (" or null" if argument.optional else "")
-
-
-def _bounds(argument: Argument) -> str:
-    low, high = argument.minimum, argument.maximum
-    parts = []
-    if low is not None:
-        parts.append(f"greater than {low:g}" if argument.minimum_excluded else f"{low:g} or more")
-    if high is not None:
-        parts.append(f"less than {high:g}" if argument.maximum_excluded else f"at most {high:g}")
-    return " " + " and ".join(parts) if parts else ""
-
-
-def _schedule_problems(value: Mapping[object, object], path: Path) -> Iterator[Problem]:
-    name = value.get("schedule")
-    known = ", ".join(SCHEDULES)
-    if not isinstance(name, str) or name not in SCHEDULES:
-        received = shown(name) if "schedule" in value else "nothing"
-        hint = nearest(name, SCHEDULES) if isinstance(name, str) else ""
-        yield Problem((*path, "schedule"), f"must be one of {known}; received {received}{hint}")
-        return
-    entry = SCHEDULES[name]
-    takes = [argument.name for argument in entry.arguments]
-    for key in value:
-        if key != "schedule" and key not in takes:
-            hint = nearest(str(key), takes) or "."
-            message = f"the schedule '{name}' takes no '{key}'{hint} It takes: {', '.join(takes)}"
-            yield Problem((*path, str(key)), message)
-    yield from _argument_problems(value, entry.arguments, f"the schedule '{name}'", path)
-
-
-def _combination_problems(
-    given: Mapping[object, object], entry: Entry, path: Path, import_own: bool
-) -> Iterator[Problem]:
-    clips = [
-        name
-        for name in ("clipnorm", "clipvalue", "global_clipnorm")
-        if given.get(name) is not None and entry.argument(name) is not None
-    ]
-    if len(clips) > 1:
-        yield Problem(
-            (*path, clips[-1]),
-            f"only one kind of clipping can be stated; received {' and '.join(clips)}",
-        )
-    if entry.name == "sgd" and given.get("nesterov") is True and not given.get("momentum"):
-        yield Problem(
-            (*path, "nesterov"), "has no effect without a momentum greater than 0: state `momentum`"
-        )
-    if entry.name in ("radam", "ranger"):
-        yield from _rectification_problems(given, entry, path)
-    inner = given.get("inner_optimizer")
-    if entry.is_wrapper and isinstance(inner, Mapping):
-        inner_name = inner.get("name")
-        if isinstance(inner_name, str) and is_known(inner_name):
-            reason = reason_against(
-                entry.name,
-                inner_name,
-                inner_evaluations=evaluations_within(inner, import_own=import_own),
-            )
-            if reason is not None:
-                yield Problem((*path, "inner_optimizer"), f"cannot be {inner_name}: {reason}")
-    if entry.name == "lookahead" and given.get("inner_state") == "pullback":
-        yield from _pullback_problems(inner, path)
-
-
-def _pullback_problems(inner: object, path: Path) -> Iterator[Problem]:
-    if isinstance(inner, Mapping) and (name := str(inner.get("name"))) in ENTRIES:
-        reason = reason_against_pullback(ENTRIES[name].class_name, momentum=inner.get("momentum"))
-        if reason is not None:
-            yield Problem((*path, "inner_state"), f"cannot be pullback: {reason}")
-
-
-def _rectification_problems(
-    given: Mapping[object, object], entry: Entry, path: Path
-) -> Iterator[Problem]:
-    values = []
-    for argument in (entry.argument("beta_2"), entry.argument("threshold")):
-        value = argument and given.get(argument.name, argument.default)
-        if not argument or not isinstance(value, (int, float)) or not _fits(value, argument):
-            return
-        values.append(value)
-    reason = reason_never_adapted(*values)
-    if reason is not None:
-        stated = "beta_2" if "beta_2" in given else "threshold"
-        yield Problem((*path, stated), f"beta_2 {reason}; received {shown(values[0])}")
-
-
-def evaluations_within(specification: object, *, import_own: bool = False) -> int:
-    """Gradient evaluations in one step of a specification, valid or not; 1 where unknown."""
-    if not isinstance(specification, Mapping):
-        return 1
-    here = 1
-    if is_known(specification.get("name")):
-        with contextlib.suppress(OwnOptimizerError):
-            here = entry_for(specification, import_own=import_own).evaluations
-    inner = specification.get("inner_optimizer")
-    return max(here, evaluations_within(inner, import_own=import_own))
+def _unknown_argument(key: str, entry: Entry, owner: str, known: Iterable[str]) -> str:
+    if key in entry.withheld:
+        return f"{owner} does not take it here: {entry.withheld[key]}"
+    if key in entry.aliases:
+        return f"{owner} calls this `{entry.aliases[key]}`"
+    hint = did_you_mean(key, known) or "."
+    return f"{owner} takes no '{key}'{hint} It takes: {', '.join(known)}"

@@ -12,8 +12,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-
-_distribute = tf.__internal__.distribute
+from optrun.optimizers.keras_internals import (
+    maybe_merge_call,
+    reduces_by_collectives,
+    updates_without_merge_call,
+)
 
 
 def run_when(condition: Callable[[], Any], action: Callable[[], None]) -> None:
@@ -23,7 +26,7 @@ def run_when(condition: Callable[[], Any], action: Callable[[], None]) -> None:
         condition: returns a scalar boolean tensor, the same on every replica.
         action: writes variables, through `update_each` or an optimizer's `apply`.
     """
-    if _distribute.strategy_supports_no_merge_call():
+    if updates_without_merge_call():
         ops.cond(condition(), action, lambda: None)
         return
 
@@ -52,7 +55,7 @@ def update_each(
             strategy.extended.update(variable, update, args=tuple(others), group=False)
 
     columns = [[_raw(one) for one in column] for column in (variables, *companions)]
-    _distribute.interim.maybe_merge_call(update_all, tf.distribute.get_strategy(), columns)
+    maybe_merge_call(update_all, columns)
 
 
 def all_reduce_sum(tensors: Sequence[Any]) -> list[Any]:
@@ -78,8 +81,7 @@ def check_reductions_can_nest(optimizer_name: str) -> None:
         ValueError: with several replicas whose gradients are reduced by collectives.
     """
     strategy = tf.distribute.get_strategy()
-    operations = getattr(strategy.extended, "_cross_device_ops", None)
-    if strategy.num_replicas_in_sync > 1 and type(operations).__name__ == "CollectiveAllReduce":
+    if strategy.num_replicas_in_sync > 1 and reduces_by_collectives(strategy):
         raise ValueError(
             f"{optimizer_name} reduces gradients inside a condition, which TensorFlow's collective "
             "reductions do not allow: make the strategy with "

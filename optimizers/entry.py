@@ -1,18 +1,28 @@
-"""What the registry says about one optimizer and about each of its arguments."""
+"""What is known of one optimizer and of each of its arguments, as data: no Keras here.
 
-from collections.abc import Mapping
+The module of an optimizer, or of a schedule, begins with its entries, `ENTRIES`, before its class.
+`registry` reads that beginning without importing the module. The arguments and aliases that many
+share stand at the end of this file.
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 
 Kind = Literal[
     "float", "int", "bool", "choice", "strings", "text", "any", "optimizer", "learning_rate"
 ]
+Arguments = Mapping[str, object]
+Shape = tuple[int, ...]
+Problems = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an optimizer, as a specification may state it.
+    """One argument of an optimizer or a schedule, as a specification may state it.
 
     Attributes:
         name: the keyword of the class, and the key in a specification.
@@ -29,7 +39,7 @@ class Argument:
         choices: the allowed values of a `"choice"`.
         label: its short name in a table; an argument with a label of its own is always shown, a
             `"bool"` only where it is not the default.
-        of_class: whether the class takes it; otherwise `build` acts on it.
+        of_class: whether the class takes it; otherwise building acts on it.
     """
 
     name: str
@@ -46,35 +56,181 @@ class Argument:
     label: str | None = None
     of_class: bool = True
 
+    def fits(self, value: object) -> bool:
+        """Whether a plain value is allowed; of nested ones only that they are mappings."""
+        if value is None:
+            return self.optional or self.kind == "any"
+        if self.kind == "bool":
+            return isinstance(value, bool)
+        if self.kind == "choice":
+            return isinstance(value, str) and value in self.choices
+        if self.kind == "text":
+            return isinstance(value, str)
+        if self.kind == "any":
+            return _is_plain(value)
+        if self.kind == "optimizer":
+            return isinstance(value, Mapping)
+        if self.kind == "strings":
+            is_list = isinstance(value, list | tuple)
+            return is_list and all(isinstance(one, str) for one in cast("list[object]", value))
+        kind = numbers.Integral if self.kind == "int" else numbers.Real
+        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+            return False
+        size, low, high = float(value), self.minimum, self.maximum
+        is_above = low is None or (size > low if self.minimum_excluded else size >= low)
+        is_below = high is None or (size < high if self.maximum_excluded else size <= high)
+        return is_above and is_below
+
+    def require(self, value: object) -> None:
+        """Refuse a value that a constructor was given and that is not allowed.
+
+        Raises:
+            ValueError: saying what it must be.
+        """
+        if not self.fits(value):
+            raise ValueError(
+                f"`{self.name}` must be {self.wanted}. Received: {self.name}={value!r}"
+            )
+
+    @property
+    def wanted(self) -> str:
+        """What a value must be, in words that follow "must be"."""
+        if self.kind == "any":
+            return "finite numbers, texts, true, false or null, or lists and mappings of them"
+        words = {
+            "bool": "true or false",
+            "choice": " or ".join(", ".join(self.choices).rsplit(", ", 1)),
+            "strings": "a list of texts",
+            "text": "a text",
+            "optimizer": "a mapping that names an optimizer",
+        }.get(self.kind)
+        if words is None:
+            noun = "a whole number" if self.kind == "int" else "a number"
+            words = f"{noun} {self._bounds()}".strip()
+        if self.kind == "learning_rate":
+            words += " or a schedule such as {schedule: cosine, initial_learning_rate: 0.01}"
+        return words + (" or null" if self.optional else "")
+
+    def _bounds(self) -> str:
+        return range_in_words(
+            self.minimum,
+            self.maximum,
+            minimum_excluded=self.minimum_excluded,
+            maximum_excluded=self.maximum_excluded,
+        )
+
+
+def range_in_words(
+    minimum: float | None,
+    maximum: float | None,
+    *,
+    minimum_excluded: bool = False,
+    maximum_excluded: bool = False,
+) -> str:
+    """A range, in words that follow "a number"; empty without bounds.
+
+    Example:
+        >>> range_in_words(0, 1), range_in_words(0, None, minimum_excluded=True)
+        ('from 0 to 1', 'above 0')
+        >>> range_in_words(0, 1, maximum_excluded=True)
+        'of at least 0 and below 1'
+    """
+    if None not in (minimum, maximum) and not minimum_excluded and not maximum_excluded:
+        return f"from {minimum:g} to {maximum:g}"
+    words = []
+    if minimum is not None:
+        words.append(f"{'above' if minimum_excluded else 'of at least'} {minimum:g}")
+    if maximum is not None:
+        words.append(
+            f"{'below' if maximum_excluded else 'at most' if words else 'of at most'} {maximum:g}"
+        )
+    return " and ".join(words)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(one) for one in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (bool, int, str))
+
+
+_NONE: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One optimizer a specification can name.
+    """One optimizer that a specification can name, or one schedule.
+
+    The attributes from `summary` on make its card, what a person should know before using it.
 
     Attributes:
         name: its name in a specification.
         class_name: the class, for people and for `module`.
         module: where the class is imported from.
         description: what it does, in one line.
-        paper: where it was published: authors, year, place.
         arguments: everything it takes.
+        paper: where it was published: authors, year, place.
         evaluations: gradient evaluations in one step on one batch.
         extra_weight_copies: floats it keeps per weight with its default arguments, those of an
             inner optimizer not counted.
+        more_state: from the arguments and the shape of a variable, the floats it keeps for that
+            beyond `extra_weight_copies`.
+        momentum: whether it keeps a first moment: `"always"`, `"stated"` (where its argument
+            `momentum` is more than 0) or `"never"`.
+        tracks_fast_weights: whether it can keep the fast weights from before each sync.
         aliases: names people use for an argument, and the name it has here.
         withheld: arguments of the class that are not offered, and why.
+        refused_inside: names of the optimizers that it cannot go around, and why.
+        several_gradients_refused: why it cannot go around one with several evaluations, or empty.
+        combination_problems: from the arguments that are right by themselves and the inner
+            optimizer's entry, which of them are wrong together, each with a message.
+        count_updates: for one that updates on some batches only: from the arguments, the batches
+            of an epoch and the epochs, the updates of the training. Its argument
+            `batches_per_update` says of how many batches one is made.
+        also_called: what articles and other libraries call it, in lower case without punctuation.
+        summary: what it is, in at most 43 characters, for a list.
+        rule: one update as the class computes it, in lines; products and powers of a variable are
+            element by element.
+        symbols: what the rule's letters stand for, beside those that all rules share: an
+            argument's name, or a few words.
+        when: when to use it.
+        sensible: for arguments worth a choice, the values to choose from.
+        equivalences: settings with which it is another optimizer, and how exactly.
+        caveats: what surprises people.
+        example: a specification to start from.
+        cost_note: what the numbers above leave out.
     """
 
     name: str
     class_name: str
     module: str
     description: str
-    paper: str
     arguments: tuple[Argument, ...]
+    paper: str = ""
     evaluations: int = 1
     extra_weight_copies: int = 0
-    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    withheld: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    more_state: Callable[[Arguments, Shape], int] | None = None
+    momentum: Literal["always", "stated", "never"] = "always"
+    tracks_fast_weights: bool = False
+    aliases: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    withheld: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    refused_inside: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    several_gradients_refused: str = ""
+    combination_problems: Callable[[Arguments, "Entry | None"], Problems] | None = None
+    count_updates: Callable[[Arguments, int, int], int] | None = None
+    also_called: tuple[str, ...] = ()
+    summary: str = ""
+    rule: str = ""
+    symbols: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    when: str = ""
+    sensible: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    equivalences: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+    example: Mapping[str, object] = field(default_factory=lambda: {})
+    cost_note: str = ""
 
     def argument(self, name: str) -> Argument | None:
         """The argument of that name, or None."""
@@ -85,6 +241,29 @@ class Entry:
         """Whether it works around an inner optimizer."""
         return self.argument("inner_optimizer") is not None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this package's, rather than Keras' or a person's own."""
+        return self.module.startswith(f"{__package__}.")
+
+    def require(self, **values: object) -> None:
+        """Refuse values of arguments that are not allowed: what a constructor begins with.
+
+        Raises:
+            ValueError: naming the first of them.
+        """
+        for name, value in values.items():
+            argument = self.argument(name)
+            if argument is not None:
+                argument.require(value)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the known name most like it, or nothing."""
+    by_lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
+
 
 LEARNING_RATE = Argument(
     "learning_rate",
@@ -94,7 +273,6 @@ LEARNING_RATE = Argument(
     minimum=0,
     minimum_excluded=True,
 )
-
 GRADIENT_CENTRALIZATION = Argument(
     "gradient_centralization",
     "bool",
@@ -103,3 +281,120 @@ GRADIENT_CENTRALIZATION = Argument(
     label="GC",
     of_class=False,
 )
+
+
+def number(name: str, default: float | None, description: str, **bounds: object) -> Argument:
+    """An argument that is a number."""
+    return Argument(name, "float", description, default, **bounds)  # type: ignore[arg-type]
+
+
+def decay_rate(name: str, default: float, description: str) -> Argument:
+    """A decay rate of a moving average, in [0, 1)."""
+    return number(name, default, description, minimum=0, maximum=1, maximum_excluded=True)
+
+
+def positive(name: str, default: float | None, description: str, **more: object) -> Argument:
+    """A number greater than 0."""
+    return number(name, default, description, minimum=0, minimum_excluded=True, **more)
+
+
+def weight_decay_argument(default: float | None, *, optional: bool = True) -> Argument:
+    """The weight decay of Keras' base class; AdamW alone refuses null."""
+    return number(
+        "weight_decay",
+        default,
+        "decoupled decay: each update takes learning_rate times this share off every weight",
+        minimum=0,
+        optional=optional,
+    )
+
+
+CLIPPING = (
+    positive("clipnorm", None, "largest norm of each variable's gradient", optional=True),
+    positive("clipvalue", None, "largest magnitude of a gradient's elements", optional=True),
+    positive("global_clipnorm", None, "largest norm of all gradients together", optional=True),
+)
+
+# What every optimizer of Keras is called on, and what none is offered.
+ALIASES: Mapping[str, str] = {
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "step_size": "learning_rate",
+    "mu": "momentum",
+    "beta1": "beta_1",
+    "b1": "beta_1",
+    "beta2": "beta_2",
+    "b2": "beta_2",
+    "eps": "epsilon",
+    "decay": "weight_decay",
+    "wd": "weight_decay",
+    "clip_norm": "clipnorm",
+    "clip_value": "clipvalue",
+    "global_clip_norm": "global_clipnorm",
+    "gc": "gradient_centralization",
+    "use_gc": "gradient_centralization",
+}
+WITHHELD: Mapping[str, str] = {
+    "gradient_accumulation_steps": "Keras hands the schedule the count of batches, not of "
+    "updates, and lets a partial window cross the epoch's end: use the optimizer `soft_batch`",
+    "use_ema": "validation would measure other weights than the averaged ones",
+    "ema_momentum": "it belongs to `use_ema`, which is not offered",
+    "ema_overwrite_frequency": "it belongs to `use_ema`, which is not offered",
+    "loss_scale_factor": "under mixed_float16 Keras scales the loss by itself",
+    "name": "it only names the variables",
+}
+
+# What optimizers with a Lookahead in them share.
+SYNC_ALIASES: Mapping[str, str] = {
+    "k": "sync_period",
+    "la_steps": "sync_period",
+    "alpha": "slow_step_size",
+    "la_alpha": "slow_step_size",
+}
+TRACKING_WITHHELD: Mapping[str, str] = {
+    "track_fast_weights": "a run asks for it by itself, to measure the fast weights too"
+}
+
+# What the optimizers around another one share.
+INNER_ALIASES: Mapping[str, str] = dict.fromkeys(
+    ("inner", "optimizer", "base_optimizer"), "inner_optimizer"
+)
+INNER_WITHHELD: Mapping[str, str] = dict.fromkeys(
+    (
+        "learning_rate",
+        "lr",
+        "momentum",
+        "weight_decay",
+        "clipnorm",
+        "clipvalue",
+        "global_clipnorm",
+        "gradient_centralization",
+    ),
+    "it belongs to the inner optimizer: state it under `inner_optimizer`",
+)
+INNER_EXAMPLE: Mapping[str, object] = {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}
+
+NO_MOMENTUM = (
+    "it keeps none. Use inner_state 'maintain' or 'reset', or an inner optimizer with a momentum"
+)
+
+
+def reason_against_pullback(entry: Entry | None, *, momentum: object) -> str | None:
+    """Why a sync of Lookahead cannot pull back the momentum of such an optimizer, or None.
+
+    None for one that is not known: whether it has a momentum shows once it is built.
+
+    Args:
+        entry: the innermost optimizer's.
+        momentum: its argument of that name, if it has one.
+    """
+    if entry is None or entry.momentum == "always":
+        return None
+    if entry.momentum == "never":
+        return f"there is no momentum of {entry.class_name} to pull back: {NO_MOMENTUM}"
+    if momentum:
+        return None
+    return (
+        "there is no momentum to pull back without a `momentum` greater than 0: state it in "
+        f"{entry.class_name}"
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 from keras import ops
-from optrun.optimizers.nesting import CENTRALIZATION_IN_CENTRALIZATION
+from optrun.optimizers.keras_internals import key_of, layers_of, own_trained
 from optrun.optimizers.unwrapping import find, with_several_evaluations
 from optrun.optimizers.wrapper import Wrapper
 
@@ -97,7 +97,9 @@ class GradientCentralization(Wrapper):
 
     def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
         if find(inner_optimizer, GradientCentralization) is not None:
-            return CENTRALIZATION_IN_CENTRALIZATION
+            return (
+                "the gradient is centralized already, and doing it again changes nothing: use one"
+            )
         return super()._reason_against(inner_optimizer)
 
     def learn_layers(self, model: keras.Model) -> None:
@@ -113,17 +115,17 @@ class GradientCentralization(Wrapper):
                 f"GradientCentralization reads the layers of a built model, and '{model.name}' has "
                 "no weights yet: call it on a batch, or its `build`, first."
             )
-        layers = [one for one in model._flatten_layers() if isinstance(one, _COVERED) and one.built]
+        layers = [one for one in layers_of(model) if isinstance(one, _COVERED) and one.built]
         kernels = [one.kernel for one in layers]
         # With LoRA, `kernel` is a sum of variables, none of which is the kernel.
         self._kernels = frozenset(
-            self._var_key(one) for one in kernels if isinstance(one, keras.Variable)
+            key_of(self, one) for one in kernels if isinstance(one, keras.Variable)
         )
-        self._known = frozenset(self._var_key(one) for one in model.weights)
+        self._known = frozenset(key_of(self, one) for one in model.weights)
         others = [
             one.path
             for one in model.trainable_variables
-            if len(one.shape) > 1 and self._var_key(one) not in self._kernels
+            if len(one.shape) > 1 and key_of(self, one) not in self._kernels
         ]
         if others:
             _log.warning(
@@ -134,7 +136,7 @@ class GradientCentralization(Wrapper):
 
     def knows(self, variables: Sequence[Any]) -> bool:
         """Whether the layers of all these variables were learned."""
-        return all(self._var_key(one) in self._known for one in variables)
+        return all(key_of(self, one) in self._known for one in variables)
 
     def centralized(self, gradients: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
         """The gradients of these variables, those of the kernels among them centralized.
@@ -152,7 +154,7 @@ class GradientCentralization(Wrapper):
         self._check_known(variables)
         return [
             gradient
-            if gradient is None or self._var_key(variable) not in self._kernels
+            if gradient is None or key_of(self, variable) not in self._kernels
             else centralize(gradient)
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
@@ -174,7 +176,7 @@ class GradientCentralization(Wrapper):
         if len(grads) == 0:
             return
         self._build_on_first_use(trainable_variables)
-        variables = list(trainable_variables or self._trainable_variables)
+        variables = list(trainable_variables or own_trained(self))
         if with_several_evaluations(self.inner_optimizer) is None:
             grads = self.centralized(grads, variables)
         else:

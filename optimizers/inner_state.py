@@ -7,16 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 from optrun.optimizers.distribution import update_each
-from optrun.optimizers.nesting import MOMENTUM_ABSENT, SEVERAL_CORES_INSIDE, reason_against_pullback
-from optrun.optimizers.unwrapping import chain
-
-INNER_STATES = ("maintain", "reset", "pullback")
-
-
-def core_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The innermost optimizer, which has the count of updates and the learning rate."""
-    *_, core = chain(optimizer)
-    return core
+from optrun.optimizers.entry import NO_MOMENTUM, reason_against_pullback
+from optrun.optimizers.keras_internals import count_of, rate_of
+from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.unwrapping import core_of
 
 
 def reason_against(inner_state: str, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
@@ -26,11 +20,13 @@ def reason_against(inner_state: str, inner_optimizer: keras.optimizers.Optimizer
     """
     core = core_of(inner_optimizer)
     if inner_state != "maintain" and isinstance(core, keras.optimizers.MultiOptimizer):
-        return SEVERAL_CORES_INSIDE
-    if inner_state == "pullback":
-        return reason_against_pullback(
-            type(core).__name__, momentum=getattr(core, "momentum", None)
+        return (
+            "each of its optimizers has a count and a state of its own: use inner_state 'maintain'"
         )
+    if inner_state == "pullback":
+        name = type(core).__name__
+        entry = next((one for one in ENTRIES.values() if one.class_name == name), None)
+        return reason_against_pullback(entry, momentum=getattr(core, "momentum", None))
     return None
 
 
@@ -44,7 +40,7 @@ def momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
     found = [one for one in core.variables if one.name.endswith("_momentum")]
     if not found:
         raise ValueError(
-            f"Lookahead cannot pull back the momentum of {type(core).__name__}: {MOMENTUM_ABSENT}."
+            f"Lookahead cannot pull back the momentum of {type(core).__name__}: {NO_MOMENTUM}."
         )
     return found
 
@@ -70,7 +66,7 @@ class InitialState:
                 f"Lookahead resets the inner optimizer to the state it begins with, and this "
                 f"{type(core).__name__} has made {made} updates already: give it a new one."
             )
-        others = (id(core._iterations), id(core._learning_rate))
+        others = (id(count_of(core)), id(rate_of(core)))
         self._variables = [one for one in inner_optimizer.variables if id(one) not in others]
         self._values = [_uniform_value(ops.convert_to_numpy(one)) for one in self._variables]
 
@@ -123,7 +119,7 @@ class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # ty
 def keep_schedule_going(inner_optimizer: keras.optimizers.Optimizer, updates_before: Any) -> None:
     """Let the core's schedule, if it has one, count the updates before a reset too."""
     core = core_of(inner_optimizer)
-    schedule = core._learning_rate
+    schedule = rate_of(core)
     is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
     if is_schedule and not isinstance(schedule, CountingAllUpdates):
         core.learning_rate = CountingAllUpdates(schedule, updates_before)
@@ -133,7 +129,7 @@ def keep_schedule_going(inner_optimizer: keras.optimizers.Optimizer, updates_bef
 def schedule_as_given(inner_optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Inside, the core has the schedule that it was made with, as its config states it."""
     core = core_of(inner_optimizer)
-    present = core._learning_rate
+    present = rate_of(core)
     if not isinstance(present, CountingAllUpdates):
         yield
         return

@@ -1,6 +1,7 @@
 """Lookahead: slow weights that follow an inner optimizer's fast ones."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,23 +9,155 @@ import keras
 import tensorflow as tf
 from keras import ops
 from optrun.optimizers.distribution import run_when, update_each
+from optrun.optimizers.entry import (
+    INNER_ALIASES,
+    INNER_EXAMPLE,
+    INNER_WITHHELD,
+    SYNC_ALIASES,
+    TRACKING_WITHHELD,
+    Argument,
+    Arguments,
+    Entry,
+    Problems,
+    Shape,
+    reason_against_pullback,
+)
 from optrun.optimizers.inner_state import (
-    INNER_STATES,
     InitialState,
-    core_of,
     keep_schedule_going,
     momenta,
     reason_against,
     schedule_as_given,
 )
-from optrun.optimizers.nesting import (
-    EMA_INSIDE_LOOKAHEAD,
-    LOOKAHEAD_IN_LOOKAHEAD,
-    SOFT_BATCH_IN_LOOKAHEAD,
-)
+from optrun.optimizers.keras_internals import own_strategy, own_trained
 from optrun.optimizers.soft_batch import SoftBatch
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.unwrapping import core_of, find
 from optrun.optimizers.wrapper import Wrapper
+
+LOOKAHEAD_IN_LOOKAHEAD = (
+    "Lookahead around Lookahead keeps two sets of slow weights, and nothing says which of them the "
+    "network is measured on: use one, with the period and step you want"
+)
+RANGER_IN_LOOKAHEAD = (
+    "Ranger is Lookahead around RAdam already: state `sync_period` and `slow_step_size` in it, or "
+    "put radam inside"
+)
+SOFT_BATCH_IN_LOOKAHEAD = (
+    "Lookahead counts updates, and a soft batch inside it makes none for most batches: put the "
+    "soft batch outside, around Lookahead"
+)
+EMA_INSIDE_LOOKAHEAD = (
+    "its use_ema keeps an average of its own, which would overwrite the weights that the slow "
+    "weights follow: Lookahead's slow weights are the average"
+)
+
+
+def _momenta_at_start(arguments: Arguments, shape: Shape) -> int:
+    # Every optimizer with a momentum has one per weight.
+    return math.prod(shape) if arguments["inner_state"] == "pullback" else 0
+
+
+def _pullback_needs_momentum(arguments: Arguments, inner: Entry | None) -> Problems:
+    stated = arguments.get("inner_optimizer")
+    if arguments.get("inner_state") == "pullback" and isinstance(stated, Mapping):
+        reason = reason_against_pullback(inner, momentum=stated.get("momentum"))
+        if reason is not None:
+            yield "inner_state", f"cannot be pullback: {reason}"
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="lookahead",
+        class_name="Lookahead",
+        module=__name__,
+        description="Slow weights follow an inner optimizer, a share of the way every few updates.",
+        paper="Zhang, Lucas, Hinton & Ba 2019, NeurIPS, algorithm 1",
+        arguments=(
+            Argument("inner_optimizer", "optimizer", "moves the fast weights", required=True),
+            Argument(
+                "sync_period",
+                "int",
+                "updates of the inner optimizer between two syncs (the paper's k)",
+                5,
+                minimum=1,
+                label="sync",
+            ),
+            Argument(
+                "slow_step_size",
+                "float",
+                "share of the way to the fast weights that a sync goes (the paper's α)",
+                0.5,
+                minimum=0,
+                maximum=1,
+                label="slow",
+            ),
+            Argument(
+                "inner_state",
+                "choice",
+                "what a sync does with the inner optimizer's state: maintain (nothing), reset (to "
+                "its start, bias corrections too; schedules go on) or pullback (momenta go the "
+                "same share of the way as the weights)",
+                "maintain",
+                choices=("maintain", "reset", "pullback"),
+            ),
+        ),
+        extra_weight_copies=1,
+        aliases={**SYNC_ALIASES, "slow_step": "slow_step_size", **INNER_ALIASES},
+        withheld={**INNER_WITHHELD, **TRACKING_WITHHELD},
+        more_state=_momenta_at_start,
+        tracks_fast_weights=True,
+        refused_inside={
+            "lookahead": LOOKAHEAD_IN_LOOKAHEAD,
+            "ranger": RANGER_IN_LOOKAHEAD,
+            "soft_batch": SOFT_BATCH_IN_LOOKAHEAD,
+        },
+        combination_problems=_pullback_needs_momentum,
+        summary="slow weights that follow an inner optimizer",
+        rule="θ₀ = φ;   θᵢ = A(θᵢ₋₁), i = 1 … k;   φ ← φ + α (θₖ − φ)",
+        symbols={
+            "θ": "the fast weights, which the gradients are taken at",
+            "φ": "the slow weights, which the network is measured on",
+            "A": "one update of inner_optimizer",
+            "k": "sync_period",
+            "α": "slow_step_size",
+        },
+        when="Around any optimizer whose validation loss jumps about from epoch to epoch, or whose "
+        "rate you cannot tune carefully. The gain is steadiness: less spread between epochs "
+        "and seeds, and more room for the rate. Around a tuned optimizer with a decaying rate "
+        "the gain at the end of the training is small, often within the noise.",
+        sensible={
+            "sync_period": "5 – 10",
+            "slow_step_size": "0.5 – 0.8",
+            "inner_state": "maintain; pullback or reset to study what a sync does to momentum",
+        },
+        equivalences=(
+            "slow_step_size 1 is the inner optimizer, to the last bit, but for inner_state reset.",
+            "sync_period 1 is the inner optimizer at slow_step_size times its rate, up to rounding "
+            "(SGD with any momentum, Adam, AdamW, AdaGrad).",
+            "slow_step_size 0 returns to the first weights at every sync.",
+            "The slow weights are a moving average with decay 1 − α of the weights at the ends of "
+            "the cycles.",
+        ),
+        caveats=(
+            "The network is evaluated, selected and exported on the slow weights. Between two "
+            "syncs the training loss is that of the fast ones.",
+            "After the last epoch the updates since the last sync are discarded.",
+            "Along a constant gradient it goes slow_step_size times as far as its inner optimizer: "
+            "compare the two at the best rate of each.",
+            "Rate, clipping and weight decay belong to the inner optimizer and act on the fast "
+            "weights.",
+            "The paper studies α = 0.5, its authors' code takes 0.8, and Ranger takes k = 6.",
+        ),
+        example={
+            "name": "lookahead",
+            "sync_period": 5,
+            "slow_step_size": 0.5,
+            "inner_optimizer": INNER_EXAMPLE,
+        },
+        cost_note="inner_state: pullback keeps the momenta of the cycle's start, 1 more. A run of "
+        "optrun keeps another, to measure the fast weights too.",
+    ),
+)
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -53,11 +186,9 @@ class Lookahead(Wrapper):
     Where a cycle is discarded, at the end of `fit`, so is what it did to the state: "reset" starts
     anew, "pullback" returns to v₀.
 
-    Cost: one copy of the weights, and a pass over them at each end of a cycle. At k = 5 and 20
-    million weights on a CPU an update takes about 1.2 times one of SGD with momentum, 1.1 times one
-    of Adam and 1.4 times one of plain SGD, which does little more than such a pass itself. Compiled
-    by XLA (`jit_compile=True`) it is 1.7, 1.5 and 2.6 times: XLA copies, at every update, what a
-    branch may write, whether it is taken or not.
+    Cost: one copy of the weights, and a pass over them at each end of a cycle. Compiled by XLA
+    (`jit_compile=True`) it is more: XLA copies, at every update, what a branch may write, whether
+    it is taken or not.
 
     Args:
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
@@ -108,24 +239,9 @@ class Lookahead(Wrapper):
         track_fast_weights: bool = False,
         **unsupported: Any,
     ) -> None:
-        if isinstance(sync_period, bool) or not isinstance(sync_period, int) or sync_period < 1:
-            raise ValueError(
-                "`sync_period` must be a whole number of updates, 1 or more. "
-                f"Received: sync_period={sync_period!r}"
-            )
-        is_number = isinstance(slow_step_size, (int, float)) and not isinstance(
-            slow_step_size, bool
+        ENTRIES[0].require(
+            sync_period=sync_period, slow_step_size=slow_step_size, inner_state=inner_state
         )
-        if not is_number or not 0 <= slow_step_size <= 1:
-            raise ValueError(
-                "`slow_step_size` must be a number from 0 to 1. "
-                f"Received: slow_step_size={slow_step_size!r}"
-            )
-        if inner_state not in INNER_STATES:
-            raise ValueError(
-                f"`inner_state` must be one of {', '.join(INNER_STATES)}. "
-                f"Received: inner_state={inner_state!r}"
-            )
         if not isinstance(track_fast_weights, bool):
             raise ValueError(
                 f"`track_fast_weights` must be True or False. Received: {track_fast_weights=}"
@@ -134,7 +250,7 @@ class Lookahead(Wrapper):
         reason = reason_against(inner_state, self.inner_optimizer)
         if reason is not None:
             raise ValueError(f"`inner_state` cannot be {inner_state!r}: {reason}.")
-        self.sync_period = sync_period
+        self.sync_period = int(sync_period)
         self.slow_step_size = float(slow_step_size)
         self.inner_state = inner_state
         self.track_fast_weights = track_fast_weights
@@ -180,11 +296,7 @@ class Lookahead(Wrapper):
 
     def _scalar(self, name: str, dtype: str) -> Any:
         return self.add_variable(
-            shape=(),
-            dtype=dtype,
-            initializer="zeros",
-            aggregation="only_first_replica",
-            name=name,
+            shape=(), dtype=dtype, initializer="zeros", aggregation="only_first_replica", name=name
         )
 
     @property
@@ -212,7 +324,7 @@ class Lookahead(Wrapper):
 
     def _at_cycle_start_and_now(self) -> tuple[list[Any], list[Any]]:
         """What a sync moves: its values when the cycle began, and the variables themselves."""
-        start, now = [*self._slow], [*self._trainable_variables]
+        start, now = [*self._slow], [*own_trained(self)]
         if self.inner_state == "pullback":
             start += self._momenta_at_start
             now += momenta(self.inner_optimizer)
@@ -220,7 +332,7 @@ class Lookahead(Wrapper):
 
     def _sync(self) -> None:
         if self.track_fast_weights:
-            update_each(self.assign, self._fast, self._trainable_variables)
+            update_each(self.assign, self._fast, own_trained(self))
             self._has_synced.assign(True)
         # φ + α (θ − φ) leaves a weight that did not move exactly where it is. It is not exact at
         # α = 1, where nothing is moved at all: θ already is the new φ.
@@ -294,7 +406,7 @@ class Lookahead(Wrapper):
 
         Where one stands inside another, the weights that the model trains on stay known.
         """
-        present = tuple(ops.convert_to_numpy(one) for one in self._trainable_variables)
+        present = tuple(ops.convert_to_numpy(one) for one in own_trained(self))
         outermost = self._training_weights is None
         if outermost:
             self._training_weights = present
@@ -308,14 +420,14 @@ class Lookahead(Wrapper):
                 self._training_weights = None
 
     def _load(self, values: Sequence[Any]) -> None:
-        for variable, value in zip(self._trainable_variables, values, strict=True):
+        for variable, value in zip(own_trained(self), values, strict=True):
             variable.assign(ops.convert_to_numpy(value))
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Leave the model on the slow weights and begin a new cycle; `fit` calls it at its end."""
         super().finalize_variable_values(var_list)
         if self._is_inside_cycle():
-            self._distribution_strategy.run(self._discard_cycle)
+            own_strategy(self).run(self._discard_cycle)
 
     def _is_inside_cycle(self) -> bool:
         return self.built and int(ops.convert_to_numpy(self._phase)) != 0

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-from keras.src.models.functional import Functional
 from optrun.optimizers.distribution import all_reduce_sum, check_reductions_can_nest, num_replicas
 from optrun.optimizers.gradient_centralization import GradientCentralization
+from optrun.optimizers.keras_internals import Functional, loss_tracker, takes_training
 from optrun.optimizers.several_gradients import SeveralGradients
 from optrun.optimizers.soft_batch import FlushTail, SoftBatch
 from optrun.optimizers.unwrapping import find, with_several_evaluations
@@ -94,7 +94,7 @@ class Model(keras.Model):  # type: ignore[misc]
         state_before = [tf.convert_to_tensor(variable.value) for variable in state]
 
         def loss_at_present() -> tuple[Any, Any]:
-            y_pred = self(x, training=True) if self._call_has_training_arg else self(x)
+            y_pred = self(x, training=True) if takes_training(self) else self(x)
             loss = self.compute_loss(
                 x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
             )
@@ -104,7 +104,7 @@ class Model(keras.Model):  # type: ignore[misc]
             y_pred, loss = loss_at_present()
             scaled_loss = self.optimizer.scale_loss(loss)
         # Each replica's loss is divided by their number, so that gradients add up to the mean.
-        self._loss_tracker.update_state(loss * num_replicas(), sample_weight=_batch_size(x))
+        loss_tracker(self).update_state(loss * num_replicas(), sample_weight=_batch_size(x))
         here = [one.value for one in weights]
         first = self._stage_gradients(tape.gradient(scaled_loss, here), weights)
         taken = 1

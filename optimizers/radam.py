@@ -1,14 +1,229 @@
-"""RAdam: Adam that holds back its adaptive steps until their variance is known."""
+"""RAdam, Adam that holds back its adaptive steps until their variance is known, and Ranger."""
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
 
 import keras
 from keras import ops
-from optrun.optimizers.radam_entries import reason_never_adapted
+from optrun.optimizers.entry import (
+    ALIASES,
+    CLIPPING,
+    GRADIENT_CENTRALIZATION,
+    LEARNING_RATE,
+    SYNC_ALIASES,
+    TRACKING_WITHHELD,
+    WITHHELD,
+    Argument,
+    Arguments,
+    Entry,
+    Problems,
+    decay_rate,
+    number,
+    positive,
+    weight_decay_argument,
+)
+from optrun.optimizers.gradient_centralization import GradientCentralization
+from optrun.optimizers.keras_internals import index_of
+from optrun.optimizers.lookahead import Lookahead
+from optrun.optimizers.unwrapping import find
 
-_UNADAPTED_STEPS = ("sgd", "skip")
+_ALIASES: Mapping[str, str] = {
+    **ALIASES,
+    "sma_threshold": "threshold",
+    "rho_threshold": "threshold",
+    "n_sma_threshold": "threshold",
+    "N_sma_threshold": "threshold",
+    "N_sma_threshhold": "threshold",
+    "degenerated_to_sgd": "unadapted_steps",
+    "degenerate_to_sgd": "unadapted_steps",
+}
+_WITHHELD: Mapping[str, str] = {
+    **WITHHELD,
+    "betas": "state the two numbers as `beta_1` and `beta_2`",
+}
+
+
+def reason_never_adapted(beta_2: float, threshold: float) -> str | None:
+    """Why RAdam with these would never adapt a step; None where it does.
+
+    The moving average is no longer than ρ∞ = 2 / (1 − β₂) − 1 gradients.
+
+    Example:
+        >>> reason_never_adapted(0.5, threshold=5)
+        'must be greater than 0.666667 for a threshold of 5, or no step is ever adapted'
+    """
+    if 2 / (1 - beta_2) - 1 > threshold:
+        return None
+    return (
+        f"must be greater than {(threshold - 1) / (threshold + 1):.6g} for a threshold of "
+        f"{threshold:g}, or no step is ever adapted"
+    )
+
+
+def _never_adapted(arguments: Arguments, _inner: Entry | None) -> Problems:
+    beta_2, threshold = arguments.get("beta_2"), arguments.get("threshold")
+    if isinstance(beta_2, int | float) and isinstance(threshold, int | float):
+        reason = reason_never_adapted(beta_2, threshold)
+        if reason is not None:
+            at_default = beta_2 == ENTRIES[0].argument("beta_2").default  # type: ignore[union-attr]
+            yield "threshold" if at_default else "beta_2", f"beta_2 {reason}; received {beta_2!r}"
+
+
+def _core(beta_1: float, epsilon: float) -> tuple[Argument, ...]:
+    return (
+        LEARNING_RATE,
+        decay_rate("beta_1", beta_1, "decay of the first moment, in [0, 1)"),
+        decay_rate(
+            "beta_2", 0.999, "decay of the second moment, in [0, 1); above 2/3 for a threshold of 5"
+        ),
+        positive(
+            "epsilon", epsilon, "added to the root of the second moment, before its bias correction"
+        ),
+        number(
+            "threshold",
+            5.0,
+            "length ρ of the moving average above which steps are adapted; the paper has 4",
+            minimum=4,
+        ),
+        Argument(
+            "unadapted_steps",
+            "choice",
+            "what the updates before do: sgd (a step of plain momentum) or skip (none)",
+            "sgd",
+            choices=("sgd", "skip"),
+        ),
+        weight_decay_argument(None),
+        *CLIPPING,
+    )
+
+
+_RECTIFICATION = (
+    "m ← m + (1 − β₁) (g − m);   v ← v + (1 − β₂) (g² − v)\n"
+    "ρ∞ = 2/(1 − β₂) − 1;   ρ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ)\n"
+    "ρ > ρ₀:  r = √( (ρ − 4)(ρ − 2) ρ∞ / ((ρ∞ − 4)(ρ∞ − 2) ρ) )\n"
+    "         θ ← θ − η r √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)\n"
+)
+_UNADAPTED_STEP = "else:    θ ← θ − η / (1 − β₁ᵗ) · m"
+_SYMBOLS: Mapping[str, str] = {
+    "m, v": "first and second moment, 0 at first",
+    "β₁, β₂": "beta_1, beta_2",
+    "ρ": "how many gradients v has effectively seen; ρ₀ is threshold",
+}
+_UNADAPTED = (
+    "With the default β₂ and threshold the first five updates are not divided by √v: they are "
+    "steps of plain momentum, of size η |g|, and gradients far above 1 throw the weights far off."
+)
+_THRESHOLD = "4 – 5; 5 is that of the authors' code, 4 the paper's, where r is still 0"
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="radam",
+        class_name="RAdam",
+        module=__name__,
+        description="Adam with its first steps held back until their variance is known.",
+        paper="Liu et al. 2020, ICLR, algorithm 2",
+        arguments=(*_core(beta_1=0.9, epsilon=1e-7), GRADIENT_CENTRALIZATION),
+        extra_weight_copies=2,
+        aliases=_ALIASES,
+        withheld=_WITHHELD,
+        combination_problems=_never_adapted,
+        also_called=("rectifiedadam",),
+        summary="Adam that waits until its scale is known",
+        rule=_RECTIFICATION + _UNADAPTED_STEP,
+        symbols=_SYMBOLS,
+        when="In place of Adam with a warm-up: it holds the first adaptive steps back until the "
+        "second moment has seen enough gradients. Once t is in the thousands it is Adam.",
+        sensible={
+            "learning_rate": "1e-5 – 1e-4 to retrain VGG19; 1e-4 – 1e-3 from random weights",
+            "beta_2": "0.99 – 0.999; at 2/3 or less ρ never exceeds 5, and it is refused",
+            "threshold": _THRESHOLD,
+            "unadapted_steps": "sgd, as published; skip where the first losses jump",
+        },
+        equivalences=(
+            "r tends to 1: RAdam tends to Adam with the same arguments.",
+            "Constant gradients: the first five updates move η g, later ones η r sign(g).",
+        ),
+        caveats=(
+            _UNADAPTED,
+            "ε is added to √v before the bias correction, as in the authors' code, PyTorch's RAdam "
+            "and Keras' Adam; others add it after.",
+            "Weight decay is decoupled: η λ θ is taken off the weights.",
+            "ρ and r are computed in float64: in float32 the first r would be off by up to 1 %.",
+        ),
+        example={"name": "radam", "learning_rate": 1e-5},
+    ),
+    Entry(
+        name="ranger",
+        class_name="Ranger",
+        module=__name__,
+        description="Lookahead around RAdam, on centralized gradients.",
+        paper="Wright 2019, version 20.4.11; Yong et al. 2020; Liu et al. 2020; Zhang et al. 2019",
+        arguments=(
+            *_core(beta_1=0.95, epsilon=1e-5),
+            Argument(
+                "sync_period", "int", "updates between two syncs (Lookahead's k)", 6, minimum=1
+            ),
+            Argument(
+                "slow_step_size",
+                "float",
+                "share of the way to the fast weights that a sync goes (Lookahead's α)",
+                0.5,
+                minimum=0,
+                maximum=1,
+            ),
+            replace(GRADIENT_CENTRALIZATION, default=True, of_class=True),
+        ),
+        extra_weight_copies=3,
+        aliases={**_ALIASES, **SYNC_ALIASES},
+        withheld={
+            **_WITHHELD,
+            **TRACKING_WITHHELD,
+            "inner_optimizer": "RAdam is inside: for another, put it inside `lookahead` with "
+            "`gradient_centralization: true`",
+            "inner_state": "a sync keeps RAdam's moments: for another choice, put `radam` "
+            "inside `lookahead`",
+        },
+        combination_problems=_never_adapted,
+        tracks_fast_weights=True,
+        summary="Lookahead(RAdam) with centralized gradients",
+        rule="g ← g − mean of g over each output unit's inputs   (Conv2D and Dense kernels)\n"
+        "θ ← θ − η λ θ\n"
+        + _RECTIFICATION
+        + _UNADAPTED_STEP
+        + "\nevery k updates:  φ ← φ + α (θ − φ);  θ ← φ",
+        symbols={
+            **_SYMBOLS,
+            "λ": "weight_decay",
+            "φ": "the slow weights, which the network is measured on",
+            "k": "sync_period",
+            "α": "slow_step_size",
+        },
+        when="A composition that many articles use with its defaults. Take it to compare with "
+        "those; to learn which of its three parts helps, compare lookahead, radam and "
+        "gradient_centralization one by one.",
+        sensible={
+            "learning_rate": "1e-5 – 2e-4 to retrain VGG19; 1e-4 – 1e-3 from random weights",
+            "sync_period": "5 – 10",
+            "slow_step_size": "0.5 – 0.8",
+            "threshold": _THRESHOLD,
+        },
+        equivalences=(
+            "It is lookahead around radam with gradient_centralization: true, with defaults of its "
+            "own: k 6, α 0.5, β₁ 0.95, ε 1e-5.",
+            "slow_step_size 1 and gradient_centralization: false leave RAdam.",
+        ),
+        caveats=(
+            "The article's listing also divides the gradient by its standard deviation; ours does "
+            "not, as the published code and the paper on centralization do not.",
+            "ε = 1e-5 is a hundred times Keras' usual one: where gradients are small it damps the "
+            "adaptation.",
+            _UNADAPTED,
+            "Evaluated on its slow weights; updates since the last sync are discarded at the end.",
+        ),
+        example={"name": "ranger", "learning_rate": 2e-5},
+    ),
+)
 
 
 def sma_length(update: Any, beta_2: float) -> Any:
@@ -137,24 +352,16 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        for decay, value in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= value < 1:
-                raise ValueError(f"`{decay}` must be in [0, 1). Received: {decay}={value!r}")
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be greater than 0. Received: {epsilon=}")
-        if not (threshold >= 4 and math.isfinite(threshold)):
-            raise ValueError(
-                "`threshold` must be 4 or more: a moving average of 4 gradients or fewer has no "
-                f"variance to rectify. Received: {threshold=}"
-            )
+        ENTRIES[0].require(
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            threshold=threshold,
+            unadapted_steps=unadapted_steps,
+        )
         reason = reason_never_adapted(beta_2, threshold)
         if reason is not None:
             raise ValueError(f"`beta_2` {reason}. Received: {beta_2=}")
-        if unadapted_steps not in _UNADAPTED_STEPS:
-            raise ValueError(
-                f"`unadapted_steps` must be one of {', '.join(_UNADAPTED_STEPS)}. "
-                f"Received: {unadapted_steps=}"
-            )
         super().__init__(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -181,7 +388,7 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One update of one variable."""
-        index = self._get_variable_index(variable)
+        index = index_of(self, variable)
         momentum, velocity = self._momentums[index], self._velocities[index]
         gradient = ops.cast(gradient, variable.dtype)
         self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
@@ -216,3 +423,117 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
             "threshold": self.threshold,
             "unadapted_steps": self.unadapted_steps,
         }
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class Ranger(Lookahead):
+    """Lookahead(GradientCentralization(RAdam)), with the settings of its authors.
+
+    Each update centralizes the gradients of Conv2D and Dense kernels, takes the weight decay off
+    the weights and makes a step of RAdam; every sixth is followed by Lookahead's sync, halfway
+    between the slow weights and the fast ones. All parts are this package's: see there. The network
+    is measured on the slow weights.
+
+    The article that made Ranger known prints a listing that divides the gradient by its standard
+    deviation as well; the published code does not, and neither does this class.
+
+    Args:
+        learning_rate, ..., global_clipnorm: as for `RAdam`, with another β₁ and ε; norms are those
+            of the centralized gradients.
+        sync_period, slow_step_size, name, track_fast_weights: as for `Lookahead`.
+        gradient_centralization: whether gradients are centralized. If so, train with
+            `optimizers.Model`, or call `learn_layers`.
+
+    Raises:
+        TypeError: for an argument it does not take.
+        ValueError: if an argument is out of its range.
+
+    Source: Wright, "Ranger - a synergistic optimizer", 2019, version 20.4.11
+    (https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer).
+
+    Example:
+        >>> ranger = Ranger(1e-3)
+        >>> centralization = ranger.inner_optimizer
+        >>> type(centralization).__name__, type(centralization.inner_optimizer).__name__
+        ('GradientCentralization', 'RAdam')
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        beta_1: float = 0.95,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-5,
+        threshold: float = 5.0,
+        unadapted_steps: str = "sgd",
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        sync_period: int = 6,
+        slow_step_size: float = 0.5,
+        gradient_centralization: bool = True,
+        name: str | None = None,
+        *,
+        track_fast_weights: bool = False,
+    ) -> None:
+        if not isinstance(gradient_centralization, bool):
+            raise ValueError(
+                f"`gradient_centralization` must be True or False. Received: "
+                f"{gradient_centralization!r}"
+            )
+        core: keras.optimizers.Optimizer = RAdam(
+            learning_rate=learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            threshold=threshold,
+            unadapted_steps=unadapted_steps,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+        )
+        super().__init__(
+            GradientCentralization(core) if gradient_centralization else core,
+            sync_period=sync_period,
+            slow_step_size=slow_step_size,
+            name=name,
+            track_fast_weights=track_fast_weights,
+        )
+
+    def learn_layers(self, model: keras.Model) -> None:
+        """Take from a plain `keras.Model`, before training, which gradients to centralize.
+
+        `optimizers.Model` needs no such call.
+
+        Raises:
+            ValueError: if the model has no weights yet.
+        """
+        centralization = find(self, GradientCentralization)
+        if centralization is not None:
+            centralization.learn_layers(model)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        core = find(self, RAdam).get_config()  # type: ignore[union-attr]
+        lookahead = super().get_config()
+        taken = [one.name for one in ENTRIES[0].arguments if one.of_class]
+        return {
+            **{argument: core[argument] for argument in taken},
+            "sync_period": lookahead["sync_period"],
+            "slow_step_size": lookahead["slow_step_size"],
+            "gradient_centralization": find(self, GradientCentralization) is not None,
+            "name": lookahead["name"],
+            "track_fast_weights": lookahead["track_fast_weights"],
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The optimizer of a config, without state."""
+        rate = config["learning_rate"]
+        if isinstance(rate, Mapping):
+            rate = keras.saving.deserialize_keras_object(rate, custom_objects=custom_objects)
+        return cls(**{**config, "learning_rate": rate})

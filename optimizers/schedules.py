@@ -11,31 +11,121 @@ So the warm-up reaches η₀ at its last update, and the decay begins at the nex
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
 from keras import ops
-from optrun.optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers.entry import Argument, Entry, number, positive
+
+_WARMED_UP = (
+    positive(
+        "initial_learning_rate",
+        None,
+        "the rate at the end of the warm-up, where the decay begins",
+        required=True,
+    ),
+    Argument(
+        "warmup_updates",
+        "int",
+        "updates over which the rate rises linearly from 0; 0 for none",
+        0,
+        minimum=0,
+        label="warm-up",
+    ),
+)
+_WHOLE_BUDGET = "null: from the warm-up to the end of the training"
+
+
+def _decay_updates(description: str, *, required: bool = False) -> Argument:
+    return Argument(
+        "decay_updates",
+        "int",
+        description,
+        required=required,
+        optional=not required,
+        minimum=1,
+        label="over",
+    )
+
+
+def _decay_rate(description: str, *, maximum: float | None) -> Argument:
+    return positive("decay_rate", None, description, required=True, maximum=maximum, label="decay")
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry("constant", "Constant", __name__, "the same rate throughout", _WARMED_UP),
+    Entry(
+        "cosine",
+        "Cosine",
+        __name__,
+        "half a cosine from the initial rate down to the final one",
+        (
+            *_WARMED_UP,
+            _decay_updates(f"updates until the final rate; {_WHOLE_BUDGET}"),
+            number(
+                "final_learning_rate",
+                0.0,
+                "the rate at the end and after it",
+                minimum=0,
+                label="to",
+            ),
+        ),
+    ),
+    Entry(
+        "exponential",
+        "Exponential",
+        __name__,
+        "multiplied by decay_rate, evenly, over every decay_updates",
+        (
+            *_WARMED_UP,
+            _decay_updates(f"updates for one factor decay_rate; {_WHOLE_BUDGET}"),
+            _decay_rate("factor over decay_updates, in (0, 1]", maximum=1),
+        ),
+    ),
+    Entry(
+        "inverse_time",
+        "InverseTime",
+        __name__,
+        "divided by 1 + decay_rate · updates / decay_updates",
+        (
+            *_WARMED_UP,
+            _decay_updates(f"unit in which updates are counted; {_WHOLE_BUDGET}"),
+            _decay_rate("growth of the divisor over decay_updates", maximum=None),
+        ),
+    ),
+    Entry(
+        "step",
+        "Step",
+        __name__,
+        "multiplied by decay_rate, at once, after every decay_updates",
+        (
+            *_WARMED_UP,
+            _decay_updates("updates between two drops", required=True),
+            _decay_rate("factor of one drop, in (0, 1]", maximum=1),
+        ),
+    ),
+)
 
 _REGISTER = keras.saving.register_keras_serializable(package="optimizers")
 
 
 class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """The warm-up, and the config every schedule here shares."""
+    """The warm-up; the arguments are checked and kept as the class's entry has them."""
 
-    def __init__(self, initial_learning_rate: float, warmup_updates: int = 0) -> None:
-        if not initial_learning_rate > 0 or not math.isfinite(initial_learning_rate):
-            raise ValueError(
-                "`initial_learning_rate` must be a number greater than 0. "
-                f"Received: initial_learning_rate={initial_learning_rate}"
-            )
-        if warmup_updates < 0:
-            raise ValueError(
-                "`warmup_updates` must be a whole number of updates, 0 or more. "
-                f"Received: warmup_updates={warmup_updates}"
-            )
-        self.initial_learning_rate = float(initial_learning_rate)
-        self.warmup_updates = int(warmup_updates)
+    initial_learning_rate: float
+    warmup_updates: int
+
+    def __init__(self, **arguments: Any) -> None:
+        for argument in self._entry().arguments:
+            value = arguments[argument.name]
+            # Null, for the whole budget, and a rate that must not grow are a specification's.
+            replace(argument, optional=False, maximum=None).require(value)
+            setattr(self, argument.name, int(value) if argument.kind == "int" else float(value))
+
+    def _entry(self) -> Entry:
+        names = [one.__name__ for one in type(self).__mro__]
+        return next(entry for entry in ENTRIES if entry.class_name in names)
 
     def decayed(self, updates: Any) -> Any:
         """The rate `updates` after the warm-up; a float tensor from a whole-number tensor."""
@@ -51,49 +141,8 @@ class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         return ops.where(step < self.warmup_updates, rising, decayed)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "initial_learning_rate": self.initial_learning_rate,
-            "warmup_updates": self.warmup_updates,
-        }
-
-
-class _Decaying(_WarmedUp):
-    """A schedule that decays over `decay_updates` updates."""
-
-    def __init__(
-        self, initial_learning_rate: float, decay_updates: int, warmup_updates: int = 0
-    ) -> None:
-        super().__init__(initial_learning_rate, warmup_updates)
-        if decay_updates < 1:
-            raise ValueError(
-                "`decay_updates` must be a whole number of updates, 1 or more. "
-                f"Received: decay_updates={decay_updates}"
-            )
-        self.decay_updates = int(decay_updates)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "decay_updates": self.decay_updates}
-
-
-class _DecayingByRate(_Decaying):
-    """A schedule that decays by `decay_rate` over every `decay_updates` updates."""
-
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_updates: int,
-        decay_rate: float,
-        warmup_updates: int = 0,
-    ) -> None:
-        super().__init__(initial_learning_rate, decay_updates, warmup_updates)
-        if not decay_rate > 0 or not math.isfinite(decay_rate):
-            raise ValueError(
-                f"`decay_rate` must be a number greater than 0. Received: decay_rate={decay_rate}"
-            )
-        self.decay_rate = float(decay_rate)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "decay_rate": self.decay_rate}
+        """The constructor's arguments."""
+        return {one.name: getattr(self, one.name) for one in self._entry().arguments}
 
 
 @_REGISTER
@@ -110,12 +159,15 @@ class Constant(_WarmedUp):
         [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]
     """
 
+    def __init__(self, initial_learning_rate: float, warmup_updates: int = 0) -> None:
+        super().__init__(initial_learning_rate=initial_learning_rate, warmup_updates=warmup_updates)
+
     def decayed(self, updates: Any) -> Any:
         return ops.full_like(_as_float(updates), self.initial_learning_rate)
 
 
 @_REGISTER
-class Cosine(_Decaying):
+class Cosine(_WarmedUp):
     """Half a cosine: decayed(s) = η_T + (η₀ − η_T) ½ (1 + cos(π min(s, T) / T)).
 
     Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts.
@@ -132,6 +184,9 @@ class Cosine(_Decaying):
         [0.2, 0.1, 0.0, 0.0]
     """
 
+    decay_updates: int
+    final_learning_rate: float
+
     def __init__(
         self,
         initial_learning_rate: float,
@@ -139,21 +194,38 @@ class Cosine(_Decaying):
         final_learning_rate: float = 0.0,
         warmup_updates: int = 0,
     ) -> None:
-        super().__init__(initial_learning_rate, decay_updates, warmup_updates)
-        if not final_learning_rate >= 0 or not math.isfinite(final_learning_rate):
-            raise ValueError(
-                "`final_learning_rate` must be a number, 0 or more. "
-                f"Received: final_learning_rate={final_learning_rate}"
-            )
-        self.final_learning_rate = float(final_learning_rate)
+        super().__init__(
+            initial_learning_rate=initial_learning_rate,
+            decay_updates=decay_updates,
+            final_learning_rate=final_learning_rate,
+            warmup_updates=warmup_updates,
+        )
 
     def decayed(self, updates: Any) -> Any:
         share = _as_float(ops.minimum(updates, self.decay_updates)) / self.decay_updates
         fall = self.initial_learning_rate - self.final_learning_rate
         return self.final_learning_rate + fall * 0.5 * (1 + ops.cos(math.pi * share))
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "final_learning_rate": self.final_learning_rate}
+
+class _DecayingByRate(_WarmedUp):
+    """A schedule that decays by `decay_rate` over every `decay_updates` updates."""
+
+    decay_updates: int
+    decay_rate: float
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_updates: int,
+        decay_rate: float,
+        warmup_updates: int = 0,
+    ) -> None:
+        super().__init__(
+            initial_learning_rate=initial_learning_rate,
+            decay_updates=decay_updates,
+            decay_rate=decay_rate,
+            warmup_updates=warmup_updates,
+        )
 
 
 @_REGISTER
@@ -219,39 +291,30 @@ class Step(_DecayingByRate):
         return self.initial_learning_rate * ops.power(self.decay_rate, drops)
 
 
-_CLASSES = {
-    "constant": Constant,
-    "cosine": Cosine,
-    "exponential": Exponential,
-    "inverse_time": InverseTime,
-    "step": Step,
-}
-
-
 def build_schedule(
-    resolved: Mapping[str, Any], *, total_updates: int
+    stated: Mapping[str, Any], *, total_updates: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The schedule of a resolved specification.
+    """The schedule of a specification's `learning_rate`.
 
     Args:
-        resolved: the `learning_rate` mapping of a resolved specification, with `schedule`.
+        stated: its name as `schedule`, and all its arguments.
         total_updates: updates in the whole training; where `decay_updates` is null, the decay takes
             those that the warm-up leaves.
 
     Raises:
         ValueError: if the warm-up leaves no update.
     """
-    warmup = resolved["warmup_updates"]
+    warmup = stated["warmup_updates"]
     if warmup >= total_updates:
         raise ValueError(
             f"warmup_updates must be less than the {total_updates} updates of the training, or its "
             f"learning rate is never reached; received {warmup}"
         )
-    entry = SCHEDULES[resolved["schedule"]]
-    given = {argument.name: resolved[argument.name] for argument in entry.arguments}
+    given = {name: value for name, value in stated.items() if name != "schedule"}
     if "decay_updates" in given and given["decay_updates"] is None:
         given["decay_updates"] = total_updates - warmup
-    return _CLASSES[entry.name](**given)
+    entry = next(one for one in ENTRIES if one.name == stated["schedule"])
+    return globals()[entry.class_name](**given)
 
 
 def _as_float(updates: Any) -> Any:

@@ -1,7 +1,8 @@
 """Soft batch: one update from the gradients of several batches."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import ops
@@ -13,11 +14,109 @@ from optrun.optimizers.distribution import (
     run_when,
     update_each,
 )
-from optrun.optimizers.nesting import SEVERAL_EVALUATIONS_IN_SOFT_BATCH, SOFT_BATCH_IN_SOFT_BATCH
+from optrun.optimizers.entry import (
+    INNER_ALIASES,
+    INNER_EXAMPLE,
+    INNER_WITHHELD,
+    Argument,
+    Arguments,
+    Entry,
+)
+from optrun.optimizers.keras_internals import index_of, own_strategy, own_trained, refuse_unknown
 from optrun.optimizers.unwrapping import find, with_several_evaluations
 from optrun.optimizers.wrapper import Wrapper
 
-_TAILS = ("flush", "carry", "drop")
+SOFT_BATCH_IN_SOFT_BATCH = (
+    "a soft batch of soft batches is one soft batch: multiply the two `batches_per_update`"
+)
+SEVERAL_EVALUATIONS_IN_SOFT_BATCH = (
+    "its later gradients are taken on the same batch as its first, and a soft batch no longer has "
+    "its earlier batches: use a larger batch instead"
+)
+
+
+def _count_updates(arguments: Arguments, batches_per_epoch: int, epochs: int) -> int:
+    batches = cast("int", arguments["batches_per_update"])
+    if arguments["tail"] == "carry":
+        return math.ceil(batches_per_epoch * epochs / batches)
+    if arguments["tail"] == "drop":
+        return batches_per_epoch // batches * epochs
+    return math.ceil(batches_per_epoch / batches) * epochs
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="soft_batch",
+        class_name="SoftBatch",
+        module=__name__,
+        description="One update of an inner optimizer from the gradients of several batches.",
+        paper="gradient accumulation, common practice",
+        arguments=(
+            Argument("inner_optimizer", "optimizer", "takes the mean gradient", required=True),
+            Argument(
+                "batches_per_update",
+                "int",
+                "batches whose gradients are averaged into one update",
+                required=True,
+                minimum=1,
+                label="batches",
+            ),
+            Argument(
+                "tail",
+                "choice",
+                "what becomes of the batches left over at an epoch's end: flush (an update of "
+                "their own), carry (into the next epoch) or drop",
+                "flush",
+                choices=("flush", "carry", "drop"),
+            ),
+        ),
+        extra_weight_copies=1,
+        aliases={
+            "n": "batches_per_update",
+            "steps": "batches_per_update",
+            "accumulate": "batches_per_update",
+            "accumulation_steps": "batches_per_update",
+            "gradient_accumulation_steps": "batches_per_update",
+            **INNER_ALIASES,
+        },
+        withheld=INNER_WITHHELD,
+        refused_inside={"soft_batch": SOFT_BATCH_IN_SOFT_BATCH},
+        several_gradients_refused=SEVERAL_EVALUATIONS_IN_SOFT_BATCH,
+        count_updates=_count_updates,
+        also_called=("softbatches", "gradientaccumulation"),
+        summary="one update from several batches' gradients",
+        rule="G = Σ Bᵢ gᵢ / Σ Bᵢ,  i = 1 … n, all gᵢ at the same θ;   θ ← A(θ, G)",
+        symbols={
+            "g": "the gradient of one batch's mean loss",
+            "B": "the photos in a batch",
+            "n": "batches_per_update",
+            "A": "one update of inner_optimizer",
+        },
+        when="Where the batch you want does not fit into memory, or to ask what a larger batch "
+        "does without changing anything else. It takes as long per photo as small batches do and "
+        "makes n times fewer updates: raise the rate with n, or expect slower training.",
+        sensible={
+            "batches_per_update": "2 – 16",
+            "tail": "flush; carry is what Keras' own accumulation does",
+        },
+        equivalences=(
+            "n batches of B photos are one batch of n · B, up to rounding, where no layer draws at "
+            "random (dropout: other masks, the same expectation) or looks across the batch (batch "
+            "normalisation). Batches of unequal size are weighted by their photos.",
+            "batches_per_update 1 is the inner optimizer, to the last bit.",
+        ),
+        caveats=(
+            "Weights and momenta stand still inside a window; schedules, momenta and bias "
+            "corrections count updates, not batches. Keras' gradient_accumulation_steps hands the "
+            "schedule the count of batches, so it runs n times too fast.",
+            "With tail: flush the last update of an epoch may be made of fewer batches: it is "
+            "their mean, as noisy as they are few.",
+            "Optimizers that take several gradients per step cannot stand inside it: their later "
+            "gradients would need the window's earlier batches again.",
+        ),
+        example={"name": "soft_batch", "batches_per_update": 4, "inner_optimizer": INNER_EXAMPLE},
+    ),
+)
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -71,19 +170,9 @@ class SoftBatch(Wrapper):
         name: str | None = None,
         **unsupported: Any,
     ) -> None:
-        if (
-            isinstance(batches_per_update, bool)
-            or not isinstance(batches_per_update, int)
-            or batches_per_update < 1
-        ):
-            raise ValueError(
-                "`batches_per_update` must be a whole number of batches, 1 or more. "
-                f"Received: batches_per_update={batches_per_update!r}"
-            )
-        if tail not in _TAILS:
-            raise ValueError(f"`tail` must be one of {', '.join(_TAILS)}. Received: tail={tail!r}")
+        ENTRIES[0].require(batches_per_update=batches_per_update, tail=tail)
         super().__init__(inner_optimizer, name=name, unsupported=unsupported)
-        self.batches_per_update = batches_per_update
+        self.batches_per_update = int(batches_per_update)
         self.tail = tail
         # Variables that had a gradient in any batch; known while the step is traced.
         self._reached: frozenset[int] = frozenset()
@@ -139,12 +228,12 @@ class SoftBatch(Wrapper):
             self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)
             return
         check_reductions_can_nest("SoftBatch")
-        self._accumulate(grads, trainable_variables or self._trainable_variables)
+        self._accumulate(grads, trainable_variables or own_trained(self))
         self._batches.assign_add(1)
         run_when(lambda: self._batches >= self.batches_per_update, self._update)
 
     def _accumulate(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
-        self._check_variables_are_known(variables)
+        refuse_unknown(self, variables)
         samples = ops.convert_to_tensor(self._next_samples)
 
         def take_in(total: Any, gradient: Any) -> None:
@@ -152,7 +241,7 @@ class SoftBatch(Wrapper):
             self.assign_add(total, weight * ops.cast(gradient, total.dtype))
 
         reached = [
-            (self._get_variable_index(variable), gradient)
+            (index_of(self, variable), gradient)
             for variable, gradient in zip(variables, all_reduce_sum(grads), strict=True)
             if gradient is not None
         ]
@@ -168,7 +257,7 @@ class SoftBatch(Wrapper):
             total / ops.cast(shares, total.dtype) if index in self._reached else None
             for index, total in enumerate(self._gradient_sums)
         ]
-        self.inner_optimizer.apply(means, trainable_variables=self._trainable_variables)
+        self.inner_optimizer.apply(means, trainable_variables=own_trained(self))
         self._empty_window()
 
     def _empty_window(self) -> None:
@@ -186,7 +275,7 @@ class SoftBatch(Wrapper):
         if waiting and self.tail == "flush":
             self._flush()
         elif waiting and self.tail == "drop":
-            self._distribution_strategy.run(self._empty_window)
+            own_strategy(self).run(self._empty_window)
         return waiting
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
@@ -196,7 +285,7 @@ class SoftBatch(Wrapper):
         super().finalize_variable_values(var_list)
 
     def _flush(self) -> None:
-        self._distribution_strategy.run(self._update)
+        own_strategy(self).run(self._update)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -1,200 +1,319 @@
-"""A specification: the plain mapping that says which optimizer, with which arguments.
+"""A specification: which optimizer, with which arguments. Read and checked once, then a value.
 
     {"name": "lookahead", "sync_period": 5, "slow_step_size": 0.5,
      "inner_optimizer": {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}}
 
-This module reads specifications: it completes, describes and counts. `checking` finds what is
-wrong with one, `build` makes the optimizer. Nothing here imports Keras, and of a person's own
-optimizer (`optimizers.own`) it knows the stated arguments alone; only `gradient_evaluations` asks
-the class itself.
+`parse` makes a `Specification` of such a mapping, or says everything that is wrong with it. Nothing
+here imports Keras until an optimizer is built, or a person's own (`user_defined`) is asked.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from optrun.optimizers.checking import Problem, evaluations_within, problems
-from optrun.optimizers.entry import Argument, Entry
-from optrun.optimizers.lookup import entry_for
-from optrun.optimizers.own import names_in
-from optrun.optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers import user_defined
+from optrun.optimizers.checking import Problem, problems
+from optrun.optimizers.entry import Argument, Arguments, Entry, Shape
+from optrun.optimizers.registry import ENTRIES, SCHEDULES
 
-__all__ = [
-    "Problem",
-    "batches_per_update",
-    "describe",
-    "gradient_evaluations",
-    "problems",
-    "resolve",
-    "updates",
-]
+if TYPE_CHECKING:
+    import keras
+
+# More than any schedule's warm-up, for an optimizer that is made to be asked and not to train.
+_MANY_UPDATES = 2**31 - 1
+# Of a person's own that can't be asked: as many as Adam keeps, which is what most do.
+_ASSUMED_COPIES = 2
+_PROBE_SHAPES: tuple[Shape, ...] = ((3, 3, 16, 32), (32,))
 
 
-def resolve(specification: object, *, import_own: bool = False) -> dict[str, object]:
-    """The specification with every argument present: plain JSON and YAML types, nested.
+class SpecificationError(ValueError):
+    """A specification that cannot be used; the message has every problem, one a line.
 
-    Whole numbers become floats where the argument is one, so equal settings resolve equally. Of a
+    Attributes:
+        problems: each with its place.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = problems
+        super().__init__(
+            "\n".join(f"{'.'.join(one.path) or 'optimizer'}: {one.message}" for one in problems)
+        )
+
+
+def parse(stated: object, *, import_user_code: bool = False) -> "Specification":
+    """The specification of a mapping as a person writes it: checked, with every default filled in.
+
+    Whole numbers become floats where the argument is one, so equal settings are equal. Of a
     person's own optimizer, the arguments are those that were stated: its defaults are its code's.
 
     Args:
-        specification: the mapping.
-        import_own: whether `problems` imports a person's own optimizer.
+        stated: the mapping.
+        import_user_code: whether to import a person's own optimizer, which runs the person's code,
+            and to check its arguments against its signature. Otherwise nothing but the form is
+            checked of one: a learning rate, a schedule, an inner optimizer.
 
     Raises:
-        ValueError: with every problem, where there are any.
+        SpecificationError: with every problem, where there are any.
 
     Example:
-        >>> resolve({"name": "sgd", "learning_rate": 1})["learning_rate"]
-        1.0
-        >>> list(resolve(resolve({"name": "heun", "learning_rate": 0.1})))
-        ['name', 'learning_rate', 'weight_decay', 'global_clipnorm', 'gradient_centralization']
+        >>> sgd = parse({"name": "sgd", "learning_rate": 1})
+        >>> sgd.arguments["learning_rate"], sgd.arguments["momentum"]
+        (1.0, 0.0)
     """
-    found = problems(specification, import_own=import_own)
-    if found or not isinstance(specification, Mapping):
-        lines = (f"{'.'.join(problem.path) or 'optimizer'}: {problem.message}" for problem in found)
-        raise ValueError("\n".join(lines))
-    return _resolved(specification)
+    found = problems(stated, import_user_code=import_user_code)
+    if found or not isinstance(stated, Mapping):
+        raise SpecificationError(found)
+    return _completed(stated)
 
 
-def describe(specification: object) -> str:
-    """A short description for a table: what differs from the defaults, and what defines it.
+@dataclass(frozen=True)
+class Specification:
+    """An optimizer that is fully specified; `parse` makes it. It can be pickled.
 
-    Two specifications that resolve differently are described differently.
-
-    Raises:
-        ValueError: with every problem, where there are any.
+    Attributes:
+        name: of its entry in the registry, or a person's own, `"my_module:MyOptimizer"`.
+        arguments: every one with its value: a number, a text, a boolean, None or a tuple of them;
+            a schedule is a mapping, the inner optimizer a `Specification`.
 
     Example:
-        >>> print(describe({"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}))
-        SGD 1e-4, momentum 0.9
-        >>> inner = {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}
-        >>> print(describe({"name": "lookahead", "inner_optimizer": inner}))
+        >>> sgd = {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}
+        >>> lookahead = parse({"name": "lookahead", "inner_optimizer": sgd})
+        >>> print(lookahead.description)
         Lookahead(SGD 1e-4, momentum 0.9), sync 5, slow 0.5
+        >>> lookahead.gradient_evaluations, lookahead.updates(batches_per_epoch=10, epochs=3)
+        (1, 30)
     """
-    return _described(resolve(specification))
+
+    name: str
+    arguments: Arguments
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", _frozen(self.arguments))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Specification, (self.name, _plain(self.arguments, nested=lambda inner: inner))
+
+    @property
+    def entry(self) -> Entry:
+        """What the registry says of it; of a person's own, what the specification states."""
+        if self.name in ENTRIES:
+            return ENTRIES[self.name]
+        return user_defined.entry_as_stated(self.name, self.arguments)
+
+    @property
+    def inner(self) -> "Specification | None":
+        """The specification inside, or None."""
+        inner = self.arguments.get("inner_optimizer")
+        return inner if isinstance(inner, Specification) else None
+
+    def chain(self) -> Iterator["Specification"]:
+        """This one, the one inside, and so on."""
+        one: Specification | None = self
+        while one is not None:
+            yield one
+            one = one.inner
+
+    @property
+    def user_defined_names(self) -> list[str]:
+        """The names of a person's own optimizers in it, outermost first, each once."""
+        names = [one.name for one in self.chain() if user_defined.is_user_defined(one.name)]
+        return list(dict.fromkeys(names))
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Plain YAML types, nested, with every argument; parsed again, it gives an equal one."""
+        return {"name": self.name, **_plain(self.arguments, nested=Specification.as_mapping)}
+
+    def renamed(self, new_name: Callable[[str], str]) -> "Specification":
+        """The same with other names, for it and what is inside."""
+        inner = self.inner
+        changed = {} if inner is None else {"inner_optimizer": inner.renamed(new_name)}
+        return replace(self, name=new_name(self.name), arguments={**self.arguments, **changed})
+
+    @property
+    def description(self) -> str:
+        """A short text for a table: what differs from the defaults, and what defines it.
+
+        Two specifications that differ are described differently.
+        """
+        head = self.entry.class_name
+        if self.inner is not None:
+            head += f"({self.inner.description})"
+        if "learning_rate" in self.arguments:
+            head += f" {_rate(self.arguments['learning_rate'])}"
+        settings = [
+            _setting(argument, self.arguments[argument.name])
+            for argument in self.entry.arguments
+            if argument.kind not in ("optimizer", "learning_rate")
+            and _is_shown(argument, self.arguments[argument.name])
+        ]
+        return ", ".join([head, *settings])
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Gradient evaluations in one step on one batch: 2 for Heun, also inside Lookahead.
+
+        A person's own optimizer is imported for this, and made where its class does not say.
+        """
+        counts = [_stated_evaluations(one) for one in self.chain()]
+        if None not in counts:
+            return max(count for count in counts if count is not None)
+        from optrun.optimizers.unwrapping import with_several_evaluations
+
+        stepper = with_several_evaluations(self.try_out())
+        return 1 if stepper is None else stepper.evaluations
+
+    @property
+    def batches_per_update(self) -> int:
+        """Batches whose gradients go into one update: a soft batch's count, otherwise 1."""
+        soft = self._soft_batch()
+        return 1 if soft is None else int(str(soft.arguments["batches_per_update"]))
+
+    def updates(self, *, batches_per_epoch: int, epochs: int) -> int:
+        """Updates of the weights in a training: what a schedule counts.
+
+        Args:
+            batches_per_epoch: batches in each epoch, 0 or more.
+            epochs: passes over the training photos, 0 or more.
+        """
+        soft = self._soft_batch()
+        if soft is None or soft.entry.count_updates is None:
+            return batches_per_epoch * epochs
+        return soft.entry.count_updates(soft.arguments, batches_per_epoch, epochs)
+
+    def _soft_batch(self) -> "Specification | None":
+        return next((one for one in self.chain() if one.entry.count_updates is not None), None)
+
+    def state_floats(self, shapes: Sequence[Shape], *, track_fast_weights: bool = False) -> int:
+        """Numbers in the variables of the optimizer, but for its few counters.
+
+        A person's own optimizer, which alone knows, is made for this.
+
+        Args:
+            shapes: of the weights that it trains.
+            track_fast_weights: as `build` takes it.
+
+        Example:
+            >>> parse({"name": "adam", "learning_rate": 1e-4}).state_floats([(3, 3, 64, 64), (64,)])
+            73856
+        """
+        if self.user_defined_names:
+            weights = sum(map(math.prod, shapes))
+            return math.ceil(self._asked_floats_per_weight(track_fast_weights) * weights)
+        return sum(
+            (one.entry.extra_weight_copies + (track_fast_weights and one.entry.tracks_fast_weights))
+            * math.prod(shape)
+            + (one.entry.more_state(one.arguments, shape) if one.entry.more_state else 0)
+            for one in self.chain()
+            for shape in shapes
+        )
+
+    def _asked_floats_per_weight(self, track_fast_weights: bool) -> float:
+        """Floats per weight of an optimizer made and built around a small layer."""
+        import keras
+
+        try:
+            weights = [keras.Variable(keras.ops.zeros(shape)) for shape in _PROBE_SHAPES]
+            optimizer = self.try_out(track_fast_weights=track_fast_weights)
+            optimizer.build(weights)
+            kept = [math.prod(variable.shape) for variable in optimizer.variables]
+        except Exception:  # noqa: BLE001 (a person's code; training says what is wrong with it)
+            return _ASSUMED_COPIES
+        # Counters, of which there are a handful, would weigh too much beside so few weights.
+        return float(sum(count for count in kept if count > 1) / sum(map(math.prod, _PROBE_SHAPES)))
+
+    def build(
+        self, *, total_updates: int, track_fast_weights: bool = False
+    ) -> "keras.optimizers.Optimizer":
+        """The optimizer, ready for `compile`.
+
+        Args:
+            total_updates: updates of the weights in the whole training, 1 or more; a schedule
+                without `decay_updates` spans them.
+            track_fast_weights: whether a Lookahead in it keeps the fast weights from before each
+                sync, for `Lookahead.fast_weights_before_sync`.
+
+        Raises:
+            ValueError: if a schedule's warm-up leaves no update.
+            UserOptimizerError: what a person's own optimizer, or one around it, raised when it was
+                imported or made.
+        """
+        from optrun.optimizers.construction import construct
+
+        return construct(self, total_updates, track_fast_weights)
+
+    def try_out(self, *, track_fast_weights: bool = False) -> "keras.optimizers.Optimizer":
+        """The optimizer, made to see whether it can be, or to ask it something; see `build`."""
+        return self.build(total_updates=_MANY_UPDATES, track_fast_weights=track_fast_weights)
 
 
-def gradient_evaluations(specification: object) -> int:
-    """Gradient evaluations in one step on one batch: 2 for Heun, also inside Lookahead.
-
-    A person's own optimizer is imported for this, and made where its class does not say.
-
-    Raises:
-        ValueError: with every problem, where there are any.
-    """
-    resolved = resolve(specification)
-    if not names_in(resolved):
-        return evaluations_within(resolved)
-    from optrun.optimizers.build import evaluations_of
-
-    return evaluations_of(resolved)
+def _stated_evaluations(one: Specification) -> int | None:
+    """Of one optimizer by itself; None where only an instance can say."""
+    if not user_defined.is_user_defined(one.name):
+        return one.entry.evaluations
+    return user_defined.stated_evaluations(user_defined.load(one.name).optimizer_class)
 
 
-def batches_per_update(specification: object) -> int:
-    """Batches whose gradients go into one update: a soft batch's count, otherwise 1.
-
-    Raises:
-        ValueError: with every problem, where there are any.
-    """
-    batches = _soft_batch(resolve(specification)).get("batches_per_update")
-    return batches if isinstance(batches, int) else 1
+def _completed(stated: Mapping[str, Any]) -> Specification:
+    name = stated["name"]
+    entry = ENTRIES.get(name) or user_defined.entry_as_stated(name, stated)
+    return Specification(name, _all_arguments(stated, entry))
 
 
-def updates(specification: object, *, batches_per_epoch: int, epochs: int) -> int:
-    """Updates of the weights in a training: what a schedule counts.
-
-    Args:
-        specification: the optimizer's.
-        batches_per_epoch: batches in each epoch, 0 or more.
-        epochs: passes over the training photos, 0 or more.
-
-    Raises:
-        ValueError: with every problem, where there are any.
-
-    Example:
-        >>> soft = {"name": "soft_batch", "batches_per_update": 4,
-        ...         "inner_optimizer": {"name": "sgd", "learning_rate": 0.1}}
-        >>> [updates(soft | {"tail": tail}, batches_per_epoch=10, epochs=3)
-        ...  for tail in ("flush", "carry", "drop")]
-        [9, 8, 6]
-    """
-    count = batches_per_update(specification)
-    tail = _soft_batch(resolve(specification)).get("tail")
-    if tail == "carry":
-        return math.ceil(batches_per_epoch * epochs / count)
-    if tail == "drop":
-        return batches_per_epoch // count * epochs
-    return math.ceil(batches_per_epoch / count) * epochs
-
-
-def _soft_batch(resolved: Mapping[str, object]) -> Mapping[str, object]:
-    """The soft batch in a specification, which may have an own optimizer around it; else {}."""
-    inner = resolved.get("inner_optimizer")
-    if resolved["name"] == "soft_batch" or not isinstance(inner, Mapping):
-        return resolved if resolved["name"] == "soft_batch" else {}
-    return _soft_batch(inner)
-
-
-def _resolved(specification: Mapping[str, object]) -> dict[str, object]:
-    entry = entry_for(specification)
-    return {"name": entry.name} | _arguments(specification, entry.arguments)
-
-
-def _arguments(given: Mapping[str, object], arguments: Iterable[Argument]) -> dict[str, object]:
+def _all_arguments(stated: Arguments, entry: Entry) -> dict[str, object]:
     return {
-        argument.name: _value(given.get(argument.name, argument.default), argument)
-        for argument in arguments
+        argument.name: _value(stated.get(argument.name, argument.default), argument)
+        for argument in entry.arguments
     }
 
 
-def _value(value: object, argument: Argument) -> object:
+def _value(value: Any, argument: Argument) -> object:
     if isinstance(value, Mapping) and argument.kind == "optimizer":
-        return _resolved(value)
+        return _completed(value)
     if isinstance(value, Mapping) and argument.kind == "learning_rate":
         schedule = SCHEDULES[value["schedule"]]
-        return {"schedule": schedule.name} | _arguments(value, schedule.arguments)
-    if argument.kind in ("float", "learning_rate") and isinstance(value, (int, float)):
+        return {"schedule": schedule.name} | _all_arguments(value, schedule)
+    if argument.kind in ("float", "learning_rate") and isinstance(value, int | float):
         return float(value)
-    if argument.kind == "strings" and value is not None:
-        return list(value) if isinstance(value, (list, tuple)) else value
     return value
 
 
-def _described(resolved: Mapping[str, object]) -> str:
-    entry = entry_for(resolved)
-    head = entry.class_name
-    inner = resolved.get("inner_optimizer")
-    if isinstance(inner, Mapping):
-        head += f"({_described(inner)})"
-    if "learning_rate" in resolved:
-        head += f" {_rate(resolved['learning_rate'])}"
-    return ", ".join([head, *_distinguishing(resolved, entry)])
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: _frozen(one) for key, one in value.items()})
+    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-def _distinguishing(resolved: Mapping[str, object], entry: Entry) -> Iterable[str]:
-    for argument in entry.arguments:
-        value = resolved[argument.name]
-        if argument.kind in ("optimizer", "learning_rate"):
-            continue
-        always_shown = argument.label is not None and argument.kind != "bool"
-        if always_shown or value != argument.default:
-            yield _setting(argument, value)
+def _plain(value: Any, *, nested: Callable[[Specification], object]) -> Any:
+    if isinstance(value, Specification):
+        return nested(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one, nested=nested) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one, nested=nested) for one in value]
+    return value
+
+
+def _is_shown(argument: Argument, value: object) -> bool:
+    always = argument.label is not None and argument.kind != "bool"
+    return always or value != argument.default
 
 
 def _setting(argument: Argument, value: object) -> str:
     label = argument.label or argument.name.replace("_", " ")
-    if value is True:
-        return label
-    return f"{'no ' if value is False else ''}{label}{'' if value is False else ' ' + _text(value)}"
+    if isinstance(value, bool):
+        return label if value else f"no {label}"
+    return f"{label} {_text(value)}"
 
 
-def _rate(rate: object) -> str:
+def _rate(rate: Any) -> str:
     if not isinstance(rate, Mapping):
         return _text(rate)
-    entry = SCHEDULES[rate["schedule"]]
     settings = [
         _setting(argument, rate[argument.name])
-        for argument in entry.arguments
+        for argument in SCHEDULES[rate["schedule"]].arguments
         if argument.name != "initial_learning_rate"
         and (argument.required or rate[argument.name] != argument.default)
     ]
@@ -207,17 +326,12 @@ def _text(value: object) -> str:
     if value is None:
         return "off"
     if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, list):
-        return "+".join(str(one) for one in value)
-    return str(value)
-
-
-def _number(value: float) -> str:
-    # repr is the shortest text that reads back as the same float, so no two rates look alike.
-    decimal = Decimal(repr(value)).normalize()
-    exponent = decimal.adjusted()
-    if value == 0 or -3 <= exponent < 5:
-        return f"{decimal:f}"
-    mantissa = decimal.scaleb(-exponent).normalize()
-    return f"{mantissa:f}e{exponent}"
+        # repr is the shortest text that reads back as the same float: no two rates look alike.
+        decimal = Decimal(repr(value)).normalize()
+        exponent = decimal.adjusted()
+        if value == 0 or -3 <= exponent < 5:
+            return f"{decimal:f}"
+        return f"{decimal.scaleb(-exponent).normalize():f}e{exponent}"
+    if isinstance(value, tuple):
+        return "+".join(str(_plain(one, nested=Specification.as_mapping)) for one in value)
+    return str(_plain(value, nested=Specification.as_mapping))

@@ -15,17 +15,17 @@ def chain(optimizer: Any) -> Iterator[Any]:
         optimizer = getattr(optimizer, "inner_optimizer", None)
 
 
+def core_of(optimizer: Any) -> Any:
+    """The innermost optimizer, which has the count of updates and the learning rate."""
+    *_, core = chain(optimizer)
+    return core
+
+
 def find(optimizer: Any, kind: type[Found]) -> Found | None:
     """The outermost optimizer of a class, or None."""
     return next((one for one in chain(optimizer) if isinstance(one, kind)), None)
 
 
 def with_several_evaluations(optimizer: Any) -> SeveralGradients | None:
-    """The optimizer whose step takes more than one gradient, or None.
-
-    Example:
-        >>> import keras
-        >>> with_several_evaluations(keras.optimizers.SGD(0.1)) is None
-        True
-    """
+    """The optimizer whose step takes more than one gradient, or None."""
     return find(optimizer, SeveralGradients)

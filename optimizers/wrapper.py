@@ -5,11 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
-from optrun.optimizers.checking import nearest
-from optrun.optimizers.nesting import ACCUMULATION_INSIDE, LOSS_SCALE_INSIDE
+from optrun.optimizers.entry import did_you_mean
+from optrun.optimizers.keras_internals import own_variables, without_count_and_rate
 from optrun.optimizers.registry import ENTRIES
 from optrun.optimizers.unwrapping import find
 
+_LOSS_SCALE_INSIDE = (
+    "a loss scale inside would skip batches that the wrapper around it has counted: put "
+    "LossScaleOptimizer outermost, as Keras does by itself under mixed_float16"
+)
+_ACCUMULATION_INSIDE = (
+    "its gradient_accumulation_steps count batches as updates: wrap it in SoftBatch instead, "
+    "outermost"
+)
 _OPTIMIZER_ARGUMENTS = (
     "learning_rate",
     "weight_decay",
@@ -66,16 +74,15 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
             raise ValueError(f"{own} cannot wrap {type(inner_optimizer).__name__}: {reason}.")
         super().__init__(learning_rate=0.0, name=name)
         # The base class makes a count and a rate of its own, which nothing would ever use.
-        self._untrack_variable(self._iterations)
-        self._untrack_variable(self._learning_rate)
+        without_count_and_rate(self)
         self.inner_optimizer = inner_optimizer
 
     def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
         """Why this wrapper cannot go around that optimizer, or None."""
         if find(inner_optimizer, keras.optimizers.LossScaleOptimizer) is not None:
-            return LOSS_SCALE_INSIDE
+            return _LOSS_SCALE_INSIDE
         if inner_optimizer.gradient_accumulation_steps:
-            return ACCUMULATION_INSIDE
+            return _ACCUMULATION_INSIDE
         return None
 
     @property
@@ -134,24 +141,24 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     @property
     def variables(self) -> list[Any]:
         """The wrapper's own variables, then the inner optimizer's."""
-        return [*self._variables, *self.inner_optimizer.variables]
+        return [*own_variables(self), *self.inner_optimizer.variables]
 
     def save_own_variables(self, store: Any) -> None:
         """Save the wrapper's own state; Keras saves the inner optimizer as an attribute."""
-        for index, variable in enumerate(self._variables):
+        for index, variable in enumerate(own_variables(self)):
             store[str(index)] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
         """Load the wrapper's own state."""
-        if len(store.keys()) != len(self._variables):
+        if len(store.keys()) != len(own_variables(self)):
             warnings.warn(
                 f"The state of {type(self).__name__} '{self.name}' is not loaded: it has "
-                f"{len(self._variables)} variables, the file {len(store.keys())}. Build the "
+                f"{len(own_variables(self))} variables, the file {len(store.keys())}. Build the "
                 "optimizer before loading: `optimizer.build(model.trainable_variables)`.",
                 stacklevel=2,
             )
             return
-        for index, variable in enumerate(self._variables):
+        for index, variable in enumerate(own_variables(self)):
             variable.assign(store[str(index)])
 
     def get_config(self) -> dict[str, Any]:
@@ -180,7 +187,8 @@ def _keras_optimizer(name: str) -> keras.optimizers.Optimizer:
     try:
         return keras.optimizers.get(name)
     except (ValueError, TypeError, KeyError) as error:  # unknown, or nothing without arguments
+        hint = did_you_mean(name, known) or "."
         raise ValueError(
-            f"Keras makes no optimizer of the name '{name}' alone{nearest(name, known) or '.'} "
+            f"Keras makes no optimizer of the name '{name}' alone{hint} "
             "Any other is given as an object, such as keras.optimizers.SGD(0.01)."
         ) from error

@@ -5,20 +5,19 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import click
-from optrun.optimizers.cards import CARDS, Card, symbols_of
-from optrun.optimizers.cards.finding import find
-from optrun.optimizers.cards.wording import (
+from optrun.optimizers.card_text import (
     allowed,
     default,
     example_yaml,
     extra_weight_copies,
     gradients_per_step,
+    symbols_of,
 )
-from optrun.optimizers.registry import ENTRIES, Entry
+from optrun.optimizers.entry import Entry
+from optrun.optimizers.registry import ENTRIES, entry_called
 from optrun.runner.errors import UserError
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -48,7 +47,7 @@ def show(name: str | None, *, layout: str) -> None:
         content = _content(entry) if entry else [_content(one) for one in _ordered()]
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
         return
-    _print(_list() if entry is None else _card(entry, CARDS[entry.name]))
+    _print(_list() if entry is None else _card(entry))
 
 
 def _entry(name: str) -> Entry:
@@ -58,23 +57,18 @@ def _entry(name: str) -> Entry:
             "nobody's code; `optrun config check CONFIG` imports yours and checks its arguments."
         )
     try:
-        return find(name)
+        return entry_called(name)
     except LookupError as error:
         raise UserError(str(error)) from error
 
 
-def _is_ours(entry: Entry) -> bool:
-    return entry.module.startswith("optimizers.")
-
-
 def _ordered() -> list[Entry]:
     """Ours first, in the order of the registry."""
-    return sorted(ENTRIES.values(), key=lambda entry: not _is_ours(entry))
+    return sorted(ENTRIES.values(), key=lambda entry: not entry.is_ours)
 
 
 def _content(entry: Entry) -> dict[str, Any]:
     """All that is known of an optimizer, as plain values."""
-    card = CARDS[entry.name]
     return {
         "name": entry.name,
         "class": f"{entry.module}.{entry.class_name}",
@@ -88,12 +82,18 @@ def _content(entry: Entry) -> dict[str, Any]:
                 "description": argument.description,
                 "allowed": allowed(argument),
                 **({} if argument.required else {"default": argument.default}),
-                "sensible": card.sensible.get(argument.name),
+                "sensible": entry.sensible.get(argument.name),
             }
             for argument in entry.arguments
         ],
-        **{key: value for key, value in asdict(card).items() if key != "sensible"},
-        "symbols": symbols_of(card),
+        "summary": entry.summary,
+        "rule": entry.rule,
+        "symbols": symbols_of(entry),
+        "when": entry.when,
+        "equivalences": entry.equivalences,
+        "caveats": entry.caveats,
+        "example": entry.example,
+        "cost_note": entry.cost_note,
     }
 
 
@@ -109,12 +109,12 @@ def _list() -> Group:
             table.add_row()
         table.add_row(Text(title, style="bold cyan"))
         for entry in ordered:
-            if _is_ours(entry) is ours:
+            if entry.is_ours is ours:
                 table.add_row(
                     Text(f"  {entry.name}", style="bold"),
                     gradients_per_step(entry),
                     extra_weight_copies(entry),
-                    CARDS[entry.name].summary,
+                    entry.summary,
                 )
     return Group(
         table,
@@ -125,23 +125,23 @@ def _list() -> Group:
     )
 
 
-def _card(entry: Entry, card: Card) -> Group:
+def _card(entry: Entry) -> Group:
     return Group(
         Text.assemble((entry.name, "bold cyan"), f"   {entry.module}.{entry.class_name}"),
         Text(entry.description),
         Text(entry.paper, style="dim"),
-        *_section("Update rule", Text(card.rule), Text(), _symbols(card)),
-        *_section("When to use it", Text(card.when)),
-        *_section("Arguments", _arguments(entry, card)),
+        *_section("Update rule", Text(entry.rule), Text(), _symbols(entry)),
+        *_section("When to use it", Text(entry.when)),
+        *_section("Arguments", _arguments(entry)),
         *_section(
             "Cost",
             Text(f"gradients per step     {_of_inner(gradients_per_step(entry))}"),
             Text(f"copies of the weights  {_of_inner(extra_weight_copies(entry))}"),
-            *([Text(card.cost_note)] if card.cost_note else []),
+            *([Text(entry.cost_note)] if entry.cost_note else []),
         ),
-        *_section("Equivalences", _bullets(card.equivalences)),
-        *_section("Caveats", _bullets(card.caveats)),
-        *_section("A config file to start from", Text(example_yaml(card).rstrip())),
+        *_section("Equivalences", _bullets(entry.equivalences)),
+        *_section("Caveats", _bullets(entry.caveats)),
+        *_section("A config file to start from", Text(example_yaml(entry).rstrip())),
     )
 
 
@@ -155,8 +155,8 @@ def _section(title: str, *parts: RenderableType) -> tuple[RenderableType, ...]:
     return Text(), Text(title, style="bold"), Padding(Group(*parts), (0, 0, 0, _INDENT))
 
 
-def _symbols(card: Card) -> Table:
-    return _two_columns(symbols_of(card))
+def _symbols(entry: Entry) -> Table:
+    return _two_columns(symbols_of(entry))
 
 
 def _two_columns(pairs: Mapping[str, str]) -> Table:
@@ -168,7 +168,7 @@ def _two_columns(pairs: Mapping[str, str]) -> Table:
     return table
 
 
-def _arguments(entry: Entry, card: Card) -> Table:
+def _arguments(entry: Entry) -> Table:
     """Name, default and allowed values in columns; meaning and sensible values beneath."""
     names = max(len(argument.name) for argument in entry.arguments)
     group = Table(box=None, pad_edge=False, show_header=False, padding=(0, 0, 0, 0))
@@ -182,8 +182,8 @@ def _arguments(entry: Entry, card: Card) -> Table:
             )
         )
         details: list[RenderableType] = [Text(argument.description, style="dim")]
-        if argument.name in card.sensible:
-            details.append(Text(f"sensible: {card.sensible[argument.name]}"))
+        if argument.name in entry.sensible:
+            details.append(Text(f"sensible: {entry.sensible[argument.name]}"))
         group.add_row(Padding(Group(*details), (0, 0, 0, 2 * _INDENT)))
     return group
 

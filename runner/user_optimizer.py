@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from optrun.optimizers import own
+from optrun.optimizers.user_defined import (
+    UserOptimizer,
+    UserOptimizerError,
+    is_in_file,
+    load,
+    split,
+)
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted
 from optrun.runner.config.schema import Experiment
 
@@ -22,13 +28,11 @@ def try_out(experiment: Experiment, origins: Mapping[Path, str]) -> None:
     Raises:
         ConfigurationError: It cannot be made.
     """
-    if not own.names_in(experiment.optimizer):
+    if not experiment.optimizer.user_defined_names:
         return
-    from optrun.optimizers.build import try_out
-
     try:
-        try_out(experiment.optimizer)
-    except own.OwnOptimizerError as error:
+        experiment.optimizer.try_out()
+    except UserOptimizerError as error:
         path = ("optimizer", *error.path)
         place = Place(origins.get(path, "optimizer"))
         raise ConfigurationError([Problem(place, f"{dotted(path)} {error}")]) from error
@@ -36,16 +40,12 @@ def try_out(experiment: Experiment, origins: Mapping[Path, str]) -> None:
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:
     """SHA-256 of the code behind each own name, for `experiment_hash`."""
-    from optrun.optimizers.own_code import load
-
-    return {name: load(name).sha256 for name in own.names_in(experiment.optimizer)}
+    return {name: load(name).sha256 for name in experiment.optimizer.user_defined_names}
 
 
 def copies(experiment: Experiment) -> dict[str, bytes]:
     """The files to write into the run's folder: name and content as it was imported."""
-    from optrun.optimizers.own_code import load
-
-    contents = {str(one.file): one.content for one in map(load, _names(experiment))}
+    contents = {str(one.file): one.content for one in _loaded(experiment)}
     return {name: contents[str(file)] for file, name in _copy_names(experiment).items()}
 
 
@@ -56,13 +56,15 @@ def reading_copies(experiment: Experiment) -> Experiment:
     """
     names = _copy_names(experiment)
 
+    def new_name(name: str) -> str:
+        file, class_name = split(name)
+        copy = names.get(FilePath(file).resolve()) if is_in_file(name) else None
+        return name if copy is None else f"{copy}:{class_name}"
+
     def renamed(stated: Mapping[str, Any]) -> dict[str, Any]:
         changed = dict(stated)
-        name = changed.get("name")
-        if own.is_in_file(name):
-            file, class_name = own.split(str(name))
-            if FilePath(file).resolve() in names:
-                changed["name"] = f"{names[FilePath(file).resolve()]}:{class_name}"
+        if isinstance(changed.get("name"), str):
+            changed["name"] = new_name(changed["name"])
         if isinstance(changed.get("inner_optimizer"), Mapping):
             changed["inner_optimizer"] = renamed(changed["inner_optimizer"])
         return changed
@@ -71,14 +73,12 @@ def reading_copies(experiment: Experiment) -> Experiment:
     if isinstance(sample.get("optimizer"), Mapping):
         sample["optimizer"] = renamed(sample["optimizer"])
     return experiment.model_copy(
-        update={"optimizer": renamed(experiment.optimizer), "sample": sample}
+        update={"optimizer": experiment.optimizer.renamed(new_name), "sample": sample}
     )
 
 
 def facts(experiment: Experiment) -> list[dict[str, str]]:
     """What run.json says about the code: where it was, what it was, where its copy is."""
-    from optrun.optimizers.own_code import load
-
     names = _copy_names(experiment)
     return [
         {
@@ -87,19 +87,17 @@ def facts(experiment: Experiment) -> list[dict[str, str]]:
             "sha256": one.sha256,
             "copy": names[one.file],
         }
-        for one in map(load, _names(experiment))
+        for one in _loaded(experiment)
     ]
 
 
-def _names(experiment: Experiment) -> list[str]:
-    return own.names_in(experiment.optimizer)
+def _loaded(experiment: Experiment) -> list[UserOptimizer]:
+    return [load(name) for name in experiment.optimizer.user_defined_names]
 
 
 def _copy_names(experiment: Experiment) -> dict[FilePath, str]:
     """optimizer.py for the first file, optimizer_2.py for a second."""
-    from optrun.optimizers.own_code import load
-
-    files = dict.fromkeys(load(name).file for name in _names(experiment))
+    files = dict.fromkeys(one.file for one in _loaded(experiment))
     return {
         file: f"optimizer{'' if number == 1 else f'_{number}'}{file.suffix}"
         for number, file in enumerate(files, start=1)

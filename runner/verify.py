@@ -28,7 +28,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from optrun.data.places import cache_root
-from optrun.optimizers import specification
 from optrun.runner import events as run_events
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
@@ -749,7 +748,7 @@ def _described(experiment: Experiment) -> str:
     photos = "all photos" if data.limit is None else number_of(data.limit, "photo")
     what = "the sample" if data.source == "sample" else data.source
     return (
-        f"{specification.describe(experiment.optimizer)}; {photos} of {what} at "
+        f"{experiment.optimizer.description}; {photos} of {what} at "
         f"{data.image_size} px, VGG19 of width {experiment.model.width:g}, "
         f"{number_of(training.epochs, 'epoch')}, batches of {training.batch_size}, "
         f"seed {training.seed}"

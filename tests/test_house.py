@@ -112,7 +112,7 @@ def loaded_by(code: str) -> set[str]:
         "import optrun.runner.cli",
         "from optrun.runner.commands import compare, config, train",
         "from optrun.runner.optimizer_cards import show",
-        "import optrun.optimizers.cards.finding, optrun.optimizers.cards.wording",
+        "import optrun.optimizers.card_text, optrun.optimizers.registry",
         "import optrun.runner.plan.executor",
         "from optrun.runner.plan import progress, resolved",
         "import optrun.runner.verify",

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from optrun.optimizers.cards import CARDS
 from optrun.optimizers.registry import ENTRIES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +76,7 @@ def test_every_optimizer_is_in_the_index_and_on_a_page(name: str) -> None:
     match = re.search(rf"\[`{name}`\]\(([^)#]+)", (DOCS / "optimizers.md").read_text())
     assert match is not None
     page = (DOCS / match.group(1)).read_text()
-    assert CARDS[name].rule in page
+    assert ENTRIES[name].rule in page
     assert all(f"| `{argument.name}` |" in page for argument in ENTRIES[name].arguments)
 
 

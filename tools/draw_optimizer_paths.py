@@ -28,7 +28,7 @@ from optimizer_paths import (
     rates,
     tuned,
 )
-from optrun.optimizers.cards.wording import number
+from optrun.optimizers.card_text import number
 from PIL import Image
 from write_optimizer_pages import write_pages
 

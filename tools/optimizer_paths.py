@@ -8,11 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from optrun.optimizers.build import build
 from optrun.optimizers.evaluation_weights import evaluation_weights
 from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.lookahead import Lookahead
-from optrun.optimizers.specification import gradient_evaluations
+from optrun.optimizers.specification import parse
 from optrun.optimizers.unwrapping import find, with_several_evaluations
 
 GRADIENTS = 200
@@ -187,11 +186,11 @@ class Runner:
 
     def __init__(self, contestant: Contestant, landscape: Landscape) -> None:
         self._landscape = landscape
-        self._evaluations = gradient_evaluations(contestant.specification)
+        self._evaluations = parse(contestant.specification).gradient_evaluations
         layer = keras.layers.Dense(len(STARTS), use_bias=False)
         self._model = keras.Sequential([keras.Input((2,)), layer])
         self._weights = layer.kernel
-        self._optimizer = build(contestant.specification, total_updates=GRADIENTS)
+        self._optimizer = parse(contestant.specification).build(total_updates=GRADIENTS)
         self._model.compile(self._optimizer)
         self._optimizer.build([self._weights])
         centralization = find(self._optimizer, GradientCentralization)

@@ -19,14 +19,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from optrun.optimizers.cards import CARDS, symbols_of
-from optrun.optimizers.cards.wording import (
+from optrun.optimizers.card_text import (
     allowed,
     default,
     example_yaml,
     extra_weight_copies,
     gradients_per_step,
     number,
+    symbols_of,
 )
 from optrun.optimizers.entry import Entry
 from optrun.optimizers.registry import ENTRIES
@@ -100,14 +100,12 @@ def _part(request: str) -> str:
 
 
 def _rule(entry: Entry) -> Iterator[str]:
-    card = CARDS[entry.name]
-    yield from ("```", card.rule, "```", "")
-    yield from _wrapped_list(f"{letters}: {told}" for letters, told in symbols_of(card).items())
+    yield from ("```", entry.rule, "```", "")
+    yield from _wrapped_list(f"{letters}: {told}" for letters, told in symbols_of(entry).items())
     yield from ("", f"Source: {entry.paper}.")
 
 
 def _reference(entry: Entry, heading: str = "##") -> Iterator[str]:
-    card = CARDS[entry.name]
     yield from (f"{heading} Arguments", "")
     yield from _table(
         ("argument", "default", "allowed", "sensible", "meaning"),
@@ -116,7 +114,7 @@ def _reference(entry: Entry, heading: str = "##") -> Iterator[str]:
                 f"`{argument.name}`",
                 default(argument),
                 allowed(argument),
-                card.sensible.get(argument.name, ""),
+                entry.sensible.get(argument.name, ""),
                 argument.description,
             )
             for argument in entry.arguments
@@ -127,15 +125,15 @@ def _reference(entry: Entry, heading: str = "##") -> Iterator[str]:
         (
             f"Gradients per step: {_of_inner(gradients_per_step(entry))}.",
             f"Extra copies of the weights: {_of_inner(extra_weight_copies(entry))}.",
-            card.cost_note,
+            entry.cost_note,
         )
     ).strip()
     yield from ("", f"{heading} Equivalences", "")
-    yield from _wrapped_list(card.equivalences)
+    yield from _wrapped_list(entry.equivalences)
     yield from ("", f"{heading} Caveats", "")
-    yield from _wrapped_list(card.caveats)
+    yield from _wrapped_list(entry.caveats)
     yield from ("", f"{heading} A config file to start from", "", "```yaml")
-    yield from (example_yaml(card).rstrip(), "```")
+    yield from (example_yaml(entry).rstrip(), "```")
 
 
 def _of_inner(cost: str) -> str:
@@ -150,13 +148,11 @@ def _list() -> Iterator[str]:
         [
             (
                 f"[`{entry.name}`](optimizers/{_page(entry.name)})",
-                CARDS[entry.name].summary,
+                entry.summary,
                 gradients_per_step(entry),
                 extra_weight_copies(entry),
             )
-            for entry in sorted(
-                ENTRIES.values(), key=lambda entry: not entry.module.startswith("optimizers.")
-            )
+            for entry in sorted(ENTRIES.values(), key=lambda entry: not entry.is_ours)
         ],
     )
 
@@ -171,7 +167,7 @@ def _others() -> Iterator[str]:
             continue
         yield from (f"## {entry.name}", "", entry.description, "")
         yield from _rule(entry)
-        yield from ("", f"When to use it: {CARDS[entry.name].when}", "")
+        yield from ("", f"When to use it: {entry.when}", "")
         yield from _reference(entry, heading="###")
         yield ""
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from types import MappingProxyType
@@ -9,7 +10,8 @@ from typing import Any
 
 from optrun.data.cache import library
 from optrun.data.errors import PhotoError
-from optrun.optimizers import own, specification
+from optrun.optimizers import user_defined
+from optrun.optimizers.specification import SpecificationError
 from optrun.runner.config.documentation import expected, fields, is_section, words
 from optrun.runner.config.problems import Path, Place, dotted, received
 from optrun.runner.config.schema import (
@@ -17,7 +19,6 @@ from optrun.runner.config.schema import (
     PATH_KEYS,
     SOURCE,
     Experiment,
-    from_quoted_numbers,
 )
 from optrun.runner.config.strict_yaml import Node
 from optrun.runner.ui.stderr_capture import native_stderr_captured
@@ -66,7 +67,10 @@ def examine(
     plain: Any = root.plain()
     findings: list[Finding] = []
     try:
-        experiment = Experiment.model_validate(plain | known)
+        with _quiet_import(root) if import_own else nullcontext():
+            experiment = Experiment.model_validate(
+                plain | known, context={"import_own": import_own}
+            )
     except ValidationError as error:
         experiment = None
         for detail in error.errors(include_url=False):
@@ -79,8 +83,6 @@ def examine(
             if finding.path not in meant or root.at(finding.path) is not None
         ]
     findings += _mistaken_words(root, findings)
-    if import_own:
-        findings += _own_findings(root, findings)
     return (None if findings else experiment), findings
 
 
@@ -106,27 +108,20 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
             message += "; a file that others extend is checked through them"
         yield Finding(path, root.nearest(path).key_place, message)
     elif path == ("optimizer",):
-        yield from _optimizer_findings(root, node)
+        yield from _optimizer_findings(root, detail["ctx"]["error"])
     else:
         yield Finding(path, node.place, _wrong_value(path, node.plain()))
 
 
-def _own_findings(root: Node, known: Sequence[Finding]) -> list[Finding]:
-    """What is wrong with a person's own optimizer beyond what is known, by importing it."""
+def _quiet_import(root: Node) -> AbstractContextManager[object]:
+    """Around the import of a person's own optimizer, if there is one, which imports TensorFlow."""
     node = root.at(("optimizer",))
-    if node is None or not own.names_in(node.plain()):
-        return []
-    told = {(finding.path, finding.message) for finding in known}
-    with native_stderr_captured():  # it imports TensorFlow
-        found = list(_optimizer_findings(root, node, import_own=True))
-    return [finding for finding in found if (finding.path, finding.message) not in told]
+    is_own = node is not None and user_defined.names_in(node.plain())
+    return native_stderr_captured() if is_own else nullcontext()
 
 
-def _optimizer_findings(root: Node, node: Node, *, import_own: bool = False) -> Iterator[Finding]:
-    stated = node.plain()
-    for problem in specification.problems(
-        from_quoted_numbers(stated) if isinstance(stated, dict) else stated, import_own=import_own
-    ):
+def _optimizer_findings(root: Node, error: SpecificationError) -> Iterator[Finding]:
+    for problem in error.problems:
         path = ("optimizer", *problem.path)
         found = root.at(path)
         about_the_value = problem.message.startswith("must") or path[-1] == "name"

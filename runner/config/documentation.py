@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from optrun.optimizers.json_schema import definitions
+from optrun.optimizers.entry import range_in_words
+from optrun.optimizers.schema_definitions import definitions
 from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import LARGEST, NOT_ON_SAMPLE, SAMPLE_SECTIONS, Experiment
 from optrun.runner.ui.wording import one_of
@@ -78,12 +79,13 @@ def _range(field: FieldInfo) -> str:
         for name in ("ge", "gt", "le", "lt")
         if getattr(bound, name, None) is not None
     }
-    if "ge" in bounds and bounds.get("le", LARGEST) != LARGEST:
-        return f"from {bounds['ge']} to {bounds['le']}"
-    lower = f"of at least {bounds['ge']}" if "ge" in bounds else f"above {bounds['gt']}"
-    upper = {"le": "at most", "lt": "below"}
-    limits = [f"{upper[k]} {bounds[k]}" for k in upper if bounds.get(k, LARGEST) != LARGEST]
-    return " and ".join([lower, *limits])
+    upper = {key: bounds[key] for key in ("le", "lt") if bounds.get(key, LARGEST) != LARGEST}
+    return range_in_words(
+        bounds.get("ge", bounds.get("gt")),
+        upper.get("le", upper.get("lt")),
+        minimum_excluded="gt" in bounds,
+        maximum_excluded="lt" in upper,
+    )
 
 
 def json_schema() -> dict[str, Any]:

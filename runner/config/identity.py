@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from optrun.optimizers import own
+from optrun.optimizers import user_defined
 from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import PATH_KEYS, Experiment, as_mapping, value_at
 
@@ -55,8 +55,8 @@ def experiment_hash(experiment: Experiment, own_code: Mapping[str, str] | None =
 
 def _with_code(optimizer: Mapping[str, Any], own_code: Mapping[str, str]) -> dict[str, Any]:
     changed = dict(optimizer)
-    if own.is_own(changed["name"]):
-        changed["name"] = f"{own.split(changed['name'])[1]} {own_code[changed['name']]}"
+    if user_defined.is_user_defined(changed["name"]):
+        changed["name"] = f"{user_defined.split(changed['name'])[1]} {own_code[changed['name']]}"
     if isinstance(changed.get("inner_optimizer"), Mapping):
         changed["inner_optimizer"] = _with_code(changed["inner_optimizer"], own_code)
     return changed

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 from optrun.data.cache import library
-from optrun.optimizers.own import is_in_file, split
+from optrun.optimizers.user_defined import is_in_file, split
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, received
 from optrun.runner.config.schema import PATH_KEYS, SOURCE
 from optrun.runner.config.strict_yaml import (

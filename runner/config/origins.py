@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from optrun.optimizers import specification
 from optrun.runner.config.load import Loaded
 from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import Experiment
@@ -49,7 +48,7 @@ def summary(experiment: Experiment) -> str:
     epochs = "1 epoch" if training.epochs == 1 else f"{training.epochs} epochs"
     return "; ".join(
         (
-            specification.describe(experiment.optimizer),
+            experiment.optimizer.description,
             f"VGG19 from {model.weights}{width}",
             f"{data.source} at {data.image_size} px",
             f"{epochs} of batches of {training.batch_size}",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from optrun.data.feed.augmentation import LARGEST_CHANGES
-from optrun.optimizers import specification
+from optrun.optimizers.specification import Specification, parse
 from optrun.runner.config import strict_yaml
 from optrun.runner.config.problems import Path, received
 from optrun.runner.ui.wording import one_of
@@ -19,8 +19,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     Strict,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -76,6 +79,20 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _specified(stated: object, info: ValidationInfo) -> Specification:
+    if isinstance(stated, Specification):
+        return stated
+    if isinstance(stated, dict):
+        stated = from_quoted_numbers(stated)
+    return parse(stated, import_user_code=bool((info.context or {}).get("import_own")))
+
+
+Optimizer = Annotated[
+    Specification,
+    PlainValidator(_specified),
+    PlainSerializer(Specification.as_mapping),
+    WithJsonSchema({}),
+]
 Number = Annotated[float, BeforeValidator(from_quoted_number), Field(allow_inf_nan=False)]
 Word = Annotated[str, AfterValidator(_one_line)]
 Integers = Annotated[
@@ -270,7 +287,7 @@ class Experiment(Section):
         >>> experiment = Experiment.model_validate({
         ...     "name": "plain", "training": {"epochs": 3},
         ...     "optimizer": {"name": "sgd", "learning_rate": 0.01}})
-        >>> experiment.training.batch_size, experiment.optimizer["momentum"]
+        >>> experiment.training.batch_size, experiment.optimizer.arguments["momentum"]
         (16, 0.0)
     """
 
@@ -288,7 +305,7 @@ class Experiment(Section):
     model: Model = Field(
         default_factory=Model, description="The network: VGG19's convolutions under a new head"
     )
-    optimizer: dict[str, Any] = Field(
+    optimizer: Optimizer = Field(
         description="The update rule: its `name` and the settings it takes; must be stated",
         json_schema_extra={"expected": "a mapping with the optimizer's `name` and its settings"},
     )
@@ -298,11 +315,6 @@ class Experiment(Section):
         description="What changes in a run on the built-in sample: any keys of these sections",
         json_schema_extra={"expected": f"a mapping with {one_of(SAMPLE_SECTIONS)}"},
     )
-
-    @field_validator("optimizer")
-    @classmethod
-    def _complete_optimizer(cls, stated: dict[str, Any]) -> dict[str, Any]:
-        return specification.resolve(from_quoted_numbers(stated))
 
 
 def value_at(experiment: Experiment, path: Sequence[str]) -> Any:

@@ -18,7 +18,6 @@ from optrun.data.feed.batches import (
 )
 from optrun.data.photos import Photos
 from optrun.data.split import Split
-from optrun.optimizers import specification
 from optrun.runner import events
 from optrun.runner.config.schema import Experiment
 from optrun.runner.config.schema import Training as TrainingSettings
@@ -112,7 +111,7 @@ def train(
         training = _Training(
             settings=settings,
             images=len(split.train),
-            evaluations=specification.gradient_evaluations(experiment.optimizer),
+            evaluations=experiment.optimizer.gradient_evaluations,
             steps=steps,
             engine=engine,
             clocks=clocks,

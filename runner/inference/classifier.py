@@ -123,7 +123,7 @@ class Trained:
             ("photos", "photos", photos.fingerprint),
             ("division of the photos", "split", parts.fingerprint),
         ):
-            recorded = self.run.comparable.get(key)
+            recorded = self.run.record.flat_comparable.get(key)
             if recorded != received:
                 raise UserError(
                     f"The {what} must be as when {self.run.label} was trained (fingerprint "

@@ -8,8 +8,6 @@ import numpy.typing as npt
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.photos import Photos
 from optrun.data.split import Split
-from optrun.optimizers import specification
-from optrun.optimizers.build import build as build_optimizer
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.models import weights
@@ -48,10 +46,8 @@ def compile_network(
     steps_per_epoch: int,
 ) -> None:
     """Give the network its loss and its optimizer, whose variables exist from here on."""
-    optimizer = build_optimizer(
-        experiment.optimizer,
-        total_updates=specification.updates(
-            experiment.optimizer,
+    optimizer = experiment.optimizer.build(
+        total_updates=experiment.optimizer.updates(
             batches_per_epoch=steps_per_epoch,
             epochs=experiment.training.epochs,
         ),

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optrun.optimizers.state_size import state_floats
 from optrun.runner.config.schema import Experiment
 from optrun.runner.models.vgg import weight_shapes
 from optrun.runner.ui.wording import number_of, size
@@ -62,8 +61,8 @@ def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
     """
     weights = trained_shapes(experiment, every_layer=True)
     network = sum(map(math.prod, weights))
-    optimizer = state_floats(
-        experiment.optimizer, trained_shapes(experiment), track_fast_weights=True
+    optimizer = experiment.optimizer.state_floats(
+        trained_shapes(experiment), track_fast_weights=True
     )
     # The copies of small networks are small, and their headers are not.
     arrays_of_optimizer = math.ceil(optimizer / network * len(weights)) + 10

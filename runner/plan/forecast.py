@@ -11,7 +11,6 @@ from pathlib import Path
 from optrun.data.cache import cache as photo_cache
 from optrun.data.cache.counting import count
 from optrun.data.feed.batches import batches_per_epoch
-from optrun.optimizers import specification
 from optrun.runner.config.schema import Experiment, as_mapping
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.plan import disk_budget as room
@@ -65,7 +64,7 @@ def forecast(plan: Plan, results: Path) -> str:
         lines += [
             "",
             f"{first.name}   {number_of(len(runs), 'run')}, {seeds}",
-            f"  optimizer             {specification.describe(experiment.optimizer)}",
+            f"  optimizer             {experiment.optimizer.description}",
             f"  photos                {about}{price.photos:,} of {experiment.data.image_size} x "
             f"{experiment.data.image_size} px, {about}{price.training_photos:,} for training",
             f"  epochs                {experiment.training.epochs}",
@@ -141,12 +140,8 @@ def cost(experiment: Experiment) -> Cost:
         photos=counted.photos,
         training_photos=counted.training,
         exact=counted.exact,
-        updates=specification.updates(
-            experiment.optimizer, batches_per_epoch=steps, epochs=training.epochs
-        ),
-        gradient_evaluations=steps
-        * training.epochs
-        * specification.gradient_evaluations(experiment.optimizer),
+        updates=experiment.optimizer.updates(batches_per_epoch=steps, epochs=training.epochs),
+        gradient_evaluations=steps * training.epochs * experiment.optimizer.gradient_evaluations,
         room=room.room_of(experiment, evaluated_photos=counted.photos - counted.training),
         cache_bytes=counted.bytes_to_write,
     )

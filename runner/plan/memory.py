@@ -16,8 +16,6 @@ from pathlib import Path
 
 import psutil
 from optrun.data.feed.batches import EVALUATION_BATCH
-from optrun.optimizers import specification
-from optrun.optimizers.state_size import state_floats
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import hardware as machines
 from optrun.runner.models.vgg import output_floats
@@ -78,8 +76,8 @@ def estimate(experiment: Experiment, *, precision: str) -> Estimate:
     weights = sum(map(math.prod, trained_shapes(experiment, every_layer=True)))
     trained_of = trained_shapes(experiment)
     trained = sum(map(math.prod, trained_of))
-    state = state_floats(experiment.optimizer, trained_of, track_fast_weights=True)
-    evaluations = specification.gradient_evaluations(experiment.optimizer)
+    state = experiment.optimizer.state_floats(trained_of, track_fast_weights=True)
+    evaluations = experiment.optimizer.gradient_evaluations
     # With several gradients, all of them are kept, and the point where the next is taken.
     gradients = evaluations + (1 if evaluations > 1 else 0)
     in_precision = weights * (itemsize if itemsize < BYTES_PER_WEIGHT else 0)

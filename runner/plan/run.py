@@ -17,7 +17,6 @@ from pathlib import Path
 from optrun.data.feed.batches import batches_per_epoch
 from optrun.data.photos import Photos
 from optrun.data.split import Split
-from optrun.optimizers import specification
 from optrun.runner import provenance, user_optimizer
 from optrun.runner.config.schema import as_yaml
 from optrun.runner.engine import checkpoint, hardware
@@ -114,8 +113,8 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
         name=planned.name,
         seed=training.seed,
         sample=photos.is_sample,
-        optimizer=specification.describe(experiment.optimizer),
-        specification=specification.resolve(experiment.optimizer),
+        optimizer=experiment.optimizer.description,
+        specification=experiment.optimizer.as_mapping(),
         experiment=planned.identity,
         comparable={
             "photos": photos.fingerprint,
@@ -134,8 +133,7 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
         },
         batch_size=training.batch_size,
         steps_per_epoch=batches_per_epoch(len(parts.train), training.batch_size),
-        images_per_update=training.batch_size
-        * specification.batches_per_update(experiment.optimizer),
+        images_per_update=training.batch_size * experiment.optimizer.batches_per_update,
         provenance={
             **spec.provenance,  # type: ignore[typeddict-item]
             "hardware": {**hardware_facts, "device": machine.device_name},

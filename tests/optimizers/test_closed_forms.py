@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from checks import recorded
 from optrun.optimizers import Lookahead, SoftBatch
-from optrun.optimizers.build import build
 from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.specification import parse
 from references.cases import CASES
 
 CORES = [
@@ -20,7 +20,7 @@ cores = pytest.mark.parametrize("core", CORES)
 def made(name, rate_factor=1.0):
     arguments = dict(next(iter(CASES[name].values())))
     arguments["learning_rate"] *= rate_factor
-    return build({"name": name, **arguments}, total_updates=100)
+    return parse({"name": name, **arguments}).build(total_updates=100)
 
 
 def trained(optimizer, steps):

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import pytest
 from checks import fitting, recorded
-from optrun.optimizers.build import build
 from optrun.optimizers.registry import ENTRIES
-from optrun.optimizers.specification import resolve
+from optrun.optimizers.specification import parse
 from references.cases import CASES, reference, specifications
 from references.composed import Lookahead
 
@@ -19,7 +18,7 @@ ONE_CASE = specifications(WITH_REFERENCE, first_only=True)
 
 
 def made(specification, total_updates=100):
-    return build(specification, total_updates=total_updates)
+    return parse(specification).build(total_updates=total_updates)
 
 
 def cases(specifications):
@@ -38,7 +37,7 @@ def test_the_trajectory_is_the_paper_s_to_float64_precision(specification, float
     # Keras turns a coefficient into a float32 before it casts it to the variable's dtype: 0.9 is
     # 0.89999998 in float64 too. So both are given coefficients that float32 holds exactly. The 0.96
     # in Nadam's code is such a coefficient in μ, and not in the product of the μ.
-    held = _held_by_float32(resolve(specification))
+    held = _held_by_float32(parse(specification).as_mapping())
     rule = reference(held)
     if specification["name"] == "nadam":
         rule.base = float(np.float32(rule.base))

@@ -248,8 +248,14 @@ def test_a_saved_model_goes_on_bit_for_bit(network, samples, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Heun(0.1, weight_decay=-1), "`weight_decay` must be 0 or more"),
-        (lambda: Heun(0.1, global_clipnorm=0), "`global_clipnorm` must be greater than 0"),
+        (
+            lambda: Heun(0.1, weight_decay=-1),
+            "`weight_decay` must be a number of at least 0 or null",
+        ),
+        (
+            lambda: Heun(0.1, global_clipnorm=0),
+            "`global_clipnorm` must be a number above 0 or null",
+        ),
     ],
 )
 def test_a_refusal_says_what_is_wrong(make, message):

@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras import ops
 from optrun.optimizers import Heun, Lookahead
-from optrun.optimizers.specification import problems
+from optrun.optimizers.checking import problems
 
 
 def momentum():

@@ -231,11 +231,11 @@ def test_each_variable_is_listed_once_and_the_inner_ones_come_last(network):
 REFUSED = {
     "sync_period 0": (
         lambda: Lookahead(sgd(), sync_period=0),
-        "`sync_period` must be a whole number of updates, 1 or more. Received: sync_period=0",
+        "`sync_period` must be a whole number of at least 1. Received: sync_period=0",
     ),
     "sync_period 2.5": (
         lambda: Lookahead(sgd(), sync_period=2.5),
-        "`sync_period` must be a whole number of updates, 1 or more. Received: sync_period=2.5",
+        "`sync_period` must be a whole number of at least 1. Received: sync_period=2.5",
     ),
     "slow_step_size 2": (
         lambda: Lookahead(sgd(), slow_step_size=2),
@@ -247,7 +247,7 @@ REFUSED = {
     ),
     "inner_state": (
         lambda: Lookahead(sgd(), inner_state="forget"),
-        "`inner_state` must be one of maintain, reset, pullback. Received: inner_state='forget'",
+        "`inner_state` must be maintain, reset or pullback. Received: inner_state='forget'",
     ),
     "slow_step_size -1": (
         lambda: Lookahead(sgd(), slow_step_size=-1),

@@ -276,8 +276,8 @@ def test_its_rate_is_radam_s():
     [
         ({"sync_period": 0}, ValueError, "sync_period"),
         ({"slow_step_size": 1.5}, ValueError, "slow_step_size"),
-        ({"beta_1": 1.0}, ValueError, r"`beta_1` must be in \[0, 1\)"),
-        ({"threshold": 3}, ValueError, "`threshold` must be 4 or more"),
+        ({"beta_1": 1.0}, ValueError, r"`beta_1` must be a number of at least 0 and below 1"),
+        ({"threshold": 3}, ValueError, "`threshold` must be a number of at least 4"),
         (
             {"gradient_centralization": 1},
             ValueError,

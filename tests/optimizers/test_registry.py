@@ -1,10 +1,11 @@
+import dataclasses
 import importlib
 import inspect
 import subprocess
 import sys
 
 import pytest
-from optrun.optimizers.registry import ENTRIES
+from optrun.optimizers.registry import ENTRIES, MODULES, entries_of
 
 _NOT_ARGUMENTS = {"self", "name", "kwargs", "unsupported"}
 
@@ -80,8 +81,8 @@ def test_evaluations_are_those_of_the_class(entry):
 
 def test_reading_specifications_imports_neither_keras_nor_numpy():
     code = (
-        "import sys, optimizers, optrun.optimizers.specification as s;"
-        "s.describe({'name': 'sgd', 'learning_rate': 0.1});"
+        "import sys, optrun.optimizers.specification as s;"
+        "s.parse({'name': 'sgd', 'learning_rate': 0.1}).description;"
         "print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -93,3 +94,24 @@ def test_a_name_the_package_does_not_have_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'Lookbehind'"):
         _ = optimizers.Lookbehind
+
+
+@pytest.mark.parametrize("module", [*MODULES, "schedules"])
+def test_entries_read_without_importing_a_module_are_those_of_the_module(module):
+    imported = importlib.import_module(f"optrun.optimizers.{module}").ENTRIES
+    read = entries_of(module)
+    for one, other in zip(read, imported, strict=True):
+        for part in dataclasses.fields(one):
+            found, meant = getattr(one, part.name), getattr(other, part.name)
+            # A function is read as another one of the same text.
+            if callable(meant):
+                found, meant = found.__qualname__, meant.__qualname__
+            assert found == meant, part.name
+
+
+def test_the_entries_of_a_module_are_its_classes():
+    for module in MODULES:
+        found = importlib.import_module(f"optrun.optimizers.{module}")
+        for entry in found.ENTRIES:
+            assert entry.is_ours
+            assert getattr(found, entry.class_name).__module__ == entry.module

@@ -350,9 +350,9 @@ def test_a_saved_model_goes_on_bit_for_bit(method, network, samples, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"weight_decay": -1}, "`weight_decay` must be 0 or more"),
-        ({"weight_decay": float("nan")}, "`weight_decay` must be 0 or more"),
-        ({"global_clipnorm": 0}, "`global_clipnorm` must be greater than 0"),
+        ({"weight_decay": -1}, "`weight_decay` must be a number of at least 0 or null"),
+        ({"weight_decay": float("nan")}, "`weight_decay` must be a number of at least 0 or null"),
+        ({"global_clipnorm": 0}, "`global_clipnorm` must be a number above 0 or null"),
     ],
 )
 def test_a_refusal_says_what_is_wrong(method, arguments, message):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 from optrun.optimizers import SoftBatch
-from optrun.optimizers.build import build
 from optrun.optimizers.schedules import Constant, Cosine, Exponential, InverseTime, Step
+from optrun.optimizers.specification import parse
 
 RATE, WARMUP, SPAN = 0.3, 4, 10
 
@@ -62,7 +62,7 @@ def test_a_soft_batch_counts_updates_not_batches(parabola):
 
 def test_a_decay_without_a_span_takes_what_the_warm_up_leaves():
     rate = {"schedule": "cosine", "initial_learning_rate": 0.2, "warmup_updates": 20}
-    optimizer = build({"name": "sgd", "learning_rate": rate}, total_updates=120)
+    optimizer = parse({"name": "sgd", "learning_rate": rate}).build(total_updates=120)
     config = optimizer.get_config()["learning_rate"]["config"]
     assert config["decay_updates"] == 100
     assert config["warmup_updates"] == 20
@@ -71,18 +71,18 @@ def test_a_decay_without_a_span_takes_what_the_warm_up_leaves():
 def test_a_warm_up_as_long_as_the_training_is_refused():
     rate = {"schedule": "constant", "initial_learning_rate": 0.2, "warmup_updates": 20}
     with pytest.raises(ValueError, match="must be less than the 20 updates of the training"):
-        build({"name": "sgd", "learning_rate": rate}, total_updates=20)
+        parse({"name": "sgd", "learning_rate": rate}).build(total_updates=20)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Constant(0.0), "`initial_learning_rate` must be a number greater than 0"),
-        (lambda: Constant(float("nan")), "`initial_learning_rate` must be a number greater than 0"),
+        (lambda: Constant(0.0), "`initial_learning_rate` must be a number above 0"),
+        (lambda: Constant(float("nan")), "`initial_learning_rate` must be a number above 0"),
         (lambda: Constant(0.1, warmup_updates=-1), "`warmup_updates` must be a whole number"),
-        (lambda: Cosine(0.1, 0), "`decay_updates` must be a whole number of updates, 1 or more"),
-        (lambda: Cosine(0.1, 5, -0.1), "`final_learning_rate` must be a number, 0 or more"),
-        (lambda: Step(0.1, 5, 0.0), "`decay_rate` must be a number greater than 0"),
+        (lambda: Cosine(0.1, 0), "`decay_updates` must be a whole number of at least 1"),
+        (lambda: Cosine(0.1, 5, -0.1), "`final_learning_rate` must be a number of at least 0"),
+        (lambda: Step(0.1, 5, 0.0), "`decay_rate` must be a number above 0"),
     ],
 )
 def test_a_refusal_says_what_is_wrong(make, message):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 from optrun.optimizers import Lookahead, Ranger, SoftBatch
-from optrun.optimizers.build import build
+from optrun.optimizers.specification import parse
 from optrun.optimizers.unwrapping import find
 
 # SGD at rate 0.1 on w² / 2 from 1, k = 5, α = 0.5: right before a sync 0.9⁵ of the last slow one.
@@ -201,9 +201,9 @@ SPECIFICATIONS = {
 @pytest.mark.parametrize("specification", SPECIFICATIONS.values(), ids=list(SPECIFICATIONS))
 def test_a_specification_is_built_with_or_without_them(specification):
     for track in (False, True):
-        optimizer = build(specification, total_updates=9, track_fast_weights=track)
+        optimizer = parse(specification).build(total_updates=9, track_fast_weights=track)
         assert find(optimizer, Lookahead).track_fast_weights is track
-    assert build(INNER, total_updates=9, track_fast_weights=True).name.startswith("sgd")
+    assert parse(INNER).build(total_updates=9, track_fast_weights=True).name.startswith("sgd")
 
 
 @pytest.mark.parametrize("make", [tracking, lambda: Ranger(track_fast_weights=True)])

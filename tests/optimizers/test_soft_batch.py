@@ -240,12 +240,11 @@ def test_a_summed_loss_is_refused(network, samples):
 REFUSED = {
     "no batches": (
         lambda: SoftBatch(sgd(), 0),
-        "`batches_per_update` must be a whole number of batches, 1 or more. "
-        "Received: batches_per_update=0",
+        "`batches_per_update` must be a whole number of at least 1. Received: batches_per_update=0",
     ),
     "tail": (
         lambda: SoftBatch(sgd(), 2, tail="keep"),
-        "`tail` must be one of flush, carry, drop. Received: tail='keep'",
+        "`tail` must be flush, carry or drop. Received: tail='keep'",
     ),
     "rate outside": (
         lambda: SoftBatch(sgd(), 2, learning_rate=0.1),

@@ -1,13 +1,7 @@
 import pytest
+from optrun.optimizers.checking import problems
 from optrun.optimizers.registry import ENTRIES
-from optrun.optimizers.specification import (
-    batches_per_update,
-    describe,
-    gradient_evaluations,
-    problems,
-    resolve,
-    updates,
-)
+from optrun.optimizers.specification import parse
 
 SGD = {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}
 LOOKAHEAD = {"name": "lookahead", "inner_optimizer": SGD}
@@ -15,7 +9,7 @@ SOFT = {"name": "soft_batch", "batches_per_update": 4, "inner_optimizer": SGD}
 HEUN = {"name": "heun", "learning_rate": 0.1}
 COSINE = {"schedule": "cosine", "initial_learning_rate": 0.1}
 
-_NUMBER = "must be a number greater than 0 or a schedule such as {schedule: cosine, "
+_NUMBER = "must be a number above 0 or a schedule such as {schedule: cosine, "
 _NUMBER += "initial_learning_rate: 0.01}; received "
 
 WRONG = {
@@ -49,7 +43,7 @@ WRONG = {
     "the decay that AdamW cannot be without": (
         {"name": "adamw", "learning_rate": 0.001, "weight_decay": None},
         "weight_decay",
-        "must be a number 0 or more; received null",
+        "must be a number of at least 0; received null",
     ),
     "rate is text": (SGD | {"learning_rate": "fast"}, "learning_rate", _NUMBER + "the text 'fast'"),
     "rate is negative": (SGD | {"learning_rate": -0.1}, "learning_rate", _NUMBER + "-0.1"),
@@ -89,17 +83,17 @@ WRONG = {
     "sync_period 0": (
         LOOKAHEAD | {"sync_period": 0},
         "sync_period",
-        "must be a whole number 1 or more; received 0",
+        "must be a whole number of at least 1; received 0",
     ),
     "sync_period 2.5": (
         LOOKAHEAD | {"sync_period": 2.5},
         "sync_period",
-        "must be a whole number 1 or more; received 2.5",
+        "must be a whole number of at least 1; received 2.5",
     ),
     "slow_step_size 2": (
         LOOKAHEAD | {"slow_step_size": 2},
         "slow_step_size",
-        "must be a number 0 or more and at most 1; received 2",
+        "must be a number from 0 to 1; received 2",
     ),
     "inner missing": (
         {"name": "lookahead"},
@@ -114,17 +108,17 @@ WRONG = {
     "inner argument": (
         {"name": "lookahead", "inner_optimizer": SGD | {"momentum": 2}},
         "inner_optimizer.momentum",
-        "must be a number 0 or more and at most 1; received 2",
+        "must be a number from 0 to 1; received 2",
     ),
     "beta of 1": (
         {"name": "adam", "learning_rate": 0.1, "beta_1": 1},
         "beta_1",
-        "must be a number 0 or more and less than 1; received 1",
+        "must be a number of at least 0 and below 1; received 1",
     ),
     "choice": (
         SOFT | {"tail": "keep"},
         "tail",
-        "must be flush or carry or drop; received the text 'keep'",
+        "must be flush, carry or drop; received the text 'keep'",
     ),
     "boolean": (
         SGD | {"nesterov": "yes"},
@@ -235,7 +229,7 @@ WRONG |= {
     "a threshold below the paper's": (
         {"name": "radam", "learning_rate": 0.1, "threshold": 3},
         "threshold",
-        "must be a number 4 or more; received 3",
+        "must be a number of at least 4; received 3",
     ),
     "a memory too short to adapt": (
         {"name": "radam", "learning_rate": 0.1, "beta_2": 0.5},
@@ -275,22 +269,22 @@ def test_all_mistakes_are_told_at_once():
 
 def test_resolving_a_wrong_specification_raises_with_every_problem():
     with pytest.raises(ValueError, match=r"(?s)momentum: must be.*nesterov: must be"):
-        resolve(SGD | {"momentum": "much", "nesterov": 1})
+        parse(SGD | {"momentum": "much", "nesterov": 1}).as_mapping()
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
 def test_resolving_states_every_argument_and_changes_nothing_the_second_time(
     entry, specification_of
 ):
-    resolved = resolve(specification_of(entry.name))
+    resolved = parse(specification_of(entry.name)).as_mapping()
     assert list(resolved) == ["name", *(argument.name for argument in entry.arguments)]
-    assert resolve(resolved) == resolved
+    assert parse(resolved).as_mapping() == resolved
     assert problems(resolved) == []
 
 
 def test_resolving_keeps_the_literal_rate_and_leaves_the_specification_alone():
     given = {"name": "lookahead", "inner_optimizer": {"name": "sgd", "learning_rate": 0.01}}
-    resolved = resolve(given)
+    resolved = parse(given).as_mapping()
     assert resolved["inner_optimizer"]["learning_rate"] == 0.01
     assert given == {
         "name": "lookahead",
@@ -300,7 +294,9 @@ def test_resolving_keeps_the_literal_rate_and_leaves_the_specification_alone():
 
 def test_whole_numbers_and_floats_that_mean_the_same_resolve_the_same():
     whole = {"name": "sgd", "learning_rate": 1, "momentum": 0}
-    assert repr(resolve(whole)) == repr(resolve({"name": "sgd", "learning_rate": 1.0}))
+    assert repr(parse(whole).as_mapping()) == repr(
+        parse({"name": "sgd", "learning_rate": 1.0}).as_mapping()
+    )
 
 
 @pytest.mark.parametrize(
@@ -337,28 +333,28 @@ def test_whole_numbers_and_floats_that_mean_the_same_resolve_the_same():
     ],
 )
 def test_the_description_is_short_and_says_what_differs(specification, text):
-    assert describe(specification) == text
-    assert describe(resolve(specification)) == text
+    assert parse(specification).description == text
+    assert parse(parse(specification).as_mapping()).description == text
 
 
 def test_close_rates_are_described_differently():
     rates = [1e-4, 1.0000001e-4, 0.01, 0.010000001, 1.0, 1e5, 123456.0]
-    texts = {describe({"name": "sgd", "learning_rate": rate}) for rate in rates}
+    texts = {parse({"name": "sgd", "learning_rate": rate}).description for rate in rates}
     assert len(texts) == len(rates)
 
 
 def test_gradient_evaluations_count_through_wrappers():
-    assert gradient_evaluations(SGD) == 1
-    assert gradient_evaluations(HEUN) == 2
-    assert gradient_evaluations({"name": "lookahead", "inner_optimizer": HEUN}) == 2
-    assert gradient_evaluations(SOFT) == 1
+    assert parse(SGD).gradient_evaluations == 1
+    assert parse(HEUN).gradient_evaluations == 2
+    assert parse({"name": "lookahead", "inner_optimizer": HEUN}).gradient_evaluations == 2
+    assert parse(SOFT).gradient_evaluations == 1
 
 
 def test_updates_count_what_a_schedule_sees():
-    assert batches_per_update(SOFT) == 4
-    assert batches_per_update(LOOKAHEAD) == 1
-    assert updates(SGD, batches_per_epoch=10, epochs=3) == 30
-    assert updates(HEUN, batches_per_epoch=10, epochs=3) == 30
-    assert updates(SOFT, batches_per_epoch=10, epochs=3) == 9
-    assert updates(SOFT | {"tail": "carry"}, batches_per_epoch=10, epochs=3) == 8
-    assert updates(SOFT | {"tail": "drop"}, batches_per_epoch=10, epochs=3) == 6
+    assert parse(SOFT).batches_per_update == 4
+    assert parse(LOOKAHEAD).batches_per_update == 1
+    assert parse(SGD).updates(batches_per_epoch=10, epochs=3) == 30
+    assert parse(HEUN).updates(batches_per_epoch=10, epochs=3) == 30
+    assert parse(SOFT).updates(batches_per_epoch=10, epochs=3) == 9
+    assert parse(SOFT | {"tail": "carry"}).updates(batches_per_epoch=10, epochs=3) == 8
+    assert parse(SOFT | {"tail": "drop"}).updates(batches_per_epoch=10, epochs=3) == 6

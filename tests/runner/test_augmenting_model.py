@@ -16,7 +16,7 @@ from optrun.data.feed.augmentation import Augmentation, augment
 from optrun.data.feed.batches import training_batches
 from optrun.data.photos import Photos
 from optrun.optimizers import Model
-from optrun.optimizers.build import build
+from optrun.optimizers.specification import parse
 from optrun.runner.models.augmenting import AugmentingModel
 
 COUNT, SIZE, BATCH, EPOCHS = 22, 16, 8, 2
@@ -69,7 +69,7 @@ def classifier(dropout: float = 0.2) -> Model:
 
 def trained(model: Model, batches: tf.data.Dataset, specification: dict, **compiled: bool) -> Model:
     model.compile(
-        build(specification, total_updates=100),
+        parse(specification).build(total_updates=100),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
         **{"jit_compile": False, **compiled},
     )

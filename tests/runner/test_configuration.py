@@ -66,7 +66,7 @@ def test_another_optimizer_does_not_inherit_the_first_one_s_settings(write: Writ
     file = write(
         base=BASE, sgd=SGD, adam="extends: sgd.yaml\noptimizer: {name: adam, learning_rate: 1e-5}\n"
     )
-    assert "momentum" not in load(file).experiment.optimizer
+    assert "momentum" not in load(file).experiment.optimizer.arguments
 
 
 def test_another_schedule_replaces_the_first(write: Write) -> None:
@@ -78,7 +78,7 @@ def test_another_schedule_replaces_the_first(write: Write) -> None:
         cosine="extends: base.yaml\n"
         "optimizer: {learning_rate: {schedule: cosine, initial_learning_rate: 0.2}}\n",
     )
-    rate = load(file).experiment.optimizer["learning_rate"]
+    rate = load(file).experiment.optimizer.arguments["learning_rate"]
     assert (rate["schedule"], rate["initial_learning_rate"]) == ("cosine", 0.2)
     assert "decay_rate" not in rate
 
@@ -97,8 +97,8 @@ def test_overrides_reach_any_key_and_the_later_wins(write: Write) -> None:
     ).experiment
     assert experiment.training.epochs == 6
     assert experiment.model.head.hidden_units == (64, 32)
-    assert experiment.optimizer["learning_rate"] == 0.01
-    assert experiment.optimizer["momentum"] == 0.9
+    assert experiment.optimizer.arguments["learning_rate"] == 0.01
+    assert experiment.optimizer.arguments["momentum"] == 0.9
     assert experiment.notes == "twice: as fast"
 
 
@@ -107,8 +107,8 @@ def test_an_overridden_optimizer_starts_anew_in_any_order(write: Write, order: i
     file = write(base=BASE, sgd=SGD)
     overrides = ["optimizer.name=adam", "optimizer.learning_rate=1e-3"][::order]
     optimizer = load(file, overrides).experiment.optimizer
-    assert (optimizer["name"], optimizer["learning_rate"]) == ("adam", 0.001)
-    assert "momentum" not in optimizer
+    assert (optimizer.name, optimizer.arguments["learning_rate"]) == ("adam", 0.001)
+    assert "momentum" not in optimizer.arguments
 
 
 def test_quoted_numbers_count_as_numbers(write: Write) -> None:
@@ -118,7 +118,7 @@ def test_quoted_numbers_count_as_numbers(write: Write) -> None:
     )
     experiment = load(file).experiment
     assert experiment.model.head.dropout == 0.25
-    assert experiment.optimizer["learning_rate"] == 0.001
+    assert experiment.optimizer.arguments["learning_rate"] == 0.001
 
 
 SAMPLED = (
@@ -136,10 +136,13 @@ def test_the_sample_section_counts_only_on_the_sample(write: Write) -> None:
     file = write(base=BASE + "sample: {model: {weights: random, width: 0.25}}\n", sgd=SAMPLED)
     real, drawn = load(file).experiment, load(file, sample=True).experiment
     assert (real.data.source, real.data.image_size, real.training.epochs) == ("cats_vs_dogs", 64, 3)
-    assert real.optimizer["learning_rate"] == 1e-4
+    assert real.optimizer.arguments["learning_rate"] == 1e-4
     assert (drawn.data.source, drawn.data.image_size, drawn.training.epochs) == ("sample", 32, 9)
     assert (drawn.model.weights, drawn.model.width) == ("random", 0.25)
-    assert (drawn.optimizer["learning_rate"], drawn.optimizer["momentum"]) == (0.01, 0.9)
+    assert (drawn.optimizer.arguments["learning_rate"], drawn.optimizer.arguments["momentum"]) == (
+        0.01,
+        0.9,
+    )
     assert drawn.sample == {}
 
 
@@ -162,7 +165,7 @@ def test_sample_settings_of_a_replaced_optimizer_go_with_it(write: Write) -> Non
         adam="extends: sgd.yaml\noptimizer: {name: adam, learning_rate: 1e-5}\n",
     )
     assert load(file).experiment.sample == {"training": {"epochs": 1}}
-    assert load(file, sample=True).experiment.optimizer["learning_rate"] == 1e-5
+    assert load(file, sample=True).experiment.optimizer.arguments["learning_rate"] == 1e-5
     overridden = load(file.with_name("sgd.yaml"), ["optimizer={name: adam, learning_rate: 1}"])
     assert overridden.experiment.sample == {"training": {"epochs": 1}}
 

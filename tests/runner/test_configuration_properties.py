@@ -22,7 +22,6 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optrun.optimizers.own import names_in
 from optrun.runner.config.documentation import fields
 from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.load import load
@@ -112,7 +111,7 @@ def check(file: Path, overrides: Sequence[str] = (), *, sample: bool = False) ->
         check_refusal(str(refused), file)
         return
     assert json.dumps(loaded.resolved, allow_nan=False)
-    if not names_in(loaded.experiment.optimizer):
+    if not loaded.experiment.optimizer.user_defined_names:
         assert len(experiment_hash(loaded.experiment)) == 64
     shown = show(loaded)
     assert all(line.isprintable() for line in shown.split("\n"))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from optrun.optimizers.cards import CARDS
 from optrun.optimizers.registry import ENTRIES
 from optrun.runner.commands.config import config
 from optrun.runner.commands.optimizers import optimizers
@@ -54,24 +53,24 @@ def test_one_line_each_at_80_columns() -> None:
     assert sum(bool(re.match(r"  +\S", line)) for line in lines) == len(ENTRIES) + 1  # the heading
 
 
-@pytest.mark.parametrize("name", list(CARDS))
+@pytest.mark.parametrize("name", list(ENTRIES))
 def test_a_card_says_everything_in_80_columns(name: str) -> None:
     text = call(name).stdout
     assert max(map(len, text.splitlines())) <= 80
     assert not re.search(r" $", text, re.M)
     joined = " ".join(text.split())
-    entry, card = ENTRIES[name], CARDS[name]
-    for part in (entry.paper, entry.description, card.when, *card.equivalences, *card.caveats):
+    entry = ENTRIES[name]
+    for part in (entry.paper, entry.description, entry.when, *entry.equivalences, *entry.caveats):
         assert " ".join(part.split()) in joined
-    for line in card.rule.splitlines():
+    for line in entry.rule.splitlines():
         assert line in text
     for argument in entry.arguments:
         assert re.search(rf"^  {argument.name}  ", text, re.M)
-    for sensible in card.sensible.values():
+    for sensible in entry.sensible.values():
         assert " ".join(sensible.split()) in joined
 
 
-@pytest.mark.parametrize("name", list(CARDS))
+@pytest.mark.parametrize("name", list(ENTRIES))
 def test_the_config_of_a_card_is_right(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,11 +116,13 @@ def test_a_persons_own_optimizer_is_not_imported(
 def test_json_holds_what_the_card_says() -> None:
     content = json.loads(call("lookahead", "--format", "json").stdout)
     assert content["class"] == "optrun.optimizers.lookahead.Lookahead"
-    assert content["rule"] == CARDS["lookahead"].rule
+    assert content["rule"] == ENTRIES["lookahead"].rule
     assert content["gradients_per_step"] == "as inner"
     arguments = {argument["name"]: argument for argument in content["arguments"]}
     assert arguments["sync_period"]["default"] == 5
-    assert arguments["slow_step_size"]["sensible"] == CARDS["lookahead"].sensible["slow_step_size"]
+    assert (
+        arguments["slow_step_size"]["sensible"] == ENTRIES["lookahead"].sensible["slow_step_size"]
+    )
     assert "default" not in arguments["inner_optimizer"]
 
 

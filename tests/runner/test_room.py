@@ -9,9 +9,8 @@ from typing import Any
 
 import keras
 import pytest
-from optrun.optimizers.build import build
 from optrun.optimizers.registry import ENTRIES
-from optrun.optimizers.state_size import state_floats
+from optrun.optimizers.specification import parse
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import checkpoint
@@ -72,12 +71,12 @@ def classifier() -> keras.Model:
 def test_the_state_of_every_optimizer_is_counted_without_building_it(
     specification: dict[str, Any], classifier: keras.Model
 ) -> None:
-    optimizer = build(specification, total_updates=10, track_fast_weights=True)
+    optimizer = parse(specification).build(total_updates=10, track_fast_weights=True)
     optimizer.build(classifier.trainable_variables)
     sizes = [math.prod(variable.shape) for variable in optimizer.variables]
     shapes = [tuple(variable.shape) for variable in classifier.trainable_variables]
 
-    counted = state_floats(specification, shapes, track_fast_weights=True)
+    counted = parse(specification).state_floats(shapes, track_fast_weights=True)
     # Counts, rates, and Adafactor's placeholders.
     scalars = sum(len(variable.shape) == 0 for variable in optimizer.variables)
     assert counted == sum(sizes) - scalars
@@ -97,7 +96,7 @@ def test_an_own_optimizer_is_asked(tmp_path: Path, classifier: keras.Model) -> N
     weights = sum(math.prod(one.shape) for one in classifier.trainable_variables)
     shapes = [tuple(one.shape) for one in classifier.trainable_variables]
 
-    assert state_floats(specification, shapes) == 3 * weights
+    assert parse(specification).state_floats(shapes) == 3 * weights
 
 
 def experiment(*overrides: str, config: str = "adam") -> Experiment:
@@ -121,7 +120,7 @@ def test_checkpoints_are_as_large_as_estimated(tmp_path: Path, config: str, trai
         Architecture(image_size=32, pretrained_input=True, width=0.0625, trainable=trainable),
         seed=1,
     )
-    model.compile(build(settings.optimizer, total_updates=10, track_fast_weights=True), "mse")
+    model.compile(settings.optimizer.build(total_updates=10, track_fast_weights=True), "mse")
     model.optimizer.build(model.trainable_variables)
     arrays = TensorFlowEngine(model, keras.metrics.BinaryAccuracy()).state_dict()
     state = to_checkpoint(State(position=Position(), arrays=arrays), steps_per_epoch=1)

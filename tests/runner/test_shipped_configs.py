@@ -176,10 +176,8 @@ def test_they_differ_in_the_optimizer_alone(sample: bool) -> None:
 def test_the_twin_of_the_soft_batch_differs_in_the_batch_alone(sample: bool) -> None:
     soft = load(CONFIGS / "soft_batch_vgg19.yaml", sample=sample).experiment
     twin = load(CONFIGS / "sgd_batch64_vgg19.yaml", sample=sample).experiment
-    assert twin.optimizer == soft.optimizer["inner_optimizer"]
-    assert (
-        twin.training.batch_size == soft.optimizer["batches_per_update"] * soft.training.batch_size
-    )
+    assert twin.optimizer == soft.optimizer.inner
+    assert twin.training.batch_size == soft.optimizer.batches_per_update * soft.training.batch_size
     same = {"batch_size": soft.training.batch_size}
     assert twin.training.model_copy(update=same) == soft.training
     assert (twin.data, twin.model) == (soft.data, soft.model)
@@ -187,9 +185,7 @@ def test_the_twin_of_the_soft_batch_differs_in_the_batch_alone(sample: bool) -> 
 
 def test_lookahead_is_the_article_s() -> None:
     optimizer = load(CONFIGS / "lookahead_vgg19.yaml").experiment.optimizer
-    inner = optimizer["inner_optimizer"]
-    assert (optimizer["sync_period"], optimizer["slow_step_size"]) == (5, 0.5)
-    assert (inner["name"], inner["learning_rate"], inner["momentum"]) == ("sgd", 1e-4, 0.9)
+    assert optimizer.description == "Lookahead(SGD 1e-4, momentum 0.9), sync 5, slow 0.5"
 
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=by_name)

@@ -19,7 +19,7 @@ import numpy as np
 import optrun.optimizers.model
 import tensorflow as tf
 from optrun.optimizers import Model
-from optrun.optimizers.build import build
+from optrun.optimizers.specification import parse
 
 DEVICES = ["CPU:0", "CPU:1"]
 BATCHES, BATCH, EPOCHS = 4, 8, 2
@@ -45,7 +45,7 @@ def train(specification, loss_scale):
     inputs = keras.Input((4, 4, 2))
     hidden = keras.layers.Conv2D(3, 2, activation="tanh")(inputs)
     model = Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(hidden)))
-    optimizer = build(specification, total_updates=BATCHES * EPOCHS)
+    optimizer = parse(specification).build(total_updates=BATCHES * EPOCHS)
     if loss_scale:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     model.compile(optimizer, loss="mse", jit_compile=False)

@@ -8,17 +8,9 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-from optrun.optimizers.build import build
-from optrun.optimizers.own import OwnOptimizerError
-from optrun.optimizers.own_code import load
-from optrun.optimizers.specification import (
-    batches_per_update,
-    describe,
-    gradient_evaluations,
-    problems,
-    resolve,
-    updates,
-)
+from optrun.optimizers.checking import problems
+from optrun.optimizers.specification import parse
+from optrun.optimizers.user_defined import UserOptimizerError, load
 
 SIGN = """
 from typing import Literal
@@ -80,11 +72,13 @@ def sign(write):
 
 
 def messages(specification):
-    return [(".".join(one.path), one.message) for one in problems(specification, import_own=True)]
+    return [
+        (".".join(one.path), one.message) for one in problems(specification, import_user_code=True)
+    ]
 
 
 def test_it_is_built_with_what_is_stated_and_steps_as_written(sign):
-    optimizer = build(sign | {"momentum": 0.5, "weight_decay": 0.1}, total_updates=10)
+    optimizer = parse(sign | {"momentum": 0.5, "weight_decay": 0.1}).build(total_updates=10)
     assert type(optimizer).__name__ == "SignDescent"
     assert (optimizer.momentum, optimizer.period, optimizer.weight_decay) == (0.5, 3, 0.1)
     weight = keras.Variable([1.0, -1.0])
@@ -98,7 +92,7 @@ def test_a_module_that_is_installed_goes_by_its_name(write, tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     own = load("installed_signs_of_a_test:SignDescent")
     assert own.sha256 == hashlib.sha256(own.file.read_bytes()).hexdigest()
-    optimizer = build({"name": own.name, "learning_rate": 0.1}, total_updates=1)
+    optimizer = parse({"name": own.name, "learning_rate": 0.1}).build(total_updates=1)
     assert isinstance(optimizer, own.optimizer_class)
 
 
@@ -119,13 +113,13 @@ def test_neither_the_working_directory_nor_the_files_own_is_searched(write, tmp_
     importing = write("from neighbour_of_a_test import SignDescent", "importing.py")
     [(_, message)] = messages({"name": f"{importing}:SignDescent", "learning_rate": 1})
     assert f"{importing}:1: ModuleNotFoundError" in message
-    assert build({"name": "neighbour_of_a_test.py:SignDescent", "learning_rate": 1.0},
-                 total_updates=1)  # fmt: skip
+    beside = parse({"name": "neighbour_of_a_test.py:SignDescent", "learning_rate": 1.0})
+    assert beside.build(total_updates=1)
 
 
 def test_importing_leaves_nothing_beside_the_file_and_no_broken_module(write, tmp_path):
     load(f"{write(SIGN)}:SignDescent")
-    with pytest.raises(OwnOptimizerError):
+    with pytest.raises(UserOptimizerError):
         load(f"{write('1 / 0', 'broken.py')}:SignDescent")
     assert sorted(one.name for one in tmp_path.iterdir()) == ["broken.py", "mine.py"]
     assert not [name for name in sys.modules if name.startswith("own_optimizer_broken")]
@@ -209,15 +203,15 @@ WRONG_ARGUMENTS = {
     "unknown to all": ({"zzz": 1}, "zzz", "SignDescent takes no 'zzz'. It takes: learning_rate, "),
     "another name": ({"wd": 1}, "wd", "SignDescent calls this `weight_decay`"),
     "withheld": ({"use_ema": True}, "use_ema", "SignDescent does not take it here: validation"),
-    "rate is text": ({"learning_rate": "x"}, "learning_rate", "must be a number greater than 0 or"),
-    "rate is null": ({"learning_rate": None}, "learning_rate", "must be a number greater than 0"),
+    "rate is text": ({"learning_rate": "x"}, "learning_rate", "must be a number above 0 or"),
+    "rate is null": ({"learning_rate": None}, "learning_rate", "must be a number above 0"),
     "float by default": ({"momentum": "x"}, "momentum", "must be a number; received the text 'x'"),
     "bool for float": ({"momentum": True}, "momentum", "must be a number; received true"),
     "int by annotation": ({"period": 2.5}, "period", "must be a whole number; received 2.5"),
     "bool by default": ({"nesterov": 1}, "nesterov", "must be true or false; received 1"),
     "text by default": ({"mode": 1}, "mode", "must be a text; received 1"),
     "optional": ({"scale": "x"}, "scale", "must be a number or null; received the text 'x'"),
-    "of the base": ({"clipnorm": 0}, "clipnorm", "must be a number greater than 0 or null; rece"),
+    "of the base": ({"clipnorm": 0}, "clipnorm", "must be a number above 0 or null; rece"),
     "not finite": ({"anything": math.nan}, "anything", "must be finite numbers, texts, true, fa"),
     "two clippings": ({"clipnorm": 1, "clipvalue": 1}, "clipvalue", "only one kind of clipping"),
     "schedule": (
@@ -247,7 +241,7 @@ def test_what_fits_the_signature_is_taken(sign):
         "anything": {"a": [1, "x", None]},
     }
     assert messages(sign | given) == []
-    optimizer = build(sign | given, total_updates=10)
+    optimizer = parse(sign | given).build(total_updates=10)
     assert optimizer.momentum == 0.0
     assert isinstance(optimizer.momentum, float)
     assert float(optimizer.learning_rate) == 1.0
@@ -292,7 +286,7 @@ def test_through_kwargs_the_arguments_of_the_class_above_are_taken_with_their_bo
     own = {"name": f"{file}:Own", "learning_rate": 0.1}
     assert messages(own | {"momentum": 0.5, "nesterov": True, "clipnorm": 1.0}) == []
     assert messages(own | {"momentum": 2}) == [
-        ("momentum", "must be a number 0 or more and at most 1; received 2")
+        ("momentum", "must be a number from 0 to 1; received 2")
     ]
     closed = {"name": f"{file}:Closed", "learning_rate": 0.1}
     assert messages(closed | {"momentum": 0.5}) == [
@@ -301,16 +295,18 @@ def test_through_kwargs_the_arguments_of_the_class_above_are_taken_with_their_bo
 
 
 def test_what_its_init_raises_is_told_with_the_line(sign):
-    with pytest.raises(OwnOptimizerError) as caught:
-        build(sign | {"momentum": 2}, total_updates=1)
+    with pytest.raises(UserOptimizerError) as caught:
+        parse(sign | {"momentum": 2}).build(total_updates=1)
     file = sign["name"].partition(":")[0]
     assert str(caught.value) == (
         f"cannot be made with these arguments: {file}:12: ValueError: momentum must be below 1, "
         "received 2.0"
     )
     assert caught.value.path == ("name",)
-    with pytest.raises(OwnOptimizerError) as caught:
-        build({"name": "lookahead", "inner_optimizer": sign | {"momentum": 2}}, total_updates=1)
+    with pytest.raises(UserOptimizerError) as caught:
+        parse({"name": "lookahead", "inner_optimizer": sign | {"momentum": 2}}).build(
+            total_updates=1
+        )
     assert caught.value.path == ("inner_optimizer", "name")
 
 
@@ -325,14 +321,14 @@ def test_an_inner_optimizer_that_the_wrapper_refuses_is_told(write):
         """
     )
     inner = {"name": f"{file}:Averaged", "learning_rate": 0.1}
-    with pytest.raises(OwnOptimizerError, match="cannot be built: Lookahead cannot wrap Averaged"):
-        build({"name": "lookahead", "inner_optimizer": inner}, total_updates=1)
+    with pytest.raises(UserOptimizerError, match="cannot be built: Lookahead cannot wrap Averaged"):
+        parse({"name": "lookahead", "inner_optimizer": inner}).build(total_updates=1)
 
 
 def test_wrappers_go_around_it_and_it_can_be_a_wrapper(sign, write):
-    optimizer = build(
-        {"name": "soft_batch", "batches_per_update": 2, "inner_optimizer": sign}, total_updates=1
-    )
+    optimizer = parse(
+        {"name": "soft_batch", "batches_per_update": 2, "inner_optimizer": sign}
+    ).build(total_updates=1)
     assert type(optimizer.inner_optimizer).__name__ == "SignDescent"
     file = write(
         """
@@ -345,7 +341,7 @@ def test_wrappers_go_around_it_and_it_can_be_a_wrapper(sign, write):
         "wrapper.py",
     )
     outer = {"name": f"{file}:Mine", "inner_optimizer": sign}
-    assert build(outer | {"sync_period": 7}, total_updates=1).sync_period == 7
+    assert parse(outer | {"sync_period": 7}).build(total_updates=1).sync_period == 7
     assert messages({"name": f"{file}:Mine"}) == [
         ("inner_optimizer", "must be stated for Mine: the optimizer that it works around")
     ]
@@ -359,10 +355,10 @@ def test_several_gradients_are_counted_and_refused_inside_a_soft_batch(write):
     file = write(TWICE)
     twice = {"name": f"{file}:Twice", "learning_rate": 0.1}
     often = {"name": f"{file}:Often", "learning_rate": 0.1}
-    assert gradient_evaluations(twice) == 2
-    assert gradient_evaluations({"name": "lookahead", "inner_optimizer": twice}) == 2
-    assert gradient_evaluations(often) == 3
-    assert gradient_evaluations(often | {"times": 5}) == 5
+    assert parse(twice).gradient_evaluations == 2
+    assert parse({"name": "lookahead", "inner_optimizer": twice}).gradient_evaluations == 2
+    assert parse(often).gradient_evaluations == 3
+    assert parse(often | {"times": 5}).gradient_evaluations == 5
     for inner in (twice, often):
         soft = {"name": "soft_batch", "batches_per_update": 2, "inner_optimizer": inner}
         [(path, message)] = messages(soft)
@@ -371,20 +367,20 @@ def test_several_gradients_are_counted_and_refused_inside_a_soft_batch(write):
 
 
 def test_an_ordinary_one_takes_one_gradient(sign):
-    assert gradient_evaluations(sign) == 1
+    assert parse(sign).gradient_evaluations == 1
 
 
 def test_without_importing_the_stated_arguments_are_known_in_their_order(tmp_path):
     name = f"{tmp_path}/absent.py:Mine"
     stated = {"name": name, "beta": 1, "learning_rate": 1, "flag": True, "off": None, "text": "x"}
     assert problems(stated) == []
-    resolved = resolve(stated)
+    resolved = parse(stated).as_mapping()
     assert list(resolved) == list(stated)
     assert resolved["learning_rate"] == 1.0
-    assert resolve(resolved) == resolved
-    assert describe(stated) == "Mine 1, beta 1, flag, off off, text x"
+    assert parse(resolved).as_mapping() == resolved
+    assert parse(stated).description == "Mine 1, beta 1, flag, off off, text x"
     inside = {"name": "lookahead", "inner_optimizer": stated}
-    assert describe(inside) == f"Lookahead({describe(stated)}), sync 5, slow 0.5"
+    assert parse(inside).description == f"Lookahead({parse(stated).description}), sync 5, slow 0.5"
 
 
 def test_without_importing_the_forms_are_checked_all_the_same(tmp_path):
@@ -413,5 +409,5 @@ def test_a_soft_batch_inside_an_own_wrapper_is_counted(tmp_path):
         "inner_optimizer": {"name": "sgd", "learning_rate": 0.1},
     }
     mine = {"name": f"{tmp_path}/absent.py:Mine", "inner_optimizer": soft, "batches_per_update": 9}
-    assert batches_per_update(mine) == 4
-    assert updates(mine, batches_per_epoch=10, epochs=1) == 2
+    assert parse(mine).batches_per_update == 4
+    assert parse(mine).updates(batches_per_epoch=10, epochs=1) == 2

@@ -1,9 +1,40 @@
 """How cards and pages put an argument's values and an optimizer's cost."""
 
+import re
 from collections.abc import Iterator, Mapping
 
-from optrun.optimizers.cards.card import Card
 from optrun.optimizers.entry import Argument, Entry
+
+# What these letters stand for in every rule; an entry explains the others it uses.
+COMMON_SYMBOLS: Mapping[str, str] = {
+    "θ": "the weights",
+    "g": "the gradient of the batch's mean loss",
+    "η": "learning_rate",
+    "t": "the count of updates, this one included",
+    "ε": "epsilon",
+}
+
+
+def symbols_of(entry: Entry) -> dict[str, str]:
+    """Every letter of an optimizer's rule with its meaning, the common ones first.
+
+    Example:
+        >>> from optrun.optimizers.registry import ENTRIES
+        >>> symbols_of(ENTRIES["heun"])["h"]
+        'learning_rate, the step size'
+    """
+    common = {
+        letter: meaning
+        for letter, meaning in COMMON_SYMBOLS.items()
+        if letter not in entry.symbols and _occurs(letter, entry.rule)
+    }
+    return {**common, **entry.symbols}
+
+
+def _occurs(letter: str, rule: str) -> bool:
+    """Whether a rule has this letter by itself, not as a part of a word; t also in an exponent."""
+    alternatives = {"t": "[tᵗₜ]"}.get(letter, letter)
+    return re.search(f"(?<![A-Za-z_]){alternatives}(?![A-Za-z_])", rule) is not None
 
 
 def allowed(argument: Argument) -> str:
@@ -61,18 +92,18 @@ def default(argument: Argument) -> str:
     return "required" if argument.required else _yaml_value(argument.default)
 
 
-def example_yaml(card: Card) -> str:
-    """A config file that trains with the card's example; it stands beside the shipped `configs/`.
+def example_yaml(entry: Entry) -> str:
+    """A config file that trains with its card's example; it stands beside the shipped `configs/`.
 
     Example:
-        >>> from optrun.optimizers.cards import CARDS
-        >>> print(example_yaml(CARDS["adam"]), end="")
+        >>> from optrun.optimizers.registry import ENTRIES
+        >>> print(example_yaml(ENTRIES["adam"]), end="")
         extends: configs/vgg19.yaml
         optimizer:
           name: adam
           learning_rate: 1e-5
     """
-    lines = ["extends: configs/vgg19.yaml", "optimizer:", *_yaml_lines(card.example, "  ")]
+    lines = ["extends: configs/vgg19.yaml", "optimizer:", *_yaml_lines(entry.example, "  ")]
     return "\n".join(lines) + "\n"
 
 

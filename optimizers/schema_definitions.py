@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optrun.optimizers.entry import Argument
-from optrun.optimizers.registry import ENTRIES
-from optrun.optimizers.schedule_entries import SCHEDULES
+from optrun.optimizers.registry import ENTRIES, SCHEDULES
 
-OWN_NAME = r"^.+:[^:/\\]+$"
+USER_DEFINED_NAME = r"^.+:[^:/\\]+$"
 _OPTIMIZER = {"$ref": "#/$defs/optimizer"}
 _LEARNING_RATE = {"$ref": "#/$defs/learning_rate"}
 
@@ -43,7 +42,7 @@ def definitions() -> dict[str, Any]:
     }
     own = {
         "type": "string",
-        "pattern": OWN_NAME,
+        "pattern": USER_DEFINED_NAME,
         "description": "One of your own: module:Class, or path/to/file.py:Class from here",
     }
     found["optimizer"]["properties"]["name"]["anyOf"].append(own)

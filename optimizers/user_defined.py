@@ -1,0 +1,453 @@
+"""A person's own optimizer: `"my_module:MyOptimizer"` or `"path/file.py:MyOptimizer"`.
+
+A name with a colon is one. Of it, what only reads knows the name and the stated arguments; what
+checks and what trains imports it, by `load`, the one place that runs a person's code, and reads off
+its signature what it takes. Keras is imported by that alone.
+"""
+
+import difflib
+import functools
+import hashlib
+import importlib
+import importlib.abc
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from optrun.optimizers.entry import (
+    ALIASES,
+    LEARNING_RATE,
+    WITHHELD,
+    Argument,
+    Arguments,
+    Entry,
+    Kind,
+    did_you_mean,
+)
+from optrun.optimizers.keras_optimizers import KERAS_ENTRIES
+
+FORM = "my_module:MyOptimizer or path/to/file.py:MyOptimizer"
+
+
+class UserOptimizerError(ValueError):
+    """A person's own optimizer that cannot be had, or cannot be made.
+
+    Attributes:
+        path: keys of the specification that lead to what is wrong.
+    """
+
+    def __init__(self, message: str, path: tuple[str, ...] = ("name",)) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def is_user_defined(name: object) -> bool:
+    """Whether a name in a specification is that of a person's own optimizer.
+
+    Example:
+        >>> is_user_defined("sgd"), is_user_defined("my_module:Mine")
+        (False, True)
+    """
+    return isinstance(name, str) and ":" in name
+
+
+def is_in_file(name: object) -> bool:
+    """Whether it is one that stands in a file named by its path."""
+    return isinstance(name, str) and is_user_defined(name) and split(name)[0].endswith(".py")
+
+
+def split(name: str) -> tuple[str, str]:
+    r"""The module or file, and the class.
+
+    Example:
+        >>> split("my_package.sign:Sign"), split(r"C:\code\sign.py:Sign")
+        (('my_package.sign', 'Sign'), ('C:\\code\\sign.py', 'Sign'))
+    """
+    where, _, class_name = name.rpartition(":")
+    return where, class_name
+
+
+def wrong_form(name: str) -> str | None:
+    """What is wrong with the form of such a name, or None.
+
+    Example:
+        >>> print(wrong_form("folder/sign:Sign"))
+        must be my_module:MyOptimizer or path/to/file.py:MyOptimizer; received the text ...
+    """
+    where, class_name = split(name)
+    module = all(part.isidentifier() for part in where.split("."))
+    if class_name.isidentifier() and (module or where.endswith(".py")):
+        return None
+    return f"must be {FORM}; received the text {name[:60]!r}"
+
+
+def names_in(specification: object) -> list[str]:
+    """The names of this form in a specification, outermost first, each once."""
+    found: list[str] = []
+    while isinstance(specification, Mapping):
+        name = specification.get("name")
+        if isinstance(name, str) and is_user_defined(name) and name not in found:
+            found.append(name)
+        specification = specification.get("inner_optimizer")
+    return found
+
+
+@dataclass(frozen=True)
+class UserOptimizer:
+    """A person's own optimizer, imported.
+
+    Attributes:
+        name: its name in a specification.
+        optimizer_class: the class.
+        file: the file that `name` names, or, of a module, the one that defines the class.
+        content: that file as it was when it was imported.
+        sha256: hexadecimal, of the content.
+    """
+
+    name: str
+    optimizer_class: Any
+    file: Path
+    content: bytes = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def load(name: str) -> UserOptimizer:
+    """Import a person's own optimizer: runs the person's code.
+
+    Once per process, whatever becomes of the file: all runs of a plan train with one version. A
+    relative path is taken from the working directory. Neither that nor the file's own directory
+    is put on `sys.path`.
+
+    Args:
+        name: as a specification has it.
+
+    Raises:
+        UserOptimizerError: there is no such file, module or class, it cannot be imported, or it is
+            no Keras optimizer.
+    """
+    message = wrong_form(name)
+    if message is not None:
+        raise UserOptimizerError(message)
+    where, class_name = split(name)
+    if is_in_file(name):
+        module, file, content = _file_module(str(Path(where).resolve()))
+        optimizer_class = _class_in(module, class_name, where)
+    else:
+        module = _installed_module(where)
+        optimizer_class = _class_in(module, class_name, f"the module {where}")
+        file, content = _source_of(optimizer_class, module)
+    _check_is_optimizer(optimizer_class, class_name)
+    return UserOptimizer(name, optimizer_class, file, content)
+
+
+def stated_evaluations(optimizer_class: Any) -> int | None:
+    """The gradients per step that a class states; None where only an instance can say."""
+    from optrun.optimizers.several_gradients import SeveralGradients
+
+    if not issubclass(optimizer_class, SeveralGradients):
+        return 1
+    stated = inspect.getattr_static(optimizer_class, "evaluations", None)
+    return stated if isinstance(stated, int) else None
+
+
+def failure(error: BaseException, file: Path) -> str:
+    """An exception of a person's code, with the line of their file that it came through."""
+    name, text = type(error).__name__, str(error)
+    said = f"{name}: {text}" if text else name
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return f"{error.filename or file}:{error.lineno}: {name}: {error.msg}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and not frame.filename.startswith("<frozen ")
+    ]
+    theirs = [frame for frame in frames if frame.filename == str(file)]
+    frames = theirs or frames
+    return f"{frames[-1].filename}:{frames[-1].lineno}: {said}" if frames else said
+
+
+class _Content(importlib.abc.SourceLoader):
+    """Loads a module from the bytes that were read, and writes no cache beside the file."""
+
+    def __init__(self, path: str, content: bytes) -> None:
+        self._path = path
+        self._content = content
+
+    def get_filename(self, fullname: str) -> str:
+        return self._path
+
+    def get_data(self, path: str | bytes) -> bytes:
+        if path != self._path:
+            raise FileNotFoundError(path)
+        return self._content
+
+
+@functools.cache
+def _file_module(path: str) -> tuple[ModuleType, Path, bytes]:
+    file = Path(path)
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise UserOptimizerError(f"there is no file {file}{_file_like(file)}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserOptimizerError(f"{file} cannot be read: {reason}") from None
+    stem = re.sub(r"\W", "_", file.stem)
+    unique = hashlib.sha256(path.encode(errors="surrogateescape") + content).hexdigest()[:16]
+    module_name = f"own_optimizer_{stem}_{unique}"
+    loader = _Content(path, content)
+    spec = importlib.util.spec_from_loader(module_name, loader)
+    if spec is None:
+        raise UserOptimizerError(f"{file} cannot be loaded as a module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
+        raise UserOptimizerError(f"cannot be imported: {failure(error, file)}") from error
+    return module, file, content
+
+
+def _installed_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise UserOptimizerError(f"cannot be imported: {failure(error, Path(name))}") from error
+        raise UserOptimizerError(
+            f"there is no installed module '{error.name}'. The working directory is not looked "
+            f"in: install the module, or name the file: {name.replace('.', '/')}.py:MyOptimizer"
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise UserOptimizerError(f"cannot be imported: {failure(error, Path(name))}") from error
+
+
+def _class_in(module: ModuleType, class_name: str, where: str) -> Any:
+    found = getattr(module, class_name, None)
+    if found is None:
+        classes = [name for name, value in vars(module).items() if _is_optimizer(value)]
+        has = f"Its optimizers: {', '.join(classes)}" if classes else "It defines no optimizer"
+        raise UserOptimizerError(
+            f"{where} has no class '{class_name}'{did_you_mean(class_name, classes) or '.'} {has}"
+        )
+    return found
+
+
+def _is_optimizer(value: object) -> bool:
+    import keras
+
+    return inspect.isclass(value) and issubclass(value, keras.optimizers.Optimizer)
+
+
+def _check_is_optimizer(optimizer_class: Any, class_name: str) -> None:
+    import keras
+    from optrun.optimizers.several_gradients import SeveralGradients
+
+    base = keras.optimizers.Optimizer
+    if not _is_optimizer(optimizer_class):
+        raise UserOptimizerError(f"{class_name} must be a subclass of keras.optimizers.Optimizer")
+    several = issubclass(optimizer_class, SeveralGradients)
+    if several and optimizer_class.step is SeveralGradients.step:
+        raise UserOptimizerError(
+            f"{class_name} must define `step(self, gradient_at, variables)`, which returns the "
+            "combined gradient"
+        )
+    stated = inspect.getattr_static(optimizer_class, "evaluations", 1)
+    if not several and isinstance(stated, int) and stated != 1:
+        raise UserOptimizerError(
+            f"{class_name} must be a subclass of optimizers.SeveralGradients: it states "
+            f"{stated} evaluations per step"
+        )
+    inherited = all(
+        getattr(optimizer_class, method) is getattr(base, method)
+        for method in ("update_step", "apply", "_backend_update_step")
+    )
+    if inherited:
+        raise UserOptimizerError(
+            f"{class_name} must define `update_step(self, gradient, variable, learning_rate)`, "
+            "which changes the variable"
+        )
+
+
+@functools.cache
+def _source_of(optimizer_class: Any, module: ModuleType) -> tuple[Path, bytes]:
+    """The file that defines a class of an installed module."""
+    home = sys.modules.get(getattr(optimizer_class, "__module__", ""), module)
+    file = Path(getattr(home, "__file__", None) or module.__name__)
+    try:
+        return file, file.read_bytes()
+    except OSError as error:
+        raise UserOptimizerError(
+            f"the file of the module {home.__name__} cannot be read: {error.strerror}"
+        ) from None
+
+
+def _file_like(file: Path) -> str:
+    try:
+        names = [entry.name for entry in file.parent.iterdir() if entry.suffix == ".py"]
+    except OSError:
+        return f", and no folder {file.parent}" if not file.parent.is_dir() else ""
+    close = difflib.get_close_matches(file.name, names, n=1)
+    return f"; did you mean {file.parent / close[0]}?" if close else ""
+
+
+def entry_as_stated(name: str, stated: Arguments) -> Entry:
+    """What is known without importing it: the stated arguments, in that order, of any plain value.
+
+    Example:
+        >>> entry = entry_as_stated("signs.py:SignDescent", {"learning_rate": 0.1, "decay": 2})
+        >>> entry.class_name, [(one.name, one.kind) for one in entry.arguments]
+        ('SignDescent', [('learning_rate', 'learning_rate'), ('decay', 'any')])
+    """
+    arguments = tuple(_stated_argument(str(key)) for key in stated if key != "name")
+    return Entry(name, class_name=split(name)[1], module="", description="", arguments=arguments)
+
+
+def _stated_argument(name: str) -> Argument:
+    # Null is a value, as far as is known; with a label, it is always shown.
+    if name == "learning_rate":
+        return replace(LEARNING_RATE, description="", required=False, optional=True)
+    kind: Kind = "optimizer" if name == "inner_optimizer" else "any"
+    return Argument(name, kind, "", optional=True, label=name.replace("_", " "))
+
+
+_KINDS: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
+_UNKNOWN = inspect.Parameter.empty
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_KERAS = {entry.class_name: entry for entry in KERAS_ENTRIES}
+# Weight decay and clipping, which every Keras optimizer takes, with their bounds.
+_BASE = {
+    one.name: one
+    for one in _KERAS["SGD"].arguments
+    if one.name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+}
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """A parameter, the class whose `__init__` has it, and whether that is the one called."""
+
+    parameter: inspect.Parameter
+    annotation: Any
+    owner: type
+    is_called: bool
+
+
+def entry_of(user: UserOptimizer) -> Entry:
+    """What the registry would say about a person's own optimizer.
+
+    Arguments are those of the `__init__` that is called and, where it takes `**kwargs`, those of
+    the next one up, and so on to `keras.optimizers.Optimizer`. `*args` adds none: a specification
+    states arguments by name. Where only an instance can say how many gradients the step takes,
+    `evaluations` is 2, for "several".
+    """
+    parameters = _parameters(user.optimizer_class)
+    offered = {name: one for name, one in parameters.items() if name not in WITHHELD}
+    wraps = "inner_optimizer" in offered
+    aliases = {
+        alias: name for alias, name in ALIASES.items() if name in offered and alias not in offered
+    }
+    evaluations = stated_evaluations(user.optimizer_class)
+    return Entry(
+        name=user.name,
+        class_name=user.optimizer_class.__name__,
+        module=user.optimizer_class.__module__,
+        description="",
+        arguments=tuple(_argument(one, wraps=wraps) for one in offered.values()),
+        evaluations=2 if evaluations is None else evaluations,
+        aliases=aliases,
+        withheld={n: why for n, why in WITHHELD.items() if n in parameters},
+    )
+
+
+def _parameters(optimizer_class: type) -> dict[str, _Parameter]:
+    found: dict[str, _Parameter] = {}
+    is_called = True
+    for owner in optimizer_class.__mro__:
+        init = vars(owner).get("__init__")
+        if init is None:
+            continue
+        parameters = list(inspect.signature(init).parameters.values())[1:]
+        annotations = _annotations(init)
+        for one in parameters:
+            if one.kind in _NAMED and one.name not in found:
+                annotation = annotations.get(one.name, _UNKNOWN)
+                found[one.name] = _Parameter(one, annotation, owner, is_called)
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+            break
+        is_called = False
+    return found
+
+
+def _annotations(init: Any) -> dict[str, Any]:
+    try:
+        return inspect.get_annotations(init, eval_str=True)
+    except (AttributeError, NameError, SyntaxError, TypeError):
+        # Some of them only a type checker can read.
+        return {k: v for k, v in inspect.get_annotations(init).items() if not isinstance(v, str)}
+
+
+def _argument(one: _Parameter, *, wraps: bool) -> Argument:
+    name, default = one.parameter.name, one.parameter.default
+    required = one.is_called and default is _UNKNOWN
+    optional = default is None or type(None) in get_args(one.annotation)
+    if name == "learning_rate":
+        # Comparisons hang on it, so no class's default stands in for it.
+        stated = one.is_called and not wraps and not optional
+        return replace(LEARNING_RATE, required=stated, optional=optional)
+    if name == "inner_optimizer":
+        description = "the optimizer that it works around"
+        return Argument(name, "optimizer", description, required=required, optional=optional)
+    registered = _registered(one)
+    if registered is not None:
+        return replace(registered, required=required, default=default)
+    kind, choices = _kind(one.annotation, default)
+    return Argument(
+        name,
+        kind,
+        "the class gives it no default" if required else "",
+        default=None if required else default,
+        required=required,
+        optional=optional or kind == "any",
+        choices=choices,
+    )
+
+
+def _registered(one: _Parameter) -> Argument | None:
+    """The registry's word on an argument of a Keras class, with its bounds."""
+    name = one.parameter.name
+    if one.owner.__module__.startswith("keras."):
+        entry = _KERAS.get(one.owner.__name__)
+        found = None if entry is None else entry.argument(name)
+        return found or _BASE.get(name)
+    return _BASE.get(name) if one.parameter.default is None else None
+
+
+def _kind(annotation: Any, default: Any) -> tuple[Kind, tuple[str, ...]]:
+    """What an annotation, or else a default, says a value other than null must be; its choices."""
+    if annotation is _UNKNOWN:
+        return _KINDS.get(type(default), "any"), ()
+    alternatives = (annotation,)
+    if get_origin(annotation) in (Union, types.UnionType):
+        alternatives = tuple(one for one in get_args(annotation) if one is not type(None))
+    if set(alternatives) == {int, float}:
+        return "float", ()
+    if len(alternatives) == 1:
+        only = alternatives[0]
+        if only in (bool, int, float, str):
+            return _KINDS[only], ()
+        if get_origin(only) is Literal and all(isinstance(one, str) for one in get_args(only)):
+            return "choice", get_args(only)
+    return "any", ()

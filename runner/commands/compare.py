@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import click
-from optrun.runner.commands.options import format_by_ending_option, results_argument
+from optrun.runner.commands.options import format_option, results_argument
 
 
 @click.command()
@@ -15,7 +15,7 @@ from optrun.runner.commands.options import format_by_ending_option, results_argu
     metavar="COLUMN",
     help="Column to sort by, best first: name, optimizer, seeds, or a measure named above.",
 )
-@format_by_ending_option("table", "markdown", "csv", "json", of="--output")
+@format_option("table", "markdown", "csv", "json", ending_of="--output (.md, .csv, .json)")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -50,30 +50,23 @@ def device_option(purpose: str, *, auto: str = "auto takes a GPU where there is 
 def format_option(
     *layouts: str,
     help: str = "What to print; json holds more than the table has room for.",
+    ending_of: str | None = None,
 ) -> Decorator:
-    """`--format`, as `layout`; the first of the layouts is the default."""
-    return click.option(
-        "--format",
-        "layout",
-        type=click.Choice(layouts),
-        default=layouts[0],
-        show_default=True,
-        help=help,
-    )
-
-
-def format_by_ending_option(*layouts: str, of: str) -> Decorator:
-    """`--format`, as `layout`; None, where the file's ending decides, then the first layout.
+    """`--format`, as `layout`.
 
     Args:
-        layouts: What there is.
-        of: The option that names the file.
+        layouts: What there is, the default first.
+        help: What to say of it.
+        ending_of: The option that names a file whose ending decides, and the endings; `layout` is
+            then None where it isn't stated.
     """
-    endings = {"markdown": ".md", "csv": ".csv", "json": ".json"}
-    known = ", ".join(endings[layout] for layout in layouts if layout in endings)
+    if ending_of is not None:
+        help = f"Default: by the ending of {ending_of}, else {layouts[0]}."
     return click.option(
         "--format",
         "layout",
         type=click.Choice(layouts),
-        help=f"Default: by the ending of {of} ({known}), else {layouts[0]}.",
+        default=layouts[0] if ending_of is None else None,
+        show_default=True,
+        help=help,
     )

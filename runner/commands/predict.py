@@ -4,18 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from optrun.runner.commands.options import (
-    ANY_PATH,
-    device_option,
-    flip_option,
-    format_by_ending_option,
-)
+from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
 
 
 @click.command()
 @click.argument("run")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=ANY_PATH)
-@format_by_ending_option("table", "csv", "json", of="-o")
+@format_option("table", "csv", "json", ending_of="-o (.csv, .json)")
 @click.option(
     "-o",
     "--output",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from optrun.optimizers.json_schema import definitions
-from optrun.runner.config.problems import Path, received
+from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import LARGEST, NOT_ON_SAMPLE, SAMPLE_SECTIONS, Experiment
 from optrun.runner.ui.wording import one_of
 from pydantic import BaseModel
@@ -84,30 +84,6 @@ def _range(field: FieldInfo) -> str:
     upper = {"le": "at most", "lt": "below"}
     limits = [f"{upper[k]} {bounds[k]}" for k in upper if bounds.get(k, LARGEST) != LARGEST]
     return " and ".join([lower, *limits])
-
-
-def comment(path: Path) -> str:
-    """The line of documentation for a key: meaning, unit or type, default.
-
-    >>> comment(("data", "image_size"))
-    'Side of the square photos, in pixels (a whole number of at least 32; default 224).'
-    """
-    field = dict(fields())[path]
-    if is_section(field) or get_origin(field.annotation) is dict:
-        return f"{field.description}."
-    return f"{field.description} ({expected(field)}; {_default(field)})."
-
-
-def _default(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    if isinstance(extra, Mapping) and "default" in extra:
-        return f"default {extra['default']}"
-    if field.is_required():
-        return "must be stated"
-    default = field.get_default()
-    if default == ():
-        return "default []"
-    return f"default {default if isinstance(default, str) and default else received(default)}"
 
 
 def json_schema() -> dict[str, Any]:

@@ -6,7 +6,8 @@ Later wins: the base file, the file, the `sample:` section (when the run is on t
 import functools
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 from optrun.data.cache import library
@@ -136,7 +137,7 @@ def node_from(source: str, value: str | dict[str, Node]) -> Node:
     return Node(value, Place(source), Place(source))
 
 
-def merge(base: Node, over: Node, path: Path = ()) -> Node:
+def merge(base: Node, over: Node, path: Path = (), replaced: list[Path] | None = None) -> Node:
     """The tree `base` with what `over` says laid on top; neither is changed.
 
     Mappings are merged key by key, anything else is replaced. Within the optimizer, a mapping
@@ -147,18 +148,24 @@ def merge(base: Node, over: Node, path: Path = ()) -> Node:
         base: The tree below.
         over: The tree on top.
         path: Where in the configuration both stand.
+        replaced: Takes the paths at which a mapping of the base gives way to something else.
 
     Returns:
         A tree whose nodes keep the places they were written at; a merged mapping stands where
         `over` does, or, if that is no file, where `base` does.
     """
-    if not isinstance(base.value, dict) or not isinstance(over.value, dict):
+    if not isinstance(base.value, dict):
         return over
-    if "optimizer" in path and _differ(base.value, over.value):
+    if not isinstance(over.value, dict) or (
+        "optimizer" in path and _differ(base.value, over.value)
+    ):
+        if replaced is not None:
+            replaced.append(path)
         return over
     merged = dict(base.value)
     for key, child in over.value.items():
-        merged[key] = merge(merged[key], child, (*path, key)) if key in merged else child
+        below = merged.get(key)
+        merged[key] = child if below is None else merge(below, child, (*path, key), replaced)
     here = over if over.place.line else base
     return Node(merged, here.place, here.key_place)
 
@@ -175,8 +182,11 @@ def lay(base: Node, over: Node) -> Node:
     As `merge`, and where `over` names another optimizer, what the base's `sample` section says
     about the old one goes with it.
     """
-    for path in _replaced(base.at(("optimizer",)), over.at(("optimizer",))):
-        base = base.without(("sample", "optimizer", *path))
+    replaced: list[Path] = []
+    merge(base, over, replaced=replaced)
+    for path in replaced:
+        if path[:1] == ("optimizer",):
+            base = base.without(("sample", *path))
     return merge(base, over)
 
 
@@ -189,27 +199,8 @@ def on_sample(files: Node, section: Node, stated: Node) -> Node:
     return tree.put(SOURCE, node_from("--sample", "sample"))
 
 
-def _replaced(base: Node | None, over: Node | None, path: Path = ()) -> Iterator[Path]:
-    """Where, within the optimizer, a mapping gives way to something else."""
-    if base is None or over is None or not isinstance(base.value, dict):
-        return
-    if not isinstance(over.value, dict) or _differ(base.value, over.value):
-        yield path
-        return
-    for key, child in over.value.items():
-        yield from _replaced(base.value.get(key), child, (*path, key))
-
-
 def _read_text(label: str, stated_at: Place | None) -> str:
-    """The text of a configuration file.
-
-    Args:
-        label: The file's path.
-        stated_at: Where another file extends it; None for one named on the command line.
-
-    Raises:
-        ConfigurationError: There is no such file, it cannot be read, is too large, or is no text.
-    """
+    """The text of a file that a person named, or that another file extends at `stated_at`."""
     file = FilePath(label)
     try:
         mode = file.stat().st_mode
@@ -267,16 +258,14 @@ def with_absolute_paths(root: Node, folder: FilePath) -> Node:
                 continue
             if node.value in words or (path == SOURCE and library.entry(node.value)):
                 continue
-            absolute = _absolute(node.value, folder)
-            root = root.put(place, Node(absolute, node.place, node.key_place))
+            root = root.put(place, replace(node, value=_absolute(node.value, folder)))
     for place in (("optimizer",), ("sample", "optimizer")):
         while (node := root.at(place)) is not None and isinstance(node.value, dict):
             name = node.value.get("name")
             if name is not None and is_in_file(name.value):
                 file, class_name = split(str(name.value))
                 absolute = f"{_absolute(file, folder)}:{class_name}"
-                named = Node(absolute, name.place, name.key_place)
-                root = root.put((*place, "name"), named)
+                root = root.put((*place, "name"), replace(name, value=absolute))
             place = (*place, "inner_optimizer")
     return root
 

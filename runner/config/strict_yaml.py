@@ -9,26 +9,27 @@ text, `0777` is seven hundred and seventy-seven.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import yaml
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted, received
 
-# Of a whole configuration: a file, those it extends, and `--set`. PyYAML reads some 200,000 bytes
-# in a second; a configuration that says everything has 5,000.
+# Of a whole configuration: a file, those it extends, and `--set`. One that says everything has a
+# tenth of this, and what is not refused is read before anybody notices.
 MAX_BYTES = 50_000
 MAX_DEPTH = 20
 MAX_VALUES = 1_000
 
 Scalar = str | int | float | bool | None
 
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_INFINITY = re.compile(r"[-+]?\.(inf|Inf|INF)")
-_NAN = re.compile(r"\.(nan|NaN|NAN)")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_INTEGERS = {
+    10: re.compile(r"[-+]?[0-9]+"),
+    8: re.compile(r"0o[0-7]+"),
+    16: re.compile(r"0x[0-9a-fA-F]+"),
+}
 _CONSTANTS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -104,7 +105,7 @@ class Node:
             entries[path[0]] = entries[path[0]].without(path[1:])
         else:
             del entries[path[0]]
-        return Node(entries, self.place, self.key_place)
+        return replace(self, value=entries)
 
     def put(self, path: Path, node: "Node") -> "Node":
         """The tree with `node` in the place of whatever stands at `path`."""
@@ -113,7 +114,7 @@ class Node:
         entries = dict(self.value) if isinstance(self.value, dict) else {}
         blank = Node({}, node.place, node.key_place)
         entries[path[0]] = entries.get(path[0], blank).put(path[1:], node)
-        return Node(entries, self.place, self.key_place)
+        return replace(self, value=entries)
 
 
 def parse(
@@ -153,16 +154,12 @@ def resolve(text: str) -> Scalar:
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if _INFINITY.fullmatch(text) or _NAN.fullmatch(text):
+    if _NOT_FINITE.fullmatch(text):
         return float(text.replace(".", "", 1))
-    if len(text) > _MAX_DIGITS:
-        return float(text) if _FLOAT.fullmatch(text) else text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
-    if _HEXADECIMAL.fullmatch(text):
-        return int(text[2:], 16)
+    if len(text) <= _MAX_DIGITS:
+        for base, pattern in _INTEGERS.items():
+            if pattern.fullmatch(text):
+                return int(text, base)
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
@@ -189,20 +186,19 @@ class _Composer:
     def document(self) -> tuple[Node, list[Problem]]:
         self._refuse_unprintable()
         self._events = self._scan()
-        self._next()  # the stream's start
-        event = self._next()
+        next(self._events)  # the stream's start
+        event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
             place = self._place(event.start_mark)
             return Node(None, place, place), self._problems
-        node = self._node(self._next(), ())
-        self._next()  # the document's end
-        event = self._next()
+        node = self._node(next(self._events), ())
+        next(self._events)  # the document's end
+        event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            self._report(
-                self._place(event.start_mark),
-                "must hold one YAML document, received a second; remove this `---` "
-                "and what follows",
+            what = (
+                "must hold one YAML document, received a second; remove this `---` and what follows"
             )
+            self._report(self._place(event.start_mark), what)
         return node, self._problems
 
     def _refuse_unprintable(self) -> None:
@@ -212,10 +208,8 @@ class _Composer:
         before = self._text[: found.start()]
         line, column = before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
         place = Place(self._source, line, column) if self._with_lines else Place(self._source)
-        code = ord(found[0])
-        raise ConfigurationError(
-            [Problem(place, f"must be YAML text, received the control character U+{code:04X}")]
-        )
+        what = f"must be YAML text, received the control character U+{ord(found[0]):04X}"
+        raise ConfigurationError([Problem(place, what)])
 
     def _scan(self) -> Iterator[yaml.Event]:
         scanner = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if self._fast else yaml.SafeLoader
@@ -241,9 +235,6 @@ class _Composer:
     def _give_up(self, mark: Any, message: str) -> NoReturn:
         raise ConfigurationError([*self._problems, Problem(self._place(mark), message)]) from None
 
-    def _next(self) -> yaml.Event:
-        return next(self._events)
-
     def _place(self, mark: Any) -> Place:  # PyYAML's Mark, of either of its two classes, or None
         if mark is None or not self._with_lines:
             return Place(self._source)
@@ -261,21 +252,19 @@ class _Composer:
         if len(path) > MAX_DEPTH:
             self._give_up(event.start_mark, f"must be nested at most {MAX_DEPTH} levels deep")
         allowed = self._allowed(event, place)
+        value: Scalar | dict[str, Node] | list[Node] = None
         if isinstance(event, yaml.MappingStartEvent):
-            mapping = self._mapping(path)
-            return Node(mapping if allowed else None, place, key_place)
-        if isinstance(event, yaml.SequenceStartEvent):
-            items = self._sequence(path)
-            return Node(items if allowed else None, place, key_place)
-        if isinstance(event, yaml.ScalarEvent) and allowed:
-            return Node(self._scalar(event, path, place), place, key_place)
-        return Node(None, place, key_place)
+            value = self._mapping(path)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = self._sequence(path)
+        elif isinstance(event, yaml.ScalarEvent) and allowed:
+            value = self._scalar(event, path, place)
+        return Node(value if allowed else None, place, key_place)
 
     def _allowed(self, event: yaml.Event, place: Place) -> bool:
         if isinstance(event, yaml.AliasEvent):
-            self._report(
-                place, f"must not use an alias (*{event.anchor}); write the value out, or `extends`"
-            )
+            what = f"must not use an alias (*{event.anchor}); write the value out, or `extends`"
+            self._report(place, what)
             return False
         tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if tag is not None:
@@ -287,10 +276,10 @@ class _Composer:
 
     def _mapping(self, path: Path) -> dict[str, Node]:
         mapping: dict[str, Node] = {}
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             place = self._place(event.start_mark)
             key = self._key(event, path, place)
-            child = self._node(self._next(), (*path, key or "?"), place)
+            child = self._node(next(self._events), (*path, key or "?"), place)
             if key is None:
                 continue
             if key in mapping:
@@ -316,7 +305,7 @@ class _Composer:
 
     def _sequence(self, path: Path) -> list[Node]:
         items: list[Node] = []
-        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._node(event, (*path, str(len(items)))))
         return items
 

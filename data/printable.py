@@ -6,7 +6,7 @@ import unicodedata
 _JOINERS = "\u200c\u200d"
 
 
-def printable(text: str, longest: int | None = None) -> str:
+def printable(text: str, longest: int | None = None, *, strict: bool = False) -> str:
     r"""Returns the text with everything that could act on a terminal written as an escape.
 
     That is control characters, what turns the direction of writing, line separators, and the bytes
@@ -15,6 +15,8 @@ def printable(text: str, longest: int | None = None) -> str:
     Args:
         text: Any text.
         longest: How many characters to show at most; None for all. What is cut ends in "…".
+        strict: Whether spaces of other kinds and what joins letters are escaped too: where a name
+            must not pass for another.
 
     Example:
         >>> print(printable("cat\x1b[2J.\u202egpj"), printable("caf\udce9.jpg"))
@@ -26,15 +28,12 @@ def printable(text: str, longest: int | None = None) -> str:
         text = text[: longest - 1] + "…"
     if text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(_shown(character, strict) for character in text)
 
 
-def _shown(character: str) -> str:
-    if (
-        character.isprintable()
-        or character in _JOINERS
-        or unicodedata.category(character) == "Zs"  # spaces
-    ):
+def _shown(character: str, strict: bool) -> str:
+    is_harmless = character in _JOINERS or unicodedata.category(character) == "Zs"  # spaces
+    if character.isprintable() or (is_harmless and not strict):
         return character
     if "\udc80" <= character <= "\udcff":  # a byte that was no UTF-8, as Python decodes file names
         return f"\\x{ord(character) - 0xDC00:02x}"

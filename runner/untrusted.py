@@ -125,7 +125,7 @@ def clean(value: Any) -> Any:
 
 def printable(text: str, longest: int = _LONGEST_TEXT) -> str:
     """The text as `optrun.data.printable` makes it fit to be shown, cut where very long."""
-    return printable_text.printable(text, longest)
+    return printable_text.printable(text, longest, strict=True)
 
 
 def number(value: object) -> float | None:

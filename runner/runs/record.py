@@ -196,18 +196,24 @@ class RunRecord:
             raise DamageError("completed, but without a result")
         if not isinstance(found.get("sample"), bool):
             raise DamageError("sample must be true or false")
+        seed = found.get("seed")
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise DamageError("seed must be a whole number from 0")
         optimizer = _object(found, "optimizer")
+        started = time_of(_text(found, "started"))
+        if started is None:
+            raise DamageError("started must be a time")
         record = cls(
             id=_text_or(found.get("id")) or "",
             name=_text(found, "name"),
-            seed=_seed(found),
+            seed=seed,
             sample=found["sample"],
             optimizer=_text(optimizer, "description"),
             specification=mapping(optimizer.get("specification")),
             experiment=_text(found, "experiment"),
             comparable=cast("Comparable", _object(found, "comparable")),
             provenance=cast("Provenance", mapping(found.get("provenance"))),
-            started=_start(found),
+            started=started,
             batch_size=whole(found.get("batch_size")) or None,
             steps_per_epoch=whole(found.get("steps_per_epoch")) or None,
             images_per_update=whole(found.get("images_per_update")) or None,
@@ -232,7 +238,7 @@ class RunRecord:
             "seed": self.seed,
             "sample": self.sample,
             "pid": self.pid,
-            "optimizer": self.optimizer_as_json(),
+            "optimizer": {"description": self.optimizer, "specification": self.specification},
             "experiment": self.experiment,
             "comparable": self.comparable,
             "batch_size": self.batch_size,
@@ -254,10 +260,6 @@ class RunRecord:
             "result": self.result,
             "divergence": self.divergence,
         }
-
-    def optimizer_as_json(self) -> dict[str, object]:
-        """The optimizer as run.json has it."""
-        return {"description": self.optimizer, "specification": self.specification}
 
     def with_network(self, facts: Mapping[str, object]) -> Self:
         """The record once the network stands, with what `NetworkBuilt` tells of it."""
@@ -307,12 +309,12 @@ class RunRecord:
     @property
     def device(self) -> str | None:
         """The device that it began on: "cpu", "gpu" or None where that is not recorded."""
-        return _one_of(_DEVICES, self.comparable.get("device"))
+        return _text_or(self.comparable.get("device"), among=_DEVICES)
 
     @property
     def precision(self) -> str | None:
         """What it computes in; None where that is no precision that there is."""
-        return _one_of(_PRECISIONS, self.comparable.get("precision"))
+        return _text_or(self.comparable.get("precision"), among=_PRECISIONS)
 
     @property
     def jit_compile(self) -> bool | None:
@@ -382,12 +384,8 @@ def _text(content: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _text_or(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _one_of(allowed: Sequence[str], value: object) -> str | None:
-    return value if isinstance(value, str) and value in allowed else None
+def _text_or(value: object, among: Sequence[str] | None = None) -> str | None:
+    return value if isinstance(value, str) and (among is None or value in among) else None
 
 
 def _object(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -395,20 +393,6 @@ def _object(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise DamageError(f"{key} must be an object")
     return value
-
-
-def _seed(content: Mapping[str, Any]) -> int:
-    seed = content.get("seed")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise DamageError("seed must be a whole number from 0")
-    return seed
-
-
-def _start(content: Mapping[str, Any]) -> datetime:
-    time = time_of(_text(content, "started"))
-    if time is None:
-        raise DamageError("started must be a time")
-    return time
 
 
 def _resumptions(recorded: object) -> tuple[Resumed, ...]:

@@ -110,8 +110,7 @@ def _paragraphs(details: Details, now: datetime) -> Iterator[_Paragraph]:
             yield "resumed", list(_resumptions(run.record, now))
     elif config:
         names = ("name", "optimizer.name", "training.epochs", "training.seed")
-        told = [f"{name} {_value(config[name])}" for name in names if name in config]
-        yield "config", [_joined(*told)]
+        yield "config", [_joined(*(_told(name + " {}", config.get(name)) for name in names))]
     notes = [*details.notices, *(f"{METRICS_NAME}, {one}" for one in details.skipped)]
     if len(notes) > _MOST_NOTES:
         notes = [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES:,} more"]
@@ -203,12 +202,9 @@ def _machine(record: RunRecord) -> Iterator[_Paragraph]:
     )
     dirty = " with changes that are not committed" if facts.get("git_dirty") is True else ""
     commit = facts.get("git_commit")
-    for label, text in (
-        ("machine", machine),
-        ("versions", versions),
-        ("commit", f"{_hash(commit)}{dirty}" if commit else ""),
-        ("command", _command(facts.get("command"))),
-    ):
+    code = f"{_hash(commit)}{dirty}" if commit else ""
+    labels, texts = ("machine", "versions", "commit", "command"), (machine, versions, code)
+    for label, text in zip(labels, (*texts, _command(facts.get("command"))), strict=True):
         if text:
             yield label, [text]
 
@@ -335,8 +331,8 @@ def _epoch_columns(details: Details) -> list[tuple[str, int, Callable[[_Epoch, _
 def _content(details: Details, now: datetime) -> dict[str, Any]:
     """All that is known, as plain values; the git diff is none of it."""
     run, seconds = details.standing.run, details.seconds
-    recorded = {} if isinstance(run, Unreadable) else run.record.as_json()
     record = None if isinstance(run, Unreadable) else run.record
+    recorded = record.as_json() if record else {}
     return run_content(details.standing, now) | {
         "configuration": dict(details.configuration),
         "optimizer_specification": recorded.get("optimizer"),

@@ -1,7 +1,7 @@
 """Rows of a table for a terminal: cells of one line or several, aligned, in styles.
 
-Laid out here rather than by rich, which takes seconds for a thousand rows. Who makes a table
-decides on the widths, with `widest`, and folds what is wider, with `wrap`.
+Laid out here rather than by rich, which measures every cell again. Who makes a table decides on
+the widths, with `widest`, and folds what is wider, with `wrap`.
 """
 
 from collections.abc import Sequence

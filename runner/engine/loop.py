@@ -1,7 +1,6 @@
 """One run: build, train, evaluate, test. Knows nothing of screens, folders' names or plans.
 
-The function `train` is free of global state but Keras' own (dtype policy, random seed), so that it
-can be called in a process of its own.
+The function `train` leaves global state as it was, so that anybody can call it in their process.
 """
 
 import gc
@@ -45,6 +44,7 @@ from optrun.runner.engine.state import State
 from optrun.runner.events import EpochRecord
 from optrun.runner.models.build import augmentation_of, by_content, compile_network, network
 from optrun.runner.models.initialization import weights_hash
+from optrun.runner.models.keras_state import fresh_keras
 from optrun.runner.runs.run_folder import RunFolder
 
 
@@ -76,6 +76,7 @@ class Outcome:
     predictions: dict[str, npt.NDArray[np.generic]]
 
 
+@fresh_keras()
 def train(
     experiment: Experiment,
     *,

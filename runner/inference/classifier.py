@@ -31,6 +31,7 @@ from optrun.runner.inference import stored_weights
 from optrun.runner.inference.stored_weights import StoredWeights
 from optrun.runner.models.base import build_classifier
 from optrun.runner.models.build import architecture_of
+from optrun.runner.models.keras_state import fresh_keras
 from optrun.runner.models.vgg import weight_count
 from optrun.runner.plan.resources import prepare_photos
 from optrun.runner.runs import checkpoint_places
@@ -286,12 +287,8 @@ def _model(
             record.label,
             f"its checkpoint holds {count:,} weights, its config.yaml describes {expected:,}",
         )
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        model = build_classifier(architecture, seed=experiment.training.seed)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    with fresh_keras():
+        model = build_classifier(architecture, seed=experiment.training.seed, precision=precision)
     shapes = [tuple(weight.shape) for weight in model.weights]
     if shapes != [array.shape for array in stored.arrays]:
         raise _unusable(record.label, "its checkpoint and its config.yaml are of two networks")

@@ -24,6 +24,7 @@ from optrun.runner.errors import UserError
 from optrun.runner.inference.classifier import Trained, logits
 from optrun.runner.models.base import build_classifier
 from optrun.runner.models.build import architecture_of
+from optrun.runner.models.keras_state import fresh_keras
 from optrun.runner.untrusted import printable
 
 Kind = Literal["keras", "savedmodel"]
@@ -41,21 +42,18 @@ def classifier(trained: Trained) -> keras.Model:
         A stock `keras.Model`, not compiled, from uint8 [batch, size, size, 3], RGB, to float32
         [batch, 1], the probability of dog.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        network = build_classifier(
-            architecture_of(trained.experiment), seed=trained.experiment.training.seed
-        )
-        probability = keras.layers.Activation("sigmoid", name="dog_probability")(network.output)
-        # Of the class that a person has without optrun.
-        model = keras.Model(network.input, probability, name="cats_and_dogs")
-    finally:
-        keras.config.set_dtype_policy(policy)
+    network = build_classifier(
+        architecture_of(trained.experiment), seed=trained.experiment.training.seed
+    )
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="dog_probability")
+    # Of the class that a person has without optrun.
+    model = keras.Model(network.input, sigmoid(network.output), name="cats_and_dogs")
+    model.dtype_policy = "float32"
     model.set_weights(trained.model.get_weights())
     return model
 
 
+@fresh_keras()
 def write(trained: Trained, path: Path, kind: Kind, readme: str) -> float:
     """Writes the classifier, and opens it again, before it gets its name; replaces what has that.
 

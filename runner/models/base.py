@@ -41,19 +41,24 @@ class Architecture:
     trainable: str = "all"
 
 
-def build_classifier(architecture: Architecture, *, seed: int) -> keras.Model:
+def build_classifier(
+    architecture: Architecture, *, seed: int, precision: str = "float32"
+) -> keras.Model:
     """Build the network, its weights not yet chosen (see `initialization` and `weights`).
 
     Args:
         architecture: What to build.
         seed: Seed of the dropout masks.
+        precision: Dtype policy of its layers, whatever Keras' global one is.
 
     Returns:
         A model from uint8 [batch, size, size, 3], RGB in 0..255, to one float32 logit a photo,
         [batch, 1]; positive means dog.
     """
+    # Weights are put in afterwards: to draw them here would cost time, and Python's random numbers.
+    blank = {"dtype": precision, "kernel_initializer": "zeros"}
     photos = keras.Input((architecture.image_size,) * 2 + (3,), dtype="uint8", name="photos")
-    x = _normalised(photos, pretrained=architecture.pretrained_input)
+    x = _normalised(photos, pretrained=architecture.pretrained_input, precision=precision)
     for block, (count, filters) in enumerate(
         zip(CONVOLUTIONS_PER_BLOCK, channels(architecture.width), strict=True), start=1
     ):
@@ -64,16 +69,22 @@ def build_classifier(architecture: Architecture, *, seed: int) -> keras.Model:
                 padding="same",
                 activation="relu",
                 name=f"block{block}_conv{index}",
+                **blank,
             )(x)
-        x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
-    x = _pooled(x, architecture.pooling)
+        x = keras.layers.MaxPooling2D(2, dtype=precision, name=f"block{block}_pool")(x)
+    x = _pooled(x, architecture.pooling, precision=precision)
+    rate = architecture.dropout
     for index, units in enumerate(architecture.hidden_units, start=1):
-        x = keras.layers.Dropout(architecture.dropout, seed=seed + index, name=f"dropout{index}")(x)
-        x = keras.layers.Dense(units, activation="relu", name=f"hidden{index}")(x)
-    x = keras.layers.Dropout(architecture.dropout, seed=seed, name="dropout")(x)
+        x = keras.layers.Dropout(rate, seed=seed + index, dtype=precision, name=f"dropout{index}")(
+            x
+        )
+        x = keras.layers.Dense(units, activation="relu", name=f"hidden{index}", **blank)(x)
+    x = keras.layers.Dropout(rate, seed=seed, dtype=precision, name="dropout")(x)
     # The loss takes a logarithm of this value's sigmoid; eight bits of mantissa are too few.
-    logit = keras.layers.Dense(1, dtype="float32", name="logit")(x)
+    logit = keras.layers.Dense(1, name="logit", **blank | {"dtype": "float32"})(x)
     model = Model(photos, logit, name="vgg19_classifier")
+    # Its own, which decides whether the optimizer scales the loss: a functional model is not asked.
+    model.dtype_policy = precision
     _freeze(model, architecture.trainable)
     return model
 
@@ -83,23 +94,25 @@ def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
-def _normalised(photos: keras.KerasTensor, *, pretrained: bool) -> keras.KerasTensor:
+def _normalised(
+    photos: keras.KerasTensor, *, pretrained: bool, precision: str
+) -> keras.KerasTensor:
     if pretrained:
         # The published kernels expect BGR; `weights` turns their input axis around instead, so
         # that the network keeps to stock layers and RGB.
         scale, offset = 1.0, [-mean for mean in IMAGENET_MEAN_RGB]
     else:
         scale, offset = 1 / 127.5, [-1.0, -1.0, -1.0]
-    return keras.layers.Rescaling(scale, offset=offset, name="normalise")(photos)
+    return keras.layers.Rescaling(scale, offset=offset, dtype=precision, name="normalise")(photos)
 
 
-def _pooled(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+def _pooled(features: keras.KerasTensor, pooling: str, *, precision: str) -> keras.KerasTensor:
     layer = {
         "average": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
         "flatten": keras.layers.Flatten,
     }[pooling]
-    return layer(name="pooled")(features)
+    return layer(name="pooled", dtype=precision)(features)
 
 
 def _freeze(model: keras.Model, trainable: str) -> None:

@@ -33,8 +33,11 @@ def network(
             experiment, photos=photos, split=split, precision=machine.precision, file=weights_file
         )
     else:
-        keras.config.set_dtype_policy(machine.precision)
-        model = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
+        model = build_classifier(
+            architecture_of(experiment),
+            seed=experiment.training.seed,
+            precision=machine.precision,
+        )
     augmentation = augmentation_of(experiment)
     return model if augmentation.is_identity else AugmentingModel(model, augmentation)
 
@@ -59,7 +62,7 @@ def compile_network(
     )
     model.compile(
         optimizer,
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, dtype="float32"),
         metrics=[accuracy],
         jit_compile=machine.jit_compile,
     )
@@ -77,7 +80,6 @@ def initial_model(
     """
     seed = experiment.training.seed
     architecture = architecture_of(experiment)
-    keras.config.set_dtype_policy("float32")
     model = build_classifier(architecture, seed=seed)
     initialise_head(model, seed=seed, scale=0.1 if file is None else 1.0)
     if file is None:
@@ -87,8 +89,7 @@ def initial_model(
         weights.put_in(model, file)
     if precision == "float32":
         return model
-    keras.config.set_dtype_policy(precision)
-    mixed = build_classifier(architecture, seed=seed)
+    mixed = build_classifier(architecture, seed=seed, precision=precision)
     mixed.set_weights(model.get_weights())
     return mixed
 

@@ -1,4 +1,4 @@
-"""`optrun data`: options and help; the work is in `optrun.runner.photos`."""
+"""`optrun data`: options and help; the work is in `runner.datasets`."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -162,7 +162,7 @@ def test_of_many_who_take_one_name_at_once_one_gets_it(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from optrun.data import library
+from optrun.data.cache import library
 from optrun.data.errors import PhotoError
 sys.stdin.readline()
 try:

@@ -8,6 +8,7 @@ from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.problems import ConfigurationError, Path
 from optrun.runner.config.schema import Experiment
 from optrun.runner.config.write_yaml import dump_on_one_line
+from optrun.runner.models.registry import title_of
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.user_optimizer import try_out
 
@@ -71,7 +72,7 @@ def summary(experiment: Experiment) -> str:
     return "; ".join(
         (
             specification.describe(experiment.optimizer),
-            f"VGG19 from {model.weights}{width}",
+            f"{title_of(model.network)} from {model.weights}{width}",
             f"{data.source} at {data.image_size} px",
             f"{epochs} of batches of {training.batch_size}",
         )

@@ -7,11 +7,13 @@ go into that documentation; `expected` says in words what its type and range all
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from optrun.optimizers import specification
 from optrun.runner.config import strict_yaml
 from optrun.runner.config.problems import Path, dotted, one_of, received
+from optrun.runner.models import registry
+from optrun.runner.models.base import Architecture, Network
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -29,6 +31,13 @@ PATH_KEYS: Mapping[Path, tuple[str, ...]] = {
     SOURCE: ("cats_vs_dogs", "sample"),
     ("model", "weights"): ("imagenet", "random"),
 }
+_BLOCKS = dict.fromkeys(block for one in registry.NETWORKS.values() for block in one.blocks)
+if TYPE_CHECKING:
+    NetworkName = str
+    Trainable = str
+else:
+    NetworkName = Literal[tuple(registry.NETWORKS)]
+    Trainable = Literal["all", *_BLOCKS, "head"]
 SAMPLE_SECTIONS = ("data", "model", "optimizer", "training")
 LARGEST = 2**31 - 1  # of any whole number; documentation leaves this bound out
 
@@ -154,7 +163,7 @@ class Data(Section):
 
 
 class Head(Section):
-    """What stands on top of VGG19's convolutional layers."""
+    """What stands on top of the network's last feature map."""
 
     pooling: Literal["average", "max", "flatten"] = Field(
         default="average", description="How the last feature map becomes a vector"
@@ -171,22 +180,30 @@ class Head(Section):
 
 
 class Model(Section):
-    """The network: VGG19 with a new head."""
+    """The network, with a new head."""
 
+    network: NetworkName = Field(
+        default=registry.DEFAULT, description="Whose layers stand below the head"
+    )
     weights: Word = Field(
         default="imagenet",
         description="The weights to start from",
         json_schema_extra={"expected": "imagenet, random, or the path of an .h5 file"},
     )
     width: Number = Field(
-        default=1.0, gt=0, le=4, description="Factor on the number of channels in every layer"
+        default=1.0,
+        gt=0,
+        le=4,
+        description="Factor on the number of channels in every layer; networks of "
+        "keras.applications take 1 alone",
     )
-    trainable: Literal["all", "block2", "block3", "block4", "block5", "head"] = Field(
+    trainable: Trainable = Field(
         default="all",
-        description="The lowest block that learns, and all above it with it",
+        description="The lowest block that learns, and all above it with it; of what the network "
+        "has",
     )
     head: Head = Field(
-        default_factory=Head, description="The head, in place of VGG19's own classifier"
+        default_factory=Head, description="The head, in place of the network's own classifier"
     )
 
 
@@ -251,9 +268,7 @@ class Experiment(Section):
     data: Data = Field(
         default_factory=Data, description="The photos, and what the network gets to see of them"
     )
-    model: Model = Field(
-        default_factory=Model, description="The network: VGG19's convolutions under a new head"
-    )
+    model: Model = Field(default_factory=Model, description="The network, and the new head over it")
     optimizer: dict[str, Any] = Field(
         description="The update rule: its `name` and the settings it takes; must be stated",
         json_schema_extra={"expected": "a mapping with the optimizer's `name` and its settings"},
@@ -301,6 +316,35 @@ def _width_fits_weights(width: float, weights: str) -> str | None:
     )
 
 
+def _width_fits_network(width: float, network: str) -> str | None:
+    if width == 1 or registry.NETWORKS[network].scales:
+        return None
+    return (
+        f"must be 1 where model.network is {network}, received {received(width)}; "
+        f"{one_of(_names(lambda one: one.scales))} can be wider or narrower"
+    )
+
+
+def _weights_fit_network(weights: str, network: str) -> str | None:
+    if weights == "random" or registry.NETWORKS[network].published is not None:
+        return None
+    return (
+        f"must be random where model.network is {network}, which has no published weights, "
+        f"received {received(weights)}"
+    )
+
+
+def _trainable_fits_network(trainable: str, network: str) -> str | None:
+    allowed = ("all", *registry.NETWORKS[network].blocks, "head")
+    if trainable in allowed:
+        return None
+    return f"must be {one_of(allowed)} where model.network is {network}, received {trainable}"
+
+
+def _names(wanted: Callable[[Network], bool]) -> list[str]:
+    return [name for name, one in registry.NETWORKS.items() if wanted(one)]
+
+
 def _shares_leave_training_photos(validation: float, test: float) -> str | None:
     if validation + test < 1:
         return None
@@ -312,6 +356,9 @@ def _shares_leave_training_photos(validation: float, test: float) -> str | None:
 
 RULES = (
     Rule((("model", "width"), ("model", "weights")), _width_fits_weights),
+    Rule((("model", "width"), ("model", "network")), _width_fits_network),
+    Rule((("model", "weights"), ("model", "network")), _weights_fit_network),
+    Rule((("model", "trainable"), ("model", "network")), _trainable_fits_network),
     Rule((("data", "validation_share"), ("data", "test_share")), _shares_leave_training_photos),
 )
 
@@ -322,6 +369,21 @@ def value_at(experiment: Experiment, path: Sequence[str]) -> Any:
     for key in path:
         value = getattr(value, key)
     return value
+
+
+def architecture_of(experiment: Experiment) -> Architecture:
+    """What decides the function that an experiment's network can compute."""
+    model = experiment.model
+    return Architecture(
+        image_size=experiment.data.image_size,
+        pretrained_input=model.weights != "random",
+        network=model.network,
+        width=model.width,
+        pooling=model.head.pooling,
+        hidden_units=tuple(model.head.hidden_units),
+        dropout=model.head.dropout,
+        trainable=model.trainable,
+    )
 
 
 def as_mapping(experiment: Experiment) -> dict[str, Any]:

@@ -8,7 +8,7 @@ fast ones), measures the training photos as well, and is timed on a clock of its
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.position import Place
 from optrun.runner.engine.scores import Scores, score, stuck_at_chance
 from optrun.runner.events import EpochRecord
+from optrun.runner.models.batch_norm import normalised_layers, recomputed_batch_norm
 
 
 @dataclass
@@ -136,6 +137,7 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
         clocks: Clocks,
         validation: EvaluationSet,
         training_subset: EvaluationSet,
+        averaged_over: tf.data.Dataset | None = None,
         patience: int | None,
         gradient_evaluations_per_step: int,
         steps_per_epoch: int,
@@ -150,6 +152,8 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
             clocks: Where the time goes.
             validation: The photos that choose the best epoch.
             training_subset: As many photos of the training split, always the same.
+            averaged_over: Batches of training photos for batch normalisation's averages, always the
+                same.
             patience: Epochs without a better one after which training stops; None: never.
             gradient_evaluations_per_step: As the optimizer states.
             steps_per_epoch: Batches in an epoch.
@@ -162,6 +166,7 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
         self._clocks = clocks
         self._validation = validation
         self._training_subset = training_subset
+        self._averaged_over = averaged_over
         self._patience = patience
         self._evaluations = gradient_evaluations_per_step
         self._steps_per_epoch = steps_per_epoch
@@ -176,7 +181,7 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Nothing is kept before all is measured: an evaluation that is given up did not happen.
-        with self._clocks.evaluating(), evaluation_weights(self.model):
+        with self._clocks.evaluating(), evaluation_weights(self.model), self._own_averages():
             logits, validation = self._scores(self._validation)
             _, subset = self._scores(self._training_subset)
             self._require_finite(epoch, validation, logs or {})
@@ -201,6 +206,18 @@ class Evaluation(keras.callbacks.Callback):  # type: ignore[misc]
         if self._patience is not None and self.best is not None:
             epochs_without_better = record.epoch - self.best.epoch
             self.model.stop_training = epochs_without_better >= self._patience
+
+    def _own_averages(self) -> AbstractContextManager[None]:
+        """Batch normalisation's averages of Lookahead's slow weights, where there are both."""
+        is_apart = find(self.model.optimizer, Lookahead) is not None
+        if self._averaged_over is None or not is_apart or not normalised_layers(self.model):
+            return nullcontext()
+        if not self.records:
+            self._on_notice(
+                "batch normalisation's averages are of Lookahead's fast weights; before its slow "
+                "ones are evaluated, they are taken anew over some of the training photos"
+            )
+        return recomputed_batch_norm(self.model, self._averaged_over)
 
     def _scores(self, photos: EvaluationSet) -> tuple[npt.NDArray[np.float32], Scores]:
         logits = predict(self.model, photos.batches, self._check)

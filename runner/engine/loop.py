@@ -42,6 +42,7 @@ from optrun.runner.engine.scores import score
 from optrun.runner.engine.signals import Interrupted, Stops
 from optrun.runner.engine.state import State
 from optrun.runner.events import EpochRecord
+from optrun.runner.models.batch_norm import PHOTOS
 from optrun.runner.models.build import augmentation_of, by_content, compile_network, network
 from optrun.runner.models.initialization import weights_hash
 from optrun.runner.models.keras_state import fresh_keras
@@ -223,6 +224,7 @@ def _evaluation(
         clocks=clocks,
         validation=_evaluation_set(photos, split.validation),
         training_subset=_evaluation_set(photos, training_subset(photos, split)),
+        averaged_over=_evaluation_set(photos, averaged_photos(photos, split)).batches,
         patience=experiment.training.early_stopping_patience,
         gradient_evaluations_per_step=specification.gradient_evaluations(experiment.optimizer),
         steps_per_epoch=batches_per_epoch(len(split.train), experiment.training.batch_size),
@@ -275,6 +277,11 @@ def _is_over(evaluation: Evaluation, place: Position, settings: TrainingSettings
 def training_subset(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
     """As many training photos as there are validation photos, the same in every run."""
     return np.sort(by_content(photos, split.train)[: len(split.validation)])
+
+
+def averaged_photos(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
+    """The training photos that batch normalisation's averages are taken over; always the same."""
+    return np.sort(by_content(photos, split.train)[:PHOTOS])
 
 
 def _evaluation_set(photos: Photos, indices: npt.NDArray[np.int64]) -> EvaluationSet:

@@ -20,10 +20,10 @@ import numpy.typing as npt
 import tensorflow as tf
 from optrun.data.images.resizing import as_resized
 from optrun.data.sample import SAMPLE_SEED, draw
+from optrun.runner.config.schema import architecture_of
 from optrun.runner.errors import UserError
 from optrun.runner.inference.classifier import Trained, logits
-from optrun.runner.models.base import build_classifier
-from optrun.runner.models.build import architecture_of
+from optrun.runner.models.build import build_classifier
 from optrun.runner.models.keras_state import fresh_keras
 from optrun.runner.untrusted import printable
 

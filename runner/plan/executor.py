@@ -129,7 +129,8 @@ def _announce(plan: Plan, display: Display) -> None:
         )
     elif plan.on_sample:
         display.say(
-            "Built-in sample: cats and dogs drawn by the program, a small VGG19 from random weights"
+            "Built-in sample: cats and dogs drawn by the program, a small network from random "
+            "weights"
         )
 
 

@@ -18,13 +18,13 @@ from optrun.data.photos import Photos
 from optrun.data.printable import printable
 from optrun.data.split import Split, split
 from optrun.runner import provenance
-from optrun.runner.config.schema import Data, Experiment
+from optrun.runner.config.schema import Data, Experiment, architecture_of
 from optrun.runner.datasets.acquire import obtain
 from optrun.runner.engine import hardware as machines
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
-from optrun.runner.models.base import build_classifier, convolutions
+from optrun.runner.models.registry import NETWORKS
 from optrun.runner.plan import memory
 from optrun.runner.plan.forecast import check_room
 from optrun.runner.plan.plan import Plan
@@ -33,6 +33,7 @@ from optrun.runner.ui.wording import number_of
 from optrun.runner.user_optimizer import try_out
 
 MachineKey = tuple[str, bool | str]
+WeightsKey = tuple[str, str]
 PhotoKey = tuple[str, int, str, bool, int | None, float, float]
 
 
@@ -43,15 +44,15 @@ class Materials:
     Attributes:
         machines: By precision and XLA setting as configured; `auto` is resolved in them.
         photos: Photos and their split, by what decides them.
-        weights_files: By `model.weights`; None for random weights.
+        weights_files: By network and `model.weights`; None for random weights.
         weights_hashes: SHA-256 of those files; "random" for random weights.
         provenance: By config file's folder.
     """
 
     machines: dict[MachineKey, Machine]
     photos: dict[PhotoKey, tuple[Photos, Split]]
-    weights_files: dict[str, Path | None]
-    weights_hashes: dict[str, str]
+    weights_files: dict[WeightsKey, Path | None]
+    weights_hashes: dict[WeightsKey, str]
     provenance: dict[Path, dict[str, object]]
 
     def machine_of(self, experiment: Experiment) -> Machine:
@@ -66,7 +67,7 @@ class Materials:
         return (
             (training.precision, training.jit_compile) in self.machines
             and photo_key(experiment) in self.photos
-            and experiment.model.weights in self.weights_files
+            and weights_key(experiment) in self.weights_files
         )
 
 
@@ -107,13 +108,14 @@ def prepare(
         try_out(run.experiment, run.origins)
     if results is not None:
         display.say(f"disk      {check_room(plan, results, present_bytes=present_bytes)}")
-    files: dict[str, Path | None] = {}
-    hashes: dict[str, str] = {}
-    for name in dict.fromkeys(experiment.model.weights for experiment in experiments):
-        files[name] = None if name == "random" else weights.obtain(name)
-        hashes[name] = _file_hash(files[name])
+    files: dict[WeightsKey, Path | None] = {}
+    hashes: dict[WeightsKey, str] = {}
+    for network, name in dict.fromkeys(map(weights_key, experiments)):
+        published = NETWORKS[network].published
+        file = None if name == "random" else weights.obtain(name, published)
+        files[network, name], hashes[network, name] = file, _file_hash(file)
     for experiment in _distinct_models(experiments):
-        _check_weights_fit(experiment, files[experiment.model.weights])
+        _check_weights_fit(experiment, files[weights_key(experiment)])
     photos: dict[PhotoKey, tuple[Photos, Split]] = {}
     for experiment in experiments:
         key = photo_key(experiment)
@@ -160,6 +162,11 @@ def _short_memory(
     return memory.notices(
         [(one, machine.precision) for one, machine in machines_of if machine.device == "cpu"]
     )
+
+
+def weights_key(experiment: Experiment) -> WeightsKey:
+    """What decides the file that an experiment's network starts from."""
+    return experiment.model.network, experiment.model.weights
 
 
 def photo_key(experiment: Experiment) -> PhotoKey:
@@ -230,17 +237,16 @@ def _check_fits(experiment: Experiment, parts: Split) -> None:
 
 
 def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
-    if file is None:
+    put_in = NETWORKS[experiment.model.network].put_in
+    if file is None or put_in is None:
         return
-    from optrun.runner.models.build import architecture_of
+    from optrun.runner.models.build import build_classifier
 
-    model = build_classifier(architecture_of(experiment), seed=0)
-    shapes = {layer.name: tuple(layer.kernel.shape) for layer in convolutions(model)}
-    weights.read_convolutions(file, shapes)
+    put_in(build_classifier(architecture_of(experiment), seed=0), file)
 
 
 def _distinct_models(experiments: Sequence[Experiment]) -> list[Experiment]:
-    return list({(e.model.weights, e.model.width): e for e in experiments}.values())
+    return list({(*weights_key(e), e.model.width): e for e in experiments}.values())
 
 
 def _check_tensorboard(experiments: Sequence[Experiment]) -> None:

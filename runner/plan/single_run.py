@@ -23,7 +23,7 @@ from optrun.runner.engine.signals import Stops
 from optrun.runner.engine.state import State
 from optrun.runner.errors import UserError, tell
 from optrun.runner.plan.plan import PlannedRun
-from optrun.runner.plan.resources import Materials
+from optrun.runner.plan.resources import Materials, weights_key
 from optrun.runner.runs.disk_errors import told
 from optrun.runner.runs.recorder import Recorder
 from optrun.runner.runs.run_folder import RunFolder, create
@@ -124,7 +124,7 @@ def train_and_record(
                 photos=photos,
                 split=parts,
                 machine=materials.machine_of(experiment),
-                weights_file=materials.weights_files.get(experiment.model.weights),
+                weights_file=materials.weights_files.get(weights_key(experiment)),
                 run_folder=folder,
                 listener=recorder,
                 stops=stops,
@@ -184,7 +184,7 @@ def facts_of(run: PlannedRun, materials: Materials) -> dict[str, Any]:
             "augmentation": experiment.data.augmentation.model_dump(),
             "model": {
                 **experiment.model.model_dump(exclude={"weights"}),
-                "weights": materials.weights_hashes[experiment.model.weights],
+                "weights": materials.weights_hashes[weights_key(experiment)],
             },
             "precision": machine.precision,
             "epochs": training.epochs,

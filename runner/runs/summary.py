@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from optrun.runner.models.registry import title_of
 from optrun.runner.runs.details import Details
 from optrun.runner.runs.reader import Run, Unreadable
 from optrun.runner.runs.saved import whole
@@ -104,7 +105,7 @@ def machine_lines(details: Details) -> Iterator[tuple[str, Sequence[str]]]:
 def _network(run: Run, config: Mapping[str, object], facts: Mapping[str, Any]) -> Iterator[str]:
     comparable = run.comparable
     width = number(comparable.get("model.width"))
-    yield "VGG19" if width in (None, 1.0) else f"VGG19 at width {width:g}"
+    yield title_of(comparable.get("model.network"), width)
     if parameters := whole(facts.get("parameters")):
         yield f"{parameters:,} parameters"
     weights = config.get("model.weights", _hash(comparable.get("model.weights")))

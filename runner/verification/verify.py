@@ -15,6 +15,7 @@ from optrun.optimizers import specification
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine.signals import Interrupted, signals_heard
 from optrun.runner.errors import UserError
+from optrun.runner.models.registry import title_of
 from optrun.runner.ui.text import is_styled, show, terminal_width
 from optrun.runner.ui.wording import number_of
 from optrun.runner.verification import experiment as experiments
@@ -113,12 +114,12 @@ def _with_place(text: str, folder: Path) -> str:
 
 
 def _described(experiment: Experiment) -> str:
-    data, training = experiment.data, experiment.training
+    data, model, training = experiment.data, experiment.model, experiment.training
     photos = "all photos" if data.limit is None else number_of(data.limit, "photo")
     what = "the sample" if data.source == "sample" else data.source
     return (
         f"{specification.describe(experiment.optimizer)}; {photos} of {what} at "
-        f"{data.image_size} px, VGG19 of width {experiment.model.width:g}, "
+        f"{data.image_size} px, {title_of(model.network)} of width {model.width:g}, "
         f"{number_of(training.epochs, 'epoch')}, batches of {training.batch_size}, "
         f"seed {training.seed}"
     )

@@ -198,12 +198,11 @@ def test_other_errors_are_no_failed_allocation() -> None:
 RUN_WITHOUT_MEMORY = """
 import resource, sys
 import psutil
-from optrun.runner import cli, training
-from optrun.runner.plan import memory
-from optrun.runner.plan import disk_budget as room
+from optrun.runner import cli
+from optrun.runner.engine.loop import train
+from optrun.runner.plan import disk_budget, memory
 memory.available_bytes = lambda: 2 * 10**9
-room.free_bytes = lambda folder: None
-train = training.train
+disk_budget.free_bytes = lambda folder: None
 import optrun.runner.plan.single_run
 def train_with_little(*arguments, **more):
     limit = psutil.Process().memory_info().vms + 2 * 2**30

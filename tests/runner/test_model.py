@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from optrun.runner.models.base import Architecture, build_classifier, convolutions
+from optrun.runner.models.base import Architecture
+from optrun.runner.models.build import build_classifier
 from optrun.runner.models.initialization import (
+    convolutions,
     initialise_convolutions,
     initialise_head,
     orthonormal,

@@ -18,7 +18,8 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.position import Position
 from optrun.runner.engine.state import State, to_checkpoint
-from optrun.runner.models.base import Architecture, build_classifier
+from optrun.runner.models.base import Architecture
+from optrun.runner.models.build import build_classifier
 from optrun.runner.plan import disk_budget as room
 from optrun.runner.plan.disk_budget import Room, room_of
 

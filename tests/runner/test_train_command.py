@@ -484,7 +484,7 @@ class TestPhotosThatCannotBeHad:
         monkeypatch.setattr(availability, "public_photos_obtained", lambda: False)
         monkeypatch.setattr(availability, "host_reachable", lambda *a, **k: False)
         monkeypatch.setattr(weights, "host_reachable", lambda *a, **k: False)
-        monkeypatch.setattr(weights, "cached_file", lambda: tmp_path / weights.FILE_NAME)
+        monkeypatch.setattr(weights, "cached_file", lambda _: tmp_path / "none.h5")
 
     @pytest.mark.usefixtures("shallow_network")
     def test_the_sample_stands_in_loudly(self, tmp_path: Path, optrun: Optrun) -> None:

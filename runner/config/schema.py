@@ -5,15 +5,16 @@ in configs/ and the resolved configuration saved with every run. Words of a fiel
 go into that documentation; `expected` says in words what its type and range allow.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from optrun.data.feed.augmentation import LARGEST_CHANGES
 from optrun.optimizers import specification
 from optrun.runner.config import strict_yaml
-from optrun.runner.config.problems import Path, dotted, one_of, received
+from optrun.runner.config.problems import Path, received
 from optrun.runner.models import registry
-from optrun.runner.models.base import Architecture, Network
+from optrun.runner.models.base import Architecture
+from optrun.runner.ui.wording import one_of
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,9 +22,10 @@ from pydantic import (
     ConfigDict,
     Field,
     Strict,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 SOURCE: Path = ("data", "source")
 # The keys that hold a path, and the words that are none. Names of imported photos are none either.
@@ -39,6 +41,7 @@ else:
     NetworkName = Literal[tuple(registry.NETWORKS)]
     Trainable = Literal["all", *_BLOCKS, "head"]
 SAMPLE_SECTIONS = ("data", "model", "optimizer", "training")
+NOT_ON_SAMPLE = ("source", "when_unavailable")  # keys of `data` that its section there lacks
 LARGEST = 2**31 - 1  # of any whole number; documentation leaves this bound out
 
 
@@ -65,6 +68,17 @@ def from_quoted_numbers(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def broken_rule(key: str, message: str) -> PydanticCustomError:
+    """An error for a validator that looks at several keys of its section.
+
+    Args:
+        key: The one that the message is about; it stands where that is stated, else where the
+            validated one is.
+        message: What must be, and what was received.
+    """
+    return PydanticCustomError("broken_rule", "{message}", {"message": message, "key": key})
+
+
 def _one_line(text: str) -> str:
     if not text.strip() or not text.isprintable():
         raise ValueError("must be text on one line")
@@ -88,32 +102,23 @@ class Section(BaseModel):
     )
 
 
+def _up_to(setting: str, description: str) -> Any:
+    return Field(default=0.0, ge=0, le=LARGEST_CHANGES[setting], description=description)
+
+
 class Augmentation(Section):
     """Random changes of the training photos; all off by default."""
 
     flip: bool = Field(
         default=False, description="Mirror half of the training photos left to right"
     )
-    shift: Number = Field(
-        default=0.0,
-        ge=0,
-        le=0.5,
-        description="Shift by up to this share of the side, along both axes",
-    )
-    zoom: Number = Field(
-        default=0.0, ge=0, le=0.5, description="Zoom in or out by up to this share"
-    )
-    rotation: Number = Field(
-        default=0.0, ge=0, le=180, description="Turn by up to this many degrees, either way"
-    )
-    brightness: Number = Field(
-        default=0.0, ge=0, le=1, description="Make brighter or darker by up to this share"
-    )
-    contrast: Number = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Raise or lower the contrast by up to this share, around the photo's mean grey",
+    shift: Number = _up_to("shift", "Shift by up to this share of the side, along both axes")
+    zoom: Number = _up_to("zoom", "Zoom in or out by up to this share")
+    rotation: Number = _up_to("rotation", "Turn by up to this many degrees, either way")
+    brightness: Number = _up_to("brightness", "Make brighter or darker by up to this share")
+    contrast: Number = _up_to(
+        "contrast",
+        "Raise or lower the contrast by up to this share, around the photo's mean grey",
     )
 
 
@@ -161,6 +166,18 @@ class Data(Section):
         description="Random changes of the training photos, all off by default",
     )
 
+    @field_validator("test_share")
+    @classmethod
+    def _training_photos_are_left(cls, test_share: float, info: ValidationInfo) -> float:
+        validation_share = info.data.get("validation_share", 0.0)
+        if validation_share + test_share < 1:
+            return test_share
+        raise broken_rule(
+            "validation_share",
+            "must leave photos for training: with data.test_share it must be below 1, received "
+            f"{received(validation_share)} and {received(test_share)}",
+        )
+
 
 class Head(Section):
     """What stands on top of the network's last feature map."""
@@ -205,6 +222,54 @@ class Model(Section):
     head: Head = Field(
         default_factory=Head, description="The head, in place of the network's own classifier"
     )
+
+    @field_validator("width")
+    @classmethod
+    def _width_fits_weights(cls, width: float, info: ValidationInfo) -> float:
+        if info.data.get("weights") != "imagenet" or width == 1:
+            return width
+        raise broken_rule(
+            "width",
+            f"must be 1 where model.weights is imagenet, received {received(width)}; "
+            "set model.weights to random, or leave the width",
+        )
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_fit_network(cls, weights: str, info: ValidationInfo) -> str:
+        name = info.data.get("network", registry.DEFAULT)
+        if weights == "random" or registry.NETWORKS[name].published is not None:
+            return weights
+        raise broken_rule(
+            "weights",
+            f"must be random where model.network is {name}, which has no published weights, "
+            f"received {received(weights)}",
+        )
+
+    @field_validator("width")
+    @classmethod
+    def _width_fits_network(cls, width: float, info: ValidationInfo) -> float:
+        name = info.data.get("network", registry.DEFAULT)
+        if width == 1 or registry.NETWORKS[name].scales:
+            return width
+        others = one_of([other for other, one in registry.NETWORKS.items() if one.scales])
+        raise broken_rule(
+            "width",
+            f"must be 1 where model.network is {name}, received {received(width)}; {others} can be "
+            "wider or narrower",
+        )
+
+    @field_validator("trainable")
+    @classmethod
+    def _trainable_fits_network(cls, trainable: str, info: ValidationInfo) -> str:
+        name = info.data.get("network", registry.DEFAULT)
+        allowed = ("all", *registry.NETWORKS[name].blocks, "head")
+        if trainable in allowed:
+            return trainable
+        raise broken_rule(
+            "trainable",
+            f"must be {one_of(allowed)} where model.network is {name}, received {trainable}",
+        )
 
 
 class Training(Section):
@@ -285,83 +350,6 @@ class Experiment(Section):
     def _complete_optimizer(cls, stated: dict[str, Any]) -> dict[str, Any]:
         return specification.resolve(from_quoted_numbers(stated))
 
-    @model_validator(mode="after")
-    def _hold_rules(self) -> "Experiment":
-        for rule in RULES:
-            broken = rule.broken(*(value_at(self, path) for path in rule.paths))
-            if broken:
-                raise ValueError(f"{dotted(rule.paths[0])} {broken}")
-        return self
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A condition on several values at once.
-
-    Attributes:
-        paths: The values it is about; the message reads on from the first.
-        broken: From these values, what is wrong with them, or None.
-    """
-
-    paths: tuple[Path, ...]
-    broken: Callable[..., str | None]
-
-
-def _width_fits_weights(width: float, weights: str) -> str | None:
-    if weights != "imagenet" or width == 1:
-        return None
-    return (
-        f"must be 1 where model.weights is imagenet, received {received(width)}; "
-        "set model.weights to random, or leave the width"
-    )
-
-
-def _width_fits_network(width: float, network: str) -> str | None:
-    if width == 1 or registry.NETWORKS[network].scales:
-        return None
-    return (
-        f"must be 1 where model.network is {network}, received {received(width)}; "
-        f"{one_of(_names(lambda one: one.scales))} can be wider or narrower"
-    )
-
-
-def _weights_fit_network(weights: str, network: str) -> str | None:
-    if weights == "random" or registry.NETWORKS[network].published is not None:
-        return None
-    return (
-        f"must be random where model.network is {network}, which has no published weights, "
-        f"received {received(weights)}"
-    )
-
-
-def _trainable_fits_network(trainable: str, network: str) -> str | None:
-    allowed = ("all", *registry.NETWORKS[network].blocks, "head")
-    if trainable in allowed:
-        return None
-    return f"must be {one_of(allowed)} where model.network is {network}, received {trainable}"
-
-
-def _names(wanted: Callable[[Network], bool]) -> list[str]:
-    return [name for name, one in registry.NETWORKS.items() if wanted(one)]
-
-
-def _shares_leave_training_photos(validation: float, test: float) -> str | None:
-    if validation + test < 1:
-        return None
-    return (
-        "must leave photos for training: with data.test_share it must be below 1, received "
-        f"{received(validation)} and {received(test)}"
-    )
-
-
-RULES = (
-    Rule((("model", "width"), ("model", "weights")), _width_fits_weights),
-    Rule((("model", "width"), ("model", "network")), _width_fits_network),
-    Rule((("model", "weights"), ("model", "network")), _weights_fit_network),
-    Rule((("model", "trainable"), ("model", "network")), _trainable_fits_network),
-    Rule((("data", "validation_share"), ("data", "test_share")), _shares_leave_training_photos),
-)
-
 
 def value_at(experiment: Experiment, path: Sequence[str]) -> Any:
     """The value at a path of fields, such as `("training", "epochs")`."""
@@ -392,3 +380,8 @@ def as_mapping(experiment: Experiment) -> dict[str, Any]:
     if not mapping["sample"]:
         del mapping["sample"]
     return mapping
+
+
+def as_yaml(experiment: Experiment) -> str:
+    """The experiment as a YAML file; loaded, it gives the same experiment."""
+    return strict_yaml.dump(as_mapping(experiment))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from optrun.data.download import obtaining
 from optrun.data.download.obtaining import Stage
-from optrun.runner.ui.console import duration
+from optrun.runner.ui.console import live_line
+from optrun.runner.ui.wording import duration
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import Progress, TaskID
 
 # Without a terminal, a line this often: enough to see that it goes on, few enough for a log.
 LINE_EVERY_S = 30.0
@@ -103,16 +104,7 @@ class View:
         self._stage, self._next_line_s = stage, now
         self._seen.clear()
         if self.console.is_terminal:
-            self._bar = Progress(
-                TextColumn("  {task.description}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[numbers]}", markup=False),
-                console=self.console,
-                transient=True,
-                refresh_per_second=4,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
+            self._bar = live_line(self.console, redirect=False)
             self._task = self._bar.add_task(stage, total=total, numbers="")
             self._bar.start()
 

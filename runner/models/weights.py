@@ -9,19 +9,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from optrun.data.download.availability import host_reachable
 from optrun.runner.errors import UserError
 from optrun.runner.models.base import PublishedWeights
 
 if TYPE_CHECKING:
     import h5py
+    import numpy as np
+    import numpy.typing as npt
+
+    Convolution = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 HOST = "https://storage.googleapis.com"
 LOOK_FOR_SECONDS = 3.0
-
-Convolution = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 class WeightsError(UserError):
@@ -117,7 +117,7 @@ def _ways_out(published: PublishedWeights) -> str:
 
 def read_convolutions(
     path: Path, expected: dict[str, tuple[int, ...]], *, title: str
-) -> dict[str, Convolution]:
+) -> "dict[str, Convolution]":
     """Read kernels and biases by layer name from a Keras `.h5` weights file.
 
     Nothing in the file is executed: it is read as arrays.
@@ -134,6 +134,7 @@ def read_convolutions(
         WeightsError: Not HDF5, a layer missing, or a shape that does not fit.
     """
     import h5py
+    import numpy as np
 
     try:
         file = h5py.File(path, "r")
@@ -163,9 +164,10 @@ def read_convolutions(
     return found
 
 
-def _arrays_of_layer(file: "h5py.File", name: str) -> list[npt.NDArray[np.float32]]:
+def _arrays_of_layer(file: "h5py.File", name: str) -> "list[npt.NDArray[np.float32]]":
     """Kernel and bias of a layer, in Keras' legacy layout (also below a "model_weights" group)."""
     import h5py
+    import numpy as np
 
     root = file.get("model_weights", file)
     group = root.get(name)

@@ -262,7 +262,7 @@ def test_a_run_is_described_with_its_network(residual_run: Path, optrun: Optrun)
     [
         ("{network: resnet49}", "model.network must be vgg19, vgg16, "),
         (
-            "{network: resnet50, width: 0.5}",
+            "{network: resnet50, weights: random, width: 0.5}",
             "model.width must be 1 where model.network is resnet50",
         ),
         ("{network: resnet_small}", "model.weights must be random where model.network is resnet_s"),

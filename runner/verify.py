@@ -35,6 +35,7 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.signals import Interrupted, signals_heard
 from optrun.runner.errors import UserError, tell
+from optrun.runner.models.registry import title_of
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan.executor import Request, ResumeRequest, execute, resume
 from optrun.runner.plan.outcomes import COMPLETED
@@ -744,12 +745,12 @@ def _take_names_along(cache: Path) -> None:
 
 
 def _described(experiment: Experiment) -> str:
-    data, training = experiment.data, experiment.training
+    data, model, training = experiment.data, experiment.model, experiment.training
     photos = "all photos" if data.limit is None else number_of(data.limit, "photo")
     what = "the sample" if data.source == "sample" else data.source
     return (
         f"{experiment.optimizer.description}; {photos} of {what} at "
-        f"{data.image_size} px, VGG19 of width {experiment.model.width:g}, "
+        f"{data.image_size} px, {title_of(model.network)} of width {model.width:g}, "
         f"{number_of(training.epochs, 'epoch')}, batches of {training.batch_size}, "
         f"seed {training.seed}"
     )

@@ -1,6 +1,7 @@
 """What all rooms' tests share."""
 
 import os
+import runpy
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -16,6 +17,21 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# The same tests on every processor: by default on one without native bfloat16. For the others,
+# `OPTRUN_TEST_CPU_FLAGS=avx512_bf16 make test`.
+os.environ.setdefault("OPTRUN_TEST_CPU_FLAGS", "")
+_PROCESSOR = Path(__file__).parent / "processor"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(_PROCESSOR), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+runpy.run_path(str(_PROCESSOR / "sitecustomize.py"))
+
+
+@pytest.fixture(params=[False, True], ids=["plain processor", "native bfloat16"])
+def native_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the processor computes bfloat16 natively, for this process and those it starts."""
+    monkeypatch.setenv("OPTRUN_TEST_CPU_FLAGS", "avx512_bf16" if request.param else "avx2")
+    return bool(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ ADDED_KEYS: tuple[Path, ...] = (
     ("data", "antialias"),
     ("data", "augmentation", "brightness"),
     ("data", "augmentation", "contrast"),
+    ("model", "network"),
 )
 
 

@@ -7,6 +7,7 @@ from optrun.runner.config.load import Loaded
 from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import Experiment
 from optrun.runner.config.strict_yaml import dump_on_one_line
+from optrun.runner.models.registry import title_of
 
 _WIDEST_ALIGNED = 60  # a longer line keeps its comment, two spaces behind it
 
@@ -49,7 +50,7 @@ def summary(experiment: Experiment) -> str:
     return "; ".join(
         (
             experiment.optimizer.description,
-            f"VGG19 from {model.weights}{width}",
+            f"{title_of(model.network)} from {model.weights}{width}",
             f"{data.source} at {data.image_size} px",
             f"{epochs} of batches of {training.batch_size}",
         )

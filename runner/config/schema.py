@@ -6,12 +6,14 @@ go into that documentation; `expected` says in words what its type and range all
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from optrun.data.feed.augmentation import LARGEST_CHANGES
 from optrun.optimizers.specification import Specification, parse
 from optrun.runner.config import strict_yaml
 from optrun.runner.config.problems import Path, received
+from optrun.runner.models import registry
+from optrun.runner.models.base import Architecture
 from optrun.runner.ui.wording import one_of
 from pydantic import (
     AfterValidator,
@@ -34,6 +36,13 @@ PATH_KEYS: Mapping[Path, tuple[str, ...]] = {
     SOURCE: ("cats_vs_dogs", "sample"),
     ("model", "weights"): ("imagenet", "random"),
 }
+_BLOCKS = dict.fromkeys(block for one in registry.NETWORKS.values() for block in one.blocks)
+if TYPE_CHECKING:
+    NetworkName = str
+    Trainable = str
+else:
+    NetworkName = Literal[tuple(registry.NETWORKS)]
+    Trainable = Literal["all", *_BLOCKS, "head"]
 SAMPLE_SECTIONS = ("data", "model", "optimizer", "training")
 NOT_ON_SAMPLE = ("source", "when_unavailable")  # keys of `data` that its section there lacks
 LARGEST = 2**31 - 1  # of any whole number; documentation leaves this bound out
@@ -188,7 +197,7 @@ class Data(Section):
 
 
 class Head(Section):
-    """What stands on top of VGG19's convolutional layers."""
+    """What stands on top of the network's last feature map."""
 
     pooling: Literal["average", "max", "flatten"] = Field(
         default="average", description="How the last feature map becomes a vector"
@@ -205,22 +214,30 @@ class Head(Section):
 
 
 class Model(Section):
-    """The network: VGG19 with a new head."""
+    """The network, with a new head."""
 
+    network: NetworkName = Field(
+        default=registry.DEFAULT, description="Whose layers stand below the head"
+    )
     weights: Word = Field(
         default="imagenet",
         description="The weights to start from",
         json_schema_extra={"expected": "imagenet, random, or the path of an .h5 file"},
     )
     width: Number = Field(
-        default=1.0, gt=0, le=4, description="Factor on the number of channels in every layer"
+        default=1.0,
+        gt=0,
+        le=4,
+        description="Factor on the number of channels in every layer; networks of "
+        "keras.applications take 1 alone",
     )
-    trainable: Literal["all", "block2", "block3", "block4", "block5", "head"] = Field(
+    trainable: Trainable = Field(
         default="all",
-        description="The lowest block that learns, and all above it with it",
+        description="The lowest block that learns, and all above it with it; of what the network "
+        "has",
     )
     head: Head = Field(
-        default_factory=Head, description="The head, in place of VGG19's own classifier"
+        default_factory=Head, description="The head, in place of the network's own classifier"
     )
 
     @field_validator("width")
@@ -232,6 +249,43 @@ class Model(Section):
             "width",
             f"must be 1 where model.weights is imagenet, received {received(width)}; "
             "set model.weights to random, or leave the width",
+        )
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_fit_network(cls, weights: str, info: ValidationInfo) -> str:
+        name = info.data.get("network", registry.DEFAULT)
+        if weights == "random" or registry.NETWORKS[name].published is not None:
+            return weights
+        raise broken_rule(
+            "weights",
+            f"must be random where model.network is {name}, which has no published weights, "
+            f"received {received(weights)}",
+        )
+
+    @field_validator("width")
+    @classmethod
+    def _width_fits_network(cls, width: float, info: ValidationInfo) -> float:
+        name = info.data.get("network", registry.DEFAULT)
+        if width == 1 or registry.NETWORKS[name].scales:
+            return width
+        others = one_of([other for other, one in registry.NETWORKS.items() if one.scales])
+        raise broken_rule(
+            "width",
+            f"must be 1 where model.network is {name}, received {received(width)}; {others} can be "
+            "wider or narrower",
+        )
+
+    @field_validator("trainable")
+    @classmethod
+    def _trainable_fits_network(cls, trainable: str, info: ValidationInfo) -> str:
+        name = info.data.get("network", registry.DEFAULT)
+        allowed = ("all", *registry.NETWORKS[name].blocks, "head")
+        if trainable in allowed:
+            return trainable
+        raise broken_rule(
+            "trainable",
+            f"must be {one_of(allowed)} where model.network is {name}, received {trainable}",
         )
 
 
@@ -302,9 +356,7 @@ class Experiment(Section):
     data: Data = Field(
         default_factory=Data, description="The photos, and what the network gets to see of them"
     )
-    model: Model = Field(
-        default_factory=Model, description="The network: VGG19's convolutions under a new head"
-    )
+    model: Model = Field(default_factory=Model, description="The network, and the new head over it")
     optimizer: Optimizer = Field(
         description="The update rule: its `name` and the settings it takes; must be stated",
         json_schema_extra={"expected": "a mapping with the optimizer's `name` and its settings"},
@@ -323,6 +375,21 @@ def value_at(experiment: Experiment, path: Sequence[str]) -> Any:
     for key in path:
         value = getattr(value, key)
     return value
+
+
+def architecture_of(experiment: Experiment) -> Architecture:
+    """What decides the function that an experiment's network can compute."""
+    model = experiment.model
+    return Architecture(
+        image_size=experiment.data.image_size,
+        pretrained_input=model.weights != "random",
+        network=model.network,
+        width=model.width,
+        pooling=model.head.pooling,
+        hidden_units=tuple(model.head.hidden_units),
+        dropout=model.head.dropout,
+        trainable=model.trainable,
+    )
 
 
 def as_mapping(experiment: Experiment) -> dict[str, Any]:

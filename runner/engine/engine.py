@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from optrun.optimizers import Lookahead, SoftBatch
 from optrun.optimizers.evaluation_weights import evaluation_weights
 from optrun.optimizers.unwrapping import find
 from optrun.runner.engine.checkpoint import Array, CheckpointError
+from optrun.runner.models.batch_norm import normalised_layers, recomputed_batch_norm
 
 # To read a value is to wait for the device, and what watches needs no more than this.
 MOST_UNREAD_STEPS = 50
@@ -163,9 +164,24 @@ class TensorFlowEngine:
         """Give the network these weights."""
         self._model.set_weights(weights)
 
-    def evaluation_weights(self) -> AbstractContextManager[None]:
-        """Within, the network has the weights it is measured on: Lookahead's slow ones."""
-        return evaluation_weights(self._model)
+    @contextmanager
+    def evaluation_weights(self, averaged_over: Iterable[Any]) -> Iterator[None]:
+        """Within, the network has the weights it is measured on: Lookahead's slow ones.
+
+        Args:
+            averaged_over: Batches of photos for batch normalisation's averages of those.
+        """
+        with evaluation_weights(self._model):
+            if not self.averages_are_apart:
+                yield
+                return
+            with recomputed_batch_norm(self._model, averaged_over):
+                yield
+
+    @property
+    def averages_are_apart(self) -> bool:
+        """Whether batch normalisation's averages are of other weights than those measured."""
+        return self.is_lookahead and bool(normalised_layers(self._model))
 
     @property
     def is_lookahead(self) -> bool:

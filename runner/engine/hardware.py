@@ -42,9 +42,10 @@ def prepare(
     Args:
         device: "auto" (a GPU where there is one), "cpu" or "gpu".
         precision: "auto" or a Keras dtype policy.
-        jit_compile: "auto" (on a GPU only, since XLA halves VGG19's speed on a CPU, and only where
-            it need not be deterministic), or a choice.
-        deterministic: Whether TensorFlow must compute bit-identically each time.
+        jit_compile: "auto" (on a GPU only, since XLA halves the speed of convolutions on a CPU,
+            and only where it need not be deterministic), or a choice.
+        deterministic: Whether TensorFlow must compute bit-identically each time; it then does so
+            for the rest of this process, as it also keeps to the device.
 
     Raises:
         UserError: A GPU was asked for and there is none; or XLA together with determinism.

@@ -25,7 +25,6 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import Array, CheckpointError
 from optrun.runner.engine.checkpointer import Checkpointer, Storage
 from optrun.runner.engine.clocks import Clocks
-from optrun.runner.engine.compat import random_state_of
 from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
@@ -34,8 +33,10 @@ from optrun.runner.engine.signals import Interrupted, Stops
 from optrun.runner.engine.state import Position, State
 from optrun.runner.engine.tensorboard import TensorBoard
 from optrun.runner.engine.validation import EvaluationSet, Validation
+from optrun.runner.models.batch_norm import PHOTOS
 from optrun.runner.models.build import augmentation_of, by_content, compile_network, network
 from optrun.runner.models.initialization import weights_hash
+from optrun.runner.models.keras_state import fresh_keras
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Outcome:
     predictions: dict[str, npt.NDArray[np.generic]]
 
 
+@fresh_keras()
 def train(
     experiment: Experiment,
     *,
@@ -87,7 +89,7 @@ def train(
     settings = experiment.training
     steps = batches_per_epoch(len(split.train), settings.batch_size)
     clocks = Clocks()
-    with random_state_of(settings.seed):
+    with fresh_keras(seed=settings.seed):
         gc.collect()  # the network of the run before, which refers to itself
         model = network(
             experiment,
@@ -105,10 +107,11 @@ def train(
             clocks=clocks,
             validation=_evaluation_set(photos, split.validation),
             training_subset=_evaluation_set(photos, training_subset(photos, split)),
+            averaged_over=_evaluation_set(photos, averaged_photos(photos, split)).batches,
             steps_per_epoch=steps,
             check=stops.check,
         )
-        training = _Training(
+        training = Training(
             settings=settings,
             images=len(split.train),
             evaluations=experiment.optimizer.gradient_evaluations,
@@ -164,7 +167,7 @@ def train(
 
 
 @dataclass
-class _Training:
+class Training:
     """A training: its parts, and where it stands. What is saved of it is what they give.
 
     Attributes:
@@ -213,19 +216,7 @@ class _Training:
                     self.save()
                 self.stops.check()
             # A run that was stopped between an epoch's last step and its end goes on here.
-            means = self.engine.read()
-            self.engine.end_epoch()
-            record, best = self.validation.end_epoch(epoch + 1, means, self.counts)
-            self.checkpointer.unsaved_best = best or self.checkpointer.unsaved_best
-            self.tell(record)
-            if stuck_at_chance(record.training_loss, epoch=record.epoch):
-                self.tell(
-                    events.Notice(
-                        f"epoch {record.epoch}: the loss is that of guessing (ln 2 = 0.693); the "
-                        "network does not learn. Try a lower or higher learning rate, pretrained "
-                        "weights (model.weights), or global_clipnorm: 1.0 in the optimizer"
-                    )
-                )
+            self.end_epoch(epoch + 1)
             self.position = Position(epoch + 1)
             if self.is_over or self.checkpointer.is_worth_it:
                 self.save()
@@ -237,6 +228,27 @@ class _Training:
         return len(self.validation.records) == self.settings.epochs or self.validation.is_over(
             self.settings.early_stopping_patience
         )
+
+    def end_epoch(self, epoch: int) -> None:
+        """Measure an epoch, counted from 1, whose steps are made, and tell of it."""
+        means = self.engine.read()
+        self.engine.end_epoch()
+        if self.engine.averages_are_apart and not self.validation.records:
+            said = (
+                "batch normalisation's averages are of Lookahead's fast weights; before its slow "
+                "ones are evaluated, they are taken anew over some of the training photos"
+            )
+            self.tell(events.Notice(said))
+        record, best = self.validation.end_epoch(epoch, means, self.counts)
+        self.checkpointer.unsaved_best = best or self.checkpointer.unsaved_best
+        self.tell(record)
+        if stuck_at_chance(record.training_loss, epoch=epoch):
+            said = (
+                f"epoch {epoch}: the loss is that of guessing (ln 2 = 0.693); the network does "
+                "not learn. Try a lower or higher learning rate, pretrained weights "
+                "(model.weights), or global_clipnorm: 1.0 in the optimizer"
+            )
+            self.tell(events.Notice(said))
 
     def tell(self, event: events.Event) -> None:
         for listener in self.listeners:
@@ -329,6 +341,11 @@ class _Training:
 def training_subset(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
     """As many training photos as there are validation photos, the same in every run."""
     return np.sort(by_content(photos, split.train)[: len(split.validation)])
+
+
+def averaged_photos(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
+    """The training photos that batch normalisation's averages are taken over; always the same."""
+    return np.sort(by_content(photos, split.train)[:PHOTOS])
 
 
 def _evaluation_set(photos: Photos, indices: npt.NDArray[np.int64]) -> EvaluationSet:

@@ -40,6 +40,7 @@ class Validation:
         clocks: Where the time goes.
         validation: The photos that choose the best epoch.
         training_subset: As many photos of the training split, always the same.
+        averaged_over: Batches of training photos for batch normalisation's averages.
         steps_per_epoch: Batches in an epoch.
         check: Called after every batch; raises where the evaluation is to be given up.
         records: The epochs so far.
@@ -51,6 +52,7 @@ class Validation:
     clocks: Clocks
     validation: EvaluationSet
     training_subset: EvaluationSet
+    averaged_over: "tf.data.Dataset"
     steps_per_epoch: int
     check: Callable[[], None]
     records: list[EpochRecord] = field(default_factory=list)
@@ -74,7 +76,7 @@ class Validation:
             Diverged: The validation loss is not finite.
         """
         engine = self.engine
-        with self.clocks.evaluating(), engine.evaluation_weights():
+        with self.clocks.evaluating(), engine.evaluation_weights(self.averaged_over):
             logits, validation = self.measure(self.validation)
             _, subset = self.measure(self.training_subset)
             if not math.isfinite(validation.log_loss):

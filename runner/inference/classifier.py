@@ -24,15 +24,15 @@ from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
-from optrun.runner.config.schema import Experiment
+from optrun.runner.config.schema import Experiment, architecture_of
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine import hardware as machines
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError
-from optrun.runner.models.base import build_classifier
-from optrun.runner.models.build import architecture_of
-from optrun.runner.models.vgg import weight_count
+from optrun.runner.models.build import build_classifier
+from optrun.runner.models.keras_state import fresh_keras
+from optrun.runner.models.registry import weight_count
 from optrun.runner.plan.resources import open_photos
 from optrun.runner.runs import checkpoint_places
 from optrun.runner.runs import reader as runs
@@ -284,24 +284,15 @@ def _model(
 ) -> keras.Model:
     architecture = architecture_of(experiment)
     # Counted first, so that a file cannot make this build a network of any size.
-    expected = weight_count(
-        width=architecture.width,
-        image_size=architecture.image_size,
-        pooling=architecture.pooling,
-        hidden_units=architecture.hidden_units,
-    )
+    expected = weight_count(architecture)
     count = sum(array.size for array in stored.arrays)
     if count != expected:
         raise _unusable(
             record.label,
             f"its checkpoint holds {count:,} weights, its config.yaml describes {expected:,}",
         )
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        model = build_classifier(architecture, seed=experiment.training.seed)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    with fresh_keras():
+        model = build_classifier(architecture, seed=experiment.training.seed, precision=precision)
     shapes = [tuple(weight.shape) for weight in model.weights]
     if shapes != [array.shape for array in stored.arrays]:
         raise _unusable(record.label, "its checkpoint and its config.yaml are of two networks")

@@ -165,22 +165,17 @@ def classifier(trained: "Trained") -> "keras.Model":
         [batch, 1], the probability of label 1.
     """
     import keras
-    from optrun.runner.models.base import build_classifier
-    from optrun.runner.models.build import architecture_of
+    from optrun.runner.config.schema import architecture_of
+    from optrun.runner.models.build import build_classifier
 
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        network = build_classifier(
-            architecture_of(trained.experiment), seed=trained.experiment.training.seed
-        )
-        probability = keras.layers.Activation("sigmoid", name=f"{CLASS_NAMES[1]}_probability")(
-            network.output
-        )
-        # Of the class that a person has without optrun.
-        model = keras.Model(network.input, probability, name="_and_".join(PLURAL_NAMES))
-    finally:
-        keras.config.set_dtype_policy(policy)
+    network = build_classifier(
+        architecture_of(trained.experiment), seed=trained.experiment.training.seed
+    )
+    name = f"{CLASS_NAMES[1]}_probability"
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=name)
+    # Of the class that a person has without optrun.
+    model = keras.Model(network.input, sigmoid(network.output), name="_and_".join(PLURAL_NAMES))
+    model.dtype_policy = "float32"
     model.set_weights(trained.model.get_weights())
     return model
 
@@ -202,9 +197,10 @@ def write(trained: "Trained", path: Path, kind: Kind, readme: str) -> float:
         RuntimeError: The probabilities differ by more than float32 explains: a fault of ours.
     """
     import tensorflow as tf
+    from optrun.runner.models.keras_state import fresh_keras
 
     try:
-        with _beside(path) as workplace:
+        with fresh_keras(), _beside(path) as workplace:
             new = workplace / ("model.keras" if kind == "keras" else "model")
             _write(classifier(trained), new, kind, readme)
             difference = _largest_difference(trained, new, kind)

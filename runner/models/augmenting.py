@@ -24,6 +24,7 @@ class AugmentingModel(FunctionalModel):
 
     def __init__(self, model: keras.Model, augmentation: Augmentation) -> None:
         super().__init__(model.input, model.output, name=model.name)
+        self.dtype_policy = model.dtype_policy
         # Compiled by itself where the step as a whole is not: on the CPU, where XLA halves the
         # speed of the network, it is several times faster at this.
         self._augment = tf.function(

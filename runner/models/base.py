@@ -1,39 +1,40 @@
-"""The classifier: VGG19's convolutions under a new head, raw RGB bytes in, one logit out.
+"""What a network is here: the contract that every module of networks fills in, without Keras.
 
-The architecture's numbers stand in `optrun.runner.models.vgg`. Layers carry Keras' names
-(`block1_conv1` ... `block5_pool`), so that published weight files fit.
-
-Importing this module imports Keras.
+A network turns a photo into a feature map; the head over it (`ends`) is the same for all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-from optrun.optimizers import Model
-from optrun.runner.models.vgg import CONVOLUTIONS_PER_BLOCK, KERNEL_SIZE, channels
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import numpy.typing as npt
 
-# What the published weights were trained on: RGB photos minus ImageNet's mean colour, not divided.
-IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that decides which function the network can compute.
+    """Everything that decides which function the classifier can compute.
 
     Attributes:
-        image_size: Height and width of a photo in pixels, at least 32 (VGG19 halves it five times).
-        pretrained_input: Whether pixels are centred as for the published ImageNet weights
-            (x - mean) or scaled to [-1, 1] as for random ones.
-        width: Factor on the number of channels of every convolution, above 0; 1 is VGG19.
+        image_size: Height and width of a photo in pixels, at least 32.
+        pretrained_input: Whether pixels are brought into the range of the published ImageNet
+            weights, or scaled to [-1, 1] as for random ones.
+        network: Name in the registry.
+        width: Factor on the number of channels of every convolution, above 0; 1 is as published.
         pooling: How the last feature map becomes a vector: "average", "max" or "flatten".
         hidden_units: Sizes of the dense layers (ReLU) between the features and the logit.
         dropout: Share of values set to zero before each dense layer, in [0, 1).
-        trainable: "all", "head", or the lowest block that learns, "block2" to "block5".
+        trainable: "all", "head", or the lowest of the network's blocks that learns.
     """
 
     image_size: int
     pretrained_input: bool
+    network: str = "vgg19"
     width: float = 1.0
     pooling: str = "average"
     hidden_units: Sequence[int] = ()
@@ -41,70 +42,87 @@ class Architecture:
     trainable: str = "all"
 
 
-def build_classifier(architecture: Architecture, *, seed: int) -> keras.Model:
-    """Build the network, its weights not yet chosen (see `initialization` and `weights`).
+@dataclass(frozen=True)
+class LayerSize:
+    """A layer in numbers.
 
-    Args:
-        architecture: What to build.
-        seed: Seed of the dropout masks.
-
-    Returns:
-        A model from uint8 [batch, size, size, 3], RGB in 0..255, to one float32 logit a photo,
-        [batch, 1]; positive means dog.
+    Attributes:
+        outputs: Numbers in its output for one photo.
+        weights: Shapes of what an optimizer moves.
+        state: Shapes of what the layer itself keeps (the running averages of a BatchNormalization).
+        block: The network's block that it belongs to.
     """
-    photos = keras.Input((architecture.image_size,) * 2 + (3,), dtype="uint8", name="photos")
-    x = _normalised(photos, pretrained=architecture.pretrained_input)
-    for block, (count, filters) in enumerate(
-        zip(CONVOLUTIONS_PER_BLOCK, channels(architecture.width), strict=True), start=1
-    ):
-        for index in range(1, count + 1):
-            x = keras.layers.Conv2D(
-                filters,
-                KERNEL_SIZE,
-                padding="same",
-                activation="relu",
-                name=f"block{block}_conv{index}",
-            )(x)
-        x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
-    x = _pooled(x, architecture.pooling)
-    for index, units in enumerate(architecture.hidden_units, start=1):
-        x = keras.layers.Dropout(architecture.dropout, seed=seed + index, name=f"dropout{index}")(x)
-        x = keras.layers.Dense(units, activation="relu", name=f"hidden{index}")(x)
-    x = keras.layers.Dropout(architecture.dropout, seed=seed, name="dropout")(x)
-    # The loss takes a logarithm of this value's sigmoid; eight bits of mantissa are too few.
-    logit = keras.layers.Dense(1, dtype="float32", name="logit")(x)
-    model = Model(photos, logit, name="vgg19_classifier")
-    _freeze(model, architecture.trainable)
-    return model
+
+    outputs: int
+    weights: Sequence[Shape] = ()
+    state: Sequence[Shape] = ()
+    block: str = ""
 
 
-def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
-    """The model's convolutions from the photo up."""
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+@dataclass(frozen=True)
+class FeatureSizes:
+    """The layers below the head from the photo up, and the last feature map's side and channels."""
+
+    layers: Sequence[LayerSize]
+    side: int
+    channels: int
 
 
-def _normalised(photos: keras.KerasTensor, *, pretrained: bool) -> keras.KerasTensor:
-    if pretrained:
-        # The published kernels expect BGR; `weights` turns their input axis around instead, so
-        # that the network keeps to stock layers and RGB.
-        scale, offset = 1.0, [-mean for mean in IMAGENET_MEAN_RGB]
-    else:
-        scale, offset = 1 / 127.5, [-1.0, -1.0, -1.0]
-    return keras.layers.Rescaling(scale, offset=offset, name="normalise")(photos)
+@dataclass(frozen=True)
+class PublishedWeights:
+    """ImageNet weights that Keras downloads into its cache.
+
+    Attributes:
+        constructor: Of `keras.applications`; it downloads the file.
+        file_name: In the cache.
+        md5: As Keras states it; None where it states none.
+        megabytes: How large the file is.
+    """
+
+    constructor: str
+    file_name: str
+    md5: str | None
+    megabytes: int
 
 
-def _pooled(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
-    layer = {
-        "average": keras.layers.GlobalAveragePooling2D,
-        "max": keras.layers.GlobalMaxPooling2D,
-        "flatten": keras.layers.Flatten,
-    }[pooling]
-    return layer(name="pooled")(features)
+@dataclass(frozen=True)
+class Network:
+    """A network that `model.network` can name.
 
+    Attributes:
+        name: In the configuration.
+        title: In tables and texts.
+        description: One line.
+        features: The layers from the photos, uint8 [b, s, s, 3], to the last feature map,
+            [b, h, w, c], in a dtype policy. Layers of a block have names that begin with the
+            block's name and "_". Weights need not be drawn.
+        sizes: The same in numbers; it may build the network for it.
+        initialise: Gives the layers below the head random weights, a pure function of the training
+            photos it is handed and the seed.
+        put_in: Puts a weights file's content into the layers below the head; raises `WeightsError`.
+        published: Its ImageNet weights; None where there are none, and none can be put in.
+        blocks: From the photo up, where training can begin at one of them.
+        scales: Whether `model.width` may be other than 1.
+    """
 
-def _freeze(model: keras.Model, trainable: str) -> None:
-    if trainable == "all":
-        return
-    lowest = len(CONVOLUTIONS_PER_BLOCK) + 1 if trainable == "head" else int(trainable[-1])
-    for layer in convolutions(model):
-        layer.trainable = int(layer.name.removeprefix("block").split("_")[0]) >= lowest
+    name: str
+    title: str
+    description: str
+    features: Callable[["keras.KerasTensor", Architecture, str], "keras.KerasTensor"]
+    sizes: Callable[[Architecture], FeatureSizes]
+    initialise: Callable[["keras.Model", "npt.NDArray[np.uint8]", int], None]
+    put_in: Callable[["keras.Model", Path], None] | None = None
+    published: PublishedWeights | None = None
+    blocks: tuple[str, ...] = ()
+    scales: bool = True
+
+    def is_trained(self, block: str, trainable: str) -> bool:
+        """Whether the layers of a block below the head learn.
+
+        Args:
+            block: One of `blocks`; "" where it has none.
+            trainable: As in `Architecture`.
+        """
+        if trainable in ("all", "head"):
+            return trainable == "all"
+        return self.blocks.index(block) >= self.blocks.index(trainable)

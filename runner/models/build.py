@@ -8,12 +8,45 @@ import numpy.typing as npt
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.photos import Photos
 from optrun.data.split import Split
-from optrun.runner.config.schema import Experiment
+from optrun.optimizers import Model
+from optrun.runner.config.schema import Experiment, architecture_of
 from optrun.runner.engine.hardware import Machine
-from optrun.runner.models import weights
 from optrun.runner.models.augmenting import AugmentingModel
-from optrun.runner.models.base import Architecture, build_classifier
-from optrun.runner.models.initialization import initialise_convolutions, initialise_head
+from optrun.runner.models.base import Architecture
+from optrun.runner.models.ends import below_head, head
+from optrun.runner.models.initialization import initialise_head
+from optrun.runner.models.keras_state import fresh_keras
+from optrun.runner.models.registry import NETWORKS
+
+
+def build_classifier(
+    architecture: Architecture, *, seed: int, precision: str = "float32"
+) -> keras.Model:
+    """Build a network under its head, its weights not yet chosen (see `initial_model`).
+
+    Args:
+        architecture: What to build.
+        seed: Seed of the dropout masks.
+        precision: Dtype policy of its layers, whatever Keras' global one is.
+
+    Returns:
+        A model from uint8 [batch, size, size, 3], RGB in 0..255, to one float32 logit a photo,
+        [batch, 1]; positive means dog.
+    """
+    network = NETWORKS[architecture.network]
+    photos = keras.Input((architecture.image_size,) * 2 + (3,), dtype="uint8", name="photos")
+    # Some networks have layers with random numbers of their own: also of this seed.
+    with fresh_keras(seed=seed):
+        features = network.features(photos, architecture, precision)
+    logit = head(features, architecture, seed=seed, precision=precision)
+    model = Model(photos, logit, name=f"{network.name}_classifier")
+    # Its own, which decides whether the optimizer scales the loss: a functional model is not asked.
+    model.dtype_policy = precision
+    for layer in below_head(model):
+        if layer.weights:
+            block = layer.name.partition("_")[0] if network.blocks else ""
+            layer.trainable = network.is_trained(block, architecture.trainable)
+    return model
 
 
 def network(
@@ -31,8 +64,11 @@ def network(
             experiment, photos=photos, split=split, precision=machine.precision, file=weights_file
         )
     else:
-        keras.config.set_dtype_policy(machine.precision)
-        model = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
+        model = build_classifier(
+            architecture_of(experiment),
+            seed=experiment.training.seed,
+            precision=machine.precision,
+        )
     augmentation = augmentation_of(experiment)
     return model if augmentation.is_identity else AugmentingModel(model, augmentation)
 
@@ -55,7 +91,7 @@ def compile_network(
     )
     model.compile(
         optimizer,
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, dtype="float32"),
         metrics=[accuracy],
         jit_compile=machine.jit_compile,
     )
@@ -73,34 +109,19 @@ def initial_model(
     """
     seed = experiment.training.seed
     architecture = architecture_of(experiment)
-    keras.config.set_dtype_policy("float32")
     model = build_classifier(architecture, seed=seed)
     initialise_head(model, seed=seed, scale=0.1 if file is None else 1.0)
-    if file is None:
-        chosen = by_content(photos, split.train)[:64]
-        initialise_convolutions(model, photos.pixels[np.sort(chosen)], seed=seed)
+    network = NETWORKS[architecture.network]
+    if file is not None and network.put_in is not None:
+        network.put_in(model, file)
     else:
-        weights.put_in(model, file)
+        chosen = by_content(photos, split.train)[:64]
+        network.initialise(model, photos.pixels[np.sort(chosen)], seed)
     if precision == "float32":
         return model
-    keras.config.set_dtype_policy(precision)
-    mixed = build_classifier(architecture, seed=seed)
+    mixed = build_classifier(architecture, seed=seed, precision=precision)
     mixed.set_weights(model.get_weights())
     return mixed
-
-
-def architecture_of(experiment: Experiment) -> Architecture:
-    """What `model.build_classifier` needs, out of the configuration."""
-    head = experiment.model.head
-    return Architecture(
-        image_size=experiment.data.image_size,
-        pretrained_input=experiment.model.weights != "random",
-        width=experiment.model.width,
-        pooling=head.pooling,
-        hidden_units=tuple(head.hidden_units),
-        dropout=head.dropout,
-        trainable=experiment.model.trainable,
-    )
 
 
 def augmentation_of(experiment: Experiment) -> Augmentation:

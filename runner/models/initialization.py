@@ -1,4 +1,4 @@
-"""Random weights from which VGG19 really starts to learn.
+"""Random weights from which a network really starts to learn.
 
 Sixteen convolutions with ReLU and no normalisation hide the photo from the head: with Glorot's or
 He's scales the signal dies, and with unit variance in every layer (Mishkin & Matas 2016) two photos
@@ -17,11 +17,12 @@ ideas together make training start at once:
 """
 
 import hashlib
+import math
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from optrun.runner.models.base import convolutions
+from optrun.runner.models.ends import below_head
 
 # Enough pixels for a standard deviation within a few per cent, at any image size.
 PIXELS_FOR_VARIANCE = 64 * 64 * 64
@@ -93,7 +94,7 @@ def initialise_head(model: keras.Model, *, seed: int, scale: float = 1.0) -> Non
     """Give the dense layers Glorot weights and zero biases, a pure function of the seed.
 
     Args:
-        model: A classifier of `model.build_classifier`.
+        model: A classifier of `build.build_classifier`.
         seed: Decides the weights.
         scale: Factor on the logit's kernel. Below 1 the first guesses are near 50 %, so that the
             first steps form features rather than undo guesses.
@@ -115,7 +116,7 @@ def initialise_convolutions(
     -μ / σ give (z - μ) / σ.
 
     Args:
-        model: A classifier of `model.build_classifier`.
+        model: A classifier of `build.build_classifier`.
         photos: Training photos to measure on, uint8 [n, size, size, 3]; about
             `PIXELS_FOR_VARIANCE` pixels are used.
         seed: Weights are a pure function of the seed and the photos.
@@ -138,6 +139,30 @@ def initialise_convolutions(
             layer.set_weights([kernel / deviation, -keras.ops.convert_to_numpy(mean) / deviation])
             pending.remove(layer.name)
         signal = layer(signal)
+
+
+def initialise_normalised(model: keras.Model, *, seed: int) -> None:
+    """Give the kernels below the head He's weights, which batch normalisation makes start.
+
+    Gaussian of variance 2 / inputs, for a network of ReLUs (He et al. 2015, equation 10). Biases
+    and the scales of normalisation stay as Keras makes them, at 0 and 1.
+
+    Args:
+        model: A classifier.
+        seed: Weights are a pure function of it.
+    """
+    random = np.random.default_rng([seed, 0])
+    for layer in below_head(model):
+        if getattr(layer, "kernel", None) is not None:
+            shape = tuple(layer.kernel.shape)
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            inputs = math.prod(shape[:2] if depthwise else shape[:-1])
+            layer.kernel.assign(random.standard_normal(shape) * math.sqrt(2 / inputs))
+
+
+def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
+    """The model's convolutions from the photo up."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
 def weights_hash(model: keras.Model) -> str:

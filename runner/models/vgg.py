@@ -1,13 +1,29 @@
-"""VGG19 in numbers: what the architecture fixes, without Keras.
+"""VGG16 and VGG19: blocks of 3 x 3 convolutions, each block halving the photo.
 
 Source: Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
-(ICLR 2015), table 1, column E, without its three dense layers.
+(ICLR 2015), table 1, columns D and E, without their three dense layers. Layers carry Keras' names
+(`block1_conv1` ... `block5_pool`), so that published weight files fit.
 """
 
-import math
-from collections.abc import Sequence
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
+from optrun.runner.models import weights
+from optrun.runner.models.base import (
+    Architecture,
+    FeatureSizes,
+    LayerSize,
+    Network,
+    PublishedWeights,
+)
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import numpy.typing as npt
+
+CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 KERNEL_SIZE = 3
 
@@ -21,77 +37,90 @@ def channels(width: float) -> list[int]:
     return [max(1, round(count * width)) for count in CHANNELS_PER_BLOCK]
 
 
-def weight_count(
-    *, width: float, image_size: int, pooling: str, hidden_units: Sequence[int]
-) -> int:
-    """Weights and biases of the classifier with its new head, counted without building it.
+def features(
+    photos: "keras.KerasTensor", architecture: Architecture, precision: str
+) -> "keras.KerasTensor":
+    """The convolutions over photos; see `base.Network`."""
+    import keras
+    from optrun.runner.models.ends import centred, scaled
 
-    Args:
-        width: Factor on the number of channels.
-        image_size: Side of a photo in pixels; matters where the features are flattened.
-        pooling: "average", "max" or "flatten".
-        hidden_units: Sizes of the dense layers before the logit.
-
-    >>> weight_count(width=1, image_size=224, pooling="average", hidden_units=())
-    20024897
-    """
-    shapes = weight_shapes(
-        width=width, image_size=image_size, pooling=pooling, hidden_units=hidden_units
-    )
-    return sum(map(math.prod, shapes))
-
-
-def weight_shapes(
-    *,
-    width: float,
-    image_size: int,
-    pooling: str,
-    hidden_units: Sequence[int],
-    trainable: str = "all",
-) -> list[tuple[int, ...]]:
-    """Shapes of the kernels and biases, from the photo up.
-
-    Args:
-        width: As for `weight_count`, and so are the next three.
-        image_size: Side of a photo in pixels.
-        pooling: "average", "max" or "flatten".
-        hidden_units: Sizes of the dense layers before the logit.
-        trainable: "all" for every layer, "block2" to "block5" for those from that block up, "head"
-            for the dense ones.
-
-    >>> weight_shapes(
-    ...     width=1, image_size=224, pooling="average", hidden_units=(), trainable="head"
-    ... )
-    [(512, 1), (1,)]
-    """
-    blocks = len(CONVOLUTIONS_PER_BLOCK)
-    lowest = {"all": 1, "head": blocks + 1}.get(trainable) or int(trainable[-1])
-    shapes: list[tuple[int, ...]] = []
-    inputs = 3
-    for block, (count, outputs) in enumerate(
-        zip(CONVOLUTIONS_PER_BLOCK, channels(width), strict=True), start=1
-    ):
-        for _ in range(count):
-            if block >= lowest:
-                shapes += [(KERNEL_SIZE, KERNEL_SIZE, inputs, outputs), (outputs,)]
-            inputs = outputs
-    if pooling == "flatten":
-        inputs *= (image_size // 2**blocks) ** 2
-    for outputs in (*hidden_units, 1):
-        shapes += [(inputs, outputs), (outputs,)]
-        inputs = outputs
-    return shapes
+    x = (centred if architecture.pretrained_input else scaled)(photos, precision)
+    for block, (count, filters) in enumerate(_blocks(architecture), start=1):
+        for index in range(1, count + 1):
+            x = keras.layers.Conv2D(
+                filters,
+                KERNEL_SIZE,
+                padding="same",
+                activation="relu",
+                name=f"block{block}_conv{index}",
+                dtype=precision,
+                kernel_initializer="zeros",
+            )(x)
+        x = keras.layers.MaxPooling2D(2, dtype=precision, name=f"block{block}_pool")(x)
+    return x
 
 
-def output_floats(*, width: float, image_size: int) -> list[int]:
-    """Numbers in a photo and in the output of each convolution and pooling layer for it.
+def sizes(architecture: Architecture) -> FeatureSizes:
+    """The same in numbers.
 
-    >>> sum(output_floats(width=1, image_size=224))
+    >>> sum(one.outputs for one in sizes(Architecture(224, True)).layers)
     16532992
     """
-    found, size = [image_size**2 * 3], image_size
-    for count, outputs in zip(CONVOLUTIONS_PER_BLOCK, channels(width), strict=True):
-        found += [size**2 * outputs] * count
-        size //= 2
-        found.append(size**2 * outputs)
-    return found
+    inputs, side = 3, architecture.image_size
+    found = [LayerSize(side**2 * inputs)]
+    for block, (count, outputs) in enumerate(_blocks(architecture), start=1):
+        for _ in range(count):
+            shapes = [(KERNEL_SIZE, KERNEL_SIZE, inputs, outputs), (outputs,)]
+            found.append(LayerSize(side**2 * outputs, shapes, block=f"block{block}"))
+            inputs = outputs
+        side //= 2
+        found.append(LayerSize(side**2 * outputs, block=f"block{block}"))
+    return FeatureSizes(found, side, inputs)
+
+
+def initialise(model: "keras.Model", photos: "npt.NDArray[np.uint8]", seed: int) -> None:
+    """Random weights from which so deep a network without normalisation starts to learn."""
+    from optrun.runner.models.initialization import initialise_convolutions
+
+    initialise_convolutions(model, photos, seed=seed)
+
+
+def put_in(title: str, model: "keras.Model", path: Path) -> None:
+    """Put a file's weights into the convolutions.
+
+    Raises:
+        WeightsError: As `weights.read_convolutions`; the model is then unchanged.
+    """
+    from optrun.runner.models.initialization import convolutions
+
+    layers = {layer.name: layer for layer in convolutions(model)}
+    shapes = {name: tuple(layer.kernel.shape) for name, layer in layers.items()}
+    for name, arrays in weights.read_convolutions(path, shapes, title=title).items():
+        layers[name].set_weights(arrays)
+
+
+def _blocks(architecture: Architecture) -> list[tuple[int, int]]:
+    """Convolutions and channels of each block."""
+    counts = CONVOLUTIONS_PER_BLOCK[architecture.network]
+    return list(zip(counts, channels(architecture.width), strict=True))
+
+
+def _network(name: str, layers: str, md5: str, megabytes: int) -> Network:
+    title = name.upper()
+    return Network(
+        name=name,
+        title=title,
+        description=f"Simonyan & Zisserman 2015: {layers} convolutions, no normalisation",
+        features=features,
+        sizes=sizes,
+        initialise=initialise,
+        put_in=functools.partial(put_in, title),
+        published=PublishedWeights(
+            title, f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5", md5, megabytes
+        ),
+        blocks=("block1", "block2", "block3", "block4", "block5"),
+    )
+
+
+VGG16 = _network("vgg16", "thirteen", "6d6bbae143d832006294945121d1f1fc", 59)
+VGG19 = _network("vgg19", "sixteen", "253f8cb515780f3b799900260a226db6", 80)

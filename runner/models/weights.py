@@ -1,4 +1,4 @@
-"""VGG19's published ImageNet weights: where they are, whether they can be had, putting them in.
+"""Published ImageNet weights: where they are, whether they can be had, reading them.
 
 Looking costs nothing and changes nothing; only `obtain` downloads. The network is asked for at
 most a few seconds before the answer is given.
@@ -9,27 +9,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from optrun.data.download.availability import host_reachable
 from optrun.runner.errors import UserError
+from optrun.runner.models.base import PublishedWeights
 
 if TYPE_CHECKING:
     import h5py
-    import keras
+    import numpy as np
+    import numpy.typing as npt
 
-FILE_NAME = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-FILE_MD5 = "253f8cb515780f3b799900260a226db6"  # as Keras states it for the file it downloads
+    Convolution = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
 HOST = "https://storage.googleapis.com"
 LOOK_FOR_SECONDS = 3.0
-
-WAYS_OUT = (
-    f"point model.weights at a copy of the file (--set model.weights=PATH/TO/{FILE_NAME}), "
-    "start from random weights (--set model.weights=random), "
-    "or run on the built-in sample (--sample)"
-)
-
-Convolution = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 class WeightsError(UserError):
@@ -40,17 +32,18 @@ class WeightsUnavailable(WeightsError):
     """The published weights were never downloaded and their host cannot be reached."""
 
 
-def cached_file() -> Path:
-    """Where Keras keeps the published weights, there or not; found without importing Keras."""
+def cached_file(published: PublishedWeights) -> Path:
+    """Where Keras keeps published weights, there or not; found without importing Keras."""
     home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")  # noqa: S108 (Keras' own rule)
-    return Path(os.environ.get("KERAS_HOME", home / ".keras")) / "models" / FILE_NAME
+    return Path(os.environ.get("KERAS_HOME", home / ".keras")) / "models" / published.file_name
 
 
-def locate(weights: str) -> Path | None:
+def locate(weights: str, published: PublishedWeights | None) -> Path | None:
     """Find the file for `model.weights` without downloading it.
 
     Args:
         weights: "imagenet" or the path of an `.h5` file.
+        published: The network's own, for "imagenet".
 
     Returns:
         The file, or None where it has yet to be downloaded from a host that answers.
@@ -60,59 +53,79 @@ def locate(weights: str) -> Path | None:
         WeightsError: A path without a file, or a cached file with the wrong checksum (Keras would
             delete it; we leave it for the person to judge).
     """
-    if weights != "imagenet":
+    if weights != "imagenet" or published is None:
         path = Path(weights)
         if not path.is_file():
             raise WeightsError(f"model.weights must be a weights file, and there is none at {path}")
         return path
-    path = cached_file()
+    path = cached_file(published)
     if path.is_file():
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "md5").hexdigest()
-        if found != FILE_MD5:
+        if published.md5 not in (None, found):
             raise WeightsError(
-                f"{path} is not the published file: its MD5 is {found}, it must be {FILE_MD5}. "
-                "Remove it to have it downloaded again, or name another file: "
+                f"{path} is not the published file: its MD5 is {found}, it must be "
+                f"{published.md5}. Remove it to have it downloaded again, or name another file: "
                 "--set model.weights=PATH"
             )
         return path
     if not host_reachable(HOST, timeout_s=LOOK_FOR_SECONDS):
         raise WeightsUnavailable(
             f"the ImageNet weights are not in {path.parent}, and {HOST} cannot be reached: "
-            + WAYS_OUT
+            + _ways_out(published)
         )
     return None
 
 
-def obtain(weights: str) -> Path:
-    """The file for `model.weights`, downloaded by Keras where it must be (80 MB).
+def obtain(weights: str, published: PublishedWeights | None) -> Path:
+    """The file for `model.weights`, downloaded by Keras where it must be.
+
+    Args:
+        weights: As for `locate`, and so is the next.
+        published: The network's own.
 
     Raises:
         WeightsError: As `locate`, or the download failed.
     """
-    path = locate(weights)
-    if path is not None:
-        return path
+    path = locate(weights, published)
+    if path is not None or published is None:
+        return path or Path(weights)
     import keras
+    from optrun.runner.models.keras_state import fresh_keras
 
     try:
-        keras.applications.VGG19(include_top=False, weights="imagenet")
+        with fresh_keras():
+            getattr(keras.applications, published.constructor)(
+                include_top=False, weights="imagenet", input_shape=(224, 224, 3)
+            )
     except (OSError, ValueError) as error:
         # Keras wraps what went wrong on the wire, or a checksum, in one of these.
         raise WeightsError(
-            f"downloading the ImageNet weights failed ({error}): {WAYS_OUT}"
+            f"downloading the ImageNet weights failed ({error}): {_ways_out(published)}"
         ) from error
-    return cached_file()
+    return cached_file(published)
 
 
-def read_convolutions(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[str, Convolution]:
+def _ways_out(published: PublishedWeights) -> str:
+    return (
+        f"point model.weights at a copy of the file (--set "
+        f"model.weights=PATH/TO/{published.file_name}), "
+        "start from random weights (--set model.weights=random), "
+        "or run on the built-in sample (--sample)"
+    )
+
+
+def read_convolutions(
+    path: Path, expected: dict[str, tuple[int, ...]], *, title: str
+) -> "dict[str, Convolution]":
     """Read kernels and biases by layer name from a Keras `.h5` weights file.
 
     Nothing in the file is executed: it is read as arrays.
 
     Args:
-        path: The file; layers beyond `expected` (the dense ones of the full VGG19) are ignored.
+        path: The file; layers beyond `expected` (the dense ones of the full network) are ignored.
         expected: Kernel shape [3, 3, inputs, outputs] by layer name.
+        title: The network's, for messages.
 
     Returns:
         Kernel and bias by layer name, float32, kernels turned to take RGB.
@@ -121,12 +134,13 @@ def read_convolutions(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[
         WeightsError: Not HDF5, a layer missing, or a shape that does not fit.
     """
     import h5py
+    import numpy as np
 
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise WeightsError(
-            f"{path} must be an HDF5 file of VGG19 weights, and is not: {error}"
+            f"{path} must be an HDF5 file of {title} weights, and is not: {error}"
         ) from error
     found: dict[str, Convolution] = {}
     with file:
@@ -137,7 +151,7 @@ def read_convolutions(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[
             if shapes != wanted:
                 received = "no such layer" if not arrays else " and ".join(map(str, shapes))
                 raise WeightsError(
-                    f"{path} does not fit VGG19: layer {name} must have a kernel and a bias of "
+                    f"{path} does not fit {title}: layer {name} must have a kernel and a bias of "
                     f"shapes {wanted[0]} and {wanted[1]}, received {received}. "
                     "Only the file without dense layers ('notop') or the full one at "
                     "model.width 1 will do."
@@ -150,23 +164,10 @@ def read_convolutions(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[
     return found
 
 
-def put_in(model: "keras.Model", path: Path) -> None:
-    """Put the file's weights into the model's convolutions.
-
-    Raises:
-        WeightsError: As `read_convolutions`; the model is then unchanged.
-    """
-    from optrun.runner.models.base import convolutions
-
-    layers = {layer.name: layer for layer in convolutions(model)}
-    shapes = {name: tuple(layer.kernel.shape) for name, layer in layers.items()}
-    for name, arrays in read_convolutions(path, shapes).items():
-        layers[name].set_weights(arrays)
-
-
-def _arrays_of_layer(file: "h5py.File", name: str) -> list[npt.NDArray[np.float32]]:
+def _arrays_of_layer(file: "h5py.File", name: str) -> "list[npt.NDArray[np.float32]]":
     """Kernel and bias of a layer, in Keras' legacy layout (also below a "model_weights" group)."""
     import h5py
+    import numpy as np
 
     root = file.get("model_weights", file)
     group = root.get(name)

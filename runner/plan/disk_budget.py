@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optrun.runner.config.schema import Experiment
-from optrun.runner.models.vgg import weight_shapes
+from optrun.runner.config.schema import Experiment, architecture_of
+from optrun.runner.models.registry import weight_shapes
 from optrun.runner.ui.wording import number_of, size
 
 # Every variable is float32, whatever the precision of the arithmetic.
@@ -80,14 +80,7 @@ def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
 
 def trained_shapes(experiment: Experiment, *, every_layer: bool = False) -> list[tuple[int, ...]]:
     """Shapes of the weights that the optimizer moves, or of all."""
-    model = experiment.model
-    return weight_shapes(
-        width=model.width,
-        image_size=experiment.data.image_size,
-        pooling=model.head.pooling,
-        hidden_units=model.head.hidden_units,
-        trainable="all" if every_layer else model.trainable,
-    )
+    return weight_shapes(architecture_of(experiment), trained=not every_layer)
 
 
 def at_most(rooms: Sequence[Room]) -> int:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import psutil
 from optrun.data.feed.batches import EVALUATION_BATCH
-from optrun.runner.config.schema import Experiment
+from optrun.runner.config.schema import Experiment, architecture_of
 from optrun.runner.engine import hardware as machines
-from optrun.runner.models.vgg import output_floats
+from optrun.runner.models.registry import output_floats
 from optrun.runner.plan.disk_budget import BYTES_PER_WEIGHT, trained_shapes
 from optrun.runner.ui.wording import size
 
@@ -71,7 +71,7 @@ class Estimate:
 
 def estimate(experiment: Experiment, *, precision: str) -> Estimate:
     """What a run of an experiment takes on a processor, at a precision."""
-    model, batch = experiment.model, experiment.training.batch_size
+    batch = experiment.training.batch_size
     itemsize = 4 if precision == "float32" else 2
     weights = sum(map(math.prod, trained_shapes(experiment, every_layer=True)))
     trained_of = trained_shapes(experiment)
@@ -83,7 +83,7 @@ def estimate(experiment: Experiment, *, precision: str) -> Estimate:
     in_precision = weights * (itemsize if itemsize < BYTES_PER_WEIGHT else 0)
     step_copies = BYTES_PER_WEIGHT * gradients * trained + _LAYOUT_COPIES * itemsize * weights
     saving = BYTES_PER_WEIGHT * (weights + state)
-    outputs = output_floats(width=model.width, image_size=experiment.data.image_size)
+    outputs = output_floats(architecture_of(experiment))
     kept = sum(outputs) + _LARGEST_IN_STEP * max(outputs)
     evaluated = EVALUATION_BATCH * _LARGEST_IN_EVALUATION * max(outputs)
     return Estimate(

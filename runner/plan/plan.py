@@ -1,6 +1,6 @@
 """From config files and seeds to the list of runs, decided before anything is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from optrun.runner.config.schema import Experiment
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError
 from optrun.runner.models import weights
+from optrun.runner.models.registry import NETWORKS
 from optrun.runner.user_optimizer import fingerprints
 
 PUBLIC_PHOTOS = "cats_vs_dogs"
@@ -186,10 +187,10 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
     experiments = [one.experiment for one in loaded]
     public = any(experiment.data.source == PUBLIC_PHOTOS for experiment in experiments)
     own = any(experiment.data.source not in (PUBLIC_PHOTOS, "sample") for experiment in experiments)
-    published = any(experiment.model.weights == "imagenet" for experiment in experiments)
+    published = {one.model.network for one in experiments if one.model.weights == "imagenet"}
     with ThreadPoolExecutor() as pool:
         photos = pool.submit(_public_photos_missing) if public else None
-        network = pool.submit(_published_weights_missing) if published else None
+        network = pool.submit(_published_weights_missing, published) if published else None
         photos_missing = photos is not None and photos.result()
         weights_missing = network.result() if network else None
     if weights_missing is not None and (own or not public):
@@ -213,9 +214,10 @@ def _public_photos_missing() -> bool:
     )
 
 
-def _published_weights_missing() -> weights.WeightsUnavailable | None:
+def _published_weights_missing(networks: Iterable[str]) -> weights.WeightsUnavailable | None:
     try:
-        weights.locate("imagenet")
+        for name in networks:
+            weights.locate("imagenet", NETWORKS[name].published)
     except weights.WeightsUnavailable as missing:
         return missing
     return None

@@ -19,12 +19,12 @@ from optrun.data.photos import Photos
 from optrun.data.printable import printable
 from optrun.data.split import Split, split
 from optrun.runner import provenance
-from optrun.runner.config.schema import Data, Experiment
+from optrun.runner.config.schema import Data, Experiment, architecture_of
 from optrun.runner.datasets.acquire import obtain
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
-from optrun.runner.models.base import build_classifier, convolutions
+from optrun.runner.models.registry import NETWORKS
 from optrun.runner.plan import memory
 from optrun.runner.plan.forecast import check_room
 from optrun.runner.plan.plan import PlannedRun, RunSpec
@@ -33,6 +33,7 @@ from optrun.runner.ui.wording import number_of
 from optrun.runner.user_optimizer import try_out
 from rich.console import Console
 
+WeightsKey = tuple[str, str]
 PhotoKey = tuple[str, int, str, bool, int | None, float, float]
 
 
@@ -42,14 +43,14 @@ class Resources:
 
     Attributes:
         photos: Photos and their split, by what decides them.
-        weights_files: By `model.weights`; None for random weights.
+        weights_files: By network and `model.weights`; None for random weights.
         weights_hashes: SHA-256 of those files; "random" for random weights.
         provenance: By the config file's folder.
     """
 
     photos: dict[PhotoKey, tuple[Photos, Split]]
-    weights_files: dict[str, Path | None]
-    weights_hashes: dict[str, str]
+    weights_files: dict[WeightsKey, Path | None]
+    weights_hashes: dict[WeightsKey, str]
     provenance: dict[Path, dict[str, object]]
 
     def photos_of(self, experiment: Experiment) -> tuple[Photos, Split]:
@@ -66,14 +67,13 @@ class Resources:
             results: Where a new run's folder is made.
             folder: The recorded run to go on with; None for a new one.
         """
-        weights_name = run.experiment.model.weights
         return RunSpec(
             planned=run,
             results=results,
             folder=folder,
             machine=machine,
-            weights_file=self.weights_files[weights_name],
-            weights_hash=self.weights_hashes[weights_name],
+            weights_file=self.weights_files[weights_key(run.experiment)],
+            weights_hash=self.weights_hashes[weights_key(run.experiment)],
             provenance=self.provenance[run.config.absolute().parent],
         )
 
@@ -105,11 +105,12 @@ def prepare(
     if results is not None:
         display.say(f"disk      {check_room(planned, results, present_bytes=present_bytes)}")
     experiments = [run.experiment for run in firsts]
-    files: dict[str, Path | None] = {}
-    for name in dict.fromkeys(experiment.model.weights for experiment in experiments):
-        files[name] = None if name == "random" else weights.obtain(name)
+    files: dict[WeightsKey, Path | None] = {}
+    for network, name in dict.fromkeys(map(weights_key, experiments)):
+        published = NETWORKS[network].published
+        files[network, name] = None if name == "random" else weights.obtain(name, published)
     for experiment in _distinct_models(experiments):
-        _check_weights_fit(experiment, files[experiment.model.weights])
+        _check_weights_fit(experiment, files[weights_key(experiment)])
     photos: dict[PhotoKey, tuple[Photos, Split]] = {}
     for experiment in experiments:
         key = photo_key(experiment)
@@ -136,6 +137,11 @@ def prepare(
             for folder in {run.config.absolute().parent for run in planned}
         },
     )
+
+
+def weights_key(experiment: Experiment) -> WeightsKey:
+    """What decides the file that an experiment's network starts from."""
+    return experiment.model.network, experiment.model.weights
 
 
 def photo_key(experiment: Experiment) -> PhotoKey:
@@ -211,17 +217,16 @@ def _check_fits(experiment: Experiment, parts: Split) -> None:
 
 
 def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
-    if file is None:
+    put_in = NETWORKS[experiment.model.network].put_in
+    if file is None or put_in is None:
         return
-    from optrun.runner.models.build import architecture_of
+    from optrun.runner.models.build import build_classifier
 
-    model = build_classifier(architecture_of(experiment), seed=0)
-    shapes = {layer.name: tuple(layer.kernel.shape) for layer in convolutions(model)}
-    weights.read_convolutions(file, shapes)
+    put_in(build_classifier(architecture_of(experiment), seed=0), file)
 
 
 def _distinct_models(experiments: Sequence[Experiment]) -> list[Experiment]:
-    return list({(e.model.weights, e.model.width): e for e in experiments}.values())
+    return list({(*weights_key(e), e.model.width): e for e in experiments}.values())
 
 
 def _check_tensorboard(experiments: Sequence[Experiment]) -> None:

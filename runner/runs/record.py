@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypedDict, cast
 
 from optrun.runner.events import RunEnded
+from optrun.runner.models.registry import DEFAULT as DEFAULT_NETWORK
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
 from optrun.runner.untrusted import (
     DamageError,
@@ -36,6 +37,7 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
     "antialias": False,
     "augmentation.brightness": 0.0,
     "augmentation.contrast": 0.0,
+    "model.network": DEFAULT_NETWORK,
 }
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 _CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")

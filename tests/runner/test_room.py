@@ -16,7 +16,8 @@ from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.state import Position, State, to_checkpoint
-from optrun.runner.models.base import Architecture, build_classifier
+from optrun.runner.models.base import Architecture
+from optrun.runner.models.build import build_classifier
 from optrun.runner.plan import disk_budget as room
 from optrun.runner.plan.disk_budget import Room, room_of
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from optrun.optimizers import registry
+from optrun.optimizers import registry, specification
 from optrun.runner.config.documentation import expected, fields, is_section
 from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.problems import Path as Keys
@@ -84,7 +84,8 @@ def comment_of(file: Path, node: Node) -> str:
 
 
 def test_the_experiments_of_the_issue_are_there() -> None:
-    assert {file.stem for file in EXPERIMENTS} == {f"{name}_vgg19" for name in NAMES}
+    names = {f"{name}_vgg19" for name in NAMES} | {"resnet50_lookahead"}
+    assert {file.stem for file in EXPERIMENTS} == names
 
 
 @pytest.mark.parametrize("sample", [False, True], ids=["photos", "sample"])
@@ -167,7 +168,7 @@ def test_they_differ_in_the_optimizer_alone(sample: bool) -> None:
     rest = [
         without(load(file, sample=sample), "name", "optimizer", "sample")
         for file in EXPERIMENTS
-        if file.stem != "sgd_batch64_vgg19"
+        if file.stem not in ("sgd_batch64_vgg19", "resnet50_lookahead")
     ]
     assert all(one == rest[0] for one in rest)
 
@@ -181,6 +182,17 @@ def test_the_twin_of_the_soft_batch_differs_in_the_batch_alone(sample: bool) -> 
     same = {"batch_size": soft.training.batch_size}
     assert twin.training.model_copy(update=same) == soft.training
     assert (twin.data, twin.model) == (soft.data, soft.model)
+
+
+@pytest.mark.parametrize("sample", [False, True], ids=["photos", "sample"])
+def test_the_other_network_differs_in_the_model_and_the_rate_alone(sample: bool) -> None:
+    one, other = (
+        load(CONFIGS / f"{name}.yaml", sample=sample).experiment
+        for name in ("resnet50_lookahead", "lookahead_vgg19")
+    )
+    assert one.model.network == ("resnet_small" if sample else "resnet50")
+    assert (one.data, one.training) == (other.data, other.training)
+    assert specification.describe(one.optimizer).startswith("Lookahead(SGD ")
 
 
 def test_lookahead_is_the_article_s() -> None:

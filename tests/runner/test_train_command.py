@@ -57,11 +57,12 @@ def five_runs(
     optrun_for_many: Optrun,
     shallow: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Path, Answer]:
-    """One plan with all five optimizers, one seed, and what it said."""
+    """One plan with all five optimizers, one seed, in float32, and what it said."""
     results = tmp_path_factory.mktemp("five") / "results"
     configs = [config(name) for name in FIVE]
+    settings = (*TINY, "--set", "training.precision=float32")
     with shallow():
-        answer = optrun_for_many("train", *configs, "--sample", *TINY, "--results", results)
+        answer = optrun_for_many("train", *configs, "--sample", *settings, "--results", results)
     return results, answer
 
 
@@ -117,6 +118,20 @@ def test_each_of_the_five_optimizers_trains_to_the_end(five_runs: tuple[Path, An
     for run in runs.values():
         assert 0 <= run["result"]["test_accuracy"] <= 1
         assert run["result"]["epochs"] == 2
+
+
+@pytest.mark.usefixtures("shallow_network")
+def test_each_of_the_five_optimizers_trains_in_bfloat16(tmp_path: Path, optrun: Optrun) -> None:
+    configs = [config(name) for name in FIVE]
+    bfloat16 = ("--set", "training.precision=mixed_bfloat16", "--set", "training.epochs=1")
+    few = ("--set", "data.limit=60")
+    answer = optrun("train", *configs, "--sample", *TINY, *bfloat16, *few, "--results", tmp_path)
+    assert answer[::2] == (0, "")
+    runs = runs_in(tmp_path).values()
+    assert len(runs) == len(FIVE)
+    assert {(run["state"], run["comparable"]["precision"]) for run in runs} == {
+        ("completed", "mixed_bfloat16")
+    }
 
 
 @pytest.mark.slow
@@ -469,7 +484,7 @@ class TestPhotosThatCannotBeHad:
         monkeypatch.setattr(availability, "public_photos_obtained", lambda: False)
         monkeypatch.setattr(availability, "host_reachable", lambda *a, **k: False)
         monkeypatch.setattr(weights, "host_reachable", lambda *a, **k: False)
-        monkeypatch.setattr(weights, "cached_file", lambda: tmp_path / weights.FILE_NAME)
+        monkeypatch.setattr(weights, "cached_file", lambda _: tmp_path / "none.h5")
 
     @pytest.mark.usefixtures("shallow_network")
     def test_the_sample_stands_in_loudly(self, tmp_path: Path, optrun: Optrun) -> None:

@@ -13,10 +13,10 @@ import pytest
 from optrun.optimizers import Model, SoftBatch
 from optrun.runner.engine import engine as engines
 from optrun.runner.engine.checkpoint import CheckpointError
-from optrun.runner.engine.compat import random_state_of
 from optrun.runner.engine.engine import Means, TensorFlowEngine
 from optrun.runner.engine.tensorboard import TensorBoard
 from optrun.runner.events import EpochRecord, StepDone
+from optrun.runner.models.keras_state import fresh_keras
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = (8, 8, 3)
@@ -180,11 +180,11 @@ def test_random_state_is_the_seeds_within_and_then_what_it_was() -> None:
     wanted = [draw(), draw()]
     keras.utils.set_random_seed(5)
     found = [draw()]
-    with random_state_of(7):
+    with fresh_keras(seed=7):
         within = draw()
     found.append(draw())
     assert found == wanted
-    with random_state_of(7):
+    with fresh_keras(seed=7):
         assert draw() == within
 
 

@@ -1,0 +1,27 @@
+"""The processor's flags as OPTRUN_TEST_CPU_FLAGS says, so that no test depends on where it runs.
+
+Python imports this at its start where tests/conftest.py put this folder on PYTHONPATH: in every
+process that a test starts. What reads /proc/cpuinfo as text finds those flags in it, and the rest
+of it as it is.
+"""
+
+import io
+import os
+import re
+
+CPU_INFORMATION = "/proc/cpuinfo"
+_open = io.open
+
+
+def _with_stated_flags(file, mode="r", *arguments, **more):
+    if str(file) != CPU_INFORMATION or "b" in mode:
+        return _open(file, mode, *arguments, **more)
+    flags = f"flags\t\t: {os.environ.get('OPTRUN_TEST_CPU_FLAGS', '')}"
+    try:
+        with _open(CPU_INFORMATION) as lines:
+            return io.StringIO(re.sub(r"^flags\s*:.*$", flags, lines.read(), flags=re.M))
+    except OSError:
+        return io.StringIO(flags)
+
+
+io.open = _with_stated_flags

@@ -30,10 +30,10 @@ from optrun.optimizers.specification import parse
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpointer import LARGEST_SHARE
+from optrun.runner.engine.network import build_classifier
 from optrun.runner.engine.position import Position
 from optrun.runner.engine.state import State, to_checkpoint
 from optrun.runner.models.base import Architecture
-from optrun.runner.models.build import build_classifier
 
 IMAGE_SIZE = 128
 HOUR_S, BY_TIME_S = 3600, 300

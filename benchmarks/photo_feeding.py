@@ -186,8 +186,8 @@ def augmentation() -> bool:
 def _augmentation_share(*, image_size: int, width: float, batch_size: int, steps: int) -> bool:
     import keras
     import tensorflow as tf
+    from optrun.runner.engine.network import build_classifier
     from optrun.runner.models.base import Architecture
-    from optrun.runner.models.build import build_classifier
 
     rng = np.random.default_rng(1)
     shape = (batch_size, image_size, image_size, 3)

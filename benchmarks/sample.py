@@ -76,8 +76,8 @@ def train_network(
 ) -> None:
     """Trains a narrow VGG19 from random weights; prints the test accuracy of every epoch."""
     import keras
+    from optrun.runner.engine.network import build_classifier
     from optrun.runner.models.base import Architecture
-    from optrun.runner.models.build import build_classifier
     from optrun.runner.models.initialization import initialise_convolutions, initialise_head
 
     small = resized(pictures, side)

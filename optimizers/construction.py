@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-from optrun.optimizers.checking import Path
+from optrun.optimizers.argument_checks import Path
 from optrun.optimizers.entry import GRADIENT_CENTRALIZATION
 from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.schedules import build_schedule

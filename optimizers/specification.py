@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optrun.optimizers import user_defined
-from optrun.optimizers.checking import Problem, problems
+from optrun.optimizers.argument_checks import Problem, problems
 from optrun.optimizers.entry import Argument, Arguments, Entry, Shape
 from optrun.optimizers.registry import ENTRIES, SCHEDULES
 

@@ -35,7 +35,7 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.signals import Interrupted, signals_heard
 from optrun.runner.errors import UserError, tell
-from optrun.runner.models.registry import title_of
+from optrun.runner.models.networks import title_of
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan.executor import Request, ResumeRequest, execute, resume
 from optrun.runner.plan.outcomes import COMPLETED

@@ -7,7 +7,7 @@ from optrun.runner.config.load import Loaded
 from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import Experiment
 from optrun.runner.config.strict_yaml import dump_on_one_line
-from optrun.runner.models.registry import title_of
+from optrun.runner.models.networks import title_of
 
 _WIDEST_ALIGNED = 60  # a longer line keeps its comment, two spaces behind it
 

@@ -12,7 +12,7 @@ from optrun.data.feed.augmentation import LARGEST_CHANGES
 from optrun.optimizers.specification import Specification, parse
 from optrun.runner.config import strict_yaml
 from optrun.runner.config.problems import Path, received
-from optrun.runner.models import registry
+from optrun.runner.models import networks
 from optrun.runner.models.base import Architecture
 from optrun.runner.ui.wording import one_of
 from pydantic import (
@@ -36,12 +36,12 @@ PATH_KEYS: Mapping[Path, tuple[str, ...]] = {
     SOURCE: ("cats_vs_dogs", "sample"),
     ("model", "weights"): ("imagenet", "random"),
 }
-_BLOCKS = dict.fromkeys(block for one in registry.NETWORKS.values() for block in one.blocks)
+_BLOCKS = dict.fromkeys(block for one in networks.NETWORKS.values() for block in one.blocks)
 if TYPE_CHECKING:
     NetworkName = str
     Trainable = str
 else:
-    NetworkName = Literal[tuple(registry.NETWORKS)]
+    NetworkName = Literal[tuple(networks.NETWORKS)]
     Trainable = Literal["all", *_BLOCKS, "head"]
 SAMPLE_SECTIONS = ("data", "model", "optimizer", "training")
 NOT_ON_SAMPLE = ("source", "when_unavailable")  # keys of `data` that its section there lacks
@@ -217,7 +217,7 @@ class Model(Section):
     """The network, with a new head."""
 
     network: NetworkName = Field(
-        default=registry.DEFAULT, description="Whose layers stand below the head"
+        default=networks.DEFAULT, description="Whose layers stand below the head"
     )
     weights: Word = Field(
         default="imagenet",
@@ -254,8 +254,8 @@ class Model(Section):
     @field_validator("weights")
     @classmethod
     def _weights_fit_network(cls, weights: str, info: ValidationInfo) -> str:
-        name = info.data.get("network", registry.DEFAULT)
-        if weights == "random" or registry.NETWORKS[name].published is not None:
+        name = info.data.get("network", networks.DEFAULT)
+        if weights == "random" or networks.NETWORKS[name].published is not None:
             return weights
         raise broken_rule(
             "weights",
@@ -266,10 +266,10 @@ class Model(Section):
     @field_validator("width")
     @classmethod
     def _width_fits_network(cls, width: float, info: ValidationInfo) -> float:
-        name = info.data.get("network", registry.DEFAULT)
-        if width == 1 or registry.NETWORKS[name].scales:
+        name = info.data.get("network", networks.DEFAULT)
+        if width == 1 or networks.NETWORKS[name].scales:
             return width
-        others = one_of([other for other, one in registry.NETWORKS.items() if one.scales])
+        others = one_of([other for other, one in networks.NETWORKS.items() if one.scales])
         raise broken_rule(
             "width",
             f"must be 1 where model.network is {name}, received {received(width)}; {others} can be "
@@ -279,8 +279,8 @@ class Model(Section):
     @field_validator("trainable")
     @classmethod
     def _trainable_fits_network(cls, trainable: str, info: ValidationInfo) -> str:
-        name = info.data.get("network", registry.DEFAULT)
-        allowed = ("all", *registry.NETWORKS[name].blocks, "head")
+        name = info.data.get("network", networks.DEFAULT)
+        allowed = ("all", *networks.NETWORKS[name].blocks, "head")
         if trainable in allowed:
             return trainable
         raise broken_rule(

@@ -28,13 +28,13 @@ from optrun.runner.engine.clocks import Clocks
 from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
+from optrun.runner.engine.network import augmentation_of, by_content, compile_network, network
 from optrun.runner.engine.scores import Scores, stuck_at_chance
 from optrun.runner.engine.signals import Interrupted, Stops
 from optrun.runner.engine.state import Position, State
 from optrun.runner.engine.tensorboard import TensorBoard
 from optrun.runner.engine.validation import EvaluationSet, Validation
 from optrun.runner.models.batch_norm import PHOTOS
-from optrun.runner.models.build import augmentation_of, by_content, compile_network, network
 from optrun.runner.models.initialization import weights_hash
 from optrun.runner.models.keras_state import fresh_keras
 

@@ -29,10 +29,10 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine import hardware as machines
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.hardware import Machine
+from optrun.runner.engine.network import build_classifier
 from optrun.runner.errors import UserError
-from optrun.runner.models.build import build_classifier
 from optrun.runner.models.keras_state import fresh_keras
-from optrun.runner.models.registry import weight_count
+from optrun.runner.models.networks import weight_count
 from optrun.runner.plan.resources import open_photos
 from optrun.runner.runs import checkpoint_places
 from optrun.runner.runs import reader as runs

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.files import write_atomically
 from optrun.runner.errors import UserError
+from optrun.runner.inference.evaluation import Chosen, Part, Positions
 from optrun.runner.inference.output import check_writable, not_writable
 from optrun.runner.runs.run_folder import folder_name
 from optrun.runner.runs.select import find_run
@@ -31,40 +31,8 @@ if TYPE_CHECKING:
     from optrun.runner.inference.report import Report
 
 Device = Literal["auto", "cpu", "gpu"]
-Positions = npt.NDArray[np.int64]
 
 _WIDE = 100  # columns; longer lines of text are hard to read
-
-
-@dataclass(frozen=True)
-class Part:
-    """Photos to measure on.
-
-    Attributes:
-        name: "validation" or "test" of the run itself, "photos" of others.
-        photos: All photos of the source.
-        positions: int64, which of them.
-    """
-
-    name: str
-    photos: "Photos"
-    positions: Positions
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What a network is measured on.
-
-    Attributes:
-        parts: One or two, none of them empty.
-        training_left_out: How many photos of the source were left out since the network was
-            trained on them; None where that cannot be known.
-        notes: What a person should know of the choice, a sentence each.
-    """
-
-    parts: tuple[Part, ...]
-    training_left_out: int | None
-    notes: tuple[str, ...]
 
 
 def evaluate(

@@ -1,11 +1,17 @@
-"""How good a trained network is on some photos, from their logits and labels: numbers alone."""
+"""What a trained network is measured on, and how good it is there: numbers alone."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from optrun.runner.inference import statistics
 from optrun.runner.inference.statistics import Calibration, Estimate, Labels
+
+if TYPE_CHECKING:
+    from optrun.data.photos import Photos
+
+Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -117,3 +123,34 @@ def most_wrong(
     wrong = (z > 0) != (np.asarray(labels) == 1)
     worst = ranked[wrong[ranked]] if wrong.any() else ranked
     return np.asarray(worst[:count], np.int64)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Photos to measure on.
+
+    Attributes:
+        name: "validation" or "test" of the run itself, "photos" of others.
+        photos: All photos of the source.
+        positions: int64, which of them.
+    """
+
+    name: str
+    photos: "Photos"
+    positions: Positions
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a network is measured on.
+
+    Attributes:
+        parts: One or two, none of them empty.
+        training_left_out: How many photos of the source were left out since the network was
+            trained on them; None where that cannot be known.
+        notes: What a person should know of the choice, a sentence each.
+    """
+
+    parts: tuple[Part, ...]
+    training_left_out: int | None
+    notes: tuple[str, ...]

@@ -166,7 +166,7 @@ def classifier(trained: "Trained") -> "keras.Model":
     """
     import keras
     from optrun.runner.config.schema import architecture_of
-    from optrun.runner.models.build import build_classifier
+    from optrun.runner.engine.network import build_classifier
 
     network = build_classifier(
         architecture_of(trained.experiment), seed=trained.experiment.training.seed

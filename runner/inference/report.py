@@ -15,8 +15,7 @@ from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.data.printable import printable
 from optrun.runner.datasets.dataset_wording import described
 from optrun.runner.inference.classifier import Trained
-from optrun.runner.inference.evaluate import Chosen, Part
-from optrun.runner.inference.evaluation import Evaluation, Tempered, most_wrong
+from optrun.runner.inference.evaluation import Chosen, Evaluation, Part, Tempered, most_wrong
 from optrun.runner.inference.prediction import Prediction, percentage
 from optrun.runner.inference.statistics import LEVEL, Estimate
 from optrun.runner.runs.run_folder import plain

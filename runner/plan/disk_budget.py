@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optrun.runner.config.schema import Experiment, architecture_of
-from optrun.runner.models.registry import weight_shapes
+from optrun.runner.models.networks import weight_shapes
 from optrun.runner.ui.wording import number_of, size
 
 # Every variable is float32, whatever the precision of the arithmetic.

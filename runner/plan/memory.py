@@ -18,7 +18,7 @@ import psutil
 from optrun.data.feed.batches import EVALUATION_BATCH
 from optrun.runner.config.schema import Experiment, architecture_of
 from optrun.runner.engine import hardware as machines
-from optrun.runner.models.registry import output_floats
+from optrun.runner.models.networks import output_floats
 from optrun.runner.plan.disk_budget import BYTES_PER_WEIGHT, trained_shapes
 from optrun.runner.ui.wording import size
 

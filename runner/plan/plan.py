@@ -13,7 +13,7 @@ from optrun.runner.config.schema import Experiment
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError
 from optrun.runner.models import weights
-from optrun.runner.models.registry import NETWORKS
+from optrun.runner.models.networks import NETWORKS
 from optrun.runner.user_optimizer import fingerprints
 
 PUBLIC_PHOTOS = "cats_vs_dogs"

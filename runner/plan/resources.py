@@ -24,7 +24,7 @@ from optrun.runner.datasets.acquire import obtain
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
-from optrun.runner.models.registry import NETWORKS
+from optrun.runner.models.networks import NETWORKS
 from optrun.runner.plan import memory
 from optrun.runner.plan.forecast import check_room
 from optrun.runner.plan.plan import PlannedRun, RunSpec
@@ -220,7 +220,7 @@ def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
     put_in = NETWORKS[experiment.model.network].put_in
     if file is None or put_in is None:
         return
-    from optrun.runner.models.build import build_classifier
+    from optrun.runner.engine.network import build_classifier
 
     put_in(build_classifier(architecture_of(experiment), seed=0), file)
 

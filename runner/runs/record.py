@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypedDict, cast
 
 from optrun.runner.events import RunEnded
-from optrun.runner.models.registry import DEFAULT as DEFAULT_NETWORK
+from optrun.runner.models.networks import DEFAULT as DEFAULT_NETWORK
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
 from optrun.runner.untrusted import (
     DamageError,

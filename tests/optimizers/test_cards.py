@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 import pytest
+from optrun.optimizers.argument_checks import problems
 from optrun.optimizers.card_text import allowed, default, example_yaml, symbols_of
-from optrun.optimizers.checking import problems
 from optrun.optimizers.registry import ENTRIES, entry_called
 
 _NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"

@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras import ops
 from optrun.optimizers import Heun, Lookahead
-from optrun.optimizers.checking import problems
+from optrun.optimizers.argument_checks import problems
 
 
 def momentum():

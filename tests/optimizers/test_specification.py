@@ -1,5 +1,5 @@
 import pytest
-from optrun.optimizers.checking import problems
+from optrun.optimizers.argument_checks import problems
 from optrun.optimizers.registry import ENTRIES
 from optrun.optimizers.specification import parse
 

@@ -8,7 +8,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-from optrun.optimizers.checking import problems
+from optrun.optimizers.argument_checks import problems
 from optrun.optimizers.specification import parse
 from optrun.optimizers.user_defined import UserOptimizerError, load
 

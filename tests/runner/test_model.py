@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from optrun.runner.engine.network import build_classifier
 from optrun.runner.models.base import Architecture
-from optrun.runner.models.build import build_classifier
 from optrun.runner.models.initialization import (
     convolutions,
     initialise_convolutions,

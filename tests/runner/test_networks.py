@@ -10,15 +10,15 @@ import keras
 import numpy as np
 import pytest
 import yaml
+from optrun.runner.engine.network import build_classifier
 from optrun.runner.models.base import Architecture
 from optrun.runner.models.batch_norm import (
     normalised_layers,
     recompute_batch_norm,
     recomputed_batch_norm,
 )
-from optrun.runner.models.build import build_classifier
 from optrun.runner.models.ends import POOLED
-from optrun.runner.models.registry import NETWORKS, output_floats, weight_shapes
+from optrun.runner.models.networks import NETWORKS, output_floats, weight_shapes
 from optrun.runner.models.weights import WeightsError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,9 +15,9 @@ from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine.engine import TensorFlowEngine
+from optrun.runner.engine.network import build_classifier
 from optrun.runner.engine.state import Position, State, to_checkpoint
 from optrun.runner.models.base import Architecture
-from optrun.runner.models.build import build_classifier
 from optrun.runner.plan import disk_budget as room
 from optrun.runner.plan.disk_budget import Room, room_of
 

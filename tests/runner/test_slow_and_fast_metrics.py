@@ -132,6 +132,7 @@ def test_the_fast_weights_are_measured_on_the_evaluation_clock(
         clocks=clock,
         validation=photos,
         training_subset=photos,
+        averaged_over=(),  # type: ignore[arg-type]
         steps_per_epoch=1,
         check=lambda: None,
     )

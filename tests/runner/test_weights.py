@@ -6,9 +6,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from optrun.runner.engine.network import build_classifier
 from optrun.runner.models import weights
 from optrun.runner.models.base import Architecture
-from optrun.runner.models.build import build_classifier
 from optrun.runner.models.initialization import convolutions
 from optrun.runner.models.vgg import VGG19
 from optrun.runner.models.weights import WeightsError, WeightsUnavailable

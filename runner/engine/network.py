@@ -16,7 +16,7 @@ from optrun.runner.models.base import Architecture
 from optrun.runner.models.ends import below_head, head
 from optrun.runner.models.initialization import initialise_head
 from optrun.runner.models.keras_state import fresh_keras
-from optrun.runner.models.registry import NETWORKS
+from optrun.runner.models.networks import NETWORKS
 
 
 def build_classifier(

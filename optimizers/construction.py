@@ -2,14 +2,13 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from optrun.optimizers.argument_checks import Path
 from optrun.optimizers.entry import GRADIENT_CENTRALIZATION
 from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.schedules import build_schedule
-from optrun.optimizers.specification import Specification
 from optrun.optimizers.user_defined import (
     UserOptimizerError,
     entry_of,
@@ -18,9 +17,12 @@ from optrun.optimizers.user_defined import (
     load,
 )
 
+if TYPE_CHECKING:
+    from optrun.optimizers.specification import Specification
+
 
 def construct(
-    specification: Specification, total_updates: int, track_fast_weights: bool, path: Path = ()
+    specification: "Specification", total_updates: int, track_fast_weights: bool, path: Path = ()
 ) -> keras.optimizers.Optimizer:
     """The optimizer; see `Specification.build`."""
     stated = specification.as_mapping()
@@ -53,7 +55,7 @@ def construct(
 
 
 def _made(
-    optimizer_class: Any, given: Mapping[str, Any], specification: Specification, path: Path
+    optimizer_class: Any, given: Mapping[str, Any], specification: "Specification", path: Path
 ) -> keras.optimizers.Optimizer:
     """The optimizer; what a person's own, or one around it, raises says where it stands."""
     name = specification.name

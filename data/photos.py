@@ -21,7 +21,7 @@ class Photos:
         labels: uint8 [n], 0 for a cat and 1 for a dog.
         digests: uint8 [n, 32], SHA-256 of each photo's encoded bytes.
         pixel_digests: uint8 [n, 32], the same for two photos where their pixels are; see
-            `optrun.data.images.pixel_hash.pixel_digest`.
+            `optrun.data.images.duplicates.pixel_digest`.
         parts: uint8 [n], the part that the source's own folders give a photo: `NO_PART`, `TRAIN`,
             `VALIDATION` or `TEST`. All `NO_PART` unless the source names parts.
         fingerprint: SHA-256 (hex) over id, label and digest of every photo, and what was left out.

@@ -14,7 +14,7 @@ Resize = Literal["squash", "crop", "pad"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 # Raise the number with every change to the files of a prepared copy.
-FORMAT = 2
+FORMAT = 3
 PIXELS, LABELS, IDS, INDEX = "pixels.npy", "labels.npy", "ids.json", "index.json"
 # By the name that `optrun.data.photos.Photos` has for each.
 ARRAYS = {

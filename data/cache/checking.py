@@ -12,7 +12,6 @@ from optrun.data.cache.copies import Copy
 from optrun.data.cache.prepare import Report
 from optrun.data.images import duplicates
 from optrun.data.images.decode import UndecodableError, examine, photo
-from optrun.data.images.pixel_hash import pixel_digest
 from optrun.data.images.resizing import as_resized
 from optrun.data.parallel import DECODING_BYTES, Memory, in_parallel
 from optrun.data.photos import CAT, NO_PART, TEST, TRAIN, VALIDATION, Photos, fingerprint
@@ -176,7 +175,7 @@ def _of_photo(found: Photo, one: _Prepared, memory: Memory) -> list[str]:
             f"other pixels prepared than it decodes to: {np.count_nonzero(differing):,} of "
             f"{differing.size:,} values differ, by up to {np.max(differing)}"
         )
-    if one.photos.pixel_digests[row].tobytes() != pixel_digest(pixels):
+    if one.photos.pixel_digests[row].tobytes() != duplicates.pixel_digest(pixels):
         findings.append("another digest of its pixels than it has")
     return findings
 

@@ -13,9 +13,11 @@ from optrun.data.cache.prepare import Report
 from optrun.data.images import duplicates
 from optrun.data.images.decode import UndecodableError, examine, photo
 from optrun.data.images.resizing import as_resized
+from optrun.data.labels import CLASS_NAMES, NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.parallel import DECODING_BYTES, Memory, in_parallel
-from optrun.data.photos import CAT, NO_PART, TEST, TRAIN, VALIDATION, Photos, fingerprint
+from optrun.data.photos import Photos, fingerprint
 from optrun.data.sources import Photo, open_source
+from optrun.data.sources.registry import SAMPLE
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def check(
     of their pixels, that too; and the fingerprint that all of this makes.
 
     Args:
-        source: "cats_vs_dogs", "sample" or a path.
+        source: A built-in name or a path.
         copies: What is prepared from it.
         progress: Called with (photos done, photos in all).
 
@@ -80,10 +82,10 @@ def check(
         opened.append(_Prepared(copy, photos, rows, dict(photos.left_out)))
     # Of the sample, a copy may hold any number of drawings.
     most = max((len(one.photos) for one in opened), default=2)
-    here = open_source(source, drawings=most if source == "sample" else None)
+    here = open_source(source, count=most if source == SAMPLE else None)
     labels, parts = here.entries(), here.parts()
     for one in opened:
-        findings[one.copy.folder] += _names(one, labels, parts, any_number=source == "sample")
+        findings[one.copy.folder] += _names(one, labels, parts, any_number=here.is_sample)
 
     memory = Memory(DECODING_BYTES)
 
@@ -140,8 +142,8 @@ def _names(
             findings.append(
                 Finding(
                     name,
-                    f"prepared as a {_animal(one.photos.labels[row])}, "
-                    f"now a {_animal(labels[name])}",
+                    f"prepared as a {CLASS_NAMES[one.photos.labels[row]]}, "
+                    f"now a {CLASS_NAMES[labels[name]]}",
                 )
             )
         part, before = parts.get(name, NO_PART), int(one.photos.parts[row])
@@ -188,10 +190,6 @@ def _pixels(found: Photo, copy: Copy, memory: Memory) -> npt.NDArray[np.uint8]:
     with memory.taken(header.decoding_bytes):
         whole = photo(found.encoded, header)
         return as_resized(whole, copy.image_size, copy.resize, copy.antialias)
-
-
-def _animal(label: int) -> str:
-    return "cat" if label == CAT else "dog"
 
 
 def _part(part: int) -> str:

@@ -26,6 +26,7 @@ from optrun.data.files import disk_bytes
 from optrun.data.locks import if_free
 from optrun.data.places import cache_root
 from optrun.data.sources import open_source
+from optrun.data.sources.registry import SAMPLE
 
 _REMOVED = ".removed"
 # What `folder_name` makes. Anything else in the cache is not ours: who knows where it lies.
@@ -43,7 +44,7 @@ class Copy:
 
     Attributes:
         folder: Where it lies.
-        source: Where the photos come from: "sample", "cats_vs_dogs" or a path; empty where the
+        source: Where the photos come from: a built-in name or a path; empty where the
             folder does not say.
         image_size: Side of the photos in pixels; 0 where the folder does not say.
         resize: How they became squares.
@@ -194,7 +195,7 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
     """Returns why nobody will ask for a copy again; empty where somebody may."""
     stated = key["source"]
     # How many drawings there are is the copy's own affair.
-    count = stated.get("count") if isinstance(stated, dict) and source == "sample" else None
+    count = stated.get("count") if isinstance(stated, dict) and source == SAMPLE else None
     if (source, count) not in identities:
         identities[source, count] = _identity(source, count)
     identity = identities[source, count]
@@ -216,7 +217,7 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
 def _identity(source: str, count: int | None) -> Mapping[str, str | int] | str:
     """Returns what tells the source from others today, or why it can't be told."""
     try:
-        return open_source(source, drawings=count).identity()
+        return open_source(source, count=count).identity()
     except (PhotoError, OSError):
         return "its source is no longer there"
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from optrun.data.cache.cache_key import Resize
 from optrun.data.cache.prepare import bytes_to_write, prepared
-from optrun.data.download import availability
 from optrun.data.sources import open_source
 from optrun.data.split import split
 
@@ -50,10 +49,7 @@ def count(
     if photos is not None:
         parts = split(photos, validation_share=validation_share, test_share=test_share)
         return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
-    if source == "cats_vs_dogs":
-        total = availability.PHOTOS  # asking the source would download it
-    else:
-        total = len(open_source(source, drawings=limit).entries())
+    total = open_source(source, count=limit).expected()
     total = total if limit is None else min(total, limit)
     return Count(
         total,

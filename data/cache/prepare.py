@@ -14,7 +14,8 @@ from optrun.data.cache.journal import Journal
 from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.errors import PhotoError
 from optrun.data.images import duplicates
-from optrun.data.photos import CAT, DOG, NO_PART, Photos, fingerprint
+from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
+from optrun.data.photos import Photos, fingerprint
 from optrun.data.sources import Source, open_source
 
 Report = Callable[[int, int | None], None]
@@ -41,7 +42,7 @@ def prepare(
     the source calls both cat and dog. A call that was stopped is gone on with by the next.
 
     Args:
-        source: "sample", "cats_vs_dogs", or the path of a folder or zip archive.
+        source: A built-in name, an imported one, or the path of a folder or zip archive.
         image_size: Side in pixels of the squares that photos become, >= 1.
         resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
         antialias: Whether to average when photos become smaller.
@@ -64,7 +65,7 @@ def prepare(
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
     if limit is not None and limit < 2:
         raise ValueError(f"limit must be at least 2, one cat and one dog, received: {limit}")
-    opened = open_source(source, drawings=limit, obtain=obtain)
+    opened = open_source(source, count=limit, obtain=obtain)
     key = cache_key(
         opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
     )
@@ -94,7 +95,7 @@ def prepared(
 
     Decodes, downloads and writes nothing. Arguments and errors are those of `prepare`.
     """
-    opened = open_source(source, drawings=limit)
+    opened = open_source(source, count=limit)
     key = cache_key(
         opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
     )
@@ -115,7 +116,7 @@ def bytes_to_write(
     Of a build that was stopped, what it has written does not count. Arguments and errors are
     otherwise those of `prepare`.
     """
-    opened = open_source(source, drawings=limit)
+    opened = open_source(source, count=limit)
     key = cache_key(
         opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
     )
@@ -177,9 +178,9 @@ def _build(
             for done in builder.decode(wanted):
                 report(min(done, total), total)
         ids = sorted(builder.decoded)
-        if {labels[name] for name in ids} == {CAT, DOG}:
+        missing = set(range(len(CLASS_NAMES))) - {labels[name] for name in ids}
+        if not missing:
             builder.arrange(ids)
-    missing = {CAT, DOG} - {labels[name] for name in ids}
     if missing:
         # Nothing to go on with.
         photo_cache.journal_path(folder).unlink()
@@ -218,20 +219,20 @@ def _still_wanted(
     candidates: Sequence[str], labels: Mapping[str, int], builder: Builder, total: int
 ) -> set[str]:
     """Returns the ids to decode next: half of `total` a class, and the other class for the rest."""
-    usable: dict[int, list[str]] = {CAT: [], DOG: []}
+    usable: list[list[str]] = [[] for _ in CLASS_NAMES]
     for name in candidates:
         if name not in builder.left_out:
             usable[labels[name]].append(name)
-    dogs = min(len(usable[DOG]), total // 2)
-    cats = min(len(usable[CAT]), total - dogs)
-    dogs = min(len(usable[DOG]), total - cats)
-    return {*usable[CAT][:cats], *usable[DOG][:dogs]} - builder.decoded.keys()
+    counts = [len(names) for names in usable]
+    second = min(counts[1], total // 2)
+    first = min(counts[0], total - second)
+    second = min(counts[1], total - first)
+    return {*usable[0][:first], *usable[1][:second]} - builder.decoded.keys()
 
 
 def _none_usable(source: Source, labels: Mapping[str, int], builder: Builder, missing: int) -> str:
-    animals = {CAT: "cats", DOG: "dogs"}[missing]
     name, reason = min(item for item in builder.left_out.items() if labels[item[0]] == missing)
-    return f"None of the {animals} in {source.name} can be used. The first, {name}: {reason}."
+    return f"None of the {PLURAL_NAMES[missing]} in {source.name} can be used. The first, {name}: {reason}."
 
 
 def _as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:

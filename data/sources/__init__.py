@@ -8,41 +8,35 @@ from pathlib import Path
 from optrun.data.cache import library
 from optrun.data.errors import PhotoError
 from optrun.data.printable import printable
+from optrun.data.sources.registry import NAMES, built_in
 from optrun.data.sources.source import Photo, Source
 
-__all__ = ["NAMES", "Photo", "Source", "open_source"]
+__all__ = ["Photo", "Source", "open_source"]
 
-NAMES = library.BUILT_IN
 _MAXIMUM_NEIGHBOURS = 1000
 _ALLOWED = (
-    "data.source must be cats_vs_dogs, sample, an imported name (optrun data list), or the path of "
-    "a folder or a zip archive."
+    f"data.source must be {', '.join(NAMES)}, an imported name (optrun data list), or the path of a "
+    "folder or a zip archive."
 )
 
 
 def open_source(
-    source: str, *, drawings: int | None = None, obtain: Callable[[], Path] | None = None
+    source: str, *, count: int | None = None, obtain: Callable[[], Path] | None = None
 ) -> Source:
     """Returns the source that `source` names; nothing is read or downloaded yet.
 
     Args:
-        source: "sample", "cats_vs_dogs", a name that photos were imported under, or the path of a
-            folder or zip archive. A folder that has such a name is given as "./sample".
-        drawings: How many drawings the sample has; None for its default. Means nothing to others.
-        obtain: Brings the public photos to this machine when they are first read, and returns their
-            folder; None for `data.download.obtaining.obtain`, silently. Means nothing to others.
+        source: A built-in name, one that photos were imported under, or the path of a folder or zip
+            archive. A folder that has such a name is given as "./sample".
+        count: See `optrun.data.sources.registry.BuiltIn`, like the next; they mean nothing to
+            photos of a person's own.
+        obtain: How photos are brought here.
 
     Raises:
         PhotoError: If nothing lies at the path, or no longer where the name leads.
     """
-    if source == "sample":
-        from optrun.data.sources.drawn import DEFAULT_COUNT, Drawn
-
-        return Drawn(DEFAULT_COUNT if drawings is None else drawings)
-    if source == "cats_vs_dogs":
-        from optrun.data.sources.public import Public
-
-        return Public() if obtain is None else Public(obtain)
+    if source in NAMES:
+        return built_in(source).source(count=count, obtain=obtain)
     from optrun.data.sources.files import Files
 
     imported = library.entry(source)

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from optrun.data.download import availability
+from optrun.data.sources import cats_vs_dogs
+from optrun.data.sources.registry import PUBLIC, SAMPLE
 from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.schema import Experiment
 from optrun.runner.errors import UserError
 from optrun.runner.models import weights
 
-PUBLIC_PHOTOS = "cats_vs_dogs"
 LOOK_FOR_SECONDS = 3.0
 
 
@@ -112,8 +112,8 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
             is no answer; or a cached file has the wrong checksum.
     """
     experiments = [one.experiment for one in loaded]
-    public = any(experiment.data.source == PUBLIC_PHOTOS for experiment in experiments)
-    own = any(experiment.data.source not in (PUBLIC_PHOTOS, "sample") for experiment in experiments)
+    public = any(experiment.data.source == PUBLIC for experiment in experiments)
+    own = any(experiment.data.source not in (PUBLIC, SAMPLE) for experiment in experiments)
     published = any(experiment.model.weights == "imagenet" for experiment in experiments)
     with ThreadPoolExecutor() as pool:
         photos = pool.submit(_public_photos_missing) if public else None
@@ -125,7 +125,7 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
     what = [
         name
         for name, missing in (
-            ("the public photos (cats_vs_dogs)", photos_missing),
+            (f"the public photos ({PUBLIC})", photos_missing),
             ("the ImageNet weights", weights_missing is not None),
         )
         if missing
@@ -136,9 +136,7 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
 
 
 def _public_photos_missing() -> bool:
-    return not availability.public_photos_obtained() and not availability.host_reachable(
-        availability.URL, timeout_s=LOOK_FOR_SECONDS
-    )
+    return cats_vs_dogs.out_of_reach(LOOK_FOR_SECONDS)
 
 
 def _published_weights_missing() -> weights.WeightsUnavailable | None:

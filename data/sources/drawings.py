@@ -1,24 +1,39 @@
 """The built-in sample as a source."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 
 from optrun.data import sample
+from optrun.data.labels import CLASS_NAMES
+from optrun.data.sources.registry import SAMPLE
 from optrun.data.sources.source import Photo
 
 DEFAULT_COUNT = 2000
 
 
-class Drawn:
+def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "Drawings":
+    """Returns the source; see `optrun.data.sources.registry.BuiltIn`."""
+    return Drawings(DEFAULT_COUNT if count is None else count)
+
+
+def missing() -> str:
+    """Returns that nothing is."""
+    return ""
+
+
+class Drawings:
     """The first `count` drawings, cats and dogs in turn."""
 
-    name = "sample"
+    name = SAMPLE
     is_sample = True
 
     def __init__(self, count: int = DEFAULT_COUNT) -> None:
         self._indices = {
-            f"{sample.CLASS_NAMES[sample.label(index)]}-{index:06d}": index
-            for index in range(count)
+            f"{CLASS_NAMES[sample.label(index)]}-{index:06d}": index for index in range(count)
         }
+
+    def expected(self) -> int:
+        return len(self._indices)
 
     def identity(self) -> Mapping[str, str | int]:
         """The version of the drawings, and how many."""

@@ -23,6 +23,7 @@ from optrun.data.cache.cache_key import (
 )
 from optrun.data.errors import PhotoError
 from optrun.data.files import disk_bytes
+from optrun.data.labels import CLASS_NAMES
 from optrun.data.locks import if_free
 from optrun.data.places import cache_root
 from optrun.data.sources import open_source
@@ -50,8 +51,7 @@ class Copy:
         resize: How they became squares.
         antialias: Whether they were smoothed.
         limit: How many photos were taken at most; None for all.
-        cats: How many cats it holds.
-        dogs: How many dogs it holds.
+        counts: How many photos of each class it holds.
         left_out: How many files of the source could not be used.
         fingerprint: See `optrun.data.photos.Photos`.
         disk_bytes: What it takes on the disk.
@@ -65,8 +65,7 @@ class Copy:
     resize: Resize
     antialias: bool
     limit: int | None
-    cats: int
-    dogs: int
+    counts: tuple[int, ...]
     left_out: int
     fingerprint: str
     disk_bytes: int
@@ -129,8 +128,7 @@ def _copy(folder: Path, identities: _Identities) -> Copy:
         resize="squash",
         antialias=False,
         limit=None,
-        cats=0,
-        dogs=0,
+        counts=(0,) * len(CLASS_NAMES),
         left_out=0,
         fingerprint="",
         disk_bytes=_disk_bytes(folder),
@@ -183,8 +181,7 @@ def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
     whole = labels and pixel_bytes > len(labels) * copy.image_size**2 * 3
     return replace(
         copy,
-        cats=labels.count(0),
-        dogs=labels.count(1),
+        counts=tuple(map(labels.count, range(len(CLASS_NAMES)))),
         left_out=len(index["left_out"]),
         fingerprint=str(index["fingerprint"]),
         stale=copy.stale if whole else "damaged",

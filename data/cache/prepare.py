@@ -232,7 +232,8 @@ def _still_wanted(
 
 def _none_usable(source: Source, labels: Mapping[str, int], builder: Builder, missing: int) -> str:
     name, reason = min(item for item in builder.left_out.items() if labels[item[0]] == missing)
-    return f"None of the {PLURAL_NAMES[missing]} in {source.name} can be used. The first, {name}: {reason}."
+    which = f"None of the {PLURAL_NAMES[missing]} in {source.name}"
+    return f"{which} can be used. The first, {name}: {reason}."
 
 
 def _as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:

@@ -15,8 +15,8 @@ __all__ = ["Photo", "Source", "open_source"]
 
 _MAXIMUM_NEIGHBOURS = 1000
 _ALLOWED = (
-    f"data.source must be {', '.join(NAMES)}, an imported name (optrun data list), or the path of a "
-    "folder or a zip archive."
+    f"data.source must be {', '.join(NAMES)}, an imported name (optrun data list), or the path of "
+    "a folder or a zip archive."
 )
 
 

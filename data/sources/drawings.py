@@ -13,6 +13,7 @@ DEFAULT_COUNT = 2000
 
 def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "Drawings":
     """Returns the source; see `optrun.data.sources.registry.BuiltIn`."""
+    del obtain  # nothing is fetched
     return Drawings(DEFAULT_COUNT if count is None else count)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optrun.data.printable import printable
-from optrun.runner.datasets.dataset_wording import described
+from optrun.runner.datasets.preparation import Preparation
 from optrun.runner.inference.classifier import Trained
 from optrun.runner.inference.evaluated_photos import Chosen
 from optrun.runner.inference.evaluation import CLASSES, Evaluation, Tempered
@@ -137,7 +137,7 @@ def _heading(report: Report) -> Iterator[str]:
     epoch = f"epoch {trained.best_epoch}, the best" if trained.best_epoch else "the best epoch"
     flip = ", mean of photo and mirror image" if report.flip else ""
     source = printable(report.chosen.parts[0].photos.source)
-    preparation = described(trained.image_size, data.resize, data.antialias)
+    preparation = str(Preparation(trained.image_size, data.resize, data.antialias))
     yield f"run       {trained.run.label}"
     yield f"          {trained.run.optimizer}"
     yield f"weights   of {epoch}"

@@ -7,7 +7,7 @@ SETTINGS := pyproject.toml constraints.txt
 TORTURE := $(addprefix tests/runner/test_,resume.py faults.py damaged_runs.py concurrent_runs.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train demo compare test test-all torture check format clean
+.PHONY: help setup train demo compare test test-all torture lint check format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +33,11 @@ torture: $(VENV)/.installed-dev ## Kill runs, fail writes, mutate configs by the
 	@$(BIN)/python -m pytest -n 2 --timeout 7200 tests/torture $(TORTURE)
 	@OPTRUN_MUTATIONS=10000 $(BIN)/python -m pytest --timeout 7200 tests/runner/test_configuration_properties.py
 
-check: $(VENV)/.installed-dev ## Check format, lint and types, then run the tests
+lint: $(VENV)/.installed-dev ## Check format, lint and types
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+
+check: lint test ## Lint, then run the tests
 
 format: $(VENV)/.installed-dev ## Format the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import psutil
 
-PACKAGES = ("optrun", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+# What TensorFlow and Keras pull in that computes, beside what optrun asks for itself.
+COMPUTING = ("ml-dtypes", "opt-einsum")
+CUDA_PREFIX = "nvidia-"
 DIFF_LIMIT_BYTES = 1_000_000
 GIT_TIMEOUT_SECONDS = 10.0
 
@@ -25,7 +28,7 @@ def collect(folder: Path) -> dict[str, object]:
     return {
         "git_commit": _git(folder, "rev-parse", "HEAD"),
         "git_dirty": None if status is None else bool(status),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": packages(),
         "python": platform.python_version(),
         "hardware": {
             "system": platform.platform(),
@@ -35,6 +38,26 @@ def collect(folder: Path) -> dict[str, object]:
         "command": sys.argv,
         "working_directory": str(Path.cwd()),
     }
+
+
+def packages() -> dict[str, str]:
+    """Versions of what can change a number: optrun, all that it needs, and the CUDA libraries.
+
+    Needed packages that are not installed are left out.
+    """
+    installed = {
+        _normalised(one.metadata["Name"]): one.version
+        for one in metadata.distributions()
+        if one.metadata["Name"]
+    }
+    needed = [
+        re.split(r"[^\w.-]", line, maxsplit=1)[0]
+        for line in metadata.requires("optrun") or ()
+        if "extra ==" not in line
+    ]
+    cuda = sorted(name for name in installed if name.startswith(CUDA_PREFIX))
+    wanted = dict.fromkeys(map(_normalised, ("optrun", *needed, *COMPUTING, *cuda)))
+    return {name: installed[name] for name in wanted if name in installed}
 
 
 def uncommitted_changes(folder: Path) -> str:
@@ -68,8 +91,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
         return None  # not a repository, or no git: both are facts worth recording as null
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _normalised(name: str) -> str:
+    """A package's name as indexes have it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""`optrun evaluate`: options and help; the work is in `optrun.runner.trained`."""
+"""`optrun evaluate`: options and help; the work is in `runner.inference`."""
 
 from pathlib import Path
 from typing import Literal

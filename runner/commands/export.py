@@ -1,4 +1,4 @@
-"""`optrun export`: options and help; the work is in `optrun.runner.trained`."""
+"""`optrun export`: options and help; the work is in `runner.inference`."""
 
 import click
 

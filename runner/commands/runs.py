@@ -1,4 +1,4 @@
-"""`optrun runs`: options and help; the work is in `optrun.runner.run_listing`."""
+"""`optrun runs`: options and help; the work is in `runner.runs`."""
 
 from pathlib import Path
 

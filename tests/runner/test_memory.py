@@ -199,8 +199,8 @@ RUN_WITHOUT_MEMORY = """
 import resource, sys
 import psutil
 from optrun.runner import cli, training
-from optrun.runner.planning import memory
-from optrun.runner.planning import room
+from optrun.runner.plan import memory
+from optrun.runner.plan import disk_budget as room
 memory.available_bytes = lambda: 2 * 10**9
 room.free_bytes = lambda folder: None
 train = training.train

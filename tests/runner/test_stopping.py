@@ -13,7 +13,7 @@ from optrun.runner.engine import signals as stopping
 # Told by a line on standard output when it works, then stays in one call as long as it is told to.
 PROGRAM = """
 import sys, time
-from optrun.runner import stopping
+from optrun.runner.engine import signals as stopping
 from optrun.runner.engine.signals import Interrupted, signals_heard
 
 stopping.GRACE_S = float(sys.argv[1])

@@ -33,8 +33,8 @@ IMITATION = """
 import json, os, sys, time
 from pathlib import Path
 import numpy as np
-from optrun.runner.saving import checkpoint
-from optrun.runner.saving import checkpoint_places as places
+from optrun.runner.engine import checkpoint
+from optrun.runner.runs import checkpoint_places as places
 
 STEPS, PER_EPOCH = 20, 10
 command, what = sys.argv[1:3]

@@ -438,7 +438,7 @@ def test_never_obtained_and_out_of_reach_is_unavailable(directory: Path, tmp_pat
         "The public photos (cats_vs_dogs) are not on this machine, and download.microsoft.com "
         "can't be reached. The ways out: connect to the network (HTTPS_PROXY is respected); "
         f"download the archive elsewhere, {public.PUBLISHED.url}, and give it to `optrun "
-        f"data prepare ARCHIVE` or put it at {directory}/downloads/manual/kagglecatsanddogs_5340.zip; use "
+        f"data prepare ARCHIVE` or put it at {directory}/downloads/manual/{public.ARCHIVE}; use "
         "photos of your own with --set data.source=PATH; or use the built-in sample with --sample."
     )
     assert not directory.exists()

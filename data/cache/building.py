@@ -2,31 +2,16 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.cache.journal import Decoded, Journal, Record, Unusable
 from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.images.decode import Pixels, UndecodableError, examine, photo
 from optrun.data.images.duplicates import pixel_digest
 from optrun.data.images.resizing import as_resized
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
-from optrun.data.sources import Photo, Source
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What photos are made into.
-
-    Attributes:
-        image_size: Side in pixels.
-        resize: See `optrun.data.images.decode.decode`.
-        antialias: See `optrun.data.images.decode.decode`.
-    """
-
-    image_size: int
-    resize: Resize
-    antialias: bool
+from optrun.data.sources.source import Photo, Source
 
 
 class Builder:
@@ -37,11 +22,11 @@ class Builder:
         left_out: Why a photo can't be used, by id.
     """
 
-    def __init__(self, source: Source, shape: Shape, file: PixelFile, journal: Journal) -> None:
+    def __init__(self, source: Source, how: Preparation, file: PixelFile, journal: Journal) -> None:
         self.decoded: dict[str, Decoded] = {}
         self.left_out: dict[str, str] = {}
         self._source = source
-        self._shape = shape
+        self._how = how
         self._file = file
         self._journal = journal
         self._memory = Memory(DECODING_BYTES)
@@ -114,10 +99,10 @@ class Builder:
         return Decoded(hashlib.sha256(found.encoded).digest(), pixel_digest(pixels), row)
 
     def _pixels(self, found: Photo) -> Pixels:
-        shape, header = self._shape, examine(found.encoded)
+        how, header = self._how, examine(found.encoded)
         with self._memory.taken(header.decoding_bytes):
             whole = photo(found.encoded, header)
-            return as_resized(whole, shape.image_size, shape.resize, shape.antialias)
+            return as_resized(whole, how.image_size, how.resize, how.antialias)
 
 
 def _is_in(file: PixelFile, row: int, record: Decoded) -> bool:

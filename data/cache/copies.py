@@ -17,6 +17,7 @@ from optrun.data.cache.cache_key import (
     PARTIAL,
     PIXELS,
     RESIZES,
+    Preparation,
     Resize,
     cache_key,
     folder_name,
@@ -26,7 +27,7 @@ from optrun.data.files import disk_bytes
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.locks import if_free
 from optrun.data.places import cache_root
-from optrun.data.sources import open_source
+from optrun.data.sources.opening import open_source
 from optrun.data.sources.registry import SAMPLE
 
 _REMOVED = ".removed"
@@ -71,6 +72,11 @@ class Copy:
     disk_bytes: int
     stale: str
     unfinished: bool = False
+
+    @property
+    def how(self) -> Preparation:
+        """How its photos were prepared."""
+        return Preparation(self.image_size, self.resize, self.antialias, self.limit)
 
 
 def copies() -> list[Copy]:
@@ -200,13 +206,8 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
         return identity
     if stated != identity:
         return "its source has changed since"
-    wanted = cache_key(
-        identity,
-        image_size=key["image_size"],
-        resize=key["resize"],
-        antialias=key["antialias"],
-        limit=key["limit"],
-    )
+    names = ("image_size", "resize", "antialias", "limit")
+    wanted = cache_key(identity, Preparation(*(key[name] for name in names)))
     same = folder.name.removesuffix(PARTIAL) == folder_name(source, wanted)
     return "" if same else _OTHER_VERSION
 

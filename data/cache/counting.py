@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.cache_key import Preparation, Resize
 from optrun.data.cache.prepare import bytes_to_write, prepared
-from optrun.data.sources import open_source
+from optrun.data.sources.opening import open_source
 from optrun.data.split import split
 
 
@@ -43,24 +43,12 @@ def count(
     Raises:
         PhotoError: If the source is missing, damaged or lacks cats or dogs.
     """
-    photos = prepared(
-        source, image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
+    how = Preparation(image_size, resize, antialias, limit)
+    photos = prepared(source, **vars(how))
     if photos is not None:
         parts = split(photos, validation_share=validation_share, test_share=test_share)
         return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
     total = open_source(source, count=limit).expected()
     total = total if limit is None else min(total, limit)
-    return Count(
-        total,
-        round(total * (1 - validation_share - test_share)),
-        exact=False,
-        bytes_to_write=bytes_to_write(
-            source,
-            photos=total,
-            image_size=image_size,
-            resize=resize,
-            antialias=antialias,
-            limit=limit,
-        ),
-    )
+    training = round(total * (1 - validation_share - test_share))
+    return Count(total, training, exact=False, bytes_to_write=bytes_to_write(source, total, how))

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.building import Builder, Shape
-from optrun.data.cache.cache_key import Resize, cache_key, folder_name
+from optrun.data.cache.building import Builder
+from optrun.data.cache.cache_key import RESIZES, Preparation, Resize, cache_key, folder_name
 from optrun.data.cache.journal import Journal
 from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.errors import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
 from optrun.data.photos import Photos, fingerprint
-from optrun.data.sources import Source, open_source
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.source import Source
 
 Report = Callable[[int, int | None], None]
 
@@ -63,20 +64,15 @@ def prepare(
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
+    if resize not in RESIZES:
+        raise ValueError(f"resize must be one of {', '.join(RESIZES)}, received: {resize}")
     if limit is not None and limit < 2:
-        raise ValueError(f"limit must be at least 2, one cat and one dog, received: {limit}")
+        classes = " and one ".join(CLASS_NAMES)
+        raise ValueError(f"limit must be at least 2, one {classes}, received: {limit}")
+    how = Preparation(image_size, resize, antialias, limit)
     opened = open_source(source, count=limit, obtain=obtain)
-    key = cache_key(
-        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
-    build = functools.partial(
-        _build,
-        opened,
-        Shape(image_size, resize, antialias),
-        None if opened.is_sample else limit,
-        progress or _no_report,
-        key,
-    )
+    key = cache_key(opened.identity(), how)
+    build = functools.partial(_build, opened, how, progress or _no_report, key)
     photos = photo_cache.build_once(_folder(opened, key, cache), build)
     if strict and photos.left_out:
         raise PhotoError(_strict_message(photos))
@@ -95,33 +91,22 @@ def prepared(
 
     Decodes, downloads and writes nothing. Arguments and errors are those of `prepare`.
     """
-    opened = open_source(source, count=limit)
-    key = cache_key(
-        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
-    return photo_cache.load(_folder(opened, key, None))
+    return photo_cache.load(_expected(source, Preparation(image_size, resize, antialias, limit)))
 
 
-def bytes_to_write(
-    source: str,
-    *,
-    photos: int,
-    image_size: int,
-    resize: Resize = "squash",
-    antialias: bool = False,
-    limit: int | None = None,
-) -> int:
+def bytes_to_write(source: str, photos: int, how: Preparation) -> int:
     """Returns the bytes of pixels that `prepare` has yet to write for so many photos.
 
-    Of a build that was stopped, what it has written does not count. Arguments and errors are
-    otherwise those of `prepare`.
+    Of a build that was stopped, what it has written does not count. Errors are those of `prepare`.
     """
-    opened = open_source(source, count=limit)
-    key = cache_key(
-        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
-    pixels = photos * image_size**2 * 3
-    return max(0, pixels - photo_cache.written_bytes(_folder(opened, key, None)))
+    pixels = photos * how.image_size**2 * 3
+    return max(0, pixels - photo_cache.written_bytes(_expected(source, how)))
+
+
+def _expected(source: str, how: Preparation) -> Path:
+    """Returns where in the user's cache the prepared photos of a source are, or will be."""
+    opened = open_source(source, count=how.limit)
+    return _folder(opened, cache_key(opened.identity(), how), None)
 
 
 def _folder(source: Source, key: Mapping[str, object], cache: Path | None) -> Path:
@@ -144,23 +129,23 @@ def _strict_message(photos: Photos) -> str:
 
 def _build(
     source: Source,
-    shape: Shape,
-    limit: int | None,
+    how: Preparation,
     report: Report,
     key: Mapping[str, object],
     folder: Path,
 ) -> None:
     """Decodes the photos of `source` into `folder`, or goes on with what is there."""
     labels = source.entries()
+    limit = None if source.is_sample else how.limit
     total = len(labels) if limit is None else min(limit, len(labels))
-    photo_cache.require_space(folder, total * shape.image_size**2 * 3)
+    photo_cache.require_space(folder, total * how.image_size**2 * 3)
     header = {"source": source.name, "key": key}
     pixels = photo_cache.pixels_path(folder)
     with (
         Journal(photo_cache.journal_path(folder), header) as journal,
-        PixelFile(pixels, shape.image_size) as file,
+        PixelFile(pixels, how.image_size) as file,
     ):
-        builder = Builder(source, shape, file, journal)
+        builder = Builder(source, how, file, journal)
         builder.go_on()
         digests = {} if limit is None else _digests(source, builder)
         candidates = list(labels) if limit is None else sorted(digests, key=digests.__getitem__)

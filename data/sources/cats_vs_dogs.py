@@ -19,7 +19,6 @@ from typing import Literal
 from optrun.data.download import Published, fetch, host_reachable, megabytes, partial_of
 from optrun.data.errors import PhotoError, Unavailable
 from optrun.data.files import sha256_of
-from optrun.data.parallel import in_order
 from optrun.data.sources.files import Files
 from optrun.data.sources.registry import PUBLIC
 from optrun.data.sources.source import Photo
@@ -234,6 +233,8 @@ class CatsVsDogs:
         if self._place.is_dir():
             yield from (photo for photo in self._prepared() if photo.id in wanted)
             return
+        from optrun.data.parallel import in_order
+
         photos = Files(self._place).read(self._labels.keys() & wanted)
         for found, encoded in in_order(photos, lambda photo: len(photo.encoded), _encoded_anew):
             yield Photo(found.id, found.label, encoded)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from optrun.data import sample
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.sources.registry import SAMPLE
 from optrun.data.sources.source import Photo
@@ -29,29 +28,34 @@ class Drawings:
     is_sample = True
 
     def __init__(self, count: int = DEFAULT_COUNT) -> None:
-        self._indices = {
-            f"{CLASS_NAMES[sample.label(index)]}-{index:06d}": index for index in range(count)
-        }
+        self._count = count
 
     def expected(self) -> int:
-        return len(self._indices)
+        return self._count
 
     def identity(self) -> Mapping[str, str | int]:
         """The version of the drawings, and how many."""
+        from optrun.data import sample
+
         return {
             "sample": sample.SAMPLE_VERSION,
             "seed": sample.SAMPLE_SEED,
-            "count": len(self._indices),
+            "count": self._count,
         }
 
     def entries(self) -> Mapping[str, int]:
-        return {name: sample.label(index) for name, index in self._indices.items()}
+        from optrun.data import sample
+
+        labels = map(sample.label, range(self._count))
+        return {f"{CLASS_NAMES[label]}-{i:06d}": label for i, label in enumerate(labels)}
 
     def parts(self) -> Mapping[str, int]:
         return {}
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
-        for name, index in self._indices.items():
+        from optrun.data import sample
+
+        for index, (name, label) in enumerate(self.entries().items()):
             if ids is None or name in ids:
                 picture = sample.draw(sample.SAMPLE_SEED, index)
-                yield Photo(name, sample.label(index), sample.encode(picture))
+                yield Photo(name, label, sample.encode(picture))

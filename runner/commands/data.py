@@ -8,7 +8,7 @@ import click
 
 
 def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how photos are prepared; see `datasets.preparation.Preparation`."""
+    """The options that say how photos are prepared; see `data.cache.cache_key.Preparation`."""
     for option in (
         click.option("--antialias", is_flag=True, help="Smooth photos when they are made smaller."),
         click.option(
@@ -64,8 +64,8 @@ def import_(path: str, name: str | None, strict: bool, verbose: bool, **how: Any
 
     Exit code: 0 done; 2 for no photos, a name that is taken, or, with --strict, junk.
     """
+    from optrun.data.cache.cache_key import Preparation
     from optrun.runner.datasets.importing import import_photos
-    from optrun.runner.datasets.preparation import Preparation
 
     import_photos(path, name=name, how=Preparation(**how), strict=strict, verbose=verbose)
 
@@ -93,8 +93,8 @@ def prepare(archive: Path | None, strict: bool, verbose: bool, **how: Any) -> No
 
     Exit code: 0 done; 2 where they can't be had, with the reason and the ways out.
     """
+    from optrun.data.cache.cache_key import Preparation
     from optrun.runner.datasets.importing import prepare_public
-    from optrun.runner.datasets.preparation import Preparation
 
     prepare_public(archive, how=Preparation(**how), strict=strict, verbose=verbose)
 

@@ -9,7 +9,6 @@ from optrun.data.cache.checking import Finding, check
 from optrun.data.cache.copies import Copy, copies
 from optrun.data.printable import printable
 from optrun.data.sources.registry import NAMES, built_in
-from optrun.runner.datasets.inventory import how
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
@@ -71,7 +70,7 @@ def verify_photos(source: str) -> int:
 def _tell(copy: Copy, findings: Sequence[Finding]) -> None:
     photos = number_of(sum(copy.counts), "photo")
     verdict = f"{number_of(len(findings), 'difference')}" if findings else "whole"
-    click.echo(f"  {how(copy)}: {photos}, {copy.left_out:,} left out: {verdict}")
+    click.echo(f"  {copy.how}: {photos}, {copy.left_out:,} left out: {verdict}")
     if copy.stale:
         click.echo(f"    note: no run uses it any more: {copy.stale}")
     for finding in findings[:_MOST_LISTED]:

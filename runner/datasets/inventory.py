@@ -14,9 +14,8 @@ from optrun.data.cache.copies import Copy, copies, remove
 from optrun.data.labels import PLURAL_NAMES
 from optrun.data.places import cache_root
 from optrun.data.printable import printable
-from optrun.data.sources import open_source
+from optrun.data.sources.opening import open_source
 from optrun.data.sources.registry import NAMES, built_in
-from optrun.runner.datasets.preparation import Preparation
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.wording import size
 
@@ -118,7 +117,7 @@ def _rows(one: Listed) -> Iterator[Sequence[str]]:
     for copy in one.copies:
         yield (
             name,
-            str(how(copy)),
+            str(copy.how),
             *(f"{count:,}" for count in copy.counts),
             copy.fingerprint[:_FINGERPRINT_DIGITS],
             size(copy.disk_bytes),
@@ -168,16 +167,11 @@ def _copy(copy: Copy) -> dict[str, Any]:
     return content | {"folder": str(copy.folder)}
 
 
-def how(copy: Copy) -> Preparation:
-    """How the photos of a copy were prepared."""
-    return Preparation(copy.image_size, copy.resize, copy.antialias, copy.limit)
-
-
 def _copy_line(copy: Copy) -> str:
     """A prepared copy in a line: from where, how, what it takes, why it is stale."""
     what = printable(copy.source) if copy.source else copy.folder.name
     if copy.image_size:
-        what += f" at {how(copy)}"
+        what += f" at {copy.how}"
     why = f": {copy.stale}" if copy.stale else ""
     return f"{what}, {size(copy.disk_bytes)}{why}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import prepare
-from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.photos import Photos
 from optrun.data.sources import cats_vs_dogs
@@ -23,28 +23,6 @@ from rich.progress import Progress, TaskID
 LINE_EVERY_S = 30.0
 _SHOW_EVERY_S = 0.1
 _RATE_OVER_S = 15.0
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """How photos are made ready; see `optrun.data.cache.prepare.prepare`."""
-
-    image_size: int
-    resize: Resize = "squash"
-    antialias: bool = False
-    limit: int | None = None
-
-    def __str__(self) -> str:
-        """As a person reads it; what is usual goes without saying.
-
-        >>> str(Preparation(224)), str(Preparation(128, "crop", True, 2000))
-        ('224 px', '128 px, crop, antialiased, limit 2,000')
-        """
-        words = [f"{self.image_size} px"]
-        words += [self.resize] if self.resize != "squash" else []
-        words += ["antialiased"] if self.antialias else []
-        words += [f"limit {self.limit:,}"] if self.limit is not None else []
-        return ", ".join(words)
 
 
 def in_classes(labels: npt.NDArray[np.uint8]) -> str:

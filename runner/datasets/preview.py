@@ -7,6 +7,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache, library
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.cache.copies import copies
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.feed.augmentation import augmented as augmented_pixels
@@ -18,7 +19,7 @@ from optrun.data.sources.registry import NAMES
 from optrun.data.split import Split, split
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Data, Experiment
-from optrun.runner.datasets.preparation import Preparation, in_classes, prepared
+from optrun.runner.datasets.preparation import in_classes, prepared
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import number_of

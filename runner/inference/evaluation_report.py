@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.printable import printable
-from optrun.runner.datasets.preparation import Preparation
 from optrun.runner.inference.classifier import Trained
 from optrun.runner.inference.evaluated_photos import Chosen
 from optrun.runner.inference.evaluation import CLASSES, Evaluation, Tempered

@@ -21,8 +21,8 @@ from optrun.data.download import Published, partial_of
 from optrun.data.errors import PhotoError, Unavailable
 from optrun.data.photos import Photos
 from optrun.data.sources import cats_vs_dogs as public
-from optrun.data.sources import open_source
 from optrun.data.sources.cats_vs_dogs import obtain
+from optrun.data.sources.opening import open_source
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 from tensorflow_datasets.core.download.extractor import iter_archive

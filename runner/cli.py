@@ -48,12 +48,12 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib
+            from optrun.runner.ui.wording import nearest
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            if not near:
+            near = nearest(args[0], COMMANDS)
+            if near is None:
                 raise
-            message = f"{error.message} Did you mean '{near[0]}'?"
+            message = f"{error.message} Did you mean '{near}'?"
             raise click.UsageError(message, ctx) from error
 
 

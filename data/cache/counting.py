@@ -41,7 +41,7 @@ def count(
     Arguments are those of `optrun.data.cache.prepare.prepare` and `optrun.data.split.split`.
 
     Raises:
-        PhotoError: If the source is missing, damaged or lacks cats or dogs.
+        PhotoError: If the source is missing, damaged or lacks a class.
     """
     how = Preparation(image_size, resize, antialias, limit)
     photos = prepared(source, **vars(how))

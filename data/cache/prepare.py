@@ -40,14 +40,14 @@ def prepare(
 
     They are decoded on the first call and kept in a cache that all runs share; later calls map them
     from there. Files that are no usable photos are left out, with the reason; so are photos that
-    the source calls both cat and dog. A call that was stopped is gone on with by the next.
+    the source gives both labels. A call that was stopped is gone on with by the next.
 
     Args:
         source: A built-in name, an imported one, or the path of a folder or zip archive.
         image_size: Side in pixels of the squares that photos become, >= 1.
         resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
         antialias: Whether to average when photos become smaller.
-        limit: How many photos to take at most, >= 2; None for all. Half of them cats, half dogs (as
+        limit: How many photos to take at most, >= 2; None for all. Half of them of each class (as
             far as there are enough), those whose SHA-256 comes first: a function of the photos
             alone. Of the sample, the first `limit` drawings.
         strict: Whether files that can't be used are an error.
@@ -57,7 +57,7 @@ def prepare(
             `optrun.data.sources.open_source`.
 
     Raises:
-        PhotoError: If the source is missing, damaged or lacks cats or dogs, the disk is full, or
+        PhotoError: If the source is missing, damaged or lacks a class, the disk is full, or
             `strict` is asked for and files can't be used.
         Unavailable: If the public photos were never obtained and their host can't be reached.
         ValueError: If `image_size`, `resize` or `limit` is out of range.

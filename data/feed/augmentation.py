@@ -5,15 +5,23 @@ eight numbers a photo; the pixels are computed from them where the network is.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import tensorflow as tf
 
+# The largest value of each setting; the smallest is 0.
+LARGEST_CHANGES: Mapping[str, float] = {
+    "shift": 0.5,
+    "zoom": 0.5,
+    "rotation": 180,
+    "brightness": 1,
+    "contrast": 1,
+}
 PARAMETERS = 8  # numbers a photo
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601: of red, green and blue
 
@@ -24,9 +32,8 @@ class Augmentation:
 
     Attributes:
         flip: Mirror left and right for half of the photos.
-        shift: Largest shift along each axis, as a share of the side, 0 <= shift < 1.
-        zoom: Largest change of scale: the factor is uniform in 1 - zoom ... 1 + zoom, 0 <= zoom <
-            1.
+        shift: Largest shift along each axis, as a share of the side, 0 ... 0.5.
+        zoom: Largest change of scale: the factor is uniform in 1 - zoom ... 1 + zoom, 0 ... 0.5.
         rotation: Largest rotation to either side, in degrees, 0 ... 180.
         brightness: Largest change of brightness: the factor is uniform in 1 - brightness ... 1 +
             brightness, 0 ... 1.
@@ -42,15 +49,12 @@ class Augmentation:
     contrast: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value, allowed, is_allowed in (
-            ("shift", self.shift, "at least 0 and below 1", 0 <= self.shift < 1),
-            ("zoom", self.zoom, "at least 0 and below 1", 0 <= self.zoom < 1),
-            ("rotation", self.rotation, "0 to 180 degrees", 0 <= self.rotation <= 180),
-            ("brightness", self.brightness, "from 0 to 1", 0 <= self.brightness <= 1),
-            ("contrast", self.contrast, "from 0 to 1", 0 <= self.contrast <= 1),
-        ):
-            if not is_allowed:
-                raise ValueError(f"augmentation {name} must be {allowed}, received: {value}")
+        for name, largest in LARGEST_CHANGES.items():
+            value = getattr(self, name)
+            if not 0 <= value <= largest:
+                raise ValueError(
+                    f"augmentation {name} must be from 0 to {largest}, received: {value}"
+                )
 
     @property
     def is_identity(self) -> bool:
@@ -70,12 +74,12 @@ class Augmentation:
 
 def parameters(
     augmentation: Augmentation,
-    digests: npt.NDArray[np.uint8],
+    digests: "npt.NDArray[np.uint8]",
     *,
     seed: int,
     epoch: int,
     image_size: int,
-) -> npt.NDArray[np.float32]:
+) -> "npt.NDArray[np.float32]":
     """Draws what is to be done to each photo.
 
     The first six numbers take a pixel p = (x, y) of the result to the place in the photo that it
@@ -103,10 +107,13 @@ def parameters(
         x_photo = a0 x + a1 y + a2 and y_photo = b0 x + b1 y + b2.
 
     Example:
+        >>> import numpy as np
         >>> digest = np.zeros((1, 32), np.uint8)
         >>> parameters(Augmentation(), digest, seed=1, epoch=0, image_size=64)
         array([[1., 0., 0., 0., 1., 0., 1., 1.]], dtype=float32)
     """
+    import numpy as np
+
     draws = _uniform("augmentation 1", 5, digests, seed, epoch)
     mirror = np.where(augmentation.flip & (draws[:, 0] < 0.5), -1.0, 1.0)
     # From [0, 1) to [-1, 1).
@@ -173,13 +180,13 @@ def augment(images: "tf.Tensor", rows: "tf.Tensor", augmentation: Augmentation) 
 
 
 def augmented(
-    pixels: npt.NDArray[np.uint8],
-    digests: npt.NDArray[np.uint8],
+    pixels: "npt.NDArray[np.uint8]",
+    digests: "npt.NDArray[np.uint8]",
     augmentation: Augmentation,
     *,
     seed: int,
     epoch: int,
-) -> npt.NDArray[np.uint8]:
+) -> "npt.NDArray[np.uint8]":
     """Returns photos as the network gets to see them in an epoch.
 
     Args:
@@ -192,6 +199,8 @@ def augmented(
     Returns:
         uint8 [b, s, s, 3].
     """
+    import numpy as np
+
     rows = parameters(augmentation, digests, seed=seed, epoch=epoch, image_size=pixels.shape[1])
     return np.asarray(augment(pixels, rows, augmentation))
 
@@ -256,9 +265,11 @@ def _places(
 
 
 def _uniform(
-    stream: str, count: int, digests: npt.NDArray[np.uint8], seed: int, epoch: int
-) -> npt.NDArray[np.float64]:
+    stream: str, count: int, digests: "npt.NDArray[np.uint8]", seed: int, epoch: int
+) -> "npt.NDArray[np.float64]":
     """Returns float64 [b, count] in [0, 1), a function of (stream, seed, epoch, digest) alone."""
+    import numpy as np
+
     key = f"optrun {stream}\0{seed}\0{epoch}\0".encode()
     drawn = b"".join(
         hashlib.blake2b(key + digest.tobytes(), digest_size=8 * count).digest()

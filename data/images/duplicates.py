@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
+from optrun.data.labels import CLASS_NAMES
 
-BOTH_LABELS = "labelled both cat and dog"
+BOTH_LABELS = f"labelled both {CLASS_NAMES[0]} and {CLASS_NAMES[1]}"
 
 Positions = npt.NDArray[np.int64]
 
@@ -59,7 +60,7 @@ def groups(pixel_digests: npt.NDArray[np.uint8]) -> list[Positions]:
 
 
 def labelled_both(pixel_digests: Mapping[str, bytes], labels: Mapping[str, int]) -> set[str]:
-    """Returns the ids of the photos that the source calls a cat in one place and a dog in another.
+    """Returns the ids of the photos to which the source gives both labels.
 
     Args:
         pixel_digests: What is equal where two photos are the same, by id.

@@ -16,9 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from optrun.data.download import Published, fetch, host_reachable, megabytes, partial_of
+from optrun.data.download import Published, fetch, megabytes, partial_of
 from optrun.data.errors import PhotoError, Unavailable
 from optrun.data.files import sha256_of
+from optrun.data.hosts import host_reachable
 from optrun.data.sources.files import Files
 from optrun.data.sources.registry import PUBLIC
 from optrun.data.sources.source import Photo

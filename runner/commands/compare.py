@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import click
+from optrun.runner.commands.options import format_option, results_argument
 
 
 @click.command()
-@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+@results_argument
 @click.option(
     "--sort",
     default="best_validation_loss",
@@ -14,12 +15,7 @@ import click
     metavar="COLUMN",
     help="Column to sort by, best first: name, optimizer, seeds, or a measure named above.",
 )
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
-    help="Default: by the ending of --output (.md, .csv, .json), else table.",
-)
+@format_option("table", "markdown", "csv", "json", ending_of="--output (.md, .csv, .json)")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

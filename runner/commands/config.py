@@ -1,17 +1,9 @@
-"""`optrun config`: options and help; the work is in `optrun.runner.config.origins`."""
+"""`optrun config`: options and help; the work is in `optrun.runner.config`."""
 
 import click
+from optrun.runner.commands.options import sample_option, set_option
 
-_OVERRIDES = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override any key, nested with dots: --set training.epochs=3. May be repeated.",
-)
-_SAMPLE = click.option(
-    "--sample", is_flag=True, help="As it is for a run on the built-in sample (`sample:` counts)."
-)
+_on_sample = sample_option("As it is for a run on the built-in sample (`sample:` counts).")
 
 
 @click.group()
@@ -21,8 +13,8 @@ def config() -> None:
 
 @config.command()
 @click.argument("config", metavar="CONFIG")
-@_OVERRIDES
-@_SAMPLE
+@set_option()
+@_on_sample
 def show(config: str, overrides: tuple[str, ...], sample: bool) -> None:
     """Print the resolved CONFIG: every value, and where it comes from.
 
@@ -36,19 +28,30 @@ def show(config: str, overrides: tuple[str, ...], sample: bool) -> None:
 
 @config.command()
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG...")
-@_OVERRIDES
-@_SAMPLE
+@set_option()
+@_on_sample
 def check(configs: tuple[str, ...], overrides: tuple[str, ...], sample: bool) -> None:
     """Check each CONFIG and say all that is wrong with it; nothing is trained.
 
     Exits with 2 where anything is wrong.
     """
-    from optrun.runner.config.origins import check
+    from optrun.runner.config.load import load
+    from optrun.runner.config.origins import summary
+    from optrun.runner.config.problems import ConfigurationError
+    from optrun.runner.ui.stderr_capture import native_stderr_captured
+    from optrun.runner.user_optimizer import try_out
 
     right = True
-    for fine, text in check(configs, overrides, sample=sample):
-        click.echo(text, err=not fine)
-        right = right and fine
+    for config in configs:
+        try:
+            loaded = load(config, overrides, sample=sample, import_own=True)
+            with native_stderr_captured():
+                try_out(loaded.experiment, loaded.origins)
+        except ConfigurationError as error:
+            click.echo(str(error), err=True)
+            right = False
+        else:
+            click.echo(f"{config}: ok: {summary(loaded.experiment)}")
     if not right:
         raise click.exceptions.Exit(2)
 
@@ -62,6 +65,6 @@ def schema() -> None:
     """
     import json
 
-    from optrun.runner.config.json_schema import json_schema
+    from optrun.runner.config.documentation import json_schema
 
     click.echo(json.dumps(json_schema(), indent=1, ensure_ascii=False))

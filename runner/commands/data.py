@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from optrun.runner.commands.options import ANY_PATH, format_option, set_option, yes_option
 
 
 def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,7 +72,7 @@ def import_(path: str, name: str | None, strict: bool, verbose: bool, **how: Any
 
 
 @data.command()
-@click.argument("archive", metavar="[ARCHIVE]", type=click.Path(path_type=Path), required=False)
+@click.argument("archive", metavar="[ARCHIVE]", type=ANY_PATH, required=False)
 @_preparation_options
 @click.option("--strict", is_flag=True, help="Photos that can't be used are an error.")
 @click.option("--verbose", is_flag=True, help="List every photo left out and every duplicate.")
@@ -100,14 +101,7 @@ def prepare(archive: Path | None, strict: bool, verbose: bool, **how: Any) -> No
 
 
 @data.command(name="list", short_help="List the photos that are here.")
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print; json holds more than the table has room for.",
-)
+@format_option("table", "json")
 def list_(layout: str) -> None:
     """List the photos that are here: names, where from, how many, prepared sizes, disk.
 
@@ -161,17 +155,11 @@ def verify(source: str) -> None:
 )
 @click.option(
     "--augmented",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="CONFIG",
     help="Show a few training photos, each as this config file would change it, epoch by epoch.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="With --augmented: override a key of CONFIG. May be repeated.",
-)
+@set_option("With --augmented: override a key of CONFIG.")
 def show(
     source: str, augmented: Path | None, part: str, overrides: tuple[str, ...], **what: Any
 ) -> None:
@@ -196,7 +184,7 @@ def show(
 @data.command(short_help="Remove a name, and what is prepared from its photos.")
 @click.argument("source", metavar="[NAME|PATH]", required=False)
 @click.option("--stale", is_flag=True, help="Remove prepared copies that are stale, and no name.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 def remove(source: str | None, stale: bool, yes: bool) -> None:
     """Remove NAME and what was prepared from it, or the prepared copies of PATH.
 

@@ -1,10 +1,10 @@
-"""`optrun evaluate`: options and help; the work is in `runner.inference`."""
+"""`optrun evaluate`: options and help; the work is in `optrun.runner.inference`."""
 
 from pathlib import Path
 from typing import Literal
 
 import click
-from optrun.runner.commands.options import device_option, flip_option
+from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
 
 
 @click.command()
@@ -15,17 +15,15 @@ from optrun.runner.commands.options import device_option, flip_option
     help="Measure on these labelled photos, all but those that the network was trained on.",
 )
 @flip_option
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
+@format_option(
+    "table",
+    "json",
+    "csv",
     help="What to print; json holds all there is, csv a line for each part.",
 )
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="FILE.png",
     help="Contact sheet of the mistakes, replaced where it exists. Default: most-wrong-RUN.png.",
 )
@@ -66,4 +64,14 @@ def evaluate(
         raise click.UsageError("--sheet and --no-sheet contradict each other.")
     from optrun.runner.inference import evaluate as evaluation
 
-    evaluation.evaluate(evaluation.Request(run, data, flip, layout, sheet, no_sheet, device))
+    evaluation.evaluate(
+        evaluation.Request(
+            run=run,
+            data=data,
+            flip=flip,
+            layout=layout,
+            sheet=sheet,
+            no_sheet=no_sheet,
+            device=device,
+        )
+    )

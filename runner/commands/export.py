@@ -1,4 +1,4 @@
-"""`optrun export`: options and help; the work is in `runner.inference`."""
+"""`optrun export`: options and help; the work is in `optrun.runner.inference`."""
 
 import click
 
@@ -34,4 +34,4 @@ def export(run: str, output: str, force: bool) -> None:
     """
     from optrun.runner.inference import export as exporting
 
-    exporting.export(exporting.Request(run, output, force))
+    exporting.export(exporting.Request(run=run, output=output, force=force))

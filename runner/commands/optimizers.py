@@ -1,18 +1,12 @@
 """`optrun optimizers`: options and help; the work is in `optrun.runner.optimizer_cards`."""
 
 import click
+from optrun.runner.commands.options import format_option
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What to print; json holds all that the text says.",
-)
+@format_option("text", "json", help="What to print; json holds all that the text says.")
 def optimizers(name: str | None, layout: str) -> None:
     """List the optimizers with their cost; with a NAME, print that one's card.
 

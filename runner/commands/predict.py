@@ -1,25 +1,20 @@
-"""`optrun predict`: options and help; the work is in `runner.inference`."""
+"""`optrun predict`: options and help; the work is in `optrun.runner.inference`."""
 
 from pathlib import Path
 from typing import Literal
 
 import click
-from optrun.runner.commands.options import device_option, flip_option
+from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
 
 
 @click.command()
 @click.argument("run")
-@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "csv", "json"]),
-    help="Default: by the ending of -o (.csv, .json), else table.",
-)
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=ANY_PATH)
+@format_option("table", "csv", "json", ending_of="-o (.csv, .json)")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="FILE",
     help="Write to a new file instead of the screen.",
 )
@@ -28,7 +23,7 @@ from optrun.runner.commands.options import device_option, flip_option
 @click.option(
     "--kaggle",
     "archive",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="ARCHIVE",
     help="Answer the competition's test photos, in the format of a submission.",
 )
@@ -78,7 +73,15 @@ def predict(
             raise click.UsageError("--labels is for --kaggle alone.")
         from optrun.runner.inference import predict as answers
 
-        request = answers.Request(run, photos, layout, output, force, flip, device)
+        request = answers.Request(
+            run=run,
+            photos=photos,
+            layout=layout,
+            output=output,
+            force=force,
+            flip=flip,
+            device=device,
+        )
         raise SystemExit(answers.predict(request))
     if photos:
         raise click.UsageError("PHOTO and --kaggle cannot be given together.")
@@ -88,5 +91,13 @@ def predict(
         raise click.UsageError("--kaggle needs -o FILE, such as -o submission.csv.")
     from optrun.runner.inference import submit
 
-    submission = submit.Request(run, archive, output, labels or "probability", force, flip, device)
+    submission = submit.Request(
+        run=run,
+        archive=archive,
+        output=output,
+        labels=labels or "probability",
+        force=force,
+        flip=flip,
+        device=device,
+    )
     raise SystemExit(submit.submit(submission))

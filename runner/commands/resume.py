@@ -1,13 +1,13 @@
 """`optrun resume`: options and help; the work is in `optrun.runner.plan.resume`."""
 
 import click
-from optrun.runner.commands.options import device_option
+from optrun.runner.commands.options import device_option, quiet_option
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @device_option("train", auto="auto is where the run began")
-@click.option("--quiet", is_flag=True, help="Print nothing but each run's folder.")
+@quiet_option
 def resume(runs: tuple[str, ...], device: str, quiet: bool) -> None:
     """Go on with runs that were interrupted or killed, from the very next batch.
 

@@ -1,17 +1,11 @@
-"""`optrun runs`: options and help; the work is in `runner.runs`."""
+"""`optrun runs`: options and help; the work is in `optrun.runner.runs`."""
 
 from pathlib import Path
 
 import click
+from optrun.runner.commands.options import format_option, results_argument, yes_option
 
-_layout = click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print; json holds more than the table has room for.",
-)
+_layout = format_option("table", "json")
 
 
 class _ListByDefault(click.Group):
@@ -25,10 +19,10 @@ class _ListByDefault(click.Group):
         return super().parse_args(ctx, args)
 
     def _refuse_mistyped(self, ctx: click.Context, word: str) -> None:
-        import difflib
+        from optrun.runner.ui.wording import nearest
 
-        if near := difflib.get_close_matches(word, self.commands, n=1):
-            raise click.UsageError(f"No such command '{word}'. Did you mean '{near[0]}'?", ctx)
+        if near := nearest(word, self.commands):
+            raise click.UsageError(f"No such command '{word}'. Did you mean '{near}'?", ctx)
 
 
 @click.group(cls=_ListByDefault, options_metavar="", subcommand_metavar="[RESULTS]... | COMMAND")
@@ -46,7 +40,7 @@ def runs() -> None:
 
 
 @runs.command(name="list", short_help="List runs: state, progress, age, size, what would resume.")
-@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+@results_argument
 @_layout
 def list_(results: tuple[Path, ...], layout: str) -> None:
     """List the runs in RESULTS, the newest last, with what is known of each without TensorFlow.
@@ -99,7 +93,7 @@ def diff(a: str, b: str, layout: str) -> None:
 
 @runs.command(short_help="Remove runs, and free their disk.")
 @click.argument("chosen", nargs=-1, required=True, metavar="RUN...")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 def remove(chosen: tuple[str, ...], yes: bool) -> None:
     """Remove each RUN with all its files: results, checkpoints, log.
 

@@ -4,7 +4,14 @@ import re
 from pathlib import Path
 
 import click
-from optrun.runner.commands.options import device_option
+from optrun.runner.commands.options import (
+    ANY_PATH,
+    device_option,
+    quiet_option,
+    sample_option,
+    seed_option,
+    set_option,
+)
 
 
 class SeedRange(click.ParamType[list[int]]):
@@ -31,28 +38,22 @@ class SeedRange(click.ParamType[list[int]]):
 
 @click.command()
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG...")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override any key, nested with dots: --set training.epochs=3. May be repeated.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Train with this seed.")
+@set_option()
+@seed_option
 @click.option(
     "--seeds",
     type=SeedRange(),
     metavar="N|A-B",
     help="Train each config with seeds 1 to N, or A to B.",
 )
-@click.option("--sample", is_flag=True, help="Use the built-in sample of drawn cats and dogs.")
+@sample_option()
 @click.option(
     "--real", is_flag=True, help="Never let the sample stand in for photos that cannot be had."
 )
 @device_option("train")
 @click.option(
     "--results",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     default=Path("results"),
     show_default=True,
     help="Folder for the run folders.",
@@ -64,7 +65,7 @@ class SeedRange(click.ParamType[list[int]]):
     "missing there.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be trained, and stop.")
-@click.option("--quiet", is_flag=True, help="Print nothing but each run's folder.")
+@quiet_option
 def train(
     configs: tuple[str, ...],
     overrides: tuple[str, ...],

@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import click
-from optrun.runner.commands.options import device_option
+from optrun.runner.commands.options import (
+    ANY_PATH,
+    SEED,
+    device_option,
+    sample_option,
+    seed_option,
+    set_option,
+)
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.argument("config", required=False, type=ANY_PATH)
 @click.option(
     "--kills",
     type=click.IntRange(1, 1000),
@@ -16,24 +23,14 @@ from optrun.runner.commands.options import device_option
     metavar="N",
     help="How many times the run is killed.",
 )
-@click.option(
-    "--kill-seed",
-    type=click.IntRange(0, 2**31 - 1),
-    help="Kill at the moments of an earlier verification.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override any key, the shortened ones too: --set training.epochs=5. May be repeated.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Train with this seed.")
-@click.option("--sample", is_flag=True, help="Use the built-in sample of drawn cats and dogs.")
+@click.option("--kill-seed", type=SEED, help="Kill at the moments of an earlier verification.")
+@set_option("Override any key, the shortened ones too: --set training.epochs=5.")
+@seed_option
+@sample_option()
 @device_option("train")
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     metavar="FOLDER",
     help="Keep both runs and their logs in this new folder.",
 )

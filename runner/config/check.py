@@ -1,28 +1,27 @@
 """A configuration tree against the schema: everything that is wrong with it, each in its place."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any
 
 from optrun.data.cache import library
 from optrun.data.errors import PhotoError
 from optrun.optimizers import own, specification
 from optrun.runner.config.documentation import expected, fields, is_section, words
-from optrun.runner.config.merge import nearest_node, node_at
-from optrun.runner.config.problems import Path, Place, dotted, nearest, received
+from optrun.runner.config.problems import Path, Place, dotted, received
 from optrun.runner.config.schema import (
     LARGEST,
     PATH_KEYS,
-    RULES,
     SOURCE,
     Experiment,
-    from_quoted_number,
     from_quoted_numbers,
 )
 from optrun.runner.config.strict_yaml import Node
 from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.wording import nearest
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -51,12 +50,15 @@ class Finding:
         return f"{dotted((*prefix, *self.path))}{' ' if reads_on else ': '}{self.message}"
 
 
-def examine(root: Node, *, import_own: bool = False) -> tuple[Experiment | None, list[Finding]]:
+def examine(
+    root: Node, *, import_own: bool = False, known: Mapping[str, object] = MappingProxyType({})
+) -> tuple[Experiment | None, list[Finding]]:
     """Checks a whole tree, without `extends`.
 
     Args:
         root: The tree.
         import_own: Whether to import a person's own optimizer, which runs the person's code.
+        known: Sections that an experiment has, checked, of the very same statements.
 
     Returns:
         The experiment, or None where there is a finding; and all findings.
@@ -64,18 +66,17 @@ def examine(root: Node, *, import_own: bool = False) -> tuple[Experiment | None,
     plain: Any = root.plain()
     findings: list[Finding] = []
     try:
-        experiment = Experiment.model_validate(plain)
+        experiment = Experiment.model_validate(plain | known)
     except ValidationError as error:
         experiment = None
-        for detail in error.errors(include_url=False, include_context=False):
+        for detail in error.errors(include_url=False):
             findings += _findings(detail, root, findings)
-        findings += _broken_rules(root, findings)
         # A required key that is there under a wrong name is not missing too.
         meant = {finding.meant for finding in findings}
         findings = [
             finding
             for finding in findings
-            if finding.path not in meant or node_at(root, finding.path) is not None
+            if finding.path not in meant or root.at(finding.path) is not None
         ]
     findings += _mistaken_words(root, findings)
     if import_own:
@@ -85,22 +86,25 @@ def examine(root: Node, *, import_own: bool = False) -> tuple[Experiment | None,
 
 def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Iterator[Finding]:
     location = tuple(str(part) for part in detail["loc"])
-    if not location:
-        return  # a rule; told with its place by _broken_rules
+    if detail["type"] == "broken_rule":
+        about = (*location[:-1], detail["ctx"]["key"])
+        place = (root.at(about) or root.nearest(location)).place
+        yield Finding(about, place, detail["msg"])
+        return
     if detail["type"] == "extra_forbidden":
-        yield _unknown_key(location, _key_place(root, location))
+        yield _unknown_key(location, root.nearest(location).key_place)
         return
     # A union or a list adds parts of its own to the location.
     path = next(location[:end] for end in range(len(location), 0, -1) if location[:end] in _FIELDS)
     if any(finding.path == path for finding in known):
         return
     field = _FIELDS[path]
-    node = node_at(root, path)
+    node = root.at(path)
     if node is None:
         message = f"must be stated: {expected(field)}"
         if path == ("optimizer",):
             message += "; a file that others extend is checked through them"
-        yield Finding(path, nearest_node(root, path).key_place, message)
+        yield Finding(path, root.nearest(path).key_place, message)
     elif path == ("optimizer",):
         yield from _optimizer_findings(root, node)
     else:
@@ -109,7 +113,7 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
 
 def _own_findings(root: Node, known: Sequence[Finding]) -> list[Finding]:
     """What is wrong with a person's own optimizer beyond what is known, by importing it."""
-    node = node_at(root, ("optimizer",))
+    node = root.at(("optimizer",))
     if node is None or not own.names_in(node.plain()):
         return []
     told = {(finding.path, finding.message) for finding in known}
@@ -124,9 +128,9 @@ def _optimizer_findings(root: Node, node: Node, *, import_own: bool = False) -> 
         from_quoted_numbers(stated) if isinstance(stated, dict) else stated, import_own=import_own
     ):
         path = ("optimizer", *problem.path)
-        found = node_at(root, path)
+        found = root.at(path)
         about_the_value = problem.message.startswith("must") or path[-1] == "name"
-        place = found.place if found and about_the_value else _key_place(root, path)
+        place = found.place if found and about_the_value else root.nearest(path).key_place
         yield Finding(path, place, problem.message)
 
 
@@ -159,32 +163,11 @@ def _unknown_key(path: Path, place: Place) -> Finding:
     return Finding(path, place, f"is not a known key; {where} {', '.join(siblings)}")
 
 
-def _key_place(root: Node, path: Path) -> Place:
-    return nearest_node(root, path).key_place
-
-
-def _broken_rules(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """The rules over several values, as far as each of these is fine by itself."""
-    wrong = {finding.path for finding in findings}
-    for rule in RULES:
-        if any(path[:end] in wrong for path in rule.paths for end in range(1, len(path) + 1)):
-            continue
-        nodes = [node_at(root, path) for path in rule.paths]
-        values = [
-            from_quoted_number(node.plain()) if node else _FIELDS[path].get_default()
-            for node, path in zip(nodes, rule.paths, strict=True)
-        ]
-        message = rule.broken(*values)
-        if message:
-            place = next((node.place for node in nodes if node), root.place)
-            yield Finding(rule.paths[0], place, message)
-
-
 def _mistaken_words(root: Node, findings: Sequence[Finding]) -> Iterator[Finding]:
     """Words that would be taken for paths: `model.weights: imagnet`."""
     wrong = {finding.path for finding in findings}
     for path, known in PATH_KEYS.items():
-        node = node_at(root, path)
+        node = root.at(path)
         if node is None or path in wrong or not isinstance(node.value, str) or node.value in known:
             continue
         written = FilePath(node.value)

@@ -1,10 +1,12 @@
-"""The schema in words: its keys, what each means and allows, and its default."""
+"""The schema in words, and as JSON Schema: its keys, what each means and allows, its default."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
-from optrun.runner.config.problems import Path, one_of, received
-from optrun.runner.config.schema import LARGEST, Experiment
+from optrun.optimizers.json_schema import definitions
+from optrun.runner.config.problems import Path
+from optrun.runner.config.schema import LARGEST, NOT_ON_SAMPLE, SAMPLE_SECTIONS, Experiment
+from optrun.runner.ui.wording import one_of
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -84,25 +86,73 @@ def _range(field: FieldInfo) -> str:
     return " and ".join([lower, *limits])
 
 
-def comment(path: Path) -> str:
-    """The line of documentation for a key: meaning, unit or type, default.
+def json_schema() -> dict[str, Any]:
+    """What editors complete and check a configuration file by, JSON Schema (draft 2020-12).
 
-    >>> comment(("data", "image_size"))
-    'Side of the square photos, in pixels (a whole number of at least 32; default 224).'
+    A file need not be complete, since it may extend another: nothing is required.
+
+    Example:
+        >>> schema = json_schema()
+        >>> schema["$defs"]["Training"]["properties"]["epochs"]["minimum"]
+        1
     """
-    field = dict(fields())[path]
-    if is_section(field) or get_origin(field.annotation) is dict:
-        return f"{field.description}."
-    return f"{field.description} ({expected(field)}; {_default(field)})."
+    schema = _cleaned(Experiment.model_json_schema())
+    sections = schema.pop("$defs")
+    sections |= definitions()
+    data = sections["Data"]
+    sections["SampleData"] = data | {
+        "properties": {
+            key: value for key, value in data["properties"].items() if key not in NOT_ON_SAMPLE
+        }
+    }
+    keys = schema["properties"]
+    # \A and \Z are Python's; and the default there is in words.
+    keys["name"] = {
+        "type": "string",
+        "pattern": keys["name"]["pattern"].replace(r"\A", "^").replace(r"\Z", "$"),
+        "description": keys["name"]["description"],
+    }
+    keys["optimizer"] = {
+        "description": keys["optimizer"]["description"],
+        "$ref": "#/$defs/optimizer",
+    }
+    keys["sample"] = {
+        "type": "object",
+        "description": keys["sample"]["description"],
+        "properties": {
+            name: {"$ref": "#/$defs/SampleData"} if name == "data" else keys[name]
+            for name in SAMPLE_SECTIONS
+        },
+        "additionalProperties": False,
+    }
+    extends = {
+        "type": "string",
+        "description": "The file that this one extends, relative to this one",
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "An optrun experiment",
+        "type": "object",
+        "properties": {"extends": extends, **keys},
+        "additionalProperties": False,
+        "$defs": sections,
+    }
 
 
-def _default(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    if isinstance(extra, Mapping) and "default" in extra:
-        return f"default {extra['default']}"
-    if field.is_required():
-        return "must be stated"
-    default = field.get_default()
-    if default == ():
-        return "default []"
-    return f"default {default if isinstance(default, str) and default else received(default)}"
+def _cleaned(value: Any, *, names: bool = False) -> Any:
+    """Without titles, which only repeat the keys, what is required, and words for `expected`.
+
+    Args:
+        value: A part of the schema.
+        names: Whether the keys of `value` are names of the configuration, and no words of JSON
+            Schema.
+    """
+    if isinstance(value, list):
+        return [_cleaned(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _cleaned(one, names=key in ("properties", "$defs"))
+        for key, one in value.items()
+        if names or key not in ("title", "required", "expected")
+    }

@@ -1,37 +1,26 @@
-"""A configuration file, what it extends, and `--set`, to one experiment.
-
-Later wins: the base file, the file, the `sample:` section (when the run is on the sample), `--set`.
-"""
+"""A configuration file, what it extends, and `--set`, to one experiment."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from pathlib import Path as FilePath
 from typing import Any
 
 from optrun.runner.config.check import Finding, examine
-from optrun.runner.config.files import read_chain, with_absolute_paths
-from optrun.runner.config.identity import experiment_hash
-from optrun.runner.config.merge import lay, merge, node_at, removed, with_value
-from optrun.runner.config.overrides import overlay
-from optrun.runner.config.problems import (
-    ConfigurationError,
-    Path,
-    Place,
-    Problem,
-    nearest,
-    one_of,
-    received,
+from optrun.runner.config.layers import lay, node_from, on_sample, read_files, read_overrides
+from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, received
+from optrun.runner.config.schema import (
+    NOT_ON_SAMPLE,
+    SAMPLE_SECTIONS,
+    SOURCE,
+    Experiment,
+    as_mapping,
+    as_yaml,
 )
-from optrun.runner.config.schema import SAMPLE_SECTIONS, SOURCE, Experiment, as_mapping
 from optrun.runner.config.strict_yaml import MAX_BYTES, MAX_DEPTH, MAX_VALUES, Node, parse
-from optrun.runner.config.write_yaml import dump
+from optrun.runner.ui.wording import nearest, one_of
 
-__all__ = ["Loaded", "as_yaml", "experiment_hash", "load"]
-
-DEFAULT = "default"
+_SAMPLE = ("sample",)
+_NOTHING = node_from("", {})
 
 
 @dataclass(frozen=True)
@@ -74,57 +63,35 @@ def load(
         ConfigurationError: With everything that is wrong, in the order of the files.
     """
     label = os.fspath(path)
-    chain, problems = read_chain(label)
-    stated, found = overlay(overrides)
+    files, names, problems = read_files(label)
+    stated, found = read_overrides(overrides)
     problems += found
-    stated = with_absolute_paths(stated, FilePath.cwd())
-    files = reduce(lay, reversed(chain))
-    if node_at(files, ("name",)) is None:
-        files = with_value(files, ("name",), _node(_name_from(FilePath(label)), "file name"))
-
     whole = lay(files, stated)
-    if whole.size() > MAX_VALUES or whole.depth() > MAX_DEPTH:
+    if not whole.fits():
         raise _too_large(label)
-    section = node_at(whole, ("sample",)) or _nothing()
-    section, found = _checked_section(section)
+    section, found = _checked_section(whole.at(_SAMPLE) or _NOTHING)
     problems += found
-    source = node_at(whole, SOURCE)
-    on_sample = sample or (source is not None and source.value == "sample")
-    problems += _contradiction(stated) if sample else []
-    if on_sample:
-        origin = None if source is not None and source.value == "sample" else "--sample"
-        tree = _on_sample(files, section, stated, origin)
+    source = whole.at(SOURCE)
+    if sample or (source is not None and source.value == "sample"):
+        problems += _contradiction(stated) if sample else []
+        tree = on_sample(files, section, stated)
         experiment, findings = examine(tree, import_own=import_own)
     else:
-        tree = whole
-        experiment, findings = examine(
-            with_value(whole, ("sample",), section), import_own=import_own
-        )
-        # What the section would make of the files is checked now, not on the day it is used.
-        _, later = examine(_on_sample(files, section, _nothing(), "--sample"))
-        told = {(finding.path, finding.message) for finding in findings}
-        places = _places(section)
-        findings += [
-            finding
-            for finding in later
-            if finding.place in places and (finding.path, finding.message) not in told
-        ]
+        tree = whole.put(_SAMPLE, section)
+        experiment, findings = examine(tree, import_own=import_own)
+        if section.value:
+            faults, makes_sense = _faults_of_section(files, section, stated, whole, experiment)
+            told = {(finding.path, finding.message) for finding in findings}
+            findings += [one for one in faults if (one.path, one.message) not in told]
+            if experiment is not None and not makes_sense:
+                experiment = experiment.model_copy(update={"sample": {}})
     problems += _as_problems(findings, section, {problem.place for problem in problems})
     if problems or experiment is None:
-        raise ConfigurationError(_sorted(problems, chain))
-    if experiment.sample and examine(_on_sample(whole, section, _nothing(), "--sample"))[1]:
-        # An override can leave no sense in the section. Then it is no part of this experiment, or
-        # the experiment could not be read again.
-        experiment = experiment.model_copy(update={"sample": {}})
+        raise ConfigurationError(_sorted(problems, names))
     if whole.size() > MAX_VALUES // 2 or len(str(whole.plain())) > MAX_BYTES // 10:
         _require_readable_again(experiment, label)
     resolved = as_mapping(experiment)
     return Loaded(experiment, dict(_origins(resolved, tree)), resolved)
-
-
-def as_yaml(experiment: Experiment) -> str:
-    """The experiment as a YAML file; loaded, it gives the same experiment."""
-    return dump(as_mapping(experiment))
 
 
 def _require_readable_again(experiment: Experiment, label: str) -> None:
@@ -146,17 +113,42 @@ def _too_large(label: str) -> ConfigurationError:
     return ConfigurationError([Problem(Place(label), message)])
 
 
-def _on_sample(files: Node, section: Node, stated: Node, origin: str | None) -> Node:
-    """The tree of a run on the sample: the section counts for the whole, only `--set` for more."""
-    tree = merge(merge(removed(files, ("sample",)), section), removed(stated, ("sample",)))
-    return tree if origin is None else with_value(tree, SOURCE, _node("sample", origin))
+def _faults_of_section(
+    files: Node, section: Node, stated: Node, whole: Node, experiment: Experiment | None
+) -> tuple[list[Finding], bool]:
+    """What is wrong with the `sample` section, told now and not on the day it is used.
+
+    Returns:
+        The findings in the section itself, and whether it makes sense in this experiment. Where an
+        override leaves no sense in it, that is no fault; but then it is no part of the experiment,
+        or the experiment could not be read again.
+    """
+
+    def faults(files: Node) -> list[Finding]:
+        tree = on_sample(files, section, _NOTHING)
+        same = [key for key in SAMPLE_SECTIONS if _plain(tree, key) == _plain(whole, key)]
+        known = {key: getattr(experiment, key) for key in same} if experiment else {}
+        return examine(tree, known=known)[1]
+
+    found = faults(whole)
+    makes_sense = not found
+    if found and stated.value:
+        found = faults(files)
+    places = _places(section)
+    return [finding for finding in found if finding.place in places], makes_sense
+
+
+def _plain(root: Node, key: str) -> object:
+    node = root.at((key,))
+    # As text, which tells 1 from 1.0 and true.
+    return None if node is None else repr(node.plain())
 
 
 def _checked_section(section: Node) -> tuple[Node, list[Problem]]:
     """The `sample` section without what may not stand in it, and why not."""
     if not isinstance(section.value, dict):
         message = f"sample must be a mapping of keys, received {received(section.plain())}"
-        return _nothing(), [Problem(section.place, message)]
+        return _NOTHING, [Problem(section.place, message)]
     problems = []
     kept = section
     for key, child in section.value.items():
@@ -164,22 +156,21 @@ def _checked_section(section: Node) -> tuple[Node, list[Problem]]:
             near = nearest(key, SAMPLE_SECTIONS)
             hint = f"did you mean sample.{near}?" if near else f"it takes {one_of(SAMPLE_SECTIONS)}"
             problems.append(Problem(child.key_place, f"sample.{key} is no key here; {hint}"))
-            kept = removed(kept, (key,))
+            kept = kept.without((key,))
         elif not isinstance(child.value, dict):
             message = f"must be a mapping of keys, received {received(child.plain())}"
             problems.append(Problem(child.place, f"sample.{key} {message}"))
-            kept = removed(kept, (key,))
-    for key in ("source", "when_unavailable"):
-        node = node_at(kept, ("data", key))
-        if node is not None:
+            kept = kept.without((key,))
+    for key in NOT_ON_SAMPLE:
+        if (node := kept.at(("data", key))) is not None:
             message = f"sample.data.{key} is no key here: the photos are those of the sample"
             problems.append(Problem(node.key_place, message))
-            kept = removed(kept, ("data", key))
+            kept = kept.without(("data", key))
     return kept, problems
 
 
 def _contradiction(stated: Node) -> list[Problem]:
-    source = node_at(stated, SOURCE)
+    source = stated.at(SOURCE)
     if source is None or source.value in ("sample", "cats_vs_dogs"):
         return []
     message = "data.source names photos, and --sample asks for the built-in sample; leave out one"
@@ -193,26 +184,19 @@ def _as_problems(
     places = _places(section)
     for finding in findings:
         if finding.place not in refused or not finding.place.line:
-            prefix = ("sample",) if finding.place in places else ()
+            prefix = _SAMPLE if finding.place in places else ()
             yield Problem(finding.place, finding.text(prefix))
 
 
 def _places(root: Node) -> set[Place]:
-    children: list[Node] = []
-    if isinstance(root.value, dict):
-        children = list(root.value.values())
-    elif isinstance(root.value, list):
-        children = root.value
     here = {place for place in (root.place, root.key_place) if place.line}
-    return here.union(*(_places(child) for child in children))
+    return here.union(*(_places(child) for child in root.children()))
 
 
-def _sorted(problems: Sequence[Problem], chain: Sequence[Node]) -> list[Problem]:
-    order = [root.place.source for root in chain]
-
+def _sorted(problems: Sequence[Problem], files: Sequence[str]) -> list[Problem]:
     def position(problem: Problem) -> tuple[int, int, int]:
         place = problem.place
-        file = order.index(place.source) if place.source in order else len(order)
+        file = files.index(place.source) if place.source in files else len(files)
         return file, place.line, place.column
 
     return sorted(problems, key=position)
@@ -226,18 +210,5 @@ def _origins(
         if isinstance(value, dict) and value:
             yield from _origins(value, tree, here)
         else:
-            node = node_at(tree, here)
-            yield here, DEFAULT if node is None else node.key_place.origin
-
-
-def _name_from(file: FilePath) -> str:
-    return re.sub(r"[^\w.-]+", "-", file.stem).strip("-.")[:60] or "experiment"
-
-
-def _nothing() -> Node:
-    return _node({}, "")
-
-
-def _node(value: Any, source: str) -> Node:
-    place = Place(source)
-    return Node(value, place, place)
+            node = tree.at(here)
+            yield here, "default" if node is None else node.key_place.origin

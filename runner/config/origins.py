@@ -1,15 +1,13 @@
-"""The texts of `optrun config`: a resolved configuration with its origins, a file checked."""
+"""A resolved configuration with its origins, and in a line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from optrun.optimizers import specification
-from optrun.runner.config.load import Loaded, load
-from optrun.runner.config.problems import ConfigurationError, Path
+from optrun.runner.config.load import Loaded
+from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import Experiment
-from optrun.runner.config.write_yaml import dump_on_one_line
-from optrun.runner.ui.stderr_capture import native_stderr_captured
-from optrun.runner.user_optimizer import try_out
+from optrun.runner.config.strict_yaml import dump_on_one_line
 
 _WIDEST_ALIGNED = 60  # a longer line keeps its comment, two spaces behind it
 
@@ -36,25 +34,6 @@ def _lines(
             yield from _lines(value, origins, here)
         else:
             yield f"{indent}{dump_on_one_line(key)}: {dump_on_one_line(value)}", origins[here]
-
-
-def check(
-    configs: Sequence[str], overrides: Sequence[str], *, sample: bool
-) -> Iterator[tuple[bool, str]]:
-    """Checks files one after another; a person's own optimizer is imported and made.
-
-    Yields:
-        For each file whether it is right, and a line that sums it up, or its problems.
-    """
-    for config in configs:
-        try:
-            loaded = load(config, overrides, sample=sample, import_own=True)
-            with native_stderr_captured():
-                try_out(loaded.experiment, loaded.origins)
-        except ConfigurationError as error:
-            yield False, str(error)
-        else:
-            yield True, f"{config}: ok: {summary(loaded.experiment)}"
 
 
 def summary(experiment: Experiment) -> str:

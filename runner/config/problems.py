@@ -1,7 +1,5 @@
 """What is wrong with a configuration: all of it at once, each with its place and the way out."""
 
-import difflib
-import functools
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -94,33 +92,3 @@ def received(value: object) -> str:
     if len(text) <= _LONGEST_SHOWN:
         return text
     return "a list" if isinstance(value, list) else text[: _LONGEST_SHOWN - 3] + "..."
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` most likely means, or None.
-
-    >>> nearest("lerning_rate", ["momentum", "learning_rate"])
-    'learning_rate'
-    >>> nearest("ADAM", ["adam"])
-    'adam'
-    """
-    return _nearest(word.lower()[:200], tuple(known))
-
-
-# A configuration is examined twice, with and without its sample section, and a file of a thousand
-# unknown keys takes most of its time here.
-@functools.lru_cache(maxsize=4096)
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
-    by_lower_case = {candidate.lower(): candidate for candidate in known}
-    matches = difflib.get_close_matches(word, by_lower_case, n=1, cutoff=0.6)
-    return by_lower_case[matches[0]] if matches else None
-
-
-def one_of(words: Sequence[str], conjunction: str = "or") -> str:
-    """An enumeration.
-
-    >>> one_of(["a", "b", "c"])
-    'a, b or c'
-    """
-    *first, last = words
-    return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -5,13 +5,14 @@ in configs/ and the resolved configuration saved with every run. Words of a fiel
 go into that documentation; `expected` says in words what its type and range allow.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+from optrun.data.feed.augmentation import LARGEST_CHANGES
 from optrun.optimizers import specification
 from optrun.runner.config import strict_yaml
-from optrun.runner.config.problems import Path, dotted, one_of, received
+from optrun.runner.config.problems import Path, received
+from optrun.runner.ui.wording import one_of
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,9 +20,10 @@ from pydantic import (
     ConfigDict,
     Field,
     Strict,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 SOURCE: Path = ("data", "source")
 # The keys that hold a path, and the words that are none. Names of imported photos are none either.
@@ -30,6 +32,7 @@ PATH_KEYS: Mapping[Path, tuple[str, ...]] = {
     ("model", "weights"): ("imagenet", "random"),
 }
 SAMPLE_SECTIONS = ("data", "model", "optimizer", "training")
+NOT_ON_SAMPLE = ("source", "when_unavailable")  # keys of `data` that its section there lacks
 LARGEST = 2**31 - 1  # of any whole number; documentation leaves this bound out
 
 
@@ -56,6 +59,17 @@ def from_quoted_numbers(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def broken_rule(key: str, message: str) -> PydanticCustomError:
+    """An error for a validator that looks at several keys of its section.
+
+    Args:
+        key: The one that the message is about; it stands where that is stated, else where the
+            validated one is.
+        message: What must be, and what was received.
+    """
+    return PydanticCustomError("broken_rule", "{message}", {"message": message, "key": key})
+
+
 def _one_line(text: str) -> str:
     if not text.strip() or not text.isprintable():
         raise ValueError("must be text on one line")
@@ -79,32 +93,23 @@ class Section(BaseModel):
     )
 
 
+def _up_to(setting: str, description: str) -> Any:
+    return Field(default=0.0, ge=0, le=LARGEST_CHANGES[setting], description=description)
+
+
 class Augmentation(Section):
     """Random changes of the training photos; all off by default."""
 
     flip: bool = Field(
         default=False, description="Mirror half of the training photos left to right"
     )
-    shift: Number = Field(
-        default=0.0,
-        ge=0,
-        le=0.5,
-        description="Shift by up to this share of the side, along both axes",
-    )
-    zoom: Number = Field(
-        default=0.0, ge=0, le=0.5, description="Zoom in or out by up to this share"
-    )
-    rotation: Number = Field(
-        default=0.0, ge=0, le=180, description="Turn by up to this many degrees, either way"
-    )
-    brightness: Number = Field(
-        default=0.0, ge=0, le=1, description="Make brighter or darker by up to this share"
-    )
-    contrast: Number = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Raise or lower the contrast by up to this share, around the photo's mean grey",
+    shift: Number = _up_to("shift", "Shift by up to this share of the side, along both axes")
+    zoom: Number = _up_to("zoom", "Zoom in or out by up to this share")
+    rotation: Number = _up_to("rotation", "Turn by up to this many degrees, either way")
+    brightness: Number = _up_to("brightness", "Make brighter or darker by up to this share")
+    contrast: Number = _up_to(
+        "contrast",
+        "Raise or lower the contrast by up to this share, around the photo's mean grey",
     )
 
 
@@ -152,6 +157,18 @@ class Data(Section):
         description="Random changes of the training photos, all off by default",
     )
 
+    @field_validator("test_share")
+    @classmethod
+    def _training_photos_are_left(cls, test_share: float, info: ValidationInfo) -> float:
+        validation_share = info.data.get("validation_share", 0.0)
+        if validation_share + test_share < 1:
+            return test_share
+        raise broken_rule(
+            "validation_share",
+            "must leave photos for training: with data.test_share it must be below 1, received "
+            f"{received(validation_share)} and {received(test_share)}",
+        )
+
 
 class Head(Section):
     """What stands on top of VGG19's convolutional layers."""
@@ -188,6 +205,17 @@ class Model(Section):
     head: Head = Field(
         default_factory=Head, description="The head, in place of VGG19's own classifier"
     )
+
+    @field_validator("width")
+    @classmethod
+    def _width_fits_weights(cls, width: float, info: ValidationInfo) -> float:
+        if info.data.get("weights") != "imagenet" or width == 1:
+            return width
+        raise broken_rule(
+            "width",
+            f"must be 1 where model.weights is imagenet, received {received(width)}; "
+            "set model.weights to random, or leave the width",
+        )
 
 
 class Training(Section):
@@ -270,51 +298,6 @@ class Experiment(Section):
     def _complete_optimizer(cls, stated: dict[str, Any]) -> dict[str, Any]:
         return specification.resolve(from_quoted_numbers(stated))
 
-    @model_validator(mode="after")
-    def _hold_rules(self) -> "Experiment":
-        for rule in RULES:
-            broken = rule.broken(*(value_at(self, path) for path in rule.paths))
-            if broken:
-                raise ValueError(f"{dotted(rule.paths[0])} {broken}")
-        return self
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A condition on several values at once.
-
-    Attributes:
-        paths: The values it is about; the message reads on from the first.
-        broken: From these values, what is wrong with them, or None.
-    """
-
-    paths: tuple[Path, ...]
-    broken: Callable[..., str | None]
-
-
-def _width_fits_weights(width: float, weights: str) -> str | None:
-    if weights != "imagenet" or width == 1:
-        return None
-    return (
-        f"must be 1 where model.weights is imagenet, received {received(width)}; "
-        "set model.weights to random, or leave the width"
-    )
-
-
-def _shares_leave_training_photos(validation: float, test: float) -> str | None:
-    if validation + test < 1:
-        return None
-    return (
-        "must leave photos for training: with data.test_share it must be below 1, received "
-        f"{received(validation)} and {received(test)}"
-    )
-
-
-RULES = (
-    Rule((("model", "width"), ("model", "weights")), _width_fits_weights),
-    Rule((("data", "validation_share"), ("data", "test_share")), _shares_leave_training_photos),
-)
-
 
 def value_at(experiment: Experiment, path: Sequence[str]) -> Any:
     """The value at a path of fields, such as `("training", "epochs")`."""
@@ -330,3 +313,8 @@ def as_mapping(experiment: Experiment) -> dict[str, Any]:
     if not mapping["sample"]:
         del mapping["sample"]
     return mapping
+
+
+def as_yaml(experiment: Experiment) -> str:
+    """The experiment as a YAML file; loaded, it gives the same experiment."""
+    return strict_yaml.dump(as_mapping(experiment))

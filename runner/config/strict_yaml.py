@@ -1,4 +1,4 @@
-"""YAML read strictly, with the line and column of every key and value.
+"""YAML read strictly, with the line and column of every key and value, and written to be read so.
 
 A small, safe part of YAML: mappings, lists and plain values. PyYAML does the scanning; its events
 are composed here, so that no tag is ever resolved, no alias followed, no key silently repeated,
@@ -9,26 +9,27 @@ text, `0777` is seven hundred and seventy-seven.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import yaml
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted, received
 
-# Of a whole configuration: a file, those it extends, and `--set`. PyYAML reads some 200,000 bytes
-# in a second; a configuration that says everything has 5,000.
+# Of a whole configuration: a file, those it extends, and `--set`. One that says everything has a
+# tenth of this, and what is not refused is read before anybody notices.
 MAX_BYTES = 50_000
 MAX_DEPTH = 20
 MAX_VALUES = 1_000
 
 Scalar = str | int | float | bool | None
 
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_INFINITY = re.compile(r"[-+]?\.(inf|Inf|INF)")
-_NAN = re.compile(r"\.(nan|NaN|NAN)")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_INTEGERS = {
+    10: re.compile(r"[-+]?[0-9]+"),
+    8: re.compile(r"0o[0-7]+"),
+    16: re.compile(r"0x[0-9a-fA-F]+"),
+}
 _CONSTANTS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -63,19 +64,57 @@ class Node:
             return [child.plain() for child in self.value]
         return self.value
 
+    def fits(self) -> bool:
+        """Whether the tree is within the limits of this module."""
+        return self.size() <= MAX_VALUES and self._depth() <= MAX_DEPTH
+
     def size(self) -> int:
         """The number of values in the tree, mappings and lists among them."""
         return 1 + sum(child.size() for child in self.children())
 
-    def depth(self) -> int:
-        """How many keys lead to the deepest value."""
-        return max((1 + child.depth() for child in self.children()), default=0)
+    def _depth(self) -> int:
+        return max((1 + child._depth() for child in self.children()), default=0)
 
     def children(self) -> "Iterable[Node]":
         """The nodes right inside this one."""
         if isinstance(self.value, dict):
             return self.value.values()
         return self.value if isinstance(self.value, list) else ()
+
+    def at(self, path: Path) -> "Node | None":
+        """The node that a person wrote for a path, or None where nobody stated it."""
+        node = self
+        for key in path:
+            if not isinstance(node.value, dict) or key not in node.value:
+                return None
+            node = node.value[key]
+        return node
+
+    def nearest(self, path: Path) -> "Node":
+        """The node at the longest stated part of a path; this one at the least."""
+        while (node := self.at(path)) is None:
+            path = path[:-1]
+        return node
+
+    def without(self, path: Path) -> "Node":
+        """The tree without what stands at `path`, if anything does."""
+        if not isinstance(self.value, dict) or path[0] not in self.value:
+            return self
+        entries = dict(self.value)
+        if path[1:]:
+            entries[path[0]] = entries[path[0]].without(path[1:])
+        else:
+            del entries[path[0]]
+        return replace(self, value=entries)
+
+    def put(self, path: Path, node: "Node") -> "Node":
+        """The tree with `node` in the place of whatever stands at `path`."""
+        if not path:
+            return node
+        entries = dict(self.value) if isinstance(self.value, dict) else {}
+        blank = Node({}, node.place, node.key_place)
+        entries[path[0]] = entries.get(path[0], blank).put(path[1:], node)
+        return replace(self, value=entries)
 
 
 def parse(text: str, source: str, *, with_lines: bool = True) -> tuple[Node, list[Problem]]:
@@ -111,16 +150,12 @@ def resolve(text: str) -> Scalar:
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if _INFINITY.fullmatch(text) or _NAN.fullmatch(text):
+    if _NOT_FINITE.fullmatch(text):
         return float(text.replace(".", "", 1))
-    if len(text) > _MAX_DIGITS:
-        return float(text) if _FLOAT.fullmatch(text) else text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _OCTAL.fullmatch(text):
-        return int(text[2:], 8)
-    if _HEXADECIMAL.fullmatch(text):
-        return int(text[2:], 16)
+    if len(text) <= _MAX_DIGITS:
+        for base, pattern in _INTEGERS.items():
+            if pattern.fullmatch(text):
+                return int(text, base)
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
@@ -131,16 +166,6 @@ def is_key(text: str) -> bool:
     (True, False, False)
     """
     return text.isprintable() and 0 < len(text) <= _MAX_KEY
-
-
-class _Mark(Protocol):
-    """A position in the text as PyYAML counts it, from 0."""
-
-    @property
-    def line(self) -> int: ...
-
-    @property
-    def column(self) -> int: ...
 
 
 class _Composer:
@@ -156,20 +181,19 @@ class _Composer:
     def document(self) -> tuple[Node, list[Problem]]:
         self._refuse_unprintable()
         self._events = self._scan()
-        self._next()  # the stream's start
-        event = self._next()
+        next(self._events)  # the stream's start
+        event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
             place = self._place(event.start_mark)
             return Node(None, place, place), self._problems
-        node = self._node(self._next(), ())
-        self._next()  # the document's end
-        event = self._next()
+        node = self._node(next(self._events), ())
+        next(self._events)  # the document's end
+        event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            self._report(
-                self._place(event.start_mark),
-                "must hold one YAML document, received a second; remove this `---` "
-                "and what follows",
+            what = (
+                "must hold one YAML document, received a second; remove this `---` and what follows"
             )
+            self._report(self._place(event.start_mark), what)
         return node, self._problems
 
     def _refuse_unprintable(self) -> None:
@@ -179,10 +203,8 @@ class _Composer:
         before = self._text[: found.start()]
         line, column = before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
         place = Place(self._source, line, column) if self._with_lines else Place(self._source)
-        code = ord(found[0])
-        raise ConfigurationError(
-            [Problem(place, f"must be YAML text, received the control character U+{code:04X}")]
-        )
+        what = f"must be YAML text, received the control character U+{ord(found[0]):04X}"
+        raise ConfigurationError([Problem(place, what)])
 
     def _scan(self) -> Iterator[yaml.Event]:
         loader = yaml.SafeLoader(self._text)
@@ -204,13 +226,10 @@ class _Composer:
         finally:
             loader.dispose()
 
-    def _give_up(self, mark: _Mark | None, message: str) -> NoReturn:
+    def _give_up(self, mark: Any, message: str) -> NoReturn:
         raise ConfigurationError([*self._problems, Problem(self._place(mark), message)]) from None
 
-    def _next(self) -> yaml.Event:
-        return next(self._events)
-
-    def _place(self, mark: _Mark | None) -> Place:
+    def _place(self, mark: Any) -> Place:  # PyYAML's Mark, of either of its two classes, or None
         if mark is None or not self._with_lines:
             return Place(self._source)
         return Place(self._source, mark.line + 1, mark.column + 1)
@@ -227,21 +246,19 @@ class _Composer:
         if len(path) > MAX_DEPTH:
             self._give_up(event.start_mark, f"must be nested at most {MAX_DEPTH} levels deep")
         allowed = self._allowed(event, place)
+        value: Scalar | dict[str, Node] | list[Node] = None
         if isinstance(event, yaml.MappingStartEvent):
-            mapping = self._mapping(path)
-            return Node(mapping if allowed else None, place, key_place)
-        if isinstance(event, yaml.SequenceStartEvent):
-            items = self._sequence(path)
-            return Node(items if allowed else None, place, key_place)
-        if isinstance(event, yaml.ScalarEvent) and allowed:
-            return Node(self._scalar(event, path, place), place, key_place)
-        return Node(None, place, key_place)
+            value = self._mapping(path)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = self._sequence(path)
+        elif isinstance(event, yaml.ScalarEvent) and allowed:
+            value = self._scalar(event, path, place)
+        return Node(value if allowed else None, place, key_place)
 
     def _allowed(self, event: yaml.Event, place: Place) -> bool:
         if isinstance(event, yaml.AliasEvent):
-            self._report(
-                place, f"must not use an alias (*{event.anchor}); write the value out, or `extends`"
-            )
+            what = f"must not use an alias (*{event.anchor}); write the value out, or `extends`"
+            self._report(place, what)
             return False
         tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if tag is not None:
@@ -253,10 +270,10 @@ class _Composer:
 
     def _mapping(self, path: Path) -> dict[str, Node]:
         mapping: dict[str, Node] = {}
-        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             place = self._place(event.start_mark)
             key = self._key(event, path, place)
-            child = self._node(self._next(), (*path, key or "?"), place)
+            child = self._node(next(self._events), (*path, key or "?"), place)
             if key is None:
                 continue
             if key in mapping:
@@ -282,7 +299,7 @@ class _Composer:
 
     def _sequence(self, path: Path) -> list[Node]:
         items: list[Node] = []
-        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             items.append(self._node(event, (*path, str(len(items)))))
         return items
 
@@ -294,3 +311,50 @@ class _Composer:
                 return None
             return str(event.value)
         return resolve(event.value)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a value out every time it occurs, and text so that it stays text."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML puts into quotes what YAML 1.1 would not take for text; YAML 1.2 adds `1e-3`.
+    style = None if isinstance(resolve(text), str) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump(value: object) -> str:
+    r"""A document.
+
+    Args:
+        value: Mappings with text keys, lists, strings, finite numbers, booleans, None.
+
+    Example:
+        >>> dump({"rate": 1e-05, "name": "1e-3"})
+        "rate: 1.0e-05\nname: '1e-3'\n"
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def dump_on_one_line(value: object) -> str:
+    r"""A part of a document, on one line.
+
+    >>> dump_on_one_line([64, 32]), dump_on_one_line("two\nlines"), dump_on_one_line(None)
+    ('[64, 32]', '"two\\nlines"', 'null')
+    """
+    # Within a list, so that no form is chosen that needs several lines.
+    text = yaml.dump(
+        [value],
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=10**9,
+    )
+    return text.strip().removeprefix("[").removesuffix("]")

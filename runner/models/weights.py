@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from optrun.data.download import host_reachable
+from optrun.data.hosts import host_reachable
 from optrun.runner.errors import UserError
 
 if TYPE_CHECKING:

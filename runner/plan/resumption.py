@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optrun.runner import untrusted
-from optrun.runner.config.load import experiment_hash, load
+from optrun.runner.config.identity import experiment_hash
+from optrun.runner.config.load import load
 from optrun.runner.engine.signals import Stops
 from optrun.runner.errors import UserError
 from optrun.runner.plan.plan import PlannedRun

@@ -12,7 +12,8 @@ from optrun.data.feed.batches import batches_per_epoch
 from optrun.optimizers import specification
 from optrun.runner import provenance
 from optrun.runner import user_optimizer as own_code
-from optrun.runner.config.load import as_yaml, experiment_hash
+from optrun.runner.config.identity import experiment_hash
+from optrun.runner.config.schema import as_yaml
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine import out_of_memory as allocation
 from optrun.runner.engine.checkpoint import CheckpointError

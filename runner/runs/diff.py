@@ -11,8 +11,8 @@ from optrun.runner.errors import UserError
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs.reader import Run, Unreadable, flatten
 from optrun.runner.runs.select import find_run
-from optrun.runner.ui.console import duration
 from optrun.runner.ui.text import is_styled, padded, show, style, terminal_width, widest, wrap
+from optrun.runner.ui.wording import duration
 from optrun.runner.untrusted import mapping, number, printable
 from rich.cells import cell_len
 

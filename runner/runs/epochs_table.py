@@ -5,8 +5,8 @@ from typing import Any
 
 from optrun.runner.runs.saved import whole
 from optrun.runner.runs.standing import Progress
-from optrun.runner.ui.console import duration
 from optrun.runner.ui.text import padded
+from optrun.runner.ui.wording import duration
 from optrun.runner.untrusted import number
 
 # Of very many epochs the first and the last are shown.

@@ -15,9 +15,8 @@ from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import steps_per_epoch
 from optrun.runner.runs.summary import configuration_lines, machine_lines
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
-from optrun.runner.ui.console import duration
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
-from optrun.runner.ui.wording import share
+from optrun.runner.ui.wording import duration, share
 from optrun.runner.untrusted import number, printable
 
 _INDENT = 12

@@ -1,4 +1,7 @@
-"""Counts, sizes and ages in words, as every command prints them."""
+"""Counts, sizes and times in words, as every command prints them; the word that was meant."""
+
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 def number_of(count: int, thing: str) -> str:
@@ -37,6 +40,20 @@ def age(seconds: float) -> str:
     return f"{int(seconds / 86400):,} d"
 
 
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, no more than needed.
+
+    >>> duration(42), duration(125), duration(7384)
+    ('42 s', '2:05 min', '2:03 h')
+    """
+    whole = round(max(0.0, seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
 def share(part: float, whole: float) -> str:
     """A part of a whole in per cent.
 
@@ -44,3 +61,30 @@ def share(part: float, whole: float) -> str:
     ('33 %', '0 %')
     """
     return f"{100 * part / whole:.0f} %" if whole else "0 %"
+
+
+def one_of(words: Sequence[str]) -> str:
+    """Alternatives.
+
+    >>> one_of(["a", "b", "c"])
+    'a, b or c'
+    """
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known word that `word` most likely means, whatever its case; None for none.
+
+    Args:
+        word: What a person wrote.
+        known: What there is.
+        cutoff: How alike they must be, from 0 to 1; see `difflib.get_close_matches`.
+
+    >>> nearest("lerning_rate", ["momentum", "learning_rate"]), nearest("ADAM", ["adam"])
+    ('learning_rate', 'adam')
+    """
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    # What is compared is bounded, since comparing takes the product of the lengths.
+    matches = difflib.get_close_matches(word.lower()[:200], by_lower_case, n=1, cutoff=cutoff)
+    return by_lower_case[matches[0]] if matches else None

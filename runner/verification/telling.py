@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Self
 
-from optrun.runner.ui.console import duration, live_line
+from optrun.runner.ui.console import live_line
 from optrun.runner.ui.text import hanging, padded, style, widest, wrap
+from optrun.runner.ui.wording import duration
 from optrun.runner.verification.comparison import Compared
 from optrun.runner.verification.processes import BEGUN, EPOCH, Event
 from optrun.runner.verification.proof import Kill, Proof

@@ -165,12 +165,12 @@ def test_factors_of_brightness_and_contrast_stay_within_their_shares() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"shift": 1.0}, "augmentation shift must be at least 0 and below 1, received: 1.0"),
-        ({"zoom": -0.1}, "augmentation zoom must be at least 0 and below 1, received: -0.1"),
-        ({"rotation": 181}, "augmentation rotation must be 0 to 180 degrees, received: 181"),
+        ({"shift": 1.0}, "augmentation shift must be from 0 to 0.5, received: 1.0"),
+        ({"zoom": -0.1}, "augmentation zoom must be from 0 to 0.5, received: -0.1"),
+        ({"rotation": 181}, "augmentation rotation must be from 0 to 180, received: 181"),
         ({"brightness": 1.5}, "augmentation brightness must be from 0 to 1, received: 1.5"),
         ({"contrast": -0.5}, "augmentation contrast must be from 0 to 1, received: -0.5"),
-        ({"zoom": np.nan}, "augmentation zoom must be at least 0 and below 1, received: nan"),
+        ({"zoom": np.nan}, "augmentation zoom must be from 0 to 0.5, received: nan"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, float], message: str) -> None:

@@ -64,8 +64,8 @@ def reference(photo: Photos, row: npt.NDArray[np.float32]) -> Values:
     "augmentation",
     [
         EVERYTHING,
-        Augmentation(shift=0.9),
-        Augmentation(zoom=0.9, rotation=30),
+        Augmentation(shift=0.5),
+        Augmentation(zoom=0.5, rotation=30),
         Augmentation(brightness=1, contrast=1),
         Augmentation(contrast=0.5, flip=True),
     ],

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from optrun.runner.config.identity import ADDED_KEYS, experiment_hash
-from optrun.runner.config.load import as_yaml, load
-from optrun.runner.config.schema import Experiment, as_mapping
+from optrun.runner.config.load import load
+from optrun.runner.config.schema import Experiment, as_mapping, as_yaml
 from pydantic import ValidationError
 
 Write = Callable[..., Path]
@@ -273,7 +273,7 @@ def test_an_experiment_made_in_python_keeps_the_same_rules() -> None:
         "training": {"epochs": 1},
         "optimizer": {"name": "sgd", "learning_rate": 1},
     }
-    with pytest.raises(ValidationError, match=r"model\.width must be 1"):
+    with pytest.raises(ValidationError, match=r"model\.width\s+must be 1"):
         Experiment.model_validate(stated | {"model": {"width": 0.5}})
     with pytest.raises(ValidationError, match="momentun"):
         Experiment.model_validate(

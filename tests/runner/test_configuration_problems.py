@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optrun.runner.config.load import as_yaml, load
+from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
+from optrun.runner.config.schema import as_yaml
 from optrun.runner.config.strict_yaml import MAX_BYTES
 from optrun.runner.errors import UserError
 
@@ -156,6 +157,22 @@ def test_the_configuration_that_the_others_break_is_right(tmp_path: Path) -> Non
             "data.test_share it must be below 1, received 0.5 and 0.5",
         ),
         (
+            replaced("image_size: 64", "test_share: 0.95"),
+            "x.yaml:1:20: data.validation_share must leave photos for training: with "
+            "data.test_share it must be below 1, received 0.1 and 0.95",
+        ),
+        (
+            replaced("weights: random", "width: 0.5, wdth: 1"),
+            "x.yaml:2:16: model.width must be 1 where model.weights is imagenet, received 0.5; set "
+            "model.weights to random, or leave the width\n"
+            "x.yaml:2:21: model.wdth is not a known key; did you mean model.width?",
+        ),
+        (
+            RIGHT + "sample: {data: {test_share: 0.95}}\n",
+            "x.yaml:9:29: sample.data.validation_share must leave photos for training: with "
+            "data.test_share it must be below 1, received 0.1 and 0.95",
+        ),
+        (
             replaced("training:\n  epochs: 3\n", ""),
             "x.yaml:1:1: training must be stated: a mapping of keys",
         ),
@@ -224,8 +241,8 @@ def test_the_configuration_that_the_others_break_is_right(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_one_mistake_is_one_line(refused: Refused, text: str, message: str) -> None:
-    assert refused(text) == [message]
+def test_each_mistake_is_one_line(refused: Refused, text: str, message: str) -> None:
+    assert refused(text) == message.split("\n")
 
 
 @pytest.mark.parametrize(
@@ -283,6 +300,7 @@ def test_a_wrong_word_inside_the_optimizer_is_answered_with_the_right_one(
             "--set: training.epoch is not a known key; did you mean training.epochs?",
         ),
         ("epochs=1", "--set: epochs is not a known key; did you mean training.epochs?"),
+        ("data.validation_share=0.95", "--set: data.validation_share must leave photos"),
         ("notes=[", "--set: notes: must be YAML: expected the node content, but found"),
         ("notes=*a", "--set: notes: must not use an alias (*a); write the value out"),
         ("extends=x.yaml", "--set: extends can be stated in a file only"),

@@ -4,7 +4,7 @@ Every example is a shipped configuration, damaged: bytes, lines, words or its tr
 with printable lines that name the place, or it is an experiment that can be written out and read
 again; within a second of the processor and little memory either way.
 
-$OPTRUN_MUTATIONS says how many examples there are, some 400 without it.
+$OPTRUN_MUTATIONS says how many examples there are, some 200 without it.
 """
 
 import copy
@@ -24,9 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optrun.optimizers.own import names_in
 from optrun.runner.config.documentation import fields
-from optrun.runner.config.load import as_yaml, experiment_hash, load
+from optrun.runner.config.identity import experiment_hash
+from optrun.runner.config.load import load
 from optrun.runner.config.origins import show
 from optrun.runner.config.problems import ConfigurationError, dotted
+from optrun.runner.config.schema import as_yaml
 from optrun.runner.config.strict_yaml import MAX_BYTES, MAX_VALUES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -36,7 +38,7 @@ SECONDS = 1.0  # of the processor, for reading one configuration
 MEBIBYTES = 48  # above what the process held before
 LONGEST_REFUSAL = 51 * 2_200  # characters: fifty problems and a count
 
-examples = int(os.environ.get("OPTRUN_MUTATIONS", "400"))
+examples = int(os.environ.get("OPTRUN_MUTATIONS", "200"))
 
 
 def some(share: float) -> Callable[[Any], Any]:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from optrun.data.cache import library
-from optrun.runner.config.load import as_yaml, experiment_hash, load
+from optrun.runner.config.identity import experiment_hash
+from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
+from optrun.runner.config.schema import as_yaml
 
 CONFIG = "training: {epochs: 1}\noptimizer: {name: sgd, learning_rate: 0.01}\n"
 Optrun = Callable[..., tuple[int, str, str]]

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from optrun.optimizers.registry import ENTRIES
 from optrun.runner.commands.config import config
-from optrun.runner.config.json_schema import json_schema
+from optrun.runner.config.documentation import json_schema
 from optrun.runner.config.strict_yaml import parse
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -277,7 +277,8 @@ def test_a_path_is_relative_to_the_file_that_says_it_or_to_where_set_was_said(
 
 def test_two_versions_of_the_code_are_two_experiments_wherever_they_lie(tmp_path: Path) -> None:
     from optrun.runner import user_optimizer as own_code
-    from optrun.runner.config.load import experiment_hash, load
+    from optrun.runner.config.identity import experiment_hash
+    from optrun.runner.config.load import load
 
     def hash_of(folder: str, code: str) -> str:
         (tmp_path / folder / "code").mkdir(parents=True)

@@ -1,17 +1,17 @@
 """The files in configs/: right, commented, and different in the optimizer alone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from optrun.optimizers import registry
-from optrun.runner.config.documentation import comment, fields, is_section
+from optrun.runner.config.documentation import expected, fields, is_section
 from optrun.runner.config.load import Loaded, load
-from optrun.runner.config.merge import node_at
 from optrun.runner.config.problems import Path as Keys
-from optrun.runner.config.strict_yaml import Node, parse
-from optrun.runner.config.write_yaml import dump_on_one_line
+from optrun.runner.config.problems import received
+from optrun.runner.config.strict_yaml import Node, dump_on_one_line, parse
+from pydantic.fields import FieldInfo
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BASE = CONFIGS / "vgg19.yaml"
@@ -33,6 +33,26 @@ NAMES = {
     "nesterov",
     "lookahead_adam",
 }
+
+
+def documented(path: Keys) -> str:
+    """What the base file says of a key: meaning, unit or type, default."""
+    field = dict(fields())[path]
+    if is_section(field) or path == ("optimizer",) or path == ("sample",):
+        return f"{field.description}."
+    return f"{field.description} ({expected(field)}; {default(field)})."
+
+
+def default(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    if isinstance(extra, Mapping) and "default" in extra:
+        return f"default {extra['default']}"
+    if field.is_required():
+        return "must be stated"
+    value = field.get_default()
+    if value == ():
+        return "default []"
+    return f"default {value if isinstance(value, str) and value else received(value)}"
 
 
 def by_name(path: Path) -> str:
@@ -85,22 +105,22 @@ def test_every_key_has_a_comment(file: Path) -> None:
 
 def test_the_base_documents_every_key_of_the_schema_in_the_schema_s_words() -> None:
     text = re.sub(r"\s*\n\s*#?\s*", " ", BASE.read_text(encoding="utf-8"))
-    missing = [".".join(path) for path, _ in fields() if comment(path) not in text]
+    missing = [".".join(path) for path, _ in fields() if documented(path) not in text]
     assert missing == []
 
 
 def test_each_comment_of_the_base_stands_at_its_key() -> None:
     root = tree(BASE)
     for path, _ in fields():
-        node = node_at(root, path)
+        node = root.at(path)
         if node is not None:
-            assert comment_of(BASE, node).startswith(comment(path))
+            assert comment_of(BASE, node).startswith(documented(path))
 
 
 def test_the_base_states_every_key_that_is_not_an_experiment_s_own() -> None:
     root = tree(BASE)
     own = {("name",), ("notes",), ("optimizer",)}
-    assert {path for path, _ in fields() if node_at(root, path) is None} == own
+    assert {path for path, _ in fields() if root.at(path) is None} == own
 
 
 def test_the_base_differs_from_the_defaults_only_where_it_must() -> None:
@@ -108,7 +128,7 @@ def test_the_base_differs_from_the_defaults_only_where_it_must() -> None:
     different = {
         path
         for path, field in fields()
-        if (node := node_at(root, path)) is not None
+        if (node := root.at(path)) is not None
         and not is_section(field)
         and path != ("sample",)
         and (field.is_required() or node.plain() not in (field.get_default(), []))

@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optrun.runner.config.problems import ConfigurationError
-from optrun.runner.config.strict_yaml import MAX_DEPTH, MAX_VALUES, is_key, parse
-from optrun.runner.config.write_yaml import dump, dump_on_one_line
+from optrun.runner.config.strict_yaml import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    dump,
+    dump_on_one_line,
+    is_key,
+    parse,
+)
 
 
 def value_of(text: str) -> object:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from optrun.data import download
+from optrun.data import download, hosts
 from optrun.data.cache.prepare import prepare
 from optrun.data.download import Published, partial_of
 from optrun.data.errors import PhotoError, Unavailable
@@ -449,7 +449,7 @@ def test_unavailable_is_known_within_five_seconds(
 ) -> None:
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     # A network in which nothing ever answers.
-    monkeypatch.setattr(download, "_ask", lambda url, timeout_s: time.sleep(timeout_s + 60))
+    monkeypatch.setattr(hosts, "_ask", lambda url, timeout_s: time.sleep(timeout_s + 60))
     start = time.monotonic()
 
     with pytest.raises(Unavailable):

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from optrun.data.sources import Photo
+from optrun.data.sources.source import Photo
 from PIL import Image
 
 # Encoded photos that were read and wait to be worked on, and pixels that are being worked on. A

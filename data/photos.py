@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from optrun.data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
-
-__all__ = ["CAT", "DOG", "NO_PART", "TEST", "TRAIN", "VALIDATION", "Photos", "fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -18,14 +15,14 @@ class Photos:
     Attributes:
         pixels: uint8 [n, image_size, image_size, 3], RGB, memory-mapped and read-only.
         ids: n names, unique, ascending.
-        labels: uint8 [n], 0 for a cat and 1 for a dog.
+        labels: uint8 [n]; see `optrun.data.labels`.
         digests: uint8 [n, 32], SHA-256 of each photo's encoded bytes.
         pixel_digests: uint8 [n, 32], the same for two photos where their pixels are; see
-            `optrun.data.images.pixel_hash.pixel_digest`.
+            `optrun.data.images.duplicates.pixel_digest`.
         parts: uint8 [n], the part that the source's own folders give a photo: `NO_PART`, `TRAIN`,
             `VALIDATION` or `TEST`. All `NO_PART` unless the source names parts.
         fingerprint: SHA-256 (hex) over id, label and digest of every photo, and what was left out.
-        source: Where they come from: "sample", "cats_vs_dogs" or a path.
+        source: Where they come from: a built-in name or a path.
         is_sample: Whether they are the built-in drawings rather than real photos.
         left_out: (id, reason) of each file of the source that could not be used.
         preprocessing: How encoded photos became these pixels; see `data.cache.cache_key`.

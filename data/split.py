@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.errors import PhotoError
 from optrun.data.images import duplicates
-from optrun.data.photos import NO_PART, TEST, TRAIN, VALIDATION, Photos
+from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
+from optrun.data.photos import Photos
 
 # Goes into the hash, so that a photo's place in the split has nothing to do with the order of the
 # plain digests, by which `limit` selects.

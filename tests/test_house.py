@@ -119,7 +119,7 @@ def loaded_by(code: str) -> set[str]:
         "import optrun.runner.verify",
         "import optrun.runner.config.load",
         "from optrun.runner.compare.compare import compare",
-        "from optrun.runner.datasets import inventory, preview, removal",
+        "from optrun.runner.datasets import inventory, preview",
     ],
 )
 def test_what_answers_at_once_loads_no_tensorflow(code: str) -> None:

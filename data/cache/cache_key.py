@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,7 +15,7 @@ Resize = Literal["squash", "crop", "pad"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 # Raise the number with every change to the files of a prepared copy.
-FORMAT = 2
+FORMAT = 3
 PIXELS, LABELS, IDS, INDEX = "pixels.npy", "labels.npy", "ids.json", "index.json"
 # By the name that `optrun.data.photos.Photos` has for each.
 ARRAYS = {
@@ -28,48 +29,49 @@ ARRAYS = {
 JOURNAL, PARTIAL = "journal.jsonl", ".partial"
 
 
-def preprocessing(resize: str = "squash", antialias: bool = False) -> str:
-    """Returns the name of how encoded photos become pixels, by which prepared ones are found.
+@dataclass(frozen=True)
+class Preparation:
+    """How photos are made ready.
 
-    Raises:
-        ValueError: If there is no such `resize`.
-
-    Example:
-        >>> preprocessing(), preprocessing("crop", antialias=True)
-        ('tf-integer-fast bilinear squash 1', 'tf-integer-fast bilinear crop antialias 1')
-    """
-    if resize not in RESIZES:
-        raise ValueError(f"resize must be one of {', '.join(RESIZES)}, received: {resize}")
-    smooth = " antialias" if antialias else ""
-    # Raise the number with every change that alters a pixel.
-    return f"tf-integer-fast bilinear {resize}{smooth} 1"
-
-
-def cache_key(
-    identity: Mapping[str, str | int],
-    *,
-    image_size: int,
-    resize: str,
-    antialias: bool,
-    limit: int | None,
-) -> dict[str, object]:
-    """Returns what decides the prepared photos.
-
-    Args:
-        identity: That of their source.
-        image_size: As for `optrun.data.cache.prepare.prepare`, like those that follow.
-        resize: "squash", "crop" or "pad".
-        antialias: Whether photos are smoothed when they are made smaller.
+    Attributes:
+        image_size: Side in pixels of the squares that photos become, >= 1.
+        resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
+        antialias: Whether to average when photos become smaller.
         limit: How many photos at most; None for all.
     """
-    return {
-        "source": dict(identity),
-        "image_size": image_size,
-        "resize": resize,
-        "antialias": antialias,
-        "limit": limit,
-        "preprocessing": preprocessing(resize, antialias),
-    }
+
+    image_size: int
+    resize: Resize = "squash"
+    antialias: bool = False
+    limit: int | None = None
+
+    def __str__(self) -> str:
+        """As a person reads it; what is usual goes without saying.
+
+        >>> str(Preparation(224)), str(Preparation(128, "crop", True, 2000))
+        ('224 px', '128 px, crop, antialiased, limit 2,000')
+        """
+        words = [f"{self.image_size} px"]
+        words += [self.resize] if self.resize != "squash" else []
+        words += ["antialiased"] if self.antialias else []
+        words += [f"limit {self.limit:,}"] if self.limit is not None else []
+        return ", ".join(words)
+
+    @property
+    def preprocessing(self) -> str:
+        """The name of how encoded photos become pixels, by which prepared ones are found.
+
+        >>> Preparation(224).preprocessing, Preparation(64, "crop", True).preprocessing
+        ('tf-integer-fast bilinear squash 1', 'tf-integer-fast bilinear crop antialias 1')
+        """
+        smooth = " antialias" if self.antialias else ""
+        # Raise the number with every change that alters a pixel.
+        return f"tf-integer-fast bilinear {self.resize}{smooth} 1"
+
+
+def cache_key(identity: Mapping[str, str | int], how: Preparation) -> dict[str, object]:
+    """Returns what decides the prepared photos: what their source is, and how they are prepared."""
+    return {"source": dict(identity), **vars(how), "preprocessing": how.preprocessing}
 
 
 def folder_name(source_name: str, key: Mapping[str, object]) -> str:

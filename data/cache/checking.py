@@ -12,11 +12,13 @@ from optrun.data.cache.copies import Copy
 from optrun.data.cache.prepare import Report
 from optrun.data.images import duplicates
 from optrun.data.images.decode import UndecodableError, examine, photo
-from optrun.data.images.pixel_hash import pixel_digest
 from optrun.data.images.resizing import as_resized
+from optrun.data.labels import CLASS_NAMES, NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.parallel import DECODING_BYTES, Memory, in_parallel
-from optrun.data.photos import CAT, NO_PART, TEST, TRAIN, VALIDATION, Photos, fingerprint
-from optrun.data.sources import Photo, open_source
+from optrun.data.photos import Photos, fingerprint
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.registry import SAMPLE
+from optrun.data.sources.source import Photo
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def check(
     of their pixels, that too; and the fingerprint that all of this makes.
 
     Args:
-        source: "cats_vs_dogs", "sample" or a path.
+        source: A built-in name or a path.
         copies: What is prepared from it.
         progress: Called with (photos done, photos in all).
 
@@ -81,10 +83,10 @@ def check(
         opened.append(_Prepared(copy, photos, rows, dict(photos.left_out)))
     # Of the sample, a copy may hold any number of drawings.
     most = max((len(one.photos) for one in opened), default=2)
-    here = open_source(source, drawings=most if source == "sample" else None)
+    here = open_source(source, count=most if source == SAMPLE else None)
     labels, parts = here.entries(), here.parts()
     for one in opened:
-        findings[one.copy.folder] += _names(one, labels, parts, any_number=source == "sample")
+        findings[one.copy.folder] += _names(one, labels, parts, any_number=here.is_sample)
 
     memory = Memory(DECODING_BYTES)
 
@@ -141,8 +143,8 @@ def _names(
             findings.append(
                 Finding(
                     name,
-                    f"prepared as a {_animal(one.photos.labels[row])}, "
-                    f"now a {_animal(labels[name])}",
+                    f"prepared as a {CLASS_NAMES[one.photos.labels[row]]}, "
+                    f"now a {CLASS_NAMES[labels[name]]}",
                 )
             )
         part, before = parts.get(name, NO_PART), int(one.photos.parts[row])
@@ -176,7 +178,7 @@ def _of_photo(found: Photo, one: _Prepared, memory: Memory) -> list[str]:
             f"other pixels prepared than it decodes to: {np.count_nonzero(differing):,} of "
             f"{differing.size:,} values differ, by up to {np.max(differing)}"
         )
-    if one.photos.pixel_digests[row].tobytes() != pixel_digest(pixels):
+    if one.photos.pixel_digests[row].tobytes() != duplicates.pixel_digest(pixels):
         findings.append("another digest of its pixels than it has")
     return findings
 
@@ -189,10 +191,6 @@ def _pixels(found: Photo, copy: Copy, memory: Memory) -> npt.NDArray[np.uint8]:
     with memory.taken(header.decoding_bytes):
         whole = photo(found.encoded, header)
         return as_resized(whole, copy.image_size, copy.resize, copy.antialias)
-
-
-def _animal(label: int) -> str:
-    return "cat" if label == CAT else "dog"
 
 
 def _part(part: int) -> str:

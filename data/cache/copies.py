@@ -17,15 +17,18 @@ from optrun.data.cache.cache_key import (
     PARTIAL,
     PIXELS,
     RESIZES,
+    Preparation,
     Resize,
     cache_key,
     folder_name,
 )
 from optrun.data.errors import PhotoError
 from optrun.data.files import disk_bytes
+from optrun.data.labels import CLASS_NAMES
 from optrun.data.locks import if_free
 from optrun.data.places import cache_root
-from optrun.data.sources import open_source
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.registry import SAMPLE
 
 _REMOVED = ".removed"
 # What `folder_name` makes. Anything else in the cache is not ours: who knows where it lies.
@@ -43,14 +46,13 @@ class Copy:
 
     Attributes:
         folder: Where it lies.
-        source: Where the photos come from: "sample", "cats_vs_dogs" or a path; empty where the
+        source: Where the photos come from: a built-in name or a path; empty where the
             folder does not say.
         image_size: Side of the photos in pixels; 0 where the folder does not say.
         resize: How they became squares.
         antialias: Whether they were smoothed.
         limit: How many photos were taken at most; None for all.
-        cats: How many cats it holds.
-        dogs: How many dogs it holds.
+        counts: How many photos of each class it holds.
         left_out: How many files of the source could not be used.
         fingerprint: See `optrun.data.photos.Photos`.
         disk_bytes: What it takes on the disk.
@@ -64,13 +66,17 @@ class Copy:
     resize: Resize
     antialias: bool
     limit: int | None
-    cats: int
-    dogs: int
+    counts: tuple[int, ...]
     left_out: int
     fingerprint: str
     disk_bytes: int
     stale: str
     unfinished: bool = False
+
+    @property
+    def how(self) -> Preparation:
+        """How its photos were prepared."""
+        return Preparation(self.image_size, self.resize, self.antialias, self.limit)
 
 
 def copies() -> list[Copy]:
@@ -128,8 +134,7 @@ def _copy(folder: Path, identities: _Identities) -> Copy:
         resize="squash",
         antialias=False,
         limit=None,
-        cats=0,
-        dogs=0,
+        counts=(0,) * len(CLASS_NAMES),
         left_out=0,
         fingerprint="",
         disk_bytes=_disk_bytes(folder),
@@ -182,8 +187,7 @@ def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
     whole = labels and pixel_bytes > len(labels) * copy.image_size**2 * 3
     return replace(
         copy,
-        cats=labels.count(0),
-        dogs=labels.count(1),
+        counts=tuple(map(labels.count, range(len(CLASS_NAMES)))),
         left_out=len(index["left_out"]),
         fingerprint=str(index["fingerprint"]),
         stale=copy.stale if whole else "damaged",
@@ -194,7 +198,7 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
     """Returns why nobody will ask for a copy again; empty where somebody may."""
     stated = key["source"]
     # How many drawings there are is the copy's own affair.
-    count = stated.get("count") if isinstance(stated, dict) and source == "sample" else None
+    count = stated.get("count") if isinstance(stated, dict) and source == SAMPLE else None
     if (source, count) not in identities:
         identities[source, count] = _identity(source, count)
     identity = identities[source, count]
@@ -202,13 +206,8 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
         return identity
     if stated != identity:
         return "its source has changed since"
-    wanted = cache_key(
-        identity,
-        image_size=key["image_size"],
-        resize=key["resize"],
-        antialias=key["antialias"],
-        limit=key["limit"],
-    )
+    names = ("image_size", "resize", "antialias", "limit")
+    wanted = cache_key(identity, Preparation(*(key[name] for name in names)))
     same = folder.name.removesuffix(PARTIAL) == folder_name(source, wanted)
     return "" if same else _OTHER_VERSION
 
@@ -216,7 +215,7 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
 def _identity(source: str, count: int | None) -> Mapping[str, str | int] | str:
     """Returns what tells the source from others today, or why it can't be told."""
     try:
-        return open_source(source, drawings=count).identity()
+        return open_source(source, count=count).identity()
     except (PhotoError, OSError):
         return "its source is no longer there"
 

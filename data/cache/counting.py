@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.cache_key import Preparation, Resize
 from optrun.data.cache.prepare import bytes_to_write, prepared
-from optrun.data.download import availability
-from optrun.data.sources import open_source
+from optrun.data.sources.opening import open_source
 from optrun.data.split import split
 
 
@@ -42,29 +41,14 @@ def count(
     Arguments are those of `optrun.data.cache.prepare.prepare` and `optrun.data.split.split`.
 
     Raises:
-        PhotoError: If the source is missing, damaged or lacks cats or dogs.
+        PhotoError: If the source is missing, damaged or lacks a class.
     """
-    photos = prepared(
-        source, image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
+    how = Preparation(image_size, resize, antialias, limit)
+    photos = prepared(source, **vars(how))
     if photos is not None:
         parts = split(photos, validation_share=validation_share, test_share=test_share)
         return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
-    if source == "cats_vs_dogs":
-        total = availability.PHOTOS  # asking the source would download it
-    else:
-        total = len(open_source(source, drawings=limit).entries())
+    total = open_source(source, count=limit).expected()
     total = total if limit is None else min(total, limit)
-    return Count(
-        total,
-        round(total * (1 - validation_share - test_share)),
-        exact=False,
-        bytes_to_write=bytes_to_write(
-            source,
-            photos=total,
-            image_size=image_size,
-            resize=resize,
-            antialias=antialias,
-            limit=limit,
-        ),
-    )
+    training = round(total * (1 - validation_share - test_share))
+    return Count(total, training, exact=False, bytes_to_write=bytes_to_write(source, total, how))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 _FORMAT = 1
 _DIGEST_BYTES = 32
@@ -85,16 +84,6 @@ class Journal:
         else:
             values = [name, record.reason]
         self._file.write(json.dumps(values).encode() + b"\n")
-
-
-def header_of(path: Path) -> Mapping[str, Any] | None:
-    """Returns what the journal at `path` says is being built, or None where it does not."""
-    try:
-        with path.open("rb") as file:
-            header = json.loads(file.readline(2**20))
-    except (OSError, ValueError):
-        return None
-    return header if isinstance(header, dict) else None
 
 
 def _parsed(line: bytes) -> dict[str, Record]:

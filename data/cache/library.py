@@ -12,8 +12,7 @@ from optrun.data.errors import PhotoError
 from optrun.data.files import write_atomically
 from optrun.data.locks import exclusive
 from optrun.data.places import cache_root
-
-BUILT_IN = ("cats_vs_dogs", "sample")
+from optrun.data.sources.registry import NAMES as BUILT_IN
 
 _FORMAT = 1
 _MAXIMUM_BYTES = 64 * 1024

@@ -1,7 +1,5 @@
 """A .npy file of pixels that is written row by row, in any order, and grows as it is."""
 
-import os
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,29 +69,23 @@ class PixelFile:
         while left:
             place = next(iter(left))
             aside = self._read(place)
-            last = self._fill(place, left, until=place)
-            self._write(last, memoryview(aside))
+            self._write(self._fill(place, left), aside)
         self._file.truncate(self._start + len(rows) * self._row_bytes)
         self._write_header(len(rows))
 
-    def _fill(self, place: int, left: dict[int, int], until: int | None = None) -> int:
-        """Fills a place, then the one that its row came from, and so on while any is to be filled.
+    def _fill(self, place: int, left: dict[int, int]) -> int:
+        """Fills a place, then the one that its row came from, and so on; returns the last.
 
         Args:
             place: The first place to fill.
             left: The row that belongs to each place; those that are dealt with are taken out.
-            until: The row not to be moved.
-
-        Returns:
-            The last place: where the row that was not moved belongs.
         """
-        while place in left:
+        while True:
             row = left.pop(place)
-            if row == until:
+            self._write(place, self._read(row))
+            if row not in left:
                 return place
-            self._write(place, memoryview(self._read(row)))
             place = row
-        return place
 
     def _write_header(self, count: int) -> int:
         """Writes the header and returns its length, which NumPy keeps the same for any count."""
@@ -104,29 +96,14 @@ class PixelFile:
         )
         return self._file.tell()
 
-    def _place_of(self, row: int) -> int:
-        return self._start + row * self._row_bytes
+    def _write(self, row: int, content: bytes | memoryview) -> None:
+        rest = memoryview(content)
+        with self._lock:
+            self._file.seek(self._start + row * self._row_bytes)
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
-    if sys.platform == "win32":
-
-        def _write(self, row: int, content: memoryview) -> None:
-            with self._lock:
-                self._file.seek(self._place_of(row))
-                while content:
-                    content = content[self._file.write(content) :]
-
-        def _read(self, row: int) -> bytes:
-            with self._lock:
-                self._file.seek(self._place_of(row))
-                return self._file.read(self._row_bytes)
-
-    else:
-
-        def _write(self, row: int, content: memoryview) -> None:
-            place = self._place_of(row)
-            while content:
-                written = os.pwrite(self._file.fileno(), content, place)
-                place, content = place + written, content[written:]
-
-        def _read(self, row: int) -> bytes:
-            return os.pread(self._file.fileno(), self._row_bytes, self._place_of(row))
+    def _read(self, row: int) -> bytes:
+        with self._lock:
+            self._file.seek(self._start + row * self._row_bytes)
+            return self._file.read(self._row_bytes)

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.building import Builder, Shape
-from optrun.data.cache.cache_key import Resize, cache_key, folder_name
+from optrun.data.cache.building import Builder
+from optrun.data.cache.cache_key import RESIZES, Preparation, Resize, cache_key, folder_name
 from optrun.data.cache.journal import Journal
 from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.errors import PhotoError
 from optrun.data.images import duplicates
-from optrun.data.photos import CAT, DOG, NO_PART, Photos, fingerprint
-from optrun.data.sources import Source, open_source
+from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
+from optrun.data.photos import Photos, fingerprint
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.source import Source
 
 Report = Callable[[int, int | None], None]
 
@@ -38,14 +40,14 @@ def prepare(
 
     They are decoded on the first call and kept in a cache that all runs share; later calls map them
     from there. Files that are no usable photos are left out, with the reason; so are photos that
-    the source calls both cat and dog. A call that was stopped is gone on with by the next.
+    the source gives both labels. A call that was stopped is gone on with by the next.
 
     Args:
-        source: "sample", "cats_vs_dogs", or the path of a folder or zip archive.
+        source: A built-in name, an imported one, or the path of a folder or zip archive.
         image_size: Side in pixels of the squares that photos become, >= 1.
         resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
         antialias: Whether to average when photos become smaller.
-        limit: How many photos to take at most, >= 2; None for all. Half of them cats, half dogs (as
+        limit: How many photos to take at most, >= 2; None for all. Half of them of each class (as
             far as there are enough), those whose SHA-256 comes first: a function of the photos
             alone. Of the sample, the first `limit` drawings.
         strict: Whether files that can't be used are an error.
@@ -55,27 +57,22 @@ def prepare(
             `optrun.data.sources.open_source`.
 
     Raises:
-        PhotoError: If the source is missing, damaged or lacks cats or dogs, the disk is full, or
+        PhotoError: If the source is missing, damaged or lacks a class, the disk is full, or
             `strict` is asked for and files can't be used.
         Unavailable: If the public photos were never obtained and their host can't be reached.
         ValueError: If `image_size`, `resize` or `limit` is out of range.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
+    if resize not in RESIZES:
+        raise ValueError(f"resize must be one of {', '.join(RESIZES)}, received: {resize}")
     if limit is not None and limit < 2:
-        raise ValueError(f"limit must be at least 2, one cat and one dog, received: {limit}")
-    opened = open_source(source, drawings=limit, obtain=obtain)
-    key = cache_key(
-        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
-    build = functools.partial(
-        _build,
-        opened,
-        Shape(image_size, resize, antialias),
-        None if opened.is_sample else limit,
-        progress or _no_report,
-        key,
-    )
+        classes = " and one ".join(CLASS_NAMES)
+        raise ValueError(f"limit must be at least 2, one {classes}, received: {limit}")
+    how = Preparation(image_size, resize, antialias, limit)
+    opened = open_source(source, count=limit, obtain=obtain)
+    key = cache_key(opened.identity(), how)
+    build = functools.partial(_build, opened, how, progress or _no_report, key)
     photos = photo_cache.build_once(_folder(opened, key, cache), build)
     if strict and photos.left_out:
         raise PhotoError(_strict_message(photos))
@@ -94,33 +91,22 @@ def prepared(
 
     Decodes, downloads and writes nothing. Arguments and errors are those of `prepare`.
     """
-    opened = open_source(source, drawings=limit)
-    key = cache_key(
-        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
-    return photo_cache.load(_folder(opened, key, None))
+    return photo_cache.load(_expected(source, Preparation(image_size, resize, antialias, limit)))
 
 
-def bytes_to_write(
-    source: str,
-    *,
-    photos: int,
-    image_size: int,
-    resize: Resize = "squash",
-    antialias: bool = False,
-    limit: int | None = None,
-) -> int:
+def bytes_to_write(source: str, photos: int, how: Preparation) -> int:
     """Returns the bytes of pixels that `prepare` has yet to write for so many photos.
 
-    Of a build that was stopped, what it has written does not count. Arguments and errors are
-    otherwise those of `prepare`.
+    Of a build that was stopped, what it has written does not count. Errors are those of `prepare`.
     """
-    opened = open_source(source, drawings=limit)
-    key = cache_key(
-        opened.identity(), image_size=image_size, resize=resize, antialias=antialias, limit=limit
-    )
-    pixels = photos * image_size**2 * 3
-    return max(0, pixels - photo_cache.written_bytes(_folder(opened, key, None)))
+    pixels = photos * how.image_size**2 * 3
+    return max(0, pixels - photo_cache.written_bytes(_expected(source, how)))
+
+
+def _expected(source: str, how: Preparation) -> Path:
+    """Returns where in the user's cache the prepared photos of a source are, or will be."""
+    opened = open_source(source, count=how.limit)
+    return _folder(opened, cache_key(opened.identity(), how), None)
 
 
 def _folder(source: Source, key: Mapping[str, object], cache: Path | None) -> Path:
@@ -143,23 +129,23 @@ def _strict_message(photos: Photos) -> str:
 
 def _build(
     source: Source,
-    shape: Shape,
-    limit: int | None,
+    how: Preparation,
     report: Report,
     key: Mapping[str, object],
     folder: Path,
 ) -> None:
     """Decodes the photos of `source` into `folder`, or goes on with what is there."""
     labels = source.entries()
+    limit = None if source.is_sample else how.limit
     total = len(labels) if limit is None else min(limit, len(labels))
-    photo_cache.require_space(folder, total * shape.image_size**2 * 3)
+    photo_cache.require_space(folder, total * how.image_size**2 * 3)
     header = {"source": source.name, "key": key}
     pixels = photo_cache.pixels_path(folder)
     with (
         Journal(photo_cache.journal_path(folder), header) as journal,
-        PixelFile(pixels, shape.image_size) as file,
+        PixelFile(pixels, how.image_size) as file,
     ):
-        builder = Builder(source, shape, file, journal)
+        builder = Builder(source, how, file, journal)
         builder.go_on()
         digests = {} if limit is None else _digests(source, builder)
         candidates = list(labels) if limit is None else sorted(digests, key=digests.__getitem__)
@@ -177,9 +163,9 @@ def _build(
             for done in builder.decode(wanted):
                 report(min(done, total), total)
         ids = sorted(builder.decoded)
-        if {labels[name] for name in ids} == {CAT, DOG}:
+        missing = set(range(len(CLASS_NAMES))) - {labels[name] for name in ids}
+        if not missing:
             builder.arrange(ids)
-    missing = {CAT, DOG} - {labels[name] for name in ids}
     if missing:
         # Nothing to go on with.
         photo_cache.journal_path(folder).unlink()
@@ -218,20 +204,21 @@ def _still_wanted(
     candidates: Sequence[str], labels: Mapping[str, int], builder: Builder, total: int
 ) -> set[str]:
     """Returns the ids to decode next: half of `total` a class, and the other class for the rest."""
-    usable: dict[int, list[str]] = {CAT: [], DOG: []}
+    usable: list[list[str]] = [[] for _ in CLASS_NAMES]
     for name in candidates:
         if name not in builder.left_out:
             usable[labels[name]].append(name)
-    dogs = min(len(usable[DOG]), total // 2)
-    cats = min(len(usable[CAT]), total - dogs)
-    dogs = min(len(usable[DOG]), total - cats)
-    return {*usable[CAT][:cats], *usable[DOG][:dogs]} - builder.decoded.keys()
+    counts = [len(names) for names in usable]
+    second = min(counts[1], total // 2)
+    first = min(counts[0], total - second)
+    second = min(counts[1], total - first)
+    return {*usable[0][:first], *usable[1][:second]} - builder.decoded.keys()
 
 
 def _none_usable(source: Source, labels: Mapping[str, int], builder: Builder, missing: int) -> str:
-    animals = {CAT: "cats", DOG: "dogs"}[missing]
     name, reason = min(item for item in builder.left_out.items() if labels[item[0]] == missing)
-    return f"None of the {animals} in {source.name} can be used. The first, {name}: {reason}."
+    which = f"None of the {PLURAL_NAMES[missing]} in {source.name}"
+    return f"{which} can be used. The first, {name}: {reason}."
 
 
 def _as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:

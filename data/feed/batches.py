@@ -64,8 +64,8 @@ def training_batches(
         start_batch: First batch within it, counted from 0.
 
     Returns:
-        Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and 0 for a cat, 1
-        for a dog. With an augmentation that changes anything it is of ((photos, float32 [b, 8]),
+        Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and their
+        labels. With an augmentation that changes anything it is of ((photos, float32 [b, 8]),
         labels): what `data.augmentation.augment` is to do to the photos where the network is.
     """
     import tensorflow as tf

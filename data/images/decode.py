@@ -4,18 +4,15 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from optrun.data.cache.cache_key import Resize
 from optrun.data.feed.mapped_tensor import ALIGNMENT
-from optrun.data.images.jpeg import cut_short, frame_of
 from optrun.data.images.resizing import as_resized
 from PIL import Image, UnidentifiedImageError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 _EIGHT_BIT_MODES = frozenset(
@@ -26,6 +23,8 @@ _MAXIMUM_PIXELS = 80_000_000
 
 # What decoding takes, in bytes per pixel. A progressive JPEG keeps the coefficients of all its
 # colours, 2 bytes each; Pillow's picture has 4 bytes per pixel, and WebP's reader another two such.
+# Compressed data never holds the marker of a progressive frame; a preview before it may.
+_PROGRESSIVE = b"\xff\xc2"
 _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
 
 # Pixels of another format that are converted to RGB at a time.
@@ -43,11 +42,16 @@ class Header:
     """What the first bytes of a usable image file say.
 
     Attributes:
-        is_jpeg: Whether it is a JPEG, which TensorFlow decodes.
+        width: In pixels.
+        height: In pixels.
+        decoder: What decodes it. JPEG with four colours is TensorFlow's, and so is what is odd in
+            other ways: their pixels would differ by 1.
         decoding_bytes: About how much memory decoding takes, in bytes.
     """
 
-    is_jpeg: bool
+    width: int
+    height: int
+    decoder: Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
     decoding_bytes: int
 
 
@@ -56,10 +60,10 @@ def decode(
 ) -> Pixels:
     """Decodes a photo and makes it a square.
 
-    JPEG is decoded by TensorFlow (its fast integer transform), other formats by Pillow; greyscale,
-    palettes and CMYK become RGB, and what is transparent becomes white. The size is changed by
-    bilinear interpolation, as `tf.image.resize` does it. A function of its arguments alone; safe,
-    and meant, to be called from several threads.
+    JPEG is decoded by libjpeg-turbo (its fast integer transform), other formats by Pillow;
+    greyscale, palettes and CMYK become RGB, and what is transparent becomes white. The size is
+    changed by bilinear interpolation, as `tf.image.resize` does it. A function of its arguments
+    alone; safe, and meant, to be called from several threads.
 
     Args:
         encoded: The bytes of an image file.
@@ -86,11 +90,19 @@ def examine(encoded: bytes) -> Header:
     """
     if not encoded:
         raise UndecodableError("empty file")
-    frame = frame_of(encoded)
-    if frame is not None and frame.is_ordinary:
-        _check_size(frame.width, frame.height)
-        per_pixel = _PROGRESSIVE_JPEG if frame.is_progressive else _BASELINE_JPEG
-        return Header(is_jpeg=True, decoding_bytes=frame.width * frame.height * per_pixel)
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
+    except (ValueError, KeyError):  # KeyError: colours stored at rates that it has no name for
+        return _examine_other(encoded)
+    _check_size(width, height)
+    per_pixel = _PROGRESSIVE_JPEG if _PROGRESSIVE in encoded else _BASELINE_JPEG
+    decoder: Literal["libjpeg-turbo", "TensorFlow"] = (
+        "libjpeg-turbo" if colours in ("YCbCr", "Gray", "RGB") else "TensorFlow"
+    )
+    return Header(width, height, decoder, width * height * per_pixel)
+
+
+def _examine_other(encoded: bytes) -> Header:
     try:
         with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
             width, height = image.size
@@ -101,7 +113,8 @@ def examine(encoded: bytes) -> Header:
             is_jpeg = image.format in ("JPEG", "MPO")
             if not is_jpeg and getattr(image, "is_animated", False):
                 raise UndecodableError("animated")
-            return Header(is_jpeg, decoding_bytes=width * height * _OTHER_FORMAT)
+            decoder: Literal["TensorFlow", "Pillow"] = "TensorFlow" if is_jpeg else "Pillow"
+            return Header(width, height, decoder, width * height * _OTHER_FORMAT)
     except UnidentifiedImageError as error:
         raise UndecodableError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -110,17 +123,27 @@ def examine(encoded: bytes) -> Header:
         raise UndecodableError("truncated or damaged") from error
 
 
-def photo(encoded: bytes, header: Header) -> "Pixels | tf.Tensor":
+def photo(encoded: bytes, header: Header) -> Pixels:
     """Returns a photo in its own size, uint8 [height, width, 3], RGB.
 
     Raises:
         UndecodableError: If the file is damaged behind its header.
     """
-    if header.is_jpeg:
-        return _decode_jpeg(encoded)
     try:
-        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
-            return _decode_other(image)
+        if header.decoder == "Pillow":
+            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+                return _decode_other(image)
+        if header.decoder == "libjpeg-turbo":
+            try:
+                pixels = _aligned(header.height, header.width)
+                simplejpeg.decode_jpeg(encoded, "RGB", fastdct=True, buffer=pixels)
+                return pixels
+            except ValueError as error:
+                # The file just ends, or has its end marker where more of the picture should be.
+                if "remature end" in str(error):
+                    raise
+                # What is odd but harmless, such as bytes between the segments, is no reason.
+        return _decode_by_tensorflow(encoded)
     except _DAMAGE as error:
         raise UndecodableError("truncated or damaged") from error
 
@@ -142,25 +165,15 @@ def _too_many_pixels() -> str:
     return f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
 
 
-def _decode_jpeg(encoded: bytes) -> "tf.Tensor":
+def _decode_by_tensorflow(encoded: bytes) -> Pixels:
     import tensorflow as tf
-
-    def decoded(content: bytes) -> "tf.Tensor":
-        return tf.raw_ops.DecodeJpeg(contents=content, channels=3, dct_method="INTEGER_FAST")
 
     try:
         with tf.device("/CPU:0"):
-            tensor = decoded(encoded)
-            if cut_short(encoded, as_array(tensor), lambda content: as_array(decoded(content))):
-                raise UndecodableError("truncated or damaged")
+            tensor = tf.raw_ops.DecodeJpeg(contents=encoded, channels=3, dct_method="INTEGER_FAST")
+            return np.asarray(memoryview(tensor))
     except tf.errors.InvalidArgumentError as error:
-        raise UndecodableError("truncated or damaged") from error
-    return tensor
-
-
-def as_array(pixels: "Pixels | tf.Tensor") -> Pixels:
-    """Returns the pixels in their own memory."""
-    return pixels if isinstance(pixels, np.ndarray) else np.asarray(memoryview(pixels))
+        raise ValueError(str(error)) from error
 
 
 def _decode_other(image: Image.Image) -> Pixels:

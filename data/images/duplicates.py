@@ -4,10 +4,29 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
+from optrun.data.labels import CLASS_NAMES
 
-BOTH_LABELS = "labelled both cat and dog"
+BOTH_LABELS = f"labelled both {CLASS_NAMES[0]} and {CLASS_NAMES[1]}"
 
 Positions = npt.NDArray[np.int64]
+
+
+def pixel_digest(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Returns 32 bytes that are the same for two photos where their pixels are: BLAKE3.
+
+    Args:
+        pixels: uint8 [height, width, 3].
+
+    Example:
+        >>> photo = np.zeros((20, 30, 3), np.uint8)
+        >>> same, turned = photo.copy(), photo.reshape(30, 20, 3)
+        >>> pixel_digest(photo) == pixel_digest(same), pixel_digest(photo) == pixel_digest(turned)
+        (True, False)
+    """
+    height, width, _ = pixels.shape
+    content = np.ascontiguousarray(pixels).data.cast("B")
+    return blake3(b"%d x %d px\0" % (width, height)).update(content).digest()
 
 
 def groups(pixel_digests: npt.NDArray[np.uint8]) -> list[Positions]:
@@ -41,7 +60,7 @@ def groups(pixel_digests: npt.NDArray[np.uint8]) -> list[Positions]:
 
 
 def labelled_both(pixel_digests: Mapping[str, bytes], labels: Mapping[str, int]) -> set[str]:
-    """Returns the ids of the photos that the source calls a cat in one place and a dog in another.
+    """Returns the ids of the photos to which the source gives both labels.
 
     Args:
         pixel_digests: What is equal where two photos are the same, by id.

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 
-def as_resized(
-    photo: "Pixels | tf.Tensor", image_size: int, resize: Resize, antialias: bool
-) -> Pixels:
+def as_resized(photo: Pixels, image_size: int, resize: Resize, antialias: bool) -> Pixels:
     """Returns a photo as a square.
 
     A pixel of the result lies at (i + 1/2) a - 1/2 among those of the photo, a being how many of
@@ -34,50 +32,37 @@ def as_resized(
     Returns:
         uint8 [image_size, image_size, 3], rounded half to even.
     """
-    import tensorflow as tf
-
-    height, width = photo.shape[0], photo.shape[1]
-    if isinstance(photo, np.ndarray):
-        photo = mapped_tensor(photo)
-    with tf.device("/CPU:0"):
-        if resize == "squash":
-            return _interpolated(photo, image_size, image_size, antialias)
-        if resize == "crop":
-            side = min(height, width)
-            corner = ((height - side) // 2, (width - side) // 2, 0)
-            middle = tf.slice(photo, corner, (side, side, 3))
-            return _interpolated(middle, image_size, image_size, antialias)
-        scale = image_size / max(height, width)
-        inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
-        inner = _interpolated(photo, inner_height, inner_width, antialias)
+    height, width, _ = photo.shape
+    if resize == "squash":
+        return _interpolated(photo, image_size, image_size, antialias)
+    if resize == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        middle = photo[top : top + side, left : left + side]
+        return _interpolated(middle, image_size, image_size, antialias)
+    scale = image_size / max(height, width)
+    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
     square = np.zeros((image_size, image_size, 3), np.uint8)
     top, left = (image_size - inner_height) // 2, (image_size - inner_width) // 2
+    inner = _interpolated(photo, inner_height, inner_width, antialias)
     square[top : top + inner_height, left : left + inner_width] = inner
     return square
 
 
-def _interpolated(photo: "tf.Tensor", height: int, width: int, antialias: bool) -> Pixels:
+def _interpolated(photo: Pixels, height: int, width: int, antialias: bool) -> Pixels:
     import tensorflow as tf
 
-    if tuple(photo.shape[:2]) == (height, width):
-        return np.array(memoryview(photo), np.uint8)
-    images = tf.raw_ops.ExpandDims(input=photo, axis=0)
-    size = _size(height, width)
-    if antialias:
-        resized = tf.image.resize(images, size, antialias=True)
-    else:
-        resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True)
-    return rounded(resized)
-
-
-def rounded(resized: "tf.Tensor") -> Pixels:
-    """Returns the one photo in float32 [1, height, width, 3] as whole numbers, half to even.
-
-    By NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory.
-    """
-    values = np.asarray(memoryview(resized))[0]
-    pixels = np.empty(values.shape, np.uint8)
-    np.rint(values, out=pixels, casting="unsafe")
+    if photo.shape[:2] == (height, width):
+        return photo.copy()
+    with tf.device("/CPU:0"):
+        images, size = mapped_tensor(photo[None]), _size(height, width)
+        if antialias:
+            resized = tf.image.resize(images, size, antialias=True)
+        else:
+            resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True)
+    # Rounded by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory.
+    pixels = np.empty((height, width, 3), np.uint8)
+    np.rint(np.asarray(memoryview(resized))[0], out=pixels, casting="unsafe")
     return pixels
 
 

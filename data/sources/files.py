@@ -48,6 +48,9 @@ class Files:
         self._states: dict[str, tuple[int, ...]] = {}
         self.name = str(self._path)
 
+    def expected(self) -> int:
+        return len(self.entries())
+
     def identity(self) -> Mapping[str, str | int]:
         """Path, size and time of change; for a folder, sums and a hash over those of its files."""
         names: dict[str, str | int] = {}

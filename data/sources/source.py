@@ -11,7 +11,7 @@ class Photo:
 
     Attributes:
         id: Its name within the source, unique.
-        label: 0 for a cat, 1 for a dog.
+        label: See `optrun.data.labels`.
         encoded: The bytes of the image file; empty where they could not be read.
         unreadable: Why they could not be read; empty where they could.
     """
@@ -27,11 +27,14 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Where the photos come from: "sample", "cats_vs_dogs" or the path."""
+        """Where the photos come from: a built-in name, or the path."""
 
     @property
     def is_sample(self) -> bool:
         """Whether these are the built-in drawings."""
+
+    def expected(self) -> int:
+        """How many photos there will be; nothing is downloaded to find out."""
 
     def identity(self) -> Mapping[str, str | int]:
         """What tells these photos from others, cheap to find out: no photo is read."""

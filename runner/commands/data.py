@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from optrun.runner.commands.options import ANY_PATH, format_option, set_option, yes_option
 
-if TYPE_CHECKING:
-    from optrun.data.cache.cache_key import Resize
-
 
 def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how photos are prepared; see `optrun.data.cache.prepare.prepare`."""
+    """The options that say how photos are prepared; see `data.cache.cache_key.Preparation`."""
     for option in (
         click.option("--antialias", is_flag=True, help="Smooth photos when they are made smaller."),
         click.option(
@@ -55,15 +52,7 @@ def data() -> None:
 @_preparation_options
 @click.option("--strict", is_flag=True, help="Junk is an error: then nothing is registered.")
 @click.option("--verbose", is_flag=True, help="List every file left out and every duplicate.")
-def import_(
-    path: str,
-    name: str | None,
-    image_size: int,
-    resize: "Resize",
-    antialias: bool,
-    strict: bool,
-    verbose: bool,
-) -> None:
+def import_(path: str, name: str | None, strict: bool, verbose: bool, **how: Any) -> None:
     """Decode the photos at PATH once, say what is in them, and keep a name for them.
 
     \b
@@ -76,17 +65,10 @@ def import_(
 
     Exit code: 0 done; 2 for no photos, a name that is taken, or, with --strict, junk.
     """
+    from optrun.data.cache.cache_key import Preparation
     from optrun.runner.datasets.importing import import_photos
 
-    import_photos(
-        path,
-        name=name,
-        image_size=image_size,
-        resize=resize,
-        antialias=antialias,
-        strict=strict,
-        verbose=verbose,
-    )
+    import_photos(path, name=name, how=Preparation(**how), strict=strict, verbose=verbose)
 
 
 @data.command()
@@ -94,14 +76,7 @@ def import_(
 @_preparation_options
 @click.option("--strict", is_flag=True, help="Photos that can't be used are an error.")
 @click.option("--verbose", is_flag=True, help="List every photo left out and every duplicate.")
-def prepare(
-    archive: Path | None,
-    image_size: int,
-    resize: "Resize",
-    antialias: bool,
-    strict: bool,
-    verbose: bool,
-) -> None:
+def prepare(archive: Path | None, strict: bool, verbose: bool, **how: Any) -> None:
     """Obtain the public photos, cats_vs_dogs, and decode them once.
 
     \b
@@ -109,26 +84,20 @@ def prepare(
     optrun data prepare ~/Downloads/kagglecatsanddogs_5340.zip --image-size 128
 
     Without ARCHIVE it is downloaded: 825 MB, to $TFDS_DATA_DIR (~/tensorflow_datasets by default),
-    where tensorflow-datasets then writes another 730 MB. However the download is stopped, the next
-    call goes on from its last byte. An ARCHIVE downloaded by other means is read in place, never
-    changed, and not needed afterwards; it must be the published one, as its SHA-256 tells. Photos
-    of other archives: `optrun data import`.
+    unless tensorflow-datasets has prepared the photos there. However the download is stopped, the
+    next call goes on from its last byte. An ARCHIVE downloaded by other means is never changed, and
+    is kept there too, without a copy where the system allows; it must be the published one, as its
+    SHA-256 tells. Photos of other archives: `optrun data import`.
 
     A run with `data.source: cats_vs_dogs` obtains them in the same way, so preparing is never a
     duty.
 
     Exit code: 0 done; 2 where they can't be had, with the reason and the ways out.
     """
-    from optrun.runner.datasets.public import prepare_public
+    from optrun.data.cache.cache_key import Preparation
+    from optrun.runner.datasets.importing import prepare_public
 
-    prepare_public(
-        archive,
-        image_size=image_size,
-        resize=resize,
-        antialias=antialias,
-        strict=strict,
-        verbose=verbose,
-    )
+    prepare_public(archive, how=Preparation(**how), strict=strict, verbose=verbose)
 
 
 @data.command(name="list", short_help="List the photos that are here.")
@@ -192,12 +161,7 @@ def verify(source: str) -> None:
 )
 @set_option("With --augmented: override a key of CONFIG.")
 def show(
-    source: str,
-    output: Path | None,
-    count: int,
-    part: str,
-    augmented: Path | None,
-    overrides: tuple[str, ...],
+    source: str, augmented: Path | None, part: str, overrides: tuple[str, ...], **what: Any
 ) -> None:
     """Draw a contact sheet of NAME or PATH: photos, labels, parts of the split.
 
@@ -214,14 +178,7 @@ def show(
         raise click.UsageError(f"Training photos alone are augmented, none for --part {part}.")
     from optrun.runner.datasets.preview import show_photos
 
-    show_photos(
-        source,
-        output=output,
-        count=count,
-        part=part,
-        augmented=augmented,
-        overrides=overrides,
-    )
+    show_photos(source, augmented=augmented, part=part, overrides=overrides, **what)
 
 
 @data.command(short_help="Remove a name, and what is prepared from its photos.")
@@ -238,6 +195,6 @@ def remove(source: str | None, stale: bool, yes: bool) -> None:
     """
     if (source is None) != stale:
         raise click.UsageError("Give one of NAME, PATH and --stale.")
-    from optrun.runner.datasets.removal import remove_photos
+    from optrun.runner.datasets.inventory import remove_photos
 
     raise click.exceptions.Exit(remove_photos(source, yes=yes))

@@ -1,49 +1,54 @@
-"""`optrun data import`: photos decoded once, looked through, and given a name."""
+"""`optrun data import` and `prepare`: photos decoded once, looked through, and given a name."""
 
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from optrun.data.cache import library
+import numpy as np
+from optrun.data.cache import library, prepare
 from optrun.data.cache.cache import directory
-from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.cache_key import Preparation
+from optrun.data.errors import PhotoError
+from optrun.data.images import duplicates
+from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos
-from optrun.data.sources import open_source
-from optrun.runner.datasets.contents import divided, duplicated, junk, labelled
-from optrun.runner.datasets.preparing import Preparation, prepared
+from optrun.data.printable import printable
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.registry import NAMES, PUBLIC
+from optrun.data.split import split
+from optrun.runner.config.schema import Data
+from optrun.runner.datasets.preparation import in_classes, obtain, prepared
 from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import number_of, size
+from rich.console import Console
 
 _WIDEST = 110
 _INDENT = 15  # where the text of a line begins, behind its heading
+_PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
+_COUNT_WIDTH = 7
+_MOST_SHOWN = 3  # groups of duplicates
+_SIZE_FIRST = re.compile(r"^\d+ x \d+ px: ")
 
 
 def import_photos(
-    path: str,
-    *,
-    name: str | None,
-    image_size: int,
-    resize: Resize,
-    antialias: bool,
-    strict: bool,
-    verbose: bool,
+    path: str, *, name: str | None, how: Preparation, strict: bool, verbose: bool
 ) -> None:
     """Prepare photos, say what is in them, and keep a name for them.
 
     Args:
         path: A folder or an archive; or a name, to prepare its photos in another way.
         name: What to call them; None takes the one they have, or makes one of the file's name.
-        image_size: As for `optrun.data.cache.prepare.prepare`, like the two that follow.
-        resize: "squash", "crop" or "pad".
-        antialias: Whether to smooth.
+        how: In which way.
         strict: Whether junk is an error.
         verbose: Whether to list all that was left out and all duplicates.
 
     Raises:
         UserError: No photos, a name that is taken, junk where that is an error.
     """
-    how = Preparation(image_size, resize, antialias)
     with photo_errors():
         where = _place(path)
         chosen = name if name is not None else _name_of(where) or library.name_for(where)
@@ -51,14 +56,46 @@ def import_photos(
         photos, seconds = prepared(str(where), how)
         before = library.entry(chosen)
         if strict and photos.left_out:
-            raise UserError(_refusal(photos, where))
+            raise _refusal(
+                photos,
+                f"{where} holds {{}} that --strict does not allow; nothing was registered.",
+                "Take these out, or import without --strict: then they are left out of every run.",
+            )
         if before is None or before.fingerprint != photos.fingerprint:
             library.register(chosen, where, photos.fingerprint)
     click.echo(f"{chosen}: {where}")
-    print_report(chosen, photos, how, seconds, before=before, verbose=verbose)
+    _print_report(chosen, photos, how, seconds, before=before, verbose=verbose)
 
 
-def print_report(
+def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verbose: bool) -> None:
+    """Obtain the public photos, decode them once, and say what is in them.
+
+    Args:
+        archive: The published archive, downloaded by the person; None to download it.
+        how: In which way.
+        strict: Whether photos that can't be used are an error.
+        verbose: Whether to list all that was left out and all duplicates.
+
+    Raises:
+        UserError: They can't be had, or hold what `strict` does not allow.
+    """
+    with photo_errors():
+        place = None
+        if archive is not None or prepare.prepared(PUBLIC, **vars(how)) is None:
+            with native_stderr_captured():
+                place = obtain(Console(stderr=True), archive)
+        photos, seconds = prepared(PUBLIC, how, place)
+    if strict and photos.left_out:
+        raise _refusal(
+            photos,
+            f"{PUBLIC} holds {{}} that --strict does not allow:",
+            "Without --strict they are left out of every run.",
+        )
+    click.echo(f"{PUBLIC}: the public photos")
+    _print_report(PUBLIC, photos, how, seconds, verbose=verbose)
+
+
+def _print_report(
     name: str,
     photos: Photos,
     how: Preparation,
@@ -87,8 +124,8 @@ def print_report(
 def _place(path: str) -> Path:
     """The folder or archive, made sure that there is one."""
     here = library.expanded(path)
-    if path in library.BUILT_IN and not here.exists():
-        advice = "; `optrun data prepare` obtains it" if path == "cats_vs_dogs" else ""
+    if path in NAMES and not here.exists():
+        advice = "; `optrun data prepare` obtains it" if path == PUBLIC else ""
         raise UserError(f"{path} is built in and needs no import{advice}.")
     where = str(here.absolute()) if here.exists() else library.location(path)
     if not Path(where).exists():
@@ -111,11 +148,11 @@ def _report(
     verbose: bool,
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """The lines to print, below the heading of each."""
-    yield "photos", [labelled(photos)]
-    yield "parts", divided(photos, width)
-    if lines := duplicated(photos, width, verbose=verbose):
+    yield "photos", [f"{len(photos):,}: {in_classes(photos.labels)}"]
+    yield "parts", _divided(photos, width)
+    if lines := _duplicated(photos, width, verbose=verbose):
         yield "duplicates", lines
-    if lines := junk(photos, width, verbose=verbose):
+    if lines := _junk(photos, width, verbose=verbose):
         yield "left out", lines
     yield "fingerprint", [photos.fingerprint[:16]]
     done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
@@ -130,13 +167,109 @@ def _report(
         )
 
 
-def _refusal(photos: Photos, where: Path) -> str:
-    lines = junk(photos, _WIDEST - _INDENT, verbose=True)
-    return "\n".join(
-        [
-            f"{where} holds {number_of(len(photos.left_out), 'file')} that --strict does not "
-            "allow; nothing was registered.",
-            *(f"  {line}" for line in lines[1:]),
-            "Take these out, or import without --strict: then they are left out of every run.",
-        ]
+def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
+    lines = _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]
+    count = number_of(len(photos.left_out), "file")
+    return UserError("\n".join([beginning.format(count), *(f"  {line}" for line in lines), end]))
+
+
+def _divided(photos: Photos, width: int) -> list[str]:
+    """Which parts of the split the folders name, and how many photos a part has by default."""
+    shares = Data()
+    named = [part for part in _PARTS if np.any(photos.parts == part)]
+    outside = int(np.sum(photos.parts == NO_PART))
+    by_default = f"with the default shares ({shares.validation_share:g}, {shares.test_share:g}):"
+    if named:
+        counts = ", ".join(f"{np.sum(photos.parts == part):,} {_PARTS[part]}" for part in named)
+        beside = f", {outside:,} outside of them" if outside else ""
+        lines = [f"as the folders say: {counts}{beside}"]
+    else:
+        lines = ["by the content of each photo, since no folders name any"]
+    try:
+        parts = split(
+            photos, validation_share=shares.validation_share, test_share=shares.test_share
+        )
+    except PhotoError as error:
+        return [*lines, str(error)]
+    counts = (
+        f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
+        f"{len(parts.test):,} test"
     )
+    if outside or len(named) < len(_PARTS):
+        lines += [by_default, counts]
+    if parts.dropped:
+        copies = [copy for copy, _ in parts.dropped]
+        lines.append(
+            f"{number_of(len(copies), 'photo')} in none, since a copy lies in another part:"
+        )
+        lines.append(_some(copies, width))
+    return lines
+
+
+def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
+    """Photos that are in the source more than once; empty where none is."""
+    groups = duplicates.groups(photos.pixel_digests)
+    if not groups:
+        return []
+    copies = sum(len(group) - 1 for group in groups)
+    same_bytes = sum(
+        len(group) - len({photos.digests[position].tobytes() for position in group})
+        for group in groups
+    )
+    if same_bytes == copies:
+        how = "byte for byte"
+    elif same_bytes == 0:
+        how = "pixel for pixel"
+    else:
+        how = f"{same_bytes:,} byte for byte, {copies - same_bytes:,} pixel for pixel"
+    verb = "is a copy of another" if copies == 1 else "are copies of others"
+    lines = [f"{number_of(copies, 'photo')} {verb}, {how}:"]
+    shown = groups if verbose else groups[:_MOST_SHOWN]
+    for group in shown:
+        names = " = ".join(printable(photos.ids[position]) for position in group)
+        lines.append(names if verbose or len(names) <= width else names[: width - 1] + "…")
+    if len(shown) < len(groups):
+        lines.append(f"and {len(groups) - len(shown):,} more; --verbose lists all")
+    return lines
+
+
+def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
+    """Files that were left out, by reason, the most frequent first; empty where there are none."""
+    if not photos.left_out:
+        return []
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for name, reason in photos.left_out:
+        by_reason[_SIZE_FIRST.sub("", reason)].append(name)
+    many = len(photos.left_out) > 1
+    lines = [
+        f"{number_of(len(photos.left_out), 'file')} that {'are' if many else 'is'} no usable photo"
+        f"{'s' if many else ''}:"
+    ]
+    reasons = sorted(by_reason, key=lambda reason: (-len(by_reason[reason]), reason))
+    widest = max(len(printable(reason)) for reason in reasons)
+    for reason in reasons:
+        names = by_reason[reason]
+        start = f"{len(names):>{_COUNT_WIDTH - 2},}  {printable(reason):<{widest}}  "
+        if verbose:
+            lines.append(start.rstrip())
+            lines += [" " * _COUNT_WIDTH + printable(name) for name in names]
+        elif len(start) + len(", ".join(map(printable, names))) <= width:
+            lines.append(start + _some(names, width - len(start)))
+        else:
+            lines += [start.rstrip(), " " * _COUNT_WIDTH + _some(names, width - _COUNT_WIDTH)]
+    return lines
+
+
+def _some(names: Sequence[str], width: int) -> str:
+    """As many names as fit into `width` columns, at least one, and how many more there are.
+
+    >>> _some(["Cat/0.jpg", "Cat/1.jpg", "Dog/11702.jpg"], 30)
+    'Cat/0.jpg, Cat/1.jpg, 1 more'
+    """
+    shown = [printable(name, longest=max(width - 12, 12)) for name in names]
+    for count in range(len(shown), 0, -1):
+        rest = len(shown) - count
+        text = ", ".join(shown[:count] + ([f"{rest:,} more"] if rest else []))
+        if len(text) <= width:
+            return text
+    return shown[0] + (f", {len(shown) - 1:,} more" if len(shown) > 1 else "")

@@ -7,9 +7,8 @@ import click
 from optrun.data.cache import library
 from optrun.data.cache.checking import Finding, check
 from optrun.data.cache.copies import Copy, copies
-from optrun.data.download import availability
 from optrun.data.printable import printable
-from optrun.runner.datasets.dataset_wording import described
+from optrun.data.sources.registry import NAMES, built_in
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
@@ -35,9 +34,9 @@ def verify_photos(source: str) -> int:
     display = Display(Console(stderr=True))
     started = time.monotonic()
     with photo_errors():
-        if where == "cats_vs_dogs" and not availability.public_photos_obtained():
+        if where in NAMES and built_in(where).missing():
             raise UserError(
-                "cats_vs_dogs was never obtained here, so there is nothing to compare with. "
+                f"{where} was never obtained here, so there is nothing to compare with. "
                 "`optrun data prepare` obtains it."
             )
         here = [copy for copy in copies() if copy.source == where and not copy.unfinished]
@@ -69,10 +68,9 @@ def verify_photos(source: str) -> int:
 
 
 def _tell(copy: Copy, findings: Sequence[Finding]) -> None:
-    how = described(copy.image_size, copy.resize, copy.antialias, copy.limit)
-    photos = number_of(copy.cats + copy.dogs, "photo")
+    photos = number_of(sum(copy.counts), "photo")
     verdict = f"{number_of(len(findings), 'difference')}" if findings else "whole"
-    click.echo(f"  {how}: {photos}, {copy.left_out:,} left out: {verdict}")
+    click.echo(f"  {copy.how}: {photos}, {copy.left_out:,} left out: {verdict}")
     if copy.stale:
         click.echo(f"    note: no run uses it any more: {copy.stale}")
     for finding in findings[:_MOST_LISTED]:

@@ -1,7 +1,8 @@
-"""`optrun data list`: the photos that are here, without opening any."""
+"""`optrun data list` and `remove`: the photos that are here, without opening any."""
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Any
 
 import click
 from optrun.data.cache import library
-from optrun.data.cache.copies import Copy, copies
+from optrun.data.cache.copies import Copy, copies, remove
+from optrun.data.labels import PLURAL_NAMES
 from optrun.data.places import cache_root
 from optrun.data.printable import printable
-from optrun.runner.datasets.dataset_wording import copy_line, described
-from optrun.runner.errors import photo_errors
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.registry import NAMES, built_in
+from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.wording import size
 
-_HEADER = ("NAME", "PREPARED", "CATS", "DOGS", "FINGERPRINT", "DISK")
+_HEADER = ("NAME", "PREPARED", *map(str.upper, PLURAL_NAMES), "FINGERPRINT", "DISK")
 _FINGERPRINT_DIGITS = 12
 
 
@@ -77,17 +80,11 @@ def _listed(names: library.Library, current: Sequence[Copy]) -> Iterator[Listed]
         if here and all(copy.fingerprint != entry.fingerprint for copy in here if not copy.limit):
             state = "its photos have changed since the import"
         yield Listed(entry.name, entry.path, state, here)
-    yield Listed("cats_vs_dogs", "cats_vs_dogs", _public(), by_source.get("cats_vs_dogs", []))
-    yield Listed("sample", "sample", "", by_source.get("sample", []))
-    named = {entry.path for entry in names.entries.values()} | set(library.BUILT_IN)
+    for name in NAMES:
+        yield Listed(name, name, built_in(name).missing(), by_source.get(name, []))
+    named = {entry.path for entry in names.entries.values()} | set(NAMES)
     for source in sorted(by_source.keys() - named):
         yield Listed(None, source, "", by_source[source])
-
-
-def _public() -> str:
-    from optrun.data.download.availability import public_photos_obtained
-
-    return "" if public_photos_obtained() else "not obtained yet: optrun data prepare"
 
 
 def _lines(listed: Sequence[Listed], found: Sequence[Copy]) -> Iterator[str]:
@@ -105,11 +102,11 @@ def _lines(listed: Sequence[Listed], found: Sequence[Copy]) -> Iterator[str]:
     if rest := [copy for copy in found if copy.unfinished and not copy.stale]:
         yield ""
         yield "Unfinished; a build goes on where it was when the photos are asked for again:"
-        yield from (f"  {copy_line(copy)}" for copy in rest)
+        yield from (f"  {_copy_line(copy)}" for copy in rest)
     if stale := [copy for copy in found if copy.stale]:
         yield ""
         yield "Stale, of use to no run any more (optrun data remove --stale):"
-        yield from (f"  {copy_line(copy)}" for copy in stale)
+        yield from (f"  {_copy_line(copy)}" for copy in stale)
     total = sum(copy.disk_bytes for copy in found)
     yield ""
     yield f"{size(total)} in {cache_root() / 'photos'}"
@@ -120,9 +117,8 @@ def _rows(one: Listed) -> Iterator[Sequence[str]]:
     for copy in one.copies:
         yield (
             name,
-            described(copy.image_size, copy.resize, copy.antialias, copy.limit),
-            f"{copy.cats:,}",
-            f"{copy.dogs:,}",
+            str(copy.how),
+            *(f"{count:,}" for count in copy.counts),
             copy.fingerprint[:_FINGERPRINT_DIGITS],
             size(copy.disk_bytes),
         )
@@ -132,7 +128,7 @@ def _rows(one: Listed) -> Iterator[Sequence[str]]:
         name = ""
     elif one.state:
         yield name, one.state
-    if one.source not in library.BUILT_IN:
+    if one.source not in NAMES:
         yield name, f"from {printable(one.source)}"
 
 
@@ -154,7 +150,7 @@ def _source(one: Listed, entry: library.Entry | None) -> dict[str, Any]:
     return {
         "name": one.name,
         "source": one.source,
-        "built_in": one.source in library.BUILT_IN,
+        "built_in": one.source in NAMES,
         "state": one.state,
         "imported": entry.imported if entry else None,
         "fingerprint": entry.fingerprint if entry else None,
@@ -163,4 +159,102 @@ def _source(one: Listed, entry: library.Entry | None) -> dict[str, Any]:
 
 
 def _copy(copy: Copy) -> dict[str, Any]:
-    return asdict(copy) | {"folder": str(copy.folder)}
+    content: dict[str, Any] = {}
+    for name, value in asdict(copy).items():
+        content |= (
+            dict(zip(PLURAL_NAMES, value, strict=True)) if name == "counts" else {name: value}
+        )
+    return content | {"folder": str(copy.folder)}
+
+
+def _copy_line(copy: Copy) -> str:
+    """A prepared copy in a line: from where, how, what it takes, why it is stale."""
+    what = printable(copy.source) if copy.source else copy.folder.name
+    if copy.image_size:
+        what += f" at {copy.how}"
+    why = f": {copy.stale}" if copy.stale else ""
+    return f"{what}, {size(copy.disk_bytes)}{why}"
+
+
+def remove_photos(source: str | None, *, yes: bool) -> int:
+    """Remove a name with what is prepared from its photos, or what is stale.
+
+    Args:
+        source: A name, or the path of photos that have none; None for all that is stale.
+        yes: Whether not to ask.
+
+    Returns:
+        0 done; 1 where the person said no, or another process is at work on it.
+
+    Raises:
+        UserError: There is nothing of that name, or it can't be removed.
+    """
+    with photo_errors():
+        if source is None:
+            return _remove(None, [copy for copy in copies() if copy.stale], yes=yes)
+        return _remove(*_meant(source), yes=yes)
+
+
+def _meant(source: str) -> tuple[str | None, list[Copy]]:
+    """The name to forget, if any, and the copies to remove."""
+    entry = library.entry(source)
+    if entry is None and library.is_damaged(source):
+        return source, []
+    # Nothing of a source that is gone can be opened, but what was prepared from it can be removed.
+    where = library.location(source)
+    others = [
+        other.name
+        for other in library.read().entries.values()
+        if other.path == where and (entry is None or other.name != entry.name)
+    ]
+    if others and entry is None:
+        raise UserError(
+            f"{where} has the name {others[0]}: optrun data remove {others[0]} removes both"
+        )
+    # Photos that have another name too stay prepared for it.
+    here = [] if others else [copy for copy in copies() if copy.source == where]
+    if entry is None and not here:
+        if source not in NAMES:
+            open_source(source)  # says what may be meant, where there is no such thing
+        raise UserError(f"Nothing is prepared from {where}, and it has no name: nothing to remove.")
+    return entry.name if entry else None, here
+
+
+def _remove(name: str | None, here: Sequence[Copy], *, yes: bool) -> int:
+    total = size(sum(copy.disk_bytes for copy in here))
+    if name is None and not here:
+        click.echo("Nothing is stale.")
+        return 0
+    what = " and ".join(
+        ([f"the name {name}"] if name else []) + ([_copies(len(here))] if here else [])
+    )
+    for copy in here:
+        click.echo(f"  {_copy_line(copy)}")
+    if not yes and not _confirmed(what, total):
+        click.echo("Nothing was removed.")
+        return 1
+    kept = [copy for copy in here if not remove(copy)]
+    freed = size(sum(copy.disk_bytes for copy in here) - sum(copy.disk_bytes for copy in kept))
+    if kept:
+        click.echo(f"{freed} freed.")
+        names = ", ".join(copy.folder.name for copy in kept)
+        click.echo(
+            f"optrun: {_copies(len(kept))} ({names}) stay{'s' if len(kept) == 1 else ''}: another "
+            "process is at work on it. Wait until it ends, or stop it, and remove again.",
+            err=True,
+        )
+        return 1
+    if name:
+        library.remove(name)
+    click.echo(f"Removed {what}. {freed} freed; no file of yours was touched.")
+    return 0
+
+
+def _confirmed(what: str, total: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
+    return click.confirm(f"Remove {what} ({total})? Your own files stay.")
+
+
+def _copies(count: int) -> str:
+    return "1 prepared copy" if count == 1 else f"{count:,} prepared copies"

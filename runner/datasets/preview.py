@@ -7,16 +7,19 @@ import click
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache, library
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.cache.copies import copies
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.feed.augmentation import augmented as augmented_pixels
 from optrun.data.files import write_atomically
 from optrun.data.images.contact_sheet import Tile, contact_sheet
-from optrun.data.photos import CAT, DOG, Photos
+from optrun.data.labels import CLASS_NAMES
+from optrun.data.photos import Photos
+from optrun.data.sources.registry import NAMES
 from optrun.data.split import Split, split
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Data, Experiment
-from optrun.runner.datasets.preparing import Preparation, prepared
+from optrun.runner.datasets.preparation import in_classes, prepared
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import number_of
@@ -51,7 +54,7 @@ def show_photos(
     """
     experiment = None if augmented is None else _augmenting(augmented, overrides)
     where = library.location(source)
-    name = source if where in library.BUILT_IN or library.entry(source) else None
+    name = source if where in NAMES or library.entry(source) else None
     name = name or library.name_for(Path(where))
     with photo_errors():
         if experiment is None:
@@ -135,7 +138,7 @@ def _plain(photos: Photos, parts: Split, part: str, count: int) -> tuple[list[Ti
         part_of[members] = name
     chosen = _spread(photos, positions, count)
     tiles = [
-        Tile(photos.pixels[i], f"{photos.ids[i]}\n{_animal(photos, i)}, {part_of[i]}")
+        Tile(photos.pixels[i], f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, {part_of[i]}")
         for i in chosen
     ]
     of_part = "photo" if part == "all" else f"{part} photo"
@@ -157,7 +160,9 @@ def _changed(
         ]
     tiles = []
     for row, i in enumerate(chosen):
-        tiles.append(Tile(pixels[row], f"{photos.ids[i]}\n{_animal(photos, i)}, as it is"))
+        tiles.append(
+            Tile(pixels[row], f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, as it is")
+        )
         tiles += [
             Tile(changed[row], f"epoch {epoch}") for epoch, changed in enumerate(by_epoch, start=1)
         ]
@@ -177,24 +182,16 @@ def _setting(value: float | bool) -> str:
 
 
 def _spread(photos: Photos, positions: Positions, count: int) -> list[int]:
-    """At most `count` of the positions: cats and dogs in turn, from all over each class."""
-    by_class = [positions[photos.labels[positions] == label] for label in (CAT, DOG)]
-    wanted = [min(len(by_class[CAT]), count - count // 2), min(len(by_class[DOG]), count // 2)]
-    chosen = [
-        members[np.linspace(0, len(members) - 1, number).round().astype(int)].tolist()
-        for members, number in zip(by_class, wanted, strict=True)
-    ]
-    longest = max(len(one) for one in chosen)
+    """At most `count` of the positions: the classes in turn, from all over each."""
+    chosen: list[list[int]] = []
+    for label in range(len(CLASS_NAMES)):
+        members = positions[photos.labels[positions] == label]
+        wanted = min(len(members), count // 2 if label else count - count // 2)
+        places = np.linspace(0, len(members) - 1, wanted).round().astype(int)
+        chosen.append(members[places].tolist())
+    longest = max(map(len, chosen))
     return [one[k] for k in range(longest) for one in chosen if k < len(one)]
 
 
-def _animal(photos: Photos, position: int) -> str:
-    return "dog" if photos.labels[position] == DOG else "cat"
-
-
 def _sizes(photos: Photos, positions: Positions) -> str:
-    dogs = int(np.sum(photos.labels[positions] == DOG))
-    return (
-        f"{number_of(len(positions) - dogs, 'cat')}, {number_of(dogs, 'dog')}, "
-        f"prepared at {photos.pixels.shape[1]} px"
-    )
+    return f"{in_classes(photos.labels[positions])}, prepared at {photos.pixels.shape[1]} px"

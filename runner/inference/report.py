@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.images.contact_sheet import Tile, contact_sheet
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.data.printable import printable
-from optrun.runner.datasets.dataset_wording import described
 from optrun.runner.inference.classifier import Trained
 from optrun.runner.inference.evaluation import Chosen, Evaluation, Part, Tempered, most_wrong
 from optrun.runner.inference.prediction import Prediction, percentage
@@ -214,7 +214,7 @@ def _heading(report: Report) -> Iterator[str]:
     epoch = f"epoch {trained.best_epoch}, the best" if trained.best_epoch else "the best epoch"
     flip = ", mean of photo and mirror image" if report.flip else ""
     source = printable(report.chosen.parts[0].photos.source)
-    preparation = described(trained.image_size, data.resize, data.antialias)
+    preparation = str(Preparation(trained.image_size, data.resize, data.antialias))
     yield f"run       {trained.run.label}"
     yield f"          {trained.run.record.optimizer}"
     yield f"weights   of {epoch}"

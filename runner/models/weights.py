@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optrun.data.download.availability import host_reachable
+from optrun.data.hosts import host_reachable
 from optrun.runner.errors import UserError
 from optrun.runner.models.base import PublishedWeights
 

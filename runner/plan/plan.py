@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from optrun.data.download import availability
+from optrun.data.sources import cats_vs_dogs
+from optrun.data.sources.registry import PUBLIC, SAMPLE
 from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.schema import Experiment
@@ -16,7 +17,6 @@ from optrun.runner.models import weights
 from optrun.runner.models.networks import NETWORKS
 from optrun.runner.user_optimizer import fingerprints
 
-PUBLIC_PHOTOS = "cats_vs_dogs"
 LOOK_FOR_SECONDS = 3.0
 
 
@@ -185,8 +185,8 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
             is no answer; or a cached file has the wrong checksum.
     """
     experiments = [one.experiment for one in loaded]
-    public = any(experiment.data.source == PUBLIC_PHOTOS for experiment in experiments)
-    own = any(experiment.data.source not in (PUBLIC_PHOTOS, "sample") for experiment in experiments)
+    public = any(experiment.data.source == PUBLIC for experiment in experiments)
+    own = any(experiment.data.source not in (PUBLIC, SAMPLE) for experiment in experiments)
     published = {one.model.network for one in experiments if one.model.weights == "imagenet"}
     with ThreadPoolExecutor() as pool:
         photos = pool.submit(_public_photos_missing) if public else None
@@ -198,7 +198,7 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
     what = [
         name
         for name, missing in (
-            ("the public photos (cats_vs_dogs)", photos_missing),
+            (f"the public photos ({PUBLIC})", photos_missing),
             ("the ImageNet weights", weights_missing is not None),
         )
         if missing
@@ -209,9 +209,7 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
 
 
 def _public_photos_missing() -> bool:
-    return not availability.public_photos_obtained() and not availability.host_reachable(
-        availability.URL, timeout_s=LOOK_FOR_SECONDS
-    )
+    return cats_vs_dogs.out_of_reach(LOOK_FOR_SECONDS)
 
 
 def _published_weights_missing(networks: Iterable[str]) -> weights.WeightsUnavailable | None:

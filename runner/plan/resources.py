@@ -20,7 +20,7 @@ from optrun.data.printable import printable
 from optrun.data.split import Split, split
 from optrun.runner import provenance
 from optrun.runner.config.schema import Data, Experiment, architecture_of
-from optrun.runner.datasets.acquire import obtain
+from optrun.runner.datasets.preparation import obtain
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights

@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from optrun.data.download import availability
+from optrun.data import hosts
+from optrun.data.sources import cats_vs_dogs
 
 
 class Refusing(BaseHTTPRequestHandler):
@@ -46,20 +47,20 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_any_answer_means_reachable(refusing_server: str) -> None:
-    assert availability.host_reachable(refusing_server)
+    assert hosts.host_reachable(refusing_server)
 
 
 def test_a_refused_connection_means_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
-    assert not availability.host_reachable(f"http://127.0.0.1:{port}")
+    assert not hosts.host_reachable(f"http://127.0.0.1:{port}")
 
 
 def test_silence_means_unreachable_within_the_time(silent_server: str) -> None:
     start = time.monotonic()
 
-    assert not availability.host_reachable(silent_server, timeout_s=0.3)
+    assert not hosts.host_reachable(silent_server, timeout_s=0.3)
     assert time.monotonic() - start < 2
 
 
@@ -75,7 +76,7 @@ def test_a_name_that_is_looked_up_for_ever_does_not_hold_up(
     monkeypatch.setattr(socket, "getaddrinfo", never)
     start = time.monotonic()
 
-    assert not availability.host_reachable("https://photos.example", timeout_s=0.3)
+    assert not hosts.host_reachable("https://photos.example", timeout_s=0.3)
     assert time.monotonic() - start < 2
     released.set()
 
@@ -85,11 +86,11 @@ def test_a_proxy_is_used_and_its_refusal_means_unreachable(
 ) -> None:
     monkeypatch.setenv("https_proxy", refusing_server)
 
-    assert not availability.host_reachable("https://photos.example")
+    assert not hosts.host_reachable("https://photos.example")
 
 
 def test_the_whole_decision_stays_below_five_seconds() -> None:
-    assert availability.TIMEOUT_S < 5
+    assert hosts.TIMEOUT_S < 5
 
 
 def touch(path: Path) -> None:
@@ -120,4 +121,4 @@ def test_photos_count_as_obtained_once_prepared_or_downloaded(
             touch(directory / file)
         monkeypatch.setenv("TFDS_DATA_DIR", str(directory))
 
-        assert availability.public_photos_obtained() is obtained, files
+        assert cats_vs_dogs.obtained() is obtained, files

@@ -32,13 +32,13 @@ def archive(
 def test_a_copy_is_told_by_how_it_was_made_and_what_is_in_it(cache: Path, archive: Path) -> None:
     photos = prepare(str(archive), image_size=16)
     prepare(str(archive), image_size=16, resize="crop", antialias=True, limit=4)
-    few, whole = sorted(copies(), key=lambda copy: copy.cats)
+    few, whole = sorted(copies(), key=lambda copy: copy.counts)
     assert (whole.source, whole.image_size) == (str(archive), 16)
     assert (whole.resize, whole.antialias, whole.limit) == ("squash", False, None)
-    assert (whole.cats, whole.dogs, whole.left_out) == (4, 3, 1)
+    assert (whole.counts, whole.left_out) == ((4, 3), 1)
     assert whole.fingerprint == photos.fingerprint
     assert (few.resize, few.antialias, few.limit) == ("crop", True, 4)
-    assert (few.cats, few.dogs) == (2, 2)
+    assert few.counts == (2, 2)
     assert not few.stale
     assert not whole.stale
     assert whole.disk_bytes >= photos.pixels.nbytes

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optrun.data.download import download, published
-from optrun.data.download.download import fetch
-from optrun.data.download.published import DownloadError, Published
+from optrun.data import download
+from optrun.data.download import DownloadError, Published, fetch
 
 CONTENT = np.random.default_rng(1).integers(0, 256, 300_000, np.uint8).tobytes()
 
@@ -600,8 +599,7 @@ def test_a_read_only_folder_is_said(
 PROGRAM = """
 import sys
 from pathlib import Path
-from optrun.data.download.download import fetch
-from optrun.data.download.published import Published
+from optrun.data.download import Published, fetch
 
 url, size, sha256, path = sys.argv[1:]
 fetch(
@@ -656,4 +654,4 @@ def test_two_processes_download_once(host: Host, get: Get, tmp_path: Path) -> No
 
 
 def test_messages_count_in_the_units_that_people_use() -> None:
-    assert published.megabytes(824_887_076) == "825 MB"
+    assert download.megabytes(824_887_076) == "825 MB"

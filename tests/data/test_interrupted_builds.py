@@ -25,20 +25,16 @@ import hashlib, json, os, signal, sys, threading
 from pathlib import Path
 import numpy as np
 from optrun.data.cache import building, cache, journal, pixel_file, prepare
-from optrun.data.images.decode import Header
 
 source, folder, log, end = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 
-def pixels(builder, found, header):
+def pixels(builder, found):
+    if found.encoded == b"junk":
+        raise building.UndecodableError("not an image")
     with log.open("a") as file:
         file.write(found.id + "\\n")
     values = np.frombuffer(hashlib.sha256(found.encoded).digest() * 6, np.uint8)
     return values.reshape(8, 8, 3).copy()
-
-def examine(encoded):
-    if encoded == b"junk":
-        raise building.UndecodableError("not an image")
-    return Header(is_jpeg=False, decoding_bytes=1)
 
 def killed_at(owner, name, call, before=lambda *arguments: None):
     original, calls = getattr(owner, name), []
@@ -54,7 +50,6 @@ def half_a_line(journal, name, record):
     journal._file.write(b'["' + name.encode())
 
 building.Builder._pixels = pixels
-building.examine = examine
 if end == "decoding":
     killed_at(pixel_file.PixelFile, "write", 25)
 if end == "writing the journal":
@@ -64,7 +59,7 @@ if end == "arranging":
 if end == "writing the index":
     killed_at(cache, "save_index", 1)
 if end == "flushing":
-    killed_at(cache, "_flush", 2)
+    killed_at(cache, "sync", 2)
 if end == "waiting for others":
     (folder.parent / f"ready-{os.getpid()}").touch()
     while len(list(folder.parent.glob("ready-*"))) < 8:

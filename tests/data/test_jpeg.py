@@ -3,9 +3,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from optrun.data.images.decode import UndecodableError, decode, examine
-from optrun.data.images.jpeg import frame_of
-from optrun.data.images.squashing import TOGETHER, squashed_together
+import simplejpeg
+import tensorflow as tf
+from optrun.data.images.decode import UndecodableError, decode, examine, photo
 from PIL import Image
 
 SIZE = 32
@@ -25,13 +25,11 @@ def jpeg(image: Image.Image, **options: object) -> bytes:
 def test_the_header_says_what_pillow_says(
     picture: Picture, options: dict[str, object], mode: str
 ) -> None:
-    content = jpeg(picture(1, 90, 60).convert(mode), **options)
-    frame = frame_of(content)
+    header = examine(jpeg(picture(1, 90, 60).convert(mode), **options))
 
-    assert frame is not None
-    assert (frame.width, frame.height, frame.is_ordinary) == (90, 60, True)
-    assert frame.is_progressive == ("progressive" in options)
-    assert all(frame_of(content[:length]) is None for length in range(20))
+    assert (header.width, header.height) == (90, 60)
+    assert header.decoder == ("TensorFlow" if mode == "CMYK" else "libjpeg-turbo")
+    assert header.decoding_bytes == 90 * 60 * (9 if "progressive" in options else 3)
 
 
 def test_a_header_of_50_000_x_50_000_px_is_refused_without_decoding(picture: Picture) -> None:
@@ -67,16 +65,21 @@ def test_a_photo_that_ends_in_grey_is_none_that_is_cut_short(
     assert decode(jpeg(image, **options) + b"more behind the end", SIZE) is not None
 
 
-def test_together_photos_become_what_they_become_alone(picture: Picture) -> None:
-    modes = ("RGB", "L", "CMYK", "RGB")
-    contents = [
-        jpeg(picture(i, 40 + 10 * i, 90 - 5 * i).convert(modes[i % 4]), progressive=i % 2 == 0)
-        for i in range(TOGETHER)
-    ]
-    contents[5] = jpeg(picture(9, 320, 320).resize((SIZE, SIZE)))
-    resized = squashed_together(contents, SIZE)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_pixels_are_those_of_tensorflows_fast_integer_transform(
+    picture: Picture, options: dict[str, object], mode: str
+) -> None:
+    content = jpeg(picture(4, 91, 67).convert(mode), **options)
+    expected = tf.raw_ops.DecodeJpeg(contents=content, channels=3, dct_method="INTEGER_FAST")
 
-    for content, one in zip(contents, resized, strict=True):
-        assert one is not None
-        assert np.array_equal(np.rint(one.numpy()[0]), decode(content, SIZE))
-    assert squashed_together([*contents[1:], contents[0][:-50]], SIZE) == [None] * TOGETHER
+    assert np.array_equal(photo(content, examine(content)), expected)
+
+
+def test_bytes_between_the_segments_are_harmless(picture: Picture) -> None:
+    content = jpeg(picture(5, 90, 60))
+    odd = content[:-2] + bytes(99) + content[-2:]
+    with pytest.raises(ValueError, match="extraneous bytes"):
+        simplejpeg.decode_jpeg(odd)
+
+    assert np.array_equal(decode(odd, SIZE), decode(content, SIZE))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from optrun.data.cache import library
 from optrun.data.errors import PhotoError
-from optrun.data.sources import open_source
+from optrun.data.sources.opening import open_source
 
 FINGERPRINT = "ab" * 32
 

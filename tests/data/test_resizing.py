@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from optrun.data.cache.cache_key import Resize
+from optrun.data.cache.prepare import prepare
 from optrun.data.images.decode import decode
 from PIL import Image
 
@@ -89,7 +90,5 @@ def test_what_is_padded_is_black_and_has_a_pixel_at_least(encoded: Callable[...,
 
 
 def test_a_resize_that_does_not_exist_is_refused() -> None:
-    from optrun.data.cache.cache_key import preprocessing
-
     with pytest.raises(ValueError, match="one of squash, crop, pad, received: stretch"):
-        preprocessing("stretch")
+        prepare("sample", image_size=SIZE, resize="stretch")  # type: ignore[arg-type]

@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import tensorflow_datasets as tfds
-from optrun.data.download import availability
-from optrun.data.download.published import Published
-from optrun.runner.datasets import acquire as obtaining
-from optrun.runner.datasets.acquire import View
+from optrun.data.download import Published
+from optrun.data.sources import cats_vs_dogs
+from optrun.runner.datasets import preparation
+from optrun.runner.datasets.preparation import View
 from rich.console import Console
-from tensorflow_datasets.core.download.checksums import UrlInfo
-from tensorflow_datasets.image_classification import cats_vs_dogs
 
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]
@@ -59,7 +56,7 @@ def public(
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     monkeypatch.setenv("OPTRUN_CACHE", str(tmp_path / "cache"))
     (tmp_path / "web").mkdir()
-    archive = make_archive(tmp_path / "web" / availability.ARCHIVE, NAMES)
+    archive = make_archive(tmp_path / "web" / cats_vs_dogs.ARCHIVE, NAMES)
     content = archive.read_bytes()
     given = Server(tmp_path / "my download.zip", tmp_path / "tfds")
     given.archive.write_bytes(content)
@@ -69,16 +66,9 @@ def public(
     ) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/{availability.ARCHIVE}"
+        url = f"http://127.0.0.1:{server.server_port}/{cats_vs_dogs.ARCHIVE}"
         digest = hashlib.sha256(content).hexdigest()
-        monkeypatch.setattr(availability, "URL", url)
-        monkeypatch.setattr(availability, "ARCHIVE_SHA256", digest)
-        monkeypatch.setattr(availability, "PUBLISHED", Published(url, len(content), digest))
-        monkeypatch.setattr(availability, "PHOTOS", len(NAMES))
-        monkeypatch.setattr(cats_vs_dogs, "_URL", url)
-        monkeypatch.setattr(cats_vs_dogs, "_NUM_CORRUPT_IMAGES", 0)
-        stated = UrlInfo(tfds.core.utils.Size(len(content)), digest, availability.ARCHIVE)
-        monkeypatch.setattr(cats_vs_dogs.CatsVsDogs, "url_infos", {url: stated})
+        monkeypatch.setattr(cats_vs_dogs, "PUBLISHED", Published(url, len(content), digest))
         yield given
         server.shutdown()
         thread.join()
@@ -95,8 +85,7 @@ def test_the_photos_are_obtained_decoded_and_described(optrun: Optrun, public: S
     assert out.endswith("Use it:  optrun train CONFIG --set data.source=cats_vs_dogs\n")
     # Progress goes where notes go; without a terminal, a line at each stage's start.
     stages = [line.split()[0] for line in err.splitlines()]
-    assert stages == ["downloading", "preparing"]
-    assert "preparing 0 of 16 photos" in err
+    assert stages == ["downloading"]
     assert [line.split()[0] for line in public.asked] == ["HEAD", "GET"]
 
 
@@ -112,14 +101,17 @@ def test_a_second_time_nothing_is_to_do(optrun: Optrun, public: Server) -> None:
     assert public.asked == []
 
 
-def test_an_archive_is_used_in_place(optrun: Optrun, public: Server) -> None:
+def test_an_archive_given_is_kept_for_other_sizes_too(optrun: Optrun, public: Server) -> None:
     code, out, err = optrun("data", "prepare", public.archive, "--image-size", 32, "--resize=crop")
 
     assert code == 0, err
     assert re.search(r"^  prepared +32 px, crop, in ", out, re.MULTILINE)
     assert public.archive.is_file()
     assert public.asked == []
-    assert not (public.directory / "downloads").exists()
+    public.archive.unlink()
+    code, out, err = optrun("data", "prepare", "--image-size", 48)
+    assert code == 0, err
+    assert public.asked == []
 
 
 def test_another_archive_is_refused(optrun: Optrun, public: Server, tmp_path: Path) -> None:
@@ -140,7 +132,7 @@ def test_another_archive_is_refused(optrun: Optrun, public: Server, tmp_path: Pa
 def test_without_a_network_the_ways_out_are_said(
     optrun: Optrun, public: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(availability, "host_reachable", lambda url: False)
+    monkeypatch.setattr(cats_vs_dogs, "host_reachable", lambda url: False)
 
     code, out, err = optrun("data", "prepare")
 
@@ -164,7 +156,7 @@ def test_help_says_what_is_downloaded_and_where(optrun: Optrun) -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that the view sees: the last entry."""
     times = [100.0]
-    monkeypatch.setattr(obtaining.time, "monotonic", lambda: times[-1])
+    monkeypatch.setattr(preparation.time, "monotonic", lambda: times[-1])
     return times
 
 
@@ -212,14 +204,14 @@ def test_on_a_terminal_a_live_line_is_drawn_and_taken_away() -> None:
     view = View(Console(file=text, force_terminal=True, width=100))
     view.progress("downloading", 0, 825_000_000)
     view.say("the connection failed [Errno 104]; trying again in 1 s")
-    view.progress("preparing", 23_262, 23_262)
+    view.progress("checking", 825_000_000, 825_000_000)
     view.end()
 
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.getvalue())
     assert "downloading" in drawn
     assert "0 of 825 MB" in drawn
     assert "note: the connection failed [Errno 104]; trying again in 1 s" in drawn
-    assert "23,262 of 23,262 photos" in drawn
+    assert "825 of 825 MB" in drawn
     assert text.getvalue().endswith("\x1b[2K")
 
 

@@ -478,11 +478,11 @@ class TestPhotosThatCannotBeHad:
 
     @pytest.fixture(autouse=True)
     def _offline(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        from optrun.data.download import availability
+        from optrun.data.sources import cats_vs_dogs
         from optrun.runner.models import weights
 
-        monkeypatch.setattr(availability, "public_photos_obtained", lambda: False)
-        monkeypatch.setattr(availability, "host_reachable", lambda *a, **k: False)
+        monkeypatch.setattr(cats_vs_dogs, "obtained", lambda: False)
+        monkeypatch.setattr(cats_vs_dogs, "host_reachable", lambda *a, **k: False)
         monkeypatch.setattr(weights, "host_reachable", lambda *a, **k: False)
         monkeypatch.setattr(weights, "cached_file", lambda _: tmp_path / "none.h5")
 

@@ -8,8 +8,9 @@ from unittest.mock import ANY
 
 import pytest
 from optrun.data.errors import PhotoError
-from optrun.data.sources import Photo, open_source
 from optrun.data.sources.layout import LAYOUTS
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.source import Photo
 
 Files = dict[str, bytes]
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 from optrun.data.cache.prepare import prepare
 from optrun.data.errors import PhotoError
-from optrun.data.sources import Photo, open_source
+from optrun.data.sources.opening import open_source
+from optrun.data.sources.source import Photo
 from optrun.data.unlabelled import unlabelled
 from PIL import Image
 

@@ -2,22 +2,22 @@
 
 tensorflow_datasets, pooch and the like begin again with the first byte when a connection breaks, so
 ranges (RFC 9110, section 14) are asked for here. `requests` carries them, with the proxies and
-certificates that tensorflow_datasets itself would use.
+certificates that the environment names.
 """
 
 import contextlib
 import http.client
+import os
 import re
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optrun.data.download import published as trouble
-from optrun.data.download.partial import Partial, partial_of
-from optrun.data.download.published import DownloadError, Published, megabytes
-from optrun.data.files import sha256_of
+from optrun.data.errors import PhotoError
+from optrun.data.files import sha256_of, sync
 from optrun.data.locks import exclusive
 
 if TYPE_CHECKING:
@@ -36,6 +36,99 @@ _LONGEST_WAIT_S = 60.0
 _CHUNK_BYTES = 2**18
 _WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 _CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file as its publisher describes it.
+
+    Attributes:
+        url: Where it is, http or https.
+        size: Its length in bytes.
+        sha256: Its SHA-256, hex.
+    """
+
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The last part of its address."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def host(self) -> str:
+        """Who is asked for it."""
+        return self.url.split("/")[2]
+
+    @property
+    def ways_out(self) -> str:
+        """What a person can do where no further try helps."""
+        return (
+            f"{self.url}, downloaded elsewhere, can be given to `optrun data prepare ARCHIVE`; "
+            "other photos, to `optrun data import PATH`."
+        )
+
+
+class DownloadError(PhotoError):
+    """The file can't be had; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Partial:
+    """NAME.part beside the file it will be, and NAME.part.version with the server's word for it.
+
+    Attributes:
+        path: Where the part lies, whether or not there is one.
+    """
+
+    path: Path
+
+    @property
+    def size(self) -> int:
+        """How many bytes are here."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def version(self) -> str:
+        """By what the server tells this version of the file from others; empty if it does not."""
+        try:
+            text = self._version_path.read_text("utf-8").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return ""
+        # It becomes a line of a request, so it must be one.
+        return text if text.isprintable() and text.isascii() else ""
+
+    def begin(self, version: str) -> None:
+        """Empties the part, and notes the version that what comes belongs to."""
+        self.discard()
+        if version:
+            self._version_path.write_text(version, "utf-8")
+
+    def discard(self) -> None:
+        """Deletes the part and what is noted of it."""
+        self.path.unlink(missing_ok=True)
+        self._version_path.unlink(missing_ok=True)
+
+    def cut(self, size: int) -> None:
+        """Keeps the first `size` bytes."""
+        os.truncate(self.path, size)
+
+    def become(self, whole: Path) -> None:
+        """Gives the file its name, once it is on the disk."""
+        sync(self.path)
+        self.path.replace(whole)
+        self._version_path.unlink(missing_ok=True)
+
+    @property
+    def _version_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".version")
+
+
+def partial_of(path: Path) -> Partial:
+    """Returns the part of the file that will be at `path`."""
+    return Partial(path.with_name(path.name + ".part"))
 
 
 class _BrokenOff(Exception):
@@ -89,7 +182,12 @@ def _complete(published: Published, part: Partial, progress: Progress, say: Say)
             return
         part.discard()
         if in_one_piece or is_last_try:
-            raise trouble.wrong_content(published, digest)
+            raise DownloadError(
+                f"What {published.host} sends as {published.name} is not the published file: its "
+                f"SHA-256 is {digest}, published is {published.sha256}. It was deleted. The "
+                "publisher may have changed the file, or something on the way alters it: try "
+                f"another network. {published.ways_out}"
+            )
         say("what was put together is not the published file; starting anew")
 
 
@@ -146,14 +244,18 @@ def _ask_for_rest(
             start = _usable_start(published, response, part)
             _append(published, response, part, progress)
     except requests.exceptions.SSLError as error:
-        raise trouble.no_certificate(published, _innermost(error)) from error
+        raise DownloadError(
+            f"{published.host} was reached, but no safe connection can be made "
+            f"({_innermost(error)}). A proxy or portal may stand in between; check the network. "
+            f"{published.ways_out}"
+        ) from error
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise DownloadError(
             f"{published.url} can't be asked for: {str(error).rstrip('.')}. Check HTTPS_PROXY and "
             "ALL_PROXY."
         ) from error
     except requests.exceptions.TooManyRedirects as error:
-        raise trouble.not_given(published, 302, "again and again") from error
+        raise _not_given(published, 302, "again and again") from error
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _BrokenOff(f"the connection failed ({_innermost(error)})") from error
     return start
@@ -168,7 +270,7 @@ def _usable_start(published: Published, response: "requests.Response", part: Par
     if status == 206:
         match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
         if match is not None and match["total"] not in ("*", str(published.size)):
-            raise trouble.another_file(published, f"{int(match['total']):,} bytes")
+            raise _another_file(published, f"{int(match['total']):,} bytes")
         # A server may begin earlier than it was asked to, but not later.
         if match is None or int(match["start"]) > part.size or part.size == 0:
             part.discard()
@@ -183,13 +285,17 @@ def _usable_start(published: Published, response: "requests.Response", part: Par
         wait_s = min(float(asked), _LONGEST_WAIT_S) if asked.isdecimal() else 0.0
         raise _BrokenOff(f"the server answered {status} {response.reason}", wait_s)
     if status != 200:
-        raise trouble.not_given(published, status, response.reason)
+        raise _not_given(published, status, response.reason)
     length = headers.get("Content-Length", "")
     if length != str(published.size):
         if headers.get("Content-Type", "").lower().startswith("text/"):
-            raise trouble.page_instead(published, response.url)
+            raise DownloadError(
+                f"Instead of {published.name}, a page of text came from {response.url}. A proxy or "
+                "portal may stand in between, perhaps one to log in at: open any page in a "
+                f"browser, and run again. {published.ways_out}"
+            )
         if length.isdecimal():
-            raise trouble.another_file(published, f"{int(length):,} bytes")
+            raise _another_file(published, f"{int(length):,} bytes")
     # A weak tag ("W/...") does not vouch for single bytes, so it can't be used for ranges.
     tag = headers.get("ETag", "")
     part.begin(tag if tag.startswith('"') else headers.get("Last-Modified", ""))
@@ -211,7 +317,7 @@ def _append(
             progress(here, published.size)
     if chunk:
         part.discard()
-        raise trouble.another_file(published, f"more than {published.size:,} bytes")
+        raise _another_file(published, f"more than {published.size:,} bytes")
     if here < published.size:
         raise _BrokenOff("the connection failed (it ended early)")
 
@@ -264,3 +370,30 @@ def _disk_message(published: Published, part: Partial, error: OSError) -> str:
         f"{published.name} can't be written to {part.path.parent}: {error.strerror or error}.{kept}"
         " Free some room, or set TFDS_DATA_DIR to a folder that is writable and has 2 GB free."
     )
+
+
+def _not_given(published: Published, status: int, reason: str) -> DownloadError:
+    """The server refuses, and asking again would not help."""
+    return DownloadError(
+        f"{published.host} does not give {published.name}: it answered {status} {reason}. "
+        f"{published.ways_out}"
+    )
+
+
+def _another_file(published: Published, found: str) -> DownloadError:
+    """The length, as `found` tells it, is not the published one."""
+    return DownloadError(
+        f"{published.host} offers another file than the published {published.name}: {found}, "
+        f"published are {published.size:,}. The publisher may have changed it, or something on the "
+        f"way answers instead. {published.ways_out}"
+    )
+
+
+def megabytes(count: int) -> str:
+    """Returns a number of bytes for a person.
+
+    Example:
+        >>> megabytes(824_887_076)
+        '825 MB'
+    """
+    return f"{count / 1e6:,.0f} MB"

@@ -1,1 +1,0 @@
-"""The public photos, obtained once."""

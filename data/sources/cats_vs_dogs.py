@@ -1,0 +1,288 @@
+"""The public data set `cats_vs_dogs`: 23,262 photos, obtained once, read from where they are.
+
+What tensorflow_datasets has prepared on this machine is used. Else the published archive is
+downloaded to where tensorflow_datasets looks for it, and read here as its builder does: photos
+without "JFIF" at their beginning are dropped, all others encoded anew. So ids, labels, digests and
+pixels are the same from either, and agree with what others publish of the set.
+"""
+
+import base64
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from optrun.data.download import Published, fetch, megabytes, partial_of
+from optrun.data.errors import PhotoError, Unavailable
+from optrun.data.files import sha256_of
+from optrun.data.hosts import host_reachable
+from optrun.data.sources.files import Files
+from optrun.data.sources.registry import PUBLIC
+from optrun.data.sources.source import Photo
+
+Stage = Literal["downloading", "checking"]
+Progress = Callable[[Stage, int, int], None]
+Say = Callable[[str], None]
+
+# As tensorflow_datasets 4.9.10 states them; a test compares them.
+VERSION = "4.0.1"
+ARCHIVE = "kagglecatsanddogs_5340.zip"
+PUBLISHED = Published(
+    url="https://download.microsoft.com/download/3/E/1/"
+    f"3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}",
+    size=824_887_076,
+    sha256="b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
+)
+PHOTOS = 23_262
+
+_COMMON_FOLDER = "PetImages/"  # as in other archives, no part of an id
+_ID = re.compile(r"(Cat|Dog)/\d+\.jpg")
+_MARK, _MARKED_BYTES = b"JFIF", 512
+
+
+def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "CatsVsDogs":
+    """Returns the source; see `optrun.data.sources.registry.BuiltIn`."""
+    del count  # there are as many as there are
+    return CatsVsDogs() if obtain is None else CatsVsDogs(obtain)
+
+
+def missing() -> str:
+    """Returns whether the photos were never obtained, and what to do."""
+    return "" if obtained() else "not obtained yet: optrun data prepare"
+
+
+def data_directory() -> Path:
+    """Returns where tensorflow_datasets keeps data sets: $TFDS_DATA_DIR, or its default."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def prepared_folder() -> Path | None:
+    """Returns the folder of the data set that tensorflow_datasets prepared, or None."""
+    folder = data_directory() / PUBLIC / VERSION
+    return folder if (folder / "dataset_info.json").is_file() else None
+
+
+def manual_archive() -> Path:
+    """Returns where the archive is kept, and a person may put what they downloaded themselves."""
+    return data_directory() / "downloads" / "manual" / ARCHIVE
+
+
+def obtained() -> bool:
+    """Returns whether the photos are on this machine: prepared, or as their archive."""
+    return prepared_folder() is not None or _archive() is not None
+
+
+def out_of_reach(timeout_s: float) -> bool:
+    """Returns whether the photos were never obtained from a host that does not answer now."""
+    return not obtained() and not host_reachable(PUBLISHED.url, timeout_s)
+
+
+def _archive() -> Path | None:
+    """Returns the archive in the manual folder, or where tensorflow_datasets downloaded it to."""
+    if manual_archive().is_file():
+        return manual_archive()
+    # It ends the name of a download with the digest, and writes an INFO file beside it when
+    # finished.
+    digest = base64.urlsafe_b64encode(bytes.fromhex(PUBLISHED.sha256)).decode().rstrip("=")
+    downloads = data_directory() / "downloads"
+    finished = (
+        path
+        for folder in (downloads / PUBLIC, downloads)
+        for path in folder.glob(f"*{digest}.zip")
+        if path.with_name(path.name + ".INFO").is_file()
+    )
+    return next(finished, None)
+
+
+def _silent(*_: object) -> None:
+    pass
+
+
+def obtain(
+    archive: Path | None = None, *, progress: Progress = _silent, say: Say = _silent
+) -> Path:
+    """Returns the folder of the prepared data set, or the archive, after getting what is missing.
+
+    A download that broke off is gone on with at its last byte.
+
+    Args:
+        archive: The archive, downloaded by the person; it is never changed, and kept in the manual
+            folder of tensorflow_datasets too. None to take the one that is there, or to download
+            it.
+        progress: Called with (stage, bytes done, in all).
+        say: Called with what a person should know on the way.
+
+    Raises:
+        Unavailable: If the photos were never obtained and their host can't be reached; known within
+            5 seconds.
+        PhotoError: If they can't be had for any other reason.
+    """
+    if archive is not None:
+        _require_published(archive, progress)
+    folder = prepared_folder()
+    if folder is not None:
+        return folder
+    here = _archive()
+    if here is not None:
+        if archive is None:
+            _require_published(here, progress)
+        return archive or here
+    manual = manual_archive()
+    if archive is not None:
+        _keep(archive, manual)
+        return manual
+    _require_reachable(manual)
+    fetch(
+        PUBLISHED,
+        manual,
+        progress=lambda done, total: progress("downloading", done, total),
+        say=say,
+    )
+    return manual
+
+
+def _require_published(archive: Path, progress: Progress) -> None:
+    """Raises `PhotoError` where a file is not the published archive."""
+    try:
+        size = archive.stat().st_size
+        if archive.is_dir():
+            difference = "it is a folder"
+        elif size != PUBLISHED.size:
+            difference = f"it has {size:,} bytes, not {PUBLISHED.size:,}"
+        else:
+            found = sha256_of(archive, lambda done, total: progress("checking", done, total))
+            if found == PUBLISHED.sha256:
+                return
+            difference = f"its SHA-256 is {found}, not {PUBLISHED.sha256}"
+    except OSError as error:
+        raise PhotoError(f"{archive} can't be read: {error.strerror or error}.") from error
+    raise PhotoError(
+        f"{archive} is not the published archive of {PUBLIC}, {ARCHIVE}: {difference}. If it is an "
+        "interrupted download, repeat it; if it holds other photos, use them as photos of your "
+        f"own: optrun data import {archive}"
+    )
+
+
+def _require_reachable(manual: Path) -> None:
+    if host_reachable(PUBLISHED.url):
+        return
+    part = partial_of(manual)
+    begun = f" ({megabytes(part.size)} of their archive are, and are kept)" if part.size else ""
+    raise Unavailable(
+        f"The public photos ({PUBLIC}) are not on this machine{begun}, and {PUBLISHED.host} can't "
+        "be reached. The ways out: connect to the network (HTTPS_PROXY is respected); download the "
+        f"archive elsewhere, {PUBLISHED.url}, and give it to `optrun data prepare ARCHIVE` or put "
+        f"it at {manual}; use photos of your own with --set data.source=PATH; or use the built-in "
+        "sample with --sample."
+    )
+
+
+def _keep(archive: Path, place: Path) -> None:
+    """Makes the archive be found at `place` too, without a copy where the system allows."""
+    temporary = place.with_name(place.name + ".copy")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError, NotImplementedError):
+            place.hardlink_to(archive.resolve())
+            return
+        try:
+            shutil.copyfile(archive, temporary)
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise PhotoError(
+            f"The archive can't be kept in {place.parent}: {error.strerror or error}. Set "
+            "TFDS_DATA_DIR to a folder that is writable and has room."
+        ) from error
+
+
+class CatsVsDogs:
+    """The public photos; obtained, if need be, when they are first asked for.
+
+    Args:
+        obtain: Returns the folder of the prepared data set or the archive, after getting what is
+            missing.
+    """
+
+    name = PUBLIC
+    is_sample = False
+
+    def __init__(self, obtain: Callable[[], Path] = obtain) -> None:
+        self._obtain = obtain
+
+    def expected(self) -> int:
+        return PHOTOS
+
+    def identity(self) -> Mapping[str, str | int]:
+        """The version of the data set: its photos never change within one."""
+        return {"tensorflow_datasets": PUBLIC, "version": VERSION}
+
+    def parts(self) -> Mapping[str, int]:
+        """Published as one part."""
+        return {}
+
+    def entries(self) -> Mapping[str, int]:
+        return self._labels
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
+        wanted = self._labels if ids is None else frozenset(ids)
+        if self._place.is_dir():
+            yield from (photo for photo in self._prepared() if photo.id in wanted)
+            return
+        from optrun.data.parallel import in_order
+
+        photos = Files(self._place).read(self._labels.keys() & wanted)
+        for found, encoded in in_order(photos, lambda photo: len(photo.encoded), _encoded_anew):
+            yield Photo(found.id, found.label, encoded)
+
+    @cached_property
+    def _place(self) -> Path:
+        return self._obtain()
+
+    @cached_property
+    def _labels(self) -> Mapping[str, int]:
+        if self._place.is_dir():
+            return {photo.id: photo.label for photo in self._prepared()}
+        return {
+            photo.id: photo.label
+            for photo in Files(self._place).read()
+            if _ID.fullmatch(photo.id) and _MARK in photo.encoded[:_MARKED_BYTES]
+        }
+
+    def _prepared(self) -> Iterator[Photo]:
+        """Yields what tensorflow_datasets has prepared, in the order of storage."""
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+
+        try:
+            records = tfds.builder_from_directory(self._place).as_dataset(
+                split="train",
+                decoders={"image": tfds.decode.SkipDecoding()},
+                read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+                shuffle_files=False,
+            )
+            for record in records:
+                name = record["image/filename"].numpy().decode().replace("\\", "/")
+                photo_id = name.removeprefix(_COMMON_FOLDER)
+                yield Photo(photo_id, int(record["label"]), record["image"].numpy())
+        except (tf.errors.OpError, OSError, ValueError, KeyError) as error:
+            lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
+            reason = lines[0].rstrip(".") if lines else type(error).__name__
+            raise PhotoError(
+                f"The public photos in {self._place} can't be read ({reason}). "
+                "Delete that folder and run again to have them prepared anew."
+            ) from error
+
+
+def _encoded_anew(photo: Photo) -> bytes:
+    """Returns the bytes that the data set's builder keeps of a photo."""
+    import tensorflow as tf
+
+    with tf.device("/CPU:0"):
+        encoded: bytes = tf.io.encode_jpeg(tf.image.decode_image(photo.encoded)).numpy()
+    return encoded

@@ -1,0 +1,61 @@
+"""The built-in sample as a source."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+from optrun.data.labels import CLASS_NAMES
+from optrun.data.sources.registry import SAMPLE
+from optrun.data.sources.source import Photo
+
+DEFAULT_COUNT = 2000
+
+
+def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "Drawings":
+    """Returns the source; see `optrun.data.sources.registry.BuiltIn`."""
+    del obtain  # nothing is fetched
+    return Drawings(DEFAULT_COUNT if count is None else count)
+
+
+def missing() -> str:
+    """Returns that nothing is."""
+    return ""
+
+
+class Drawings:
+    """The first `count` drawings, cats and dogs in turn."""
+
+    name = SAMPLE
+    is_sample = True
+
+    def __init__(self, count: int = DEFAULT_COUNT) -> None:
+        self._count = count
+
+    def expected(self) -> int:
+        return self._count
+
+    def identity(self) -> Mapping[str, str | int]:
+        """The version of the drawings, and how many."""
+        from optrun.data import sample
+
+        return {
+            "sample": sample.SAMPLE_VERSION,
+            "seed": sample.SAMPLE_SEED,
+            "count": self._count,
+        }
+
+    def entries(self) -> Mapping[str, int]:
+        from optrun.data import sample
+
+        labels = map(sample.label, range(self._count))
+        return {f"{CLASS_NAMES[label]}-{i:06d}": label for i, label in enumerate(labels)}
+
+    def parts(self) -> Mapping[str, int]:
+        return {}
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
+        from optrun.data import sample
+
+        for index, (name, label) in enumerate(self.entries().items()):
+            if ids is None or name in ids:
+                picture = sample.draw(sample.SAMPLE_SEED, index)
+                yield Photo(name, label, sample.encode(picture))

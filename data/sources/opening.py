@@ -1,0 +1,80 @@
+"""From what `data.source` says to the photos that are meant."""
+
+import difflib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from optrun.data.cache import library
+from optrun.data.errors import PhotoError
+from optrun.data.printable import printable
+from optrun.data.sources.registry import NAMES, built_in
+from optrun.data.sources.source import Source
+
+_MAXIMUM_NEIGHBOURS = 1000
+_ALLOWED = (
+    f"data.source must be {', '.join(NAMES)}, an imported name (optrun data list), or the path of "
+    "a folder or a zip archive."
+)
+
+
+def open_source(
+    source: str, *, count: int | None = None, obtain: Callable[[], Path] | None = None
+) -> Source:
+    """Returns the source that `source` names; nothing is read or downloaded yet.
+
+    Args:
+        source: A built-in name, one that photos were imported under, or the path of a folder or zip
+            archive. A folder that has such a name is given as "./sample".
+        count: See `optrun.data.sources.registry.BuiltIn`, like the next; they mean nothing to
+            photos of a person's own.
+        obtain: How photos are brought here.
+
+    Raises:
+        PhotoError: If nothing lies at the path, or no longer where the name leads.
+    """
+    if source in NAMES:
+        return built_in(source).source(count=count, obtain=obtain)
+    from optrun.data.sources.files import Files
+
+    imported = library.entry(source)
+    path = Path(imported.path) if imported else library.expanded(source)
+    try:
+        exists = path.exists()
+    except OSError as error:
+        shown = printable(str(path), longest=300)
+        raise PhotoError(f"{shown} can't be looked at: {error.strerror or error}.") from error
+    if not exists:
+        raise PhotoError(_gone(imported) if imported else _missing(source, path))
+    return Files(path)
+
+
+def _gone(imported: library.Entry) -> str:
+    return (
+        f"The photos named {imported.name} lay at {imported.path}, where nothing is now. Put them "
+        f"back, or forget the name (optrun data remove {imported.name}) and import them again."
+    )
+
+
+def _missing(source: str, path: Path) -> str:
+    if library.is_damaged(source):
+        return (
+            f"What the name {source} stands for can't be read any more, in {library.folder()}. "
+            "Import its photos again."
+        )
+    shown = printable(str(path.absolute()))
+    message = f"There are no photos at {shown}: no such file or folder."
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        return f"{message} Its folder {printable(str(parent))} does not exist either."
+    try:
+        beside = itertools.islice(parent.iterdir(), _MAXIMUM_NEIGHBOURS)
+        neighbours = {entry.name: printable(str(entry)) for entry in beside}
+    except OSError:  # a folder that may not be listed
+        neighbours = {}
+    named = {name: name for name in (*NAMES, *library.names())} if source == path.name else {}
+    choices = neighbours | named
+    nearest = difflib.get_close_matches(path.name, choices, n=1)
+    if nearest:
+        return f"{message} Did you mean {choices[nearest[0]]}?"
+    return f"{message} {_ALLOWED}"

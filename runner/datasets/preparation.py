@@ -1,0 +1,159 @@
+"""Photos obtained and prepared for a command, with a live line meanwhile."""
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from optrun.data.cache import prepare
+from optrun.data.cache.cache_key import Preparation
+from optrun.data.labels import CLASS_NAMES
+from optrun.data.photos import Photos
+from optrun.data.sources import cats_vs_dogs
+from optrun.data.sources.registry import PUBLIC
+from optrun.runner.ui.console import Display, duration, live_line
+from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.wording import number_of
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+# Without a terminal, a line this often: enough to see that it goes on, few enough for a log.
+LINE_EVERY_S = 30.0
+_SHOW_EVERY_S = 0.1
+_RATE_OVER_S = 15.0
+
+
+def in_classes(labels: npt.NDArray[np.uint8]) -> str:
+    """How many photos of each class: `8 cats, 9 dogs`."""
+    counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
+    return ", ".join(map(number_of, counts, CLASS_NAMES))
+
+
+def prepared(
+    source: str, how: Preparation, place: Path | None = None
+) -> tuple[Photos, float | None]:
+    """The photos, and how many seconds it took to decode them; None where they were there.
+
+    Args:
+        source: As `data.source` has it.
+        how: In which way.
+        place: What `obtain` has returned; None to call it when it is needed.
+
+    Raises:
+        PhotoError: They can't be had.
+    """
+    here = prepare.prepared(source, **vars(how))
+    if here is not None:
+        return here, None
+    display = Display(Console(stderr=True))
+    started = time.monotonic()
+    with native_stderr_captured():
+        try:
+            if source != PUBLIC:  # whose download has a line of its own
+                # TensorFlow takes seconds to start, in which nothing would be seen.
+                display.photos_prepared(0, None)
+            photos = prepare.prepare(
+                source,
+                **vars(how),
+                progress=display.photos_prepared,
+                obtain=lambda: place or obtain(display.console),
+            )
+        finally:
+            display.end_bar()
+    return photos, time.monotonic() - started
+
+
+def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False) -> Path:
+    """Obtain the public photos, where they are not here, and show how it goes on.
+
+    What `open_source` and `prepare` take as `obtain` is this, with the console given.
+
+    Args:
+        console: Where to: a live line where it is a terminal, a line now and then elsewhere.
+        archive: The published archive, downloaded by the person; None to download it.
+        quiet: Show nothing.
+
+    Returns:
+        Where they are.
+
+    Raises:
+        PhotoError: They can't be had.
+    """
+    view = View(console, quiet=quiet)
+    try:
+        return cats_vs_dogs.obtain(archive, progress=view.progress, say=view.say)
+    finally:
+        view.end()
+
+
+@dataclass
+class View:
+    """Shows how the photos are obtained: bytes, rate, time left.
+
+    Attributes:
+        console: Where to.
+        quiet: Show nothing.
+    """
+
+    console: Console
+    quiet: bool = False
+    _line: Progress | None = field(default=None, init=False)
+    _task: TaskID = field(default=TaskID(0), init=False)
+    _stage: str = field(default="", init=False)
+    _seen: deque[tuple[float, int]] = field(default_factory=deque, init=False)
+    _next_line_s: float = field(default=0.0, init=False)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Show how many bytes of a stage are done; called often."""
+        if self.quiet:
+            return
+        now = time.monotonic()
+        if stage != self._stage:
+            self._begin(stage, total, now)
+        elif done < self._seen[-1][1]:
+            self._seen.clear()  # a download that began anew
+        elif now < self._seen[-1][0] + _SHOW_EVERY_S and done < total:
+            return
+        self._seen.append((now, done))
+        while self._seen[0][0] < now - _RATE_OVER_S:
+            self._seen.popleft()
+        if self._line is not None:
+            self._line.update(self._task, completed=done, numbers=self._numbers(done, total))
+        elif now >= self._next_line_s:
+            self._next_line_s = now + LINE_EVERY_S
+            self._print(f"  {stage} {self._numbers(done, total)}")
+
+    def say(self, text: str) -> None:
+        """Print what a person should know."""
+        if not self.quiet:
+            self._print(f"  note: {text}", style="yellow")
+
+    def end(self) -> None:
+        """Take the live line away."""
+        if self._line is not None:
+            self._line.stop()
+            self._line = None
+
+    def _begin(self, stage: str, total: int, now: float) -> None:
+        self.end()
+        self._stage, self._next_line_s = stage, now
+        self._seen.clear()
+        if self.console.is_terminal:
+            self._line = live_line(self.console, indent=2)
+            self._task = self._line.add_task(stage, total=total, numbers="")
+            self._line.start()
+
+    def _numbers(self, done: int, total: int) -> str:
+        """How much is done, how fast it goes, how long it will take."""
+        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        rate = (last - first) / (last_s - first_s) if last_s > first_s else 0.0
+        words = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+        if rate > 0:
+            words += f", {rate / 1e6:,.1f} MB/s"
+            words += f", {duration((total - done) / rate)} left" if done < total else ""
+        return words
+
+    def _print(self, text: str, *, style: str | None = None) -> None:
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import threading
 
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 
 TIMEOUT_S = 4.0
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
 from optrun.data.sources.archive import Zip, opened
 from optrun.data.sources.contents import File, folder_files, zip_files

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 
 
 class UserError(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from optrun.data.cache.cache_key import ARRAYS, FORMAT, IDS, INDEX, JOURNAL, PARTIAL, PIXELS
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes, sync
 from optrun.data.locks import exclusive
 from optrun.data.photos import Photos

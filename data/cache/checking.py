@@ -16,8 +16,8 @@ from optrun.data.images.resizing import as_resized
 from optrun.data.labels import CLASS_NAMES, NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.parallel import DECODING_BYTES, Memory, in_parallel
 from optrun.data.photos import Photos, fingerprint
+from optrun.data.sources.built_in import SAMPLE
 from optrun.data.sources.opening import open_source
-from optrun.data.sources.registry import SAMPLE
 from optrun.data.sources.source import Photo
 
 

@@ -22,13 +22,13 @@ from optrun.data.cache.cache_key import (
     cache_key,
     folder_name,
 )
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.locks import if_free
 from optrun.data.places import cache_root
+from optrun.data.sources.built_in import SAMPLE
 from optrun.data.sources.opening import open_source
-from optrun.data.sources.registry import SAMPLE
 
 _REMOVED = ".removed"
 # What `folder_name` makes. Anything else in the cache is not ours: who knows where it lies.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.files import write_atomically
 from optrun.data.locks import exclusive
 from optrun.data.places import cache_root
-from optrun.data.sources.registry import NAMES as BUILT_IN
+from optrun.data.sources.built_in import NAMES as BUILT_IN
 
 _FORMAT = 1
 _MAXIMUM_BYTES = 64 * 1024

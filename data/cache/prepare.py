@@ -12,7 +12,7 @@ from optrun.data.cache.building import Builder
 from optrun.data.cache.cache_key import RESIZES, Preparation, Resize, cache_key, folder_name
 from optrun.data.cache.journal import Journal
 from optrun.data.cache.pixel_file import PixelFile
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
 from optrun.data.photos import Photos, fingerprint

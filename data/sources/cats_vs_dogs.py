@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from optrun.data.download import Published, fetch, megabytes, partial_of
-from optrun.data.errors import PhotoError, Unavailable
+from optrun.data.exceptions import PhotoError, Unavailable
 from optrun.data.files import sha256_of
 from optrun.data.hosts import host_reachable
-from optrun.data.sources.files import Files
-from optrun.data.sources.registry import PUBLIC
+from optrun.data.sources.built_in import PUBLIC
+from optrun.data.sources.labelled_files import Files
 from optrun.data.sources.source import Photo
 
 Stage = Literal["downloading", "checking"]
@@ -45,7 +45,7 @@ _MARK, _MARKED_BYTES = b"JFIF", 512
 
 
 def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "CatsVsDogs":
-    """Returns the source; see `optrun.data.sources.registry.BuiltIn`."""
+    """Returns the source; see `optrun.data.sources.built_in.BuiltIn`."""
     del count  # there are as many as there are
     return CatsVsDogs() if obtain is None else CatsVsDogs(obtain)
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from optrun.data.labels import CLASS_NAMES
-from optrun.data.sources.registry import SAMPLE
+from optrun.data.sources.built_in import SAMPLE
 from optrun.data.sources.source import Photo
 
 DEFAULT_COUNT = 2000
 
 
 def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "Drawings":
-    """Returns the source; see `optrun.data.sources.registry.BuiltIn`."""
+    """Returns the source; see `optrun.data.sources.built_in.BuiltIn`."""
     del obtain  # nothing is fetched
     return Drawings(DEFAULT_COUNT if count is None else count)
 

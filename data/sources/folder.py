@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
 from optrun.data.sources.archive import MAXIMUM_FILE_BYTES, too_large
 from optrun.data.sources.views import UnreadableError, cannot_be_read, open_regular

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from optrun.data.cache import library
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
-from optrun.data.sources.registry import NAMES, built_in
+from optrun.data.sources.built_in import NAMES, built_in
 from optrun.data.sources.source import Source
 
 _MAXIMUM_NEIGHBOURS = 1000
@@ -26,7 +26,7 @@ def open_source(
     Args:
         source: A built-in name, one that photos were imported under, or the path of a folder or zip
             archive. A folder that has such a name is given as "./sample".
-        count: See `optrun.data.sources.registry.BuiltIn`, like the next; they mean nothing to
+        count: See `optrun.data.sources.built_in.BuiltIn`, like the next; they mean nothing to
             photos of a person's own.
         obtain: How photos are brought here.
 
@@ -35,7 +35,7 @@ def open_source(
     """
     if source in NAMES:
         return built_in(source).source(count=count, obtain=obtain)
-    from optrun.data.sources.files import Files
+    from optrun.data.sources.labelled_files import Files
 
     imported = library.entry(source)
     path = Path(imported.path) if imported else library.expanded(source)

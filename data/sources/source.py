@@ -23,7 +23,7 @@ class Photo:
 
 
 class Source(Protocol):
-    """A place that photos come from. Asking for anything may raise `data.errors.PhotoError`."""
+    """A place that photos come from. Asking for anything may raise `data.exceptions.PhotoError`."""
 
     @property
     def name(self) -> str:

@@ -11,13 +11,13 @@ import numpy as np
 from optrun.data.cache import library, prepare
 from optrun.data.cache.cache import directory
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos
 from optrun.data.printable import printable
+from optrun.data.sources.built_in import NAMES, PUBLIC
 from optrun.data.sources.opening import open_source
-from optrun.data.sources.registry import NAMES, PUBLIC
 from optrun.data.split import split
 from optrun.runner.config.schema import Data
 from optrun.runner.datasets.preparation import in_classes, obtain, prepared

@@ -8,7 +8,7 @@ from optrun.data.cache import library
 from optrun.data.cache.checking import Finding, check
 from optrun.data.cache.copies import Copy, copies
 from optrun.data.printable import printable
-from optrun.data.sources.registry import NAMES, built_in
+from optrun.data.sources.built_in import NAMES, built_in
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured

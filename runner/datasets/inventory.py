@@ -14,8 +14,8 @@ from optrun.data.cache.copies import Copy, copies, remove
 from optrun.data.labels import PLURAL_NAMES
 from optrun.data.places import cache_root
 from optrun.data.printable import printable
+from optrun.data.sources.built_in import NAMES, built_in
 from optrun.data.sources.opening import open_source
-from optrun.data.sources.registry import NAMES, built_in
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.wording import size
 

@@ -12,10 +12,10 @@ from optrun.data.cache.cache_key import Preparation
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.photos import Photos
 from optrun.data.sources import cats_vs_dogs
-from optrun.data.sources.registry import PUBLIC
-from optrun.runner.ui.console import Display, duration, live_line
+from optrun.data.sources.built_in import PUBLIC
+from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.stderr_capture import native_stderr_captured
-from optrun.runner.ui.wording import number_of
+from optrun.runner.ui.wording import duration, number_of
 from rich.console import Console
 from rich.progress import Progress, TaskID
 

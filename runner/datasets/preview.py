@@ -15,7 +15,7 @@ from optrun.data.files import write_atomically
 from optrun.data.images.contact_sheet import Tile, contact_sheet
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.photos import Photos
-from optrun.data.sources.registry import NAMES
+from optrun.data.sources.built_in import NAMES
 from optrun.data.split import Split, split
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Data, Experiment

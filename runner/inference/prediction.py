@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 import numpy as np
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.images.decode import Pixels, UndecodableError
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.parallel import in_order

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from optrun.data.sources import cats_vs_dogs
-from optrun.data.sources.registry import PUBLIC, SAMPLE
+from optrun.data.sources.built_in import PUBLIC, SAMPLE
 from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.schema import Experiment

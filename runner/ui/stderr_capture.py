@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.runner.errors import UserError
 
 TRACE_LIMIT_BYTES = 20_000

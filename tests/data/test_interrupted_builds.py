@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from optrun.data.cache import cache
 from optrun.data.cache.cache_key import JOURNAL, PARTIAL
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.photos import Photos
 
 Files = dict[str, bytes]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from optrun.data.cache import library
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.sources.opening import open_source
 
 FINGERPRINT = "ab" * 32
@@ -163,7 +163,7 @@ def test_of_many_who_take_one_name_at_once_one_gets_it(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from optrun.data.cache import library
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 sys.stdin.readline()
 try:
     library.register("pets", Path(sys.argv[1]), "ab" * 32)

@@ -7,7 +7,7 @@ import pytest
 from optrun.data.cache import cache
 from optrun.data.cache.cache_key import Resize
 from optrun.data.cache.prepare import prepare
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.images.decode import decode
 from optrun.data.images.duplicates import groups
 from optrun.data.photos import Photos, fingerprint

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.unlabelled import UnlabelledPhoto, unlabelled
 
 Files = dict[str, bytes]

@@ -3,7 +3,7 @@ import sys
 
 CHATTER = """
 import os, sys
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.runner.errors import UserError
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 with native_stderr_captured():

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from optrun.data import download, hosts
 from optrun.data.cache.prepare import prepare
 from optrun.data.download import Published, partial_of
-from optrun.data.errors import PhotoError, Unavailable
+from optrun.data.exceptions import PhotoError, Unavailable
 from optrun.data.photos import Photos
 from optrun.data.sources import cats_vs_dogs as public
 from optrun.data.sources.cats_vs_dogs import obtain

@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.sources.layout import LAYOUTS
 from optrun.data.sources.opening import open_source
 from optrun.data.sources.source import Photo

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from optrun.data.cache.prepare import prepare
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.sources.opening import open_source
 from optrun.data.sources.source import Photo
 from optrun.data.unlabelled import unlabelled
@@ -258,7 +258,7 @@ def test_more_entries_than_are_said_are_refused(
     path = archive(*(Item(f"train/cat.{i}.jpg") for i in range(1, 11)), count=2)
     assert len(photos_in(path)) == 12
     for place in (
-        "optrun.data.sources.files.MAXIMUM_FILES",
+        "optrun.data.sources.labelled_files.MAXIMUM_FILES",
         "optrun.data.unlabelled.MAXIMUM_ENTRIES",
     ):
         monkeypatch.setattr(place, 11)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from optrun.data.errors import PhotoError
+from optrun.data.exceptions import PhotoError
 from optrun.data.labels import CAT, DOG, TEST, TRAIN, VALIDATION
 from optrun.data.printable import printable
 from optrun.data.sources import folder

@@ -56,16 +56,15 @@ class TensorFlowEngine:
         self.steps_not_finite = 0
         self._model = model
         # Keras lists the metrics it was compiled with only after the first step.
-        self._loss = next(metric for metric in model.metrics if metric.name == "loss")
-        self._accuracy = accuracy
+        loss = next(metric for metric in model.metrics if metric.name == "loss")
         # Photos are counted twice: each of Keras' means divides by a count of its own.
-        self._sums = [self._loss.total, self._loss.count, accuracy.total, accuracy.count]
+        self._sums = [loss.total, loss.count, accuracy.total, accuracy.count]
         self._since_record = [
             keras.Variable(0.0, trainable=False, name=f"{name}_since_record", dtype="float32")
             for name in ("loss", "photos", "hits")
         ]
         self._not_finite = keras.Variable(0, trainable=False, name="not_finite", dtype="int32")
-        self._step: Callable[[Any], None] | None = None
+        self._step: Callable[[Any], Any] | None = None
         self._predict: Callable[[Any], Any] | None = None
         self._unread = 0
         self._read_at = -math.inf
@@ -83,11 +82,11 @@ class TensorFlowEngine:
         ):
             self.read()
 
-    def _step_on_device(self, batch: Any) -> None:
+    def _step_on_device(self, batch: Any) -> Any:
         before = [tf.convert_to_tensor(one.value) for one in self._sums]
         for one in self._sums:
             one.assign(0)
-        self._model.train_step(batch)
+        means = self._model.train_step(batch)
         step = [tf.convert_to_tensor(one.value) for one in self._sums]
         count = tf.convert_to_tensor(self._not_finite.value)
         is_bad = (count > 0) | ~tf.math.is_finite(step[0])
@@ -97,15 +96,18 @@ class TensorFlowEngine:
             one.assign(tf.where(is_bad, sum_before, sum_before + added))
         for one, added in zip(self._since_record, step[:3], strict=True):
             one.assign_add(added)
+        # A function without a result is not optimized by TensorFlow: slower, and rounded otherwise.
+        return means
 
     def read(self) -> Means:
         """Wait for the device; the means over the epoch, and `steps_not_finite` brought to date."""
         self._unread, self._read_at = 0, time.monotonic()
         self.steps_not_finite = int(self._not_finite.numpy())
-        means = Means(float(self._loss.result()), float(self._accuracy.result()))
-        if float(self._loss.count.numpy()):
-            self.means = means
-        return means
+        loss, photos, hits, _ = (one.numpy() for one in self._sums)
+        if not photos:
+            return Means(math.nan, math.nan)
+        self.means = Means(float(loss / photos), float(hits / photos))
+        return self.means
 
     def start_epoch(self) -> None:
         """Set the means over the epoch to 0; the next step is read at once."""

@@ -56,5 +56,5 @@ def test_auc_without_finite_scores_is_not_defined() -> None:
 
 
 def test_sigmoid_agrees_with_scipy_on_either_side() -> None:
-    z = np.linspace(-750, 750, 3001)
-    np.testing.assert_allclose(sigmoid(z), expit(z), rtol=1e-15, atol=5e-324)
+    z = np.linspace(-700, 700, 3001)
+    np.testing.assert_allclose(sigmoid(z), expit(z), rtol=1e-15)

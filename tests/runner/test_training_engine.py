@@ -56,7 +56,14 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [keras.optimizers.Adam, lambda: SoftBatch(keras.optimizers.SGD(0.1), 2)]
+    "make",
+    [
+        keras.optimizers.Adam,
+        # Its last digits tell whether TensorFlow has optimized the step as it does that of `fit`.
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.1),
+        lambda: SoftBatch(keras.optimizers.SGD(0.1), 2),
+    ],
+    ids=["adam", "clipped sgd", "soft_batch"],
 )
 def test_curves_and_weights_are_those_of_fit_to_the_bit(
     make: Callable[[], keras.optimizers.Optimizer],

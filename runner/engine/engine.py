@@ -49,7 +49,6 @@ class TensorFlowEngine:
         """Set up.
 
         Args:
-            model: What to train.
             accuracy: The metric that it was compiled with.
         """
         self.means: Means | None = None

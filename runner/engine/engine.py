@@ -136,12 +136,13 @@ class TensorFlowEngine:
         signature = tf.nest.map_structure(
             lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), batch
         )
+        # Traced here: TensorFlow warns of a function that is made again for each of many runs.
         compiled: Callable[[Any], Any] = tf.function(
             function,
             input_signature=[signature],
             autograph=False,
             jit_compile=self._model.jit_compile,
-        )
+        ).get_concrete_function()
         return compiled
 
     @property

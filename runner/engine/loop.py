@@ -52,7 +52,6 @@ class Outcome:
     predictions: dict[str, npt.NDArray[np.generic]]
 
 
-@fresh_keras()
 def train(
     experiment: Experiment,
     *,

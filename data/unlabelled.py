@@ -7,11 +7,10 @@ from pathlib import Path
 
 from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
-from optrun.data.sources.archive import Zip, opened
-from optrun.data.sources.contents import File, folder_files, zip_files
-from optrun.data.sources.folder import read_file
-from optrun.data.sources.layout import is_photo_name, is_test_name, label_of
-from optrun.data.sources.views import UnreadableError, open_regular
+from optrun.data.sources.archive import Member, Zip, opened
+from optrun.data.sources.folder import File, walk
+from optrun.data.sources.layout import is_archive_name, is_photo_name, is_test_name, label_of
+from optrun.data.sources.regular_file import UnreadableError, open_regular, read_regular
 
 MAXIMUM_ENTRIES = 5_000_000  # of an archive
 _MAXIMUM_ARCHIVES = 100
@@ -72,7 +71,7 @@ def _photos(path: Path, *, several: bool) -> Iterator[UnlabelledPhoto]:
         return
     try:
         is_archive = _is_archive(path)
-        encoded = b"" if is_archive else read_file(str(path))
+        encoded = b"" if is_archive else read_regular(str(path))
     except UnreadableError as error:
         yield UnlabelledPhoto(printable(str(path)), b"", str(error))
         return
@@ -92,12 +91,12 @@ def _is_archive(path: Path) -> bool:
 
 
 def _in_folder(path: Path) -> Iterator[UnlabelledPhoto]:
-    for file in folder_files(path):
+    for file in walk(path):
         place = str(path / file.name)
         if is_photo_name(file.name):
             yield _read(file, place)
         elif (
-            file.is_archive
+            is_archive_name(file.name)
             and "/" not in file.name
             and is_test_name(file.name)
             and not (path / file.name).with_suffix("").is_dir()
@@ -111,9 +110,9 @@ def _in_archive(archive: Zip, before: str, where: str) -> Iterator[UnlabelledPho
 
     A first look at the names finds what kind of archive it is; mostly, the first name is enough.
     """
-    archives: list[File] = []
+    archives: list[Member] = []
     has_labelled = has_test = False
-    for file in zip_files(archive, MAXIMUM_ENTRIES):
+    for file in archive.files(MAXIMUM_ENTRIES):
         if is_photo_name(file.name):
             is_test = is_test_name(file.name)
             has_test = has_test or is_test
@@ -121,11 +120,11 @@ def _in_archive(archive: Zip, before: str, where: str) -> Iterator[UnlabelledPho
             if not is_test and label_of(file.name) is None:
                 has_test = False
                 break
-        elif file.is_archive and len(archives) <= _MAXIMUM_ARCHIVES:
+        elif is_archive_name(file.name) and len(archives) <= _MAXIMUM_ARCHIVES:
             archives.append(file)
     if has_labelled or has_test:
         only_test = has_labelled and has_test
-        for file in zip_files(archive, MAXIMUM_ENTRIES):
+        for file in archive.files(MAXIMUM_ENTRIES):
             if is_photo_name(file.name) and (is_test_name(file.name) or not only_test):
                 yield _read(file, f"{before}{file.name}")
         return
@@ -135,10 +134,10 @@ def _in_archive(archive: Zip, before: str, where: str) -> Iterator[UnlabelledPho
             f"{archive.where} holds no photos, but more than {_MAXIMUM_ARCHIVES} zip archives. "
             "Give one of them."
         )
-    for file in archives:
-        inside = f"{before}{file.name}/" if len(archives) > 1 else before
-        with file.open_archive(where) as inner:
-            for photo in zip_files(inner, MAXIMUM_ENTRIES):
+    for found in archives:
+        inside = f"{before}{found.name}/" if len(archives) > 1 else before
+        with found.open_archive(where) as inner:
+            for photo in inner.files(MAXIMUM_ENTRIES):
                 if is_photo_name(photo.name):
                     yield _read(photo, f"{inside}{photo.name}")
 

@@ -82,6 +82,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or "/." in name or "__MACOSX" in name.split("/")
 
 
+def is_archive_name(name: str) -> bool:
+    """Returns whether a file is called a zip archive."""
+    return name.lower().endswith(".zip")
+
+
 def is_photo_name(name: str) -> bool:
     """Returns whether a file found among others is to be taken for a photo, by its name alone.
 

@@ -10,8 +10,8 @@ from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
 from optrun.data.sources.archive import Member, Zip, opened
 from optrun.data.sources.folder import walk
-from optrun.data.sources.layout import is_archive_name, is_photo_name, is_test_name, label_of
 from optrun.data.sources.labelled_files import MAXIMUM_ARCHIVES
+from optrun.data.sources.layout import is_archive_name, is_photo_name, is_test_name, label_of
 from optrun.data.sources.regular_file import UnreadableError, open_regular, read_regular
 
 MAXIMUM_ENTRIES = 5_000_000  # of an archive

@@ -59,12 +59,7 @@ _LOCAL_BYTES = 30  # the last four are the lengths of name and extra
 def opened(path: Path, where: str) -> Iterator["Zip"]:
     """Opens a zip archive; when done, makes sure that it is still what it was.
 
-    Args:
-        path: Where it lies.
-        where: How messages name it, printable.
-
-    Raises:
-        PhotoError: If it can't be opened, or was changed in the meantime.
+    `where` is how messages name it, printable.
     """
     try:
         file = open_regular(str(path))
@@ -247,11 +242,7 @@ class Member(NamedTuple):
     offset: int
 
     def read(self) -> bytes:
-        """Returns the bytes of the file.
-
-        Raises:
-            UnreadableError: If they can't or must not be had.
-        """
+        """Returns the bytes of the file; raises `UnreadableError` if they can't be had."""
         if max(self.size, self.compressed_bytes) > MAXIMUM_FILE_BYTES:
             raise UnreadableError(TOO_LARGE)
         try:
@@ -277,11 +268,7 @@ class Member(NamedTuple):
     def open_archive(self, where: str) -> Iterator[Zip]:
         """Opens the zip archive that the file is: where it lies, or decompressed for the time.
 
-        Args:
-            where: How messages name what it lies in.
-
-        Raises:
-            PhotoError: If it can't or must not be read.
+        `where` is how messages name what it lies in.
         """
         where = f"{printable(self.name, longest=200)} in {where}"
         outer = self.archive

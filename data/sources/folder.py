@@ -27,11 +27,7 @@ class FolderFile(NamedTuple):
     is_linked_folder: bool  # whether it stands for the folder that a link leads to
 
     def read(self) -> bytes:
-        """Returns the bytes of the file.
-
-        Raises:
-            UnreadableError: If they can't or must not be had.
-        """
+        """Returns the bytes of the file; raises `UnreadableError` if they can't be had."""
         return read_regular(self._place())
 
     def open_archive(self, where: str) -> AbstractContextManager[Zip]:
@@ -89,9 +85,7 @@ def walk(folder: Path) -> Iterator[FolderFile]:
 def summary(folder: str, most: int) -> Summary:
     """Returns what tells the files below a folder from others; of a link, what it leads to counts.
 
-    Args:
-        folder: The folder.
-        most: How many files are looked at; with more, no photo is read from the folder anyway.
+    Of more than `most` files some are looked at: no photo is read from such a folder anyway.
 
     Raises:
         PhotoError: If a folder can't be listed, or is changed meanwhile.
@@ -100,7 +94,10 @@ def summary(folder: str, most: int) -> Summary:
     whole = hashlib.sha256()
     try:
         for within, entry in itertools.islice(_below(folder), most + 1):
-            state = _state(entry)
+            try:
+                state = entry.stat()
+            except OSError:  # a link that leads nowhere
+                state = entry.stat(follow_symlinks=False)
             files += 1
             size += state.st_size
             changed_ns = max(changed_ns, state.st_mtime_ns)
@@ -110,13 +107,6 @@ def summary(folder: str, most: int) -> Summary:
         shown = printable(folder)
         raise PhotoError(f"{shown} was changed while it was looked at. Run again.") from error
     return Summary(files, size, changed_ns, whole.hexdigest())
-
-
-def _state(entry: "os.DirEntry[str]") -> os.stat_result:
-    try:
-        return entry.stat()
-    except OSError:  # a link that leads nowhere
-        return entry.stat(follow_symlinks=False)
 
 
 def _below(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:

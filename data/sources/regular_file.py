@@ -16,11 +16,7 @@ class UnreadableError(Exception):
 
 
 def open_regular(path: str) -> BinaryIO:
-    """Opens a regular file to read, and nothing else: a pipe or a device could block for ever.
-
-    Raises:
-        UnreadableError: If it is another kind of file, or may not be read.
-    """
+    """Opens a regular file to read; raises `UnreadableError`, as for all that could block."""
     try:
         _require_regular(Path(path).stat())
         # Between the two looks, somebody may have put a pipe there: without waiting, it shows.
@@ -37,11 +33,7 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def read_regular(path: str) -> bytes:
-    """Returns the bytes of a file that is no larger than a photo can be.
-
-    Raises:
-        UnreadableError: If they can't or must not be had.
-    """
+    """Returns the bytes of a file; raises `UnreadableError`, also if no photo is as large."""
     with open_regular(path) as file:
         try:
             size = os.fstat(file.fileno()).st_size

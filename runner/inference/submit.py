@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.printable import printable
 from optrun.data.sources.archive import opened
-from optrun.data.sources.views import UnreadableError
+from optrun.data.sources.regular_file import UnreadableError
 from optrun.data.unlabelled import MAXIMUM_ENTRIES, UnlabelledPhoto, unlabelled
 from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
@@ -227,12 +227,12 @@ def sample_submission(archive: Path) -> SampleSubmission | None:
 
 
 def _list_in_archive(archive: Path) -> tuple[str, bytes] | None:
-    with opened(archive, printable(str(archive))) as files:
-        for entry in files.entries(MAXIMUM_ENTRIES):
+    with opened(archive, printable(str(archive))) as opened_archive:
+        for entry in opened_archive.files(MAXIMUM_ENTRIES):
             if PurePosixPath(entry.name).name.lower() in _SAMPLE_NAMES:
                 place = f"{printable(entry.name, longest=200)} in {printable(archive.name)}"
                 try:
-                    return place, files.read(entry)
+                    return place, entry.read()
                 except UnreadableError as error:
                     raise _no_list(place, f"it can't be read ({error})") from error
     return None

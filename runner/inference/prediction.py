@@ -7,10 +7,11 @@ acts on a terminal is written as an escape (`\x1b`), so that a name can't move t
 a line. JSON has escapes of its own, and there `json.loads` gives the name back.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from optrun.data.exceptions import PhotoError
@@ -18,6 +19,7 @@ from optrun.data.images.decode import Pixels, UndecodableError
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.parallel import in_order
 from optrun.data.printable import printable
+from optrun.data.unlabelled import UnlabelledPhoto
 from optrun.runner.engine.scores import sigmoid
 from optrun.runner.ui.text import csv_cell, padded, widest
 
@@ -34,17 +36,11 @@ _PROBABILITY = f"{CLASS_NAMES[1]}_probability"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one photo.
+    """What the network says of one photo."""
 
-    Attributes:
-        name: As the source has it; perhaps not printable.
-        logit: Log odds of the class of label 1; None where the photo is unreadable.
-        unreadable: Why the photo can't be judged; None where it was.
-    """
-
-    name: str
-    logit: float | None
-    unreadable: str | None = None
+    name: str  # as the source has it; perhaps not printable
+    logit: float | None  # log odds of the class of label 1; None where the photo is unreadable
+    unreadable: str | None = None  # why it can't be judged
 
     @property
     def label(self) -> int:
@@ -73,48 +69,24 @@ class Prediction:
         return self.logit
 
 
-class EncodedPhoto(Protocol):
-    """A photo without a label; `unreadable` says why its bytes can't be had, or is empty.
-
-    As in `optrun.data.unlabelled`. Properties, since a plain attribute could not be a frozen field.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def encoded(self) -> bytes: ...
-    @property
-    def unreadable(self) -> str: ...
-
-
 def predictions(
-    trained: "Trained", photos: Iterable[EncodedPhoto], *, flip: bool = False
+    trained: "Trained", photos: Iterable[UnlabelledPhoto], *, flip: bool = False
 ) -> Iterator[Prediction]:
     """What the network says of each photo, in their order, also of those that can't be read.
 
-    Photos are decoded in threads while the network computes. Where the photos end in trouble, it
-    is raised when those before it have been judged.
-
-    Args:
-        trained: The network.
-        photos: The photos; read no further ahead than needed.
-        flip: Whether to average with the mirror image.
-
-    Raises:
-        PhotoError: The photos' source is damaged.
+    Photos are decoded in threads while the network computes, and read no further ahead than needed.
+    A `PhotoError` that ends the photos is raised when those before it have been judged.
     """
 
-    def decoded(photo: EncodedPhoto | PhotoError) -> Pixels | str:
+    def decoded(photo: UnlabelledPhoto | PhotoError) -> Pixels | str:
         if isinstance(photo, PhotoError):
             return str(photo)
-        if photo.unreadable:
-            return photo.unreadable
         try:
-            return trained.pixels(photo.encoded)
+            return photo.unreadable or trained.pixels(photo.encoded)
         except UndecodableError as error:
             return str(error)
 
-    def bytes_of(photo: EncodedPhoto | PhotoError) -> int:
+    def bytes_of(photo: UnlabelledPhoto | PhotoError) -> int:
         return 0 if isinstance(photo, PhotoError) else len(photo.encoded)
 
     batch: list[tuple[str, Pixels | str]] = []
@@ -129,7 +101,7 @@ def predictions(
     yield from _judged(trained, batch, flip)
 
 
-def _with_trouble(photos: Iterable[EncodedPhoto]) -> Iterator[EncodedPhoto | PhotoError]:
+def _with_trouble(photos: Iterable[UnlabelledPhoto]) -> Iterator[UnlabelledPhoto | PhotoError]:
     """The photos, and as the last what ended them, which must not overtake those before it."""
     try:
         yield from photos
@@ -154,28 +126,18 @@ def write_table(rows: Iterable[Prediction], out: TextIO) -> None:
 
     The names' column is as wide as the first few need; a longer one later moves its own line.
     """
-    first: list[Prediction] = []
-    width: int | None = None
-
-    def write_first() -> int:
-        widest_name = widest([printable(row.name) for row in first])
-        width = min(max(widest_name, _NARROWEST_NAME), _WIDEST_NAME)
-        out.write(f"{'photo':<{width}}  answer  probability\n")
+    rows, first, width = iter(rows), [], _NARROWEST_NAME
+    try:
+        for row in itertools.islice(rows, _ROWS_MEASURED):
+            first.append(row)
+    finally:  # what was said before the photos ended in trouble is shown
+        if first:
+            width = min(max(width, widest([printable(row.name) for row in first])), _WIDEST_NAME)
+            out.write(f"{'photo':<{width}}  answer  probability\n")
         for row in first:
             _write_row(row, width, out)
-        return width
-
-    try:
-        for row in rows:
-            if width is not None:
-                _write_row(row, width, out)
-                continue
-            first.append(row)
-            if len(first) == _ROWS_MEASURED:
-                width = write_first()
-    finally:  # what was said before the photos ended in trouble is shown
-        if width is None and first:
-            write_first()
+    for row in rows:
+        _write_row(row, width, out)
 
 
 def _write_row(row: Prediction, width: int, out: TextIO) -> None:

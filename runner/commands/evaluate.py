@@ -15,10 +15,7 @@ from optrun.runner.commands.options import ANY_PATH, device_option, flip_option,
 )
 @flip_option
 @format_option(
-    "table",
-    "json",
-    "csv",
-    help="What to print; json holds all there is, csv a line for each part.",
+    "table", "json", "csv", help="What to print; json holds all there is, csv a line for each part."
 )
 @click.option(
     "--sheet",

@@ -238,10 +238,7 @@ def _machine(record: Run, experiment: Experiment, device: str) -> tuple[Machine,
 
 
 def _model(
-    record: Run,
-    experiment: Experiment,
-    arrays: Sequence[npt.NDArray[np.generic]],
-    precision: str,
+    record: Run, experiment: Experiment, arrays: Sequence[npt.NDArray[np.generic]], precision: str
 ) -> keras.Model:
     architecture = architecture_of(experiment)
     # Counted first, so that a file cannot make this build a network of any size.

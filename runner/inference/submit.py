@@ -54,14 +54,7 @@ class SampleSubmission:
 
 
 def submit(
-    run: str,
-    archive: Path,
-    output: Path,
-    *,
-    labels: str,
-    force: bool,
-    flip: bool,
-    device: str,
+    run: str, archive: Path, output: Path, *, labels: str, force: bool, flip: bool, device: str
 ) -> int:
     """Writes the submission; the arguments are those of `optrun predict`.
 

@@ -25,17 +25,14 @@ from optrun.data.split import Split
 from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
 from optrun.runner.config.schema import Experiment, architecture_of
-from optrun.runner.engine import checkpoint
-from optrun.runner.engine import hardware as machines
-from optrun.runner.engine.checkpoint import CheckpointError
+from optrun.runner.engine import checkpoint, hardware
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.network import build_classifier
 from optrun.runner.errors import UserError
 from optrun.runner.models.keras_state import fresh_keras
 from optrun.runner.models.networks import weight_count
 from optrun.runner.plan.resources import open_photos
-from optrun.runner.runs import checkpoint_places
-from optrun.runner.runs import reader as runs
+from optrun.runner.runs import checkpoint_places, reader
 from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
 from optrun.runner.runs.reader import Run
 from optrun.runner.runs.record import RunStatus, flatten
@@ -100,7 +97,7 @@ class Trained:
 
         Args:
             photos: uint8 [n, size, size, 3], RGB, perhaps mapped from disk; or batches of such, as
-                they are or as pairs with labels (`optrun.data.feed.batches.evaluation_batches`).
+                they are or as pairs with labels.
             flip: Whether to average the logit of each photo with that of its mirror image.
         """
         batches = photos
@@ -162,17 +159,16 @@ def open_trained(run: str | Path, *, device: str = "auto") -> Trained:
 
 def _usable(folder: Path) -> tuple[Run, tuple[str, ...]]:
     """The run, and what to say where it did not end as it should have."""
-    record = runs.read(folder)
-    if isinstance(record, runs.Unreadable):
+    record = reader.read(folder)
+    if isinstance(record, reader.Unreadable):
         raise _unusable(record.label, f"its run.json cannot be read: {record.reason}")
     if record.status == RunStatus.DIVERGED:
         raise _unusable(record.label, f"it diverged: {record.record.why}")
     if record.status == RunStatus.COMPLETED:
         return record, ()
     if not (folder / "checkpoint").is_dir():
-        advice = "train it again"
-        if record.status == RunStatus.RUNNING:
-            advice = "wait for its first epoch"
+        running = record.status == RunStatus.RUNNING
+        advice = "wait for its first epoch" if running else "train it again"
         raise UserError(
             f"The run {record.label} is {record.status} and has no weights yet: {advice}, or name "
             "another run."
@@ -220,7 +216,7 @@ def _machine(record: Run, experiment: Experiment, device: str) -> tuple[Machine,
     trained_in = record.record.flat_comparable.get("precision")
     if trained_in not in _PRECISIONS:
         raise _unusable(record.label, f"run.json says precision {printable(str(trained_in))}")
-    here = machines.prepare(
+    here = hardware.prepare(
         device,
         precision="auto",
         jit_compile=experiment.training.jit_compile,
@@ -291,7 +287,7 @@ def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
         raise DamageError(f"{ARRAYS} is compressed, which no run writes")
     try:
         arrays = checkpoint.load(place, owner=owner)
-    except CheckpointError as error:
+    except checkpoint.CheckpointError as error:
         raise DamageError(str(error)) from error
     if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
         raise DamageError(f"{ARRAYS} holds values that are no finite numbers")

@@ -58,13 +58,11 @@ def evaluate(
                 write_atomically(place, reports.contact_sheet_of(report))
             except OSError as error:
                 raise not_writable(place, error, "--sheet") from error
-    if layout == "json":
-        text = reports.json_text(report)
-    elif layout == "csv":
-        text = reports.csv_text(report)
-    else:
+    if layout == "table":
         width = min(max(shutil.get_terminal_size(fallback=(_WIDE, 24)).columns, 40), _WIDE)
         text = reports.table(report, sheet=place, width=width, styled=sys.stdout.isatty())
+    else:
+        text = reports.json_text(report) if layout == "json" else reports.csv_text(report)
     click.echo(text, nl=False)
     if place is not None and layout != "table":
         click.echo(f"Wrote {printable(str(place))}", err=True)

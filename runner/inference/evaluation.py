@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from optrun.data.photos import Photos
     from optrun.runner.inference.classifier import Trained
 
-MOST_ON_A_SHEET = 40
-_LEAST_SURE = 16  # shown where nothing is told wrong
+_MOST_ON_A_SHEET, _LEAST_SURE = 40, 16  # shown of mistakes; where nothing is told wrong
 
 Logits = npt.NDArray[np.floating]
 Positions = npt.NDArray[np.int64]
@@ -39,20 +38,14 @@ class Evaluation:
 
     @property
     def wrong(self) -> int:
-        """How many photos are told wrong."""
         return self.confusion[0][1] + self.confusion[1][0]
 
     def of_class(self, label: int) -> int:
-        """How many photos of a class there are."""
         return sum(self.confusion[label])
 
 
 def measure(logits: Logits, labels: Labels) -> Evaluation:
     """Scores a network's answers; a photo is told to be of label 1 where its logit is above 0.
-
-    >>> found = measure(np.array([3.0, -2.0, 0.5, -1.0]), np.array([1, 0, 0, 0]))
-    >>> found.accuracy.value, found.confusion
-    (0.75, ((2, 1), (0, 1)))
 
     Raises:
         ValueError: There is no photo, or a logit is not finite.
@@ -72,8 +65,7 @@ def measure(logits: Logits, labels: Labels) -> Evaluation:
     )
 
 
-@dataclass(frozen=True)
-class Tempered:
+class Tempered(NamedTuple):
     """What becomes of the test photos' log loss if all logits are divided by a temperature."""
 
     temperature: float  # that of the lowest log loss on the validation photos
@@ -143,12 +135,10 @@ class Report:
 
     @property
     def wrong(self) -> int:
-        """How many photos are told wrong, of all parts."""
         return sum(part.evaluation.wrong for part in self.parts)
 
     @property
     def photos(self) -> int:
-        """How many photos there are in all parts."""
         return sum(part.evaluation.photos for part in self.parts)
 
     @cached_property
@@ -166,10 +156,9 @@ class Report:
         labels = np.concatenate([part.labels for part in self.parts])
         logits = np.concatenate([part.logits for part in self.parts])
         found = []
-        for index in most_wrong(logits, labels, MOST_ON_A_SHEET if self.wrong else _LEAST_SURE):
+        for index in most_wrong(logits, labels, _MOST_ON_A_SHEET if self.wrong else _LEAST_SURE):
             part, position = places[index]
-            photos = part.photos
-            said = Prediction(photos.ids[position], float(logits[index]))
-            truth = CLASS_NAMES[labels[index]]
-            found.append(Judged(part.name, truth, said, photos.pixels[position]))
+            said = Prediction(part.photos.ids[position], float(logits[index]))
+            pixels = part.photos.pixels[position]
+            found.append(Judged(part.name, CLASS_NAMES[labels[index]], said, pixels))
         return found

@@ -7,17 +7,13 @@ out. It is a `.keras` file where the place is so called, else a folder of Tensor
 import contextlib
 import io
 import os
-import secrets
-import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-import numpy.typing as npt
 from optrun.data.files import sync
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.runner.errors import UserError
@@ -73,11 +69,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _place(output: str, *, force: bool) -> Path:
-    """Where to write.
-
-    Raises:
-        UserError: The ending means neither, or the place is taken or can't be written.
-    """
+    """Where to write, once its ending is known to mean one of the two, and it to be free."""
     path = Path(output)
     if _is_file(path):
         check_writable(path, force=force)
@@ -107,13 +99,10 @@ def _readme(trained: "Trained", path: Path) -> str:
     data, size = trained.experiment.data, trained.image_size
     antialias = "with" if data.antialias else "without"
     epoch = f"epoch {trained.best_epoch}" if trained.best_epoch else "the best epoch"
-    name = path.name.replace("\\", "\\\\").replace('"', '\\"')
-    if _is_file(path):
-        name = name if name.isprintable() else "model.keras"
-        imported, opened = "import keras", f'keras.models.load_model("{name}")'
-        called = "model(photos)"
-    else:
-        name = name if name.isprintable() else "model"
+    name = path.name if path.name.isprintable() else f"model{'.keras' if _is_file(path) else ''}"
+    name = name.replace("\\", "\\\\").replace('"', '\\"')
+    imported, opened, called = "import keras", f'keras.models.load_model("{name}")', "model(photos)"
+    if not _is_file(path):
         imported, opened = "import tensorflow as tf", f'tf.saved_model.load("{name}")'
         called = "model.serve(photos)"
     return f"""\
@@ -131,11 +120,7 @@ out  float32 [n, 1]: probability of a {positive}; 1 minus it is that of a {negat
 
 
 def _classifier(trained: "Trained") -> "keras.Model":
-    """The network with a sigmoid on top, computed in float32 whatever it was trained in.
-
-    It is a stock `keras.Model`, not compiled, from uint8 [batch, size, size, 3], RGB, to float32
-    [batch, 1], the probability of label 1.
-    """
+    """The network with a sigmoid on top, in float32 whatever it was trained in, not compiled."""
     import keras
     from optrun.runner.config.schema import architecture_of
     from optrun.runner.engine.network import build_classifier
@@ -159,14 +144,20 @@ def _write(trained: "Trained", path: Path, readme: str) -> float:
         By how much its probabilities differ from the run's own at most.
 
     Raises:
-        UserError: The disk is full or may not be written.
-        RuntimeError: The probabilities differ by more than float32 explains: a fault of ours.
+        RuntimeError: They differ by more than float32 explains: a fault of ours.
     """
     import tensorflow as tf
     from optrun.runner.models.keras_state import fresh_keras
 
     try:
-        with fresh_keras(), _beside(path) as workplace:
+        # On the disk of `path`, so that a rename ends the work.
+        with (
+            fresh_keras(),
+            TemporaryDirectory(
+                ".tmp", f".{path.name[:100]}.", path.parent, ignore_cleanup_errors=True
+            ) as place,
+        ):
+            workplace = Path(place)
             new = workplace / ("model.keras" if _is_file(path) else "model")
             _save(_classifier(trained), new, readme)
             difference = _largest_difference(trained, new)
@@ -185,17 +176,6 @@ def _write(trained: "Trained", path: Path, readme: str) -> float:
     return difference
 
 
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A folder for the time being, on the disk of `path`, so that a rename ends the work."""
-    folder = path.parent / f".{path.name[:100]}.{secrets.token_hex(4)}.tmp"
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _save(model: "keras.Model", path: Path, readme: str) -> None:
     if _is_file(path):
         model.save(path)
@@ -212,20 +192,12 @@ def _save(model: "keras.Model", path: Path, readme: str) -> None:
             sync(file)
 
 
-def _probabilities(path: Path, photos: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """What the model at `path`, opened as anybody would open it, says of photos: float32 [n]."""
-    import keras
-    import tensorflow as tf
-
-    if _is_file(path):
-        model = keras.models.load_model(path, safe_mode=True, compile=False)
-        return np.asarray(model.predict_on_batch(photos), np.float32)[:, 0]
-    opened = tf.saved_model.load(str(path))  # its variables live no longer than this name
-    return np.asarray(opened.serve(photos), np.float32)[:, 0]
-
-
 def _largest_difference(trained: "Trained", path: Path) -> float:
-    """By how much the probabilities of the model at `path` differ from the run's own, at most."""
+    """By how much the probabilities of the model at `path` differ from the run's own, at most.
+
+    It is opened as anybody would open it.
+    """
+    import keras
     import tensorflow as tf
     from optrun.data.images.resizing import as_resized
     from optrun.data.sample import SAMPLE_SEED, draw
@@ -235,4 +207,10 @@ def _largest_difference(trained: "Trained", path: Path) -> float:
         [as_resized(draw(SAMPLE_SEED, i), size, "squash", False) for i in range(_CHECKED_ON)]
     )
     own = tf.math.sigmoid(trained.logits(photos)).numpy()
-    return float(np.max(np.abs(own - _probabilities(path, photos))))
+    if _is_file(path):
+        model = keras.models.load_model(path, safe_mode=True, compile=False)
+        found = model.predict_on_batch(photos)
+    else:
+        model = tf.saved_model.load(str(path))
+        found = model.serve(photos)
+    return float(np.max(np.abs(own - np.asarray(found, np.float32)[:, 0])))

@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 def check_writable(path: Path, *, force: bool, option: str = "-o", kind: str = "file") -> None:
     """Finds out before the work begins whether a file or folder could be written; changes nothing.
 
-    Args:
-        path: What is to be written.
-        force: Whether to replace what exists.
-        option: What the person named it with, for the message.
-        kind: "file" or "folder".
+    What exists is replaced with `force` alone. `option` is what the person named it with.
     """
     received = f"received: {printable(str(path))}"
     try:
@@ -129,13 +125,7 @@ class Progress:
     def pass_on(
         self, predictions: Iterable[Prediction], *, live: bool, total: int | None = None
     ) -> Iterator[Prediction]:
-        """All of them, counted; of those that can't be read it says the reason.
-
-        Args:
-            predictions: What the network says.
-            live: Whether to show a live line where stderr is a terminal.
-            total: How many there will be, where that is known.
-        """
+        """All of them, counted, with a live line where wanted; says what can't be read, and why."""
         started: float | None = None
         with live_count(self.display.console, total, shown=live) as show:
             for one in predictions:

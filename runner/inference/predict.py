@@ -26,11 +26,7 @@ def predict(
     flip: bool,
     device: str,
 ) -> int:
-    """Writes the answers; the arguments are those of `optrun predict`.
-
-    Returns:
-        The exit code: 0, or 1 where photos could not be read.
-    """
+    """Writes the answers, as `optrun predict`; 1 where photos could not be read, else 0."""
     # All that a person can have mistyped is looked at before TensorFlow is waited for.
     folder = find_run(run)
     for path in photos:

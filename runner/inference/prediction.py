@@ -1,6 +1,4 @@
-r"""Photos to answers, as a stream, and the answers as a table, CSV or JSON.
-
-No more is in memory than a few batches, whatever the number of photos.
+r"""Photos to answers, as a stream of a few batches at most, and those as a table, CSV or JSON.
 
 Names come from archives and file systems, so from anybody. In a table and in CSV, everything that
 acts on a terminal is written as an escape (`\x1b`), so that a name can't move the cursor or break
@@ -49,7 +47,6 @@ class Prediction:
 
     @property
     def answer(self) -> str:
-        """The name of that class."""
         return CLASS_NAMES[self.label]
 
     @property
@@ -121,7 +118,7 @@ def _judged(
             yield Prediction(name, float(next(found)))
 
 
-def write_table(rows: Iterable[Prediction], out: TextIO) -> None:
+def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
     """One line a photo: name, answer, probability of the answer.
 
     The names' column is as wide as the first few need; a longer one later moves its own line.
@@ -146,25 +143,21 @@ def _write_row(row: Prediction, width: int, out: TextIO) -> None:
     out.flush()
 
 
-def write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
-    """RFC 4180: `photo,answer,probability,dog_probability`, lines ended by CR LF.
-
-    A name that begins as a formula does is written with `./` in front: as a path it means the same
-    file, and a spreadsheet shows it instead of computing it.
-    """
+def _write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
+    """RFC 4180, lines ended by CR LF; before a name that begins as a formula does stands `./`."""
     out.write(f"photo,answer,probability,{_PROBABILITY}\r\n")
     for row in rows:
         name = csv_cell(printable(row.name), guard="./")
-        numbers = f"{_digits(row.probability)},{_digits(row.positive_probability)}"
-        out.write(f"{name},{row.answer},{numbers}\r\n")
+        # Nine significant digits are more than a float32 logit decides.
+        out.write(f"{name},{row.answer},{row.probability:.9g},{row.positive_probability:.9g}\r\n")
         out.flush()
 
 
-def write_json(rows: Iterable[Prediction], out: TextIO) -> None:
-    r"""One JSON array, an object a line: photo, answer, probability, dog_probability.
+def _write_json(rows: Iterable[Prediction], out: TextIO) -> None:
+    r"""One JSON array, an object a line, in ASCII; ended also where the photos end in trouble.
 
-    In ASCII. A byte of a file's name that is no UTF-8 is written as `\xff`, in four characters,
-    since JSON has no word for it. The array is ended also where the photos end in trouble.
+    A byte of a file's name that is no UTF-8 is written as `\xff`, in four characters, since JSON
+    has no word for it.
     """
     before, end = "[\n", "[]\n"
     try:
@@ -174,8 +167,8 @@ def write_json(rows: Iterable[Prediction], out: TextIO) -> None:
                     printable(char) if "\ud800" <= char <= "\udfff" else char for char in row.name
                 ),
                 "answer": row.answer,
-                "probability": float(_digits(row.probability)),
-                _PROBABILITY: float(_digits(row.positive_probability)),
+                "probability": float(f"{row.probability:.9g}"),
+                _PROBABILITY: float(f"{row.positive_probability:.9g}"),
             }
             out.write(before + json.dumps(content))
             out.flush()
@@ -185,9 +178,9 @@ def write_json(rows: Iterable[Prediction], out: TextIO) -> None:
 
 
 FORMATS: dict[str, Callable[[Iterable[Prediction], TextIO], None]] = {
-    "table": write_table,
-    "csv": write_csv,
-    "json": write_json,
+    "table": _write_table,
+    "csv": _write_csv,
+    "json": _write_json,
 }
 
 
@@ -198,8 +191,3 @@ def percentage(probability: float) -> str:
     ('98.76%', '>99.99%', '50.00%')
     """
     return f"{probability:.2%}" if probability <= 0.9999 else ">99.99%"
-
-
-def _digits(probability: float) -> str:
-    """Nine significant digits, more than a float32 logit decides."""
-    return f"{probability:.9g}"

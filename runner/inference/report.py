@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.images.contact_sheet import Tile, contact_sheet
+from optrun.data.images.contact_sheet import Emphasis, Tile, contact_sheet
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.data.printable import printable
 from optrun.runner.inference.evaluation import Evaluation, Judged, Part, Report
@@ -37,13 +37,8 @@ def contact_sheet_of(report: Report) -> bytes:
     for photo in report.worst:
         said = photo.prediction
         name = said.name.rpartition("/")[2]  # of a long path, its end tells photos apart
-        tiles.append(
-            Tile(
-                photo.pixels,
-                f"{name}\n{_said(photo)}",
-                "right" if said.answer == photo.truth else "wrong",
-            )
-        )
+        emphasis: Emphasis = "right" if said.answer == photo.truth else "wrong"
+        tiles.append(Tile(photo.pixels, f"{name}\n{_said(photo)}", emphasis))
     if report.wrong:
         all_of_them = "" if report.wrong == len(tiles) else f", the worst {len(tiles)}"
         title = f"{report.wrong:,} of {report.photos:,} photos told wrong{all_of_them}"
@@ -125,7 +120,7 @@ def _heading(report: Report) -> Iterator[str]:
     epoch = f"epoch {trained.best_epoch}, the best" if trained.best_epoch else "the best epoch"
     flip = ", mean of photo and mirror image" if report.flip else ""
     source = printable(report.parts[0].photos.source)
-    preparation = str(Preparation(trained.image_size, data.resize, data.antialias))
+    preparation = Preparation(trained.image_size, data.resize, data.antialias)
     yield f"run       {trained.run.label}"
     yield f"          {trained.run.record.optimizer}"
     yield f"weights   of {epoch}"

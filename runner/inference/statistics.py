@@ -14,7 +14,6 @@ from optrun.runner.engine.scores import score, sigmoid
 
 LEVEL = 0.95
 _Z = 1.959963984540054  # standard normal quantile of (1 + LEVEL) / 2
-
 _MOST_BINS, _PHOTOS_PER_BIN = 15, 20
 _DRAWS, _NUMBERS_AT_ONCE = 1000, 4_000_000
 _PRIOR_COUNT = 0.5  # mistakes, and right answers, added to what photos show: `choose_clipping`
@@ -43,9 +42,6 @@ def proportion(successes: int, total: int) -> Estimate:
     It alone of the common ones holds the true share at least 95 times in 100 whatever that is.
     Wilson's, which is narrower, sinks to 84 where fewer than one mistake is expected, and that is
     where good networks are.
-
-    >>> proportion(150, 150)
-    Estimate(value=1.0, low=0.975..., high=1.0)
     """
     from scipy.special import betaincinv
 
@@ -53,8 +49,7 @@ def proportion(successes: int, total: int) -> Estimate:
         raise ValueError(
             f"successes must be 0 to total and total at least 1, received: {successes}, {total}"
         )
-    tail = (1 - LEVEL) / 2
-    failures = total - successes
+    tail, failures = (1 - LEVEL) / 2, total - successes
     return Estimate(
         successes / total,
         float(betaincinv(successes, failures + 1, tail)) if successes else 0.0,
@@ -119,7 +114,7 @@ def roc_auc(logits: Floats, labels: Labels) -> Estimate | None:
     """
     upper, lower = logits[labels == 1], logits[labels == 0]
     m, n = len(upper), len(lower)
-    if m == 0 or n == 0:
+    if not (m and n):
         return None
     below, above = placements(upper, lower)
     auc = float(np.mean(below))
@@ -138,9 +133,6 @@ def placements(upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
     """DeLong's components: for each of `upper` the share of `lower` below it, and the reverse.
 
     A tie counts half; the mean of either is the AUC.
-
-    >>> placements(np.array([2.0, 0.5]), np.array([-1.0, 0.5]))
-    (array([1.  , 0.75]), array([1.  , 0.75]))
     """
 
     def share_below(values: Floats, others: Floats) -> Floats:
@@ -213,7 +205,7 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
         Forecasting 22, 2007.
     """
     order = np.argsort(logits, kind="stable")
-    starts = bin_starts(logits[order])
+    starts = _bin_starts(logits[order])
     probability = sigmoid(logits[order])
     positive = np.asarray(labels)[order] == 1
     sizes = np.diff([*starts, len(logits)])
@@ -233,14 +225,9 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
     )
 
 
-def bin_starts(ascending: Floats) -> npt.NDArray[np.int64]:
-    """The first position of each bin of equally many photos.
-
-    Equal logits share a bin, so that the order in which the photos came does not matter.
-
-    >>> bin_starts(np.arange(60.0)), bin_starts(np.zeros(60))
-    (array([ 0, 20, 40]), array([0]))
-    """
+def _bin_starts(ascending: Floats) -> npt.NDArray[np.int64]:
+    """The first position of each bin of equally many photos."""
+    # Equal logits share a bin, so that the order in which the photos came does not matter.
     count = max(1, min(_MOST_BINS, len(ascending) // _PHOTOS_PER_BIN))
     places = np.arange(count) * len(ascending) // count
     return np.unique(np.searchsorted(ascending, ascending[places], "left"))
@@ -249,7 +236,7 @@ def bin_starts(ascending: Floats) -> npt.NDArray[np.int64]:
 def _errors_by_chance(
     probability: Floats, starts: npt.NDArray[np.int64], expected: Floats
 ) -> Floats:
-    """The calibration error of 1,000 samples whose labels are drawn from the probabilities."""
+    """The calibration errors of samples whose labels are drawn from the probabilities."""
     random = np.random.default_rng(0)
     at_once = max(1, min(_DRAWS, _NUMBERS_AT_ONCE // len(probability)))
     found = []
@@ -322,10 +309,6 @@ def choose_clipping(logits: npt.NDArray[np.floating], labels: Labels) -> Clippin
     gives all but the lowest log loss to be expected in the worst case (0.509 is the best;
     Krichevskiy, "Laplace's law of succession and universal encoding", IEEE Transactions on
     Information Theory 44, 1998).
-
-    >>> sure_and_right = choose_clipping(np.full(99, 20.0), np.ones(99, np.uint8))
-    >>> round(sure_and_right.limit, 9)  # half a mistake in a hundred
-    0.005
     """
     z = np.asarray(logits, np.float64)
     positive = np.asarray(labels) == 1
@@ -365,9 +348,6 @@ def clipped(probabilities: Floats, limit: float) -> Floats:
     Plain clipping makes all photos beyond the limit equal, and a submission may also be judged by
     its order (ROC AUC). So a ten-thousandth of a straight line from `limit` to `1 - limit` is mixed
     in, which moves no probability by more than `limit` / 10,000.
-
-    >>> clipped(np.array([0.0, 0.5, 1.0]), 0.01)
-    array([0.01, 0.5 , 0.99])
     """
     line = limit + (1 - 2 * limit) * probabilities
     kept = np.clip(probabilities, limit, 1 - limit)

@@ -1,8 +1,7 @@
 """What `optrun predict --kaggle` does: every test photo answered, in the file that Kaggle takes.
 
 That is `id,label`, each id once, a dog is 1. An id is the number that a photo's file is named by
-(`test1/17.jpg`). The list of ids that comes with the photos, sampleSubmission.csv, is what they are
-checked by.
+(`test1/17.jpg`); they are checked by the list that comes with the photos, sampleSubmission.csv.
 """
 
 import csv
@@ -56,11 +55,7 @@ class SampleSubmission:
 def submit(
     run: str, archive: Path, output: Path, *, labels: str, force: bool, flip: bool, device: str
 ) -> int:
-    """Writes the submission; the arguments are those of `optrun predict`.
-
-    Returns:
-        The exit code: 0, or 1 where test photos could not be read and were given even odds.
-    """
+    """Writes the submission, as `optrun predict`; 1 where photos could not be read, else 0."""
     folder = find_run(run)
     check_exists(archive, "--kaggle")
     check_writable(output, force=force)
@@ -112,14 +107,7 @@ def place_of_test_photos(archive: Path) -> Path:
 
 
 def photo_id(name: str) -> int | None:
-    """The id in a photo's name; None for files that are no photos.
-
-    >>> photo_id("test1/17.jpg"), photo_id("test1/Thumbs.db")
-    (17, None)
-
-    Raises:
-        UserError: It is a photo whose name is no number.
-    """
+    """The id in a photo's name; None for files that are no photos."""
     path = PurePosixPath(name.replace("\\", "/"))
     if _ID.fullmatch(path.stem):
         return int(path.stem)
@@ -133,11 +121,7 @@ def photo_id(name: str) -> int | None:
 
 
 def ids_of(photos: Iterable[str], archive: Path) -> list[int]:
-    """The ids of the test photos of these names, ascending, each one's photo there exactly once.
-
-    Raises:
-        UserError: There are none, or two photos have the same id.
-    """
+    """The ids of the test photos of these names, ascending; there must be one, and none twice."""
     names: dict[int, str] = {}
     for name in photos:
         number = photo_id(name)
@@ -176,29 +160,23 @@ def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
 
 def gaps(ids: Sequence[int]) -> str | None:
     """Says which ids between 1 and the highest have no photo; None where all have one."""
-    count = ids[-1] - sum(number > 0 for number in ids)
+    have, count = set(ids), ids[-1] - sum(number > 0 for number in ids)
     if count == 0:
         return None
-    have = set(ids)
     # An id may have 18 digits: no more of them are looked at than are named.
     missing = (str(number) for number in range(1, ids[-1]) if number not in have)
     first = ", ".join(itertools.islice(missing, _MOST_NAMED))
     more = f" and {count - _MOST_NAMED:,} more" if count > _MOST_NAMED else ""
     return (
-        f"no photo for {count:,} of the ids up to {ids[-1]:,}: {first}{more}. Kaggle "
-        "takes a file with every id alone"
+        f"no photo for {count:,} of the ids up to {ids[-1]:,}: {first}{more}. Kaggle takes a file "
+        "with every id alone"
     )
 
 
 def sample_submission(archive: Path) -> SampleSubmission | None:
-    """The list of ids in the archive, or else in its folder; None where there is none.
-
-    Raises:
-        UserError: There is one, and it can't be read.
-    """
-    found = _list_in_archive(archive) if archive.is_file() else None
-    if found is None:
-        found = _list_in_folder(archive if archive.is_dir() else archive.absolute().parent)
+    """The list of ids in the archive, or else in its folder; None where there is none."""
+    folder = archive if archive.is_dir() else archive.absolute().parent
+    found = (_list_in_archive(archive) if archive.is_file() else None) or _list_in_folder(folder)
     return None if found is None else SampleSubmission(found[0], _ids_in(found[1], found[0]))
 
 
@@ -216,14 +194,12 @@ def _list_in_archive(archive: Path) -> tuple[str, bytes] | None:
 
 def _list_in_folder(folder: Path) -> tuple[str, bytes] | None:
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.name.lower() in _SAMPLE_NAMES)
-    except OSError:  # a folder that may not be listed has no list for us
+        found = min(path for path in folder.iterdir() if path.name.lower() in _SAMPLE_NAMES)
+    except (OSError, ValueError):  # one that may not be listed has no list for us; there is none
         return None
-    if not names:
-        return None
-    place = printable(str(folder / names[0]))
+    place = printable(str(found))
     try:
-        return place, content_of(folder / names[0], _LARGEST_SAMPLE)
+        return place, content_of(found, _LARGEST_SAMPLE)
     except DamageError as damage:
         raise _no_list(place, str(damage)) from damage
 
@@ -257,8 +233,7 @@ def _no_list(place: str, reason: str) -> UserError:
 def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
     """The limit of probabilities, chosen on the validation photos and said.
 
-    A completed run has kept their logits without flipping; then its photos need not be there any
-    more. Otherwise they are computed now.
+    A completed run has kept their logits without flipping, and its photos may be gone.
     """
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
@@ -291,10 +266,7 @@ def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
 
 
 def _kept_logits(folder: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
-    """Logits [n] of the validation photos and their labels [n], as predictions.npz has them.
-
-    None where it has nothing usable.
-    """
+    """Logits [n] of the validation photos and their labels [n] in predictions.npz, if usable."""
     path = folder / "predictions.npz"
     if not path.is_file():  # opening a pipe would wait for ever
         return None
@@ -318,12 +290,10 @@ def _labels(
     ids: Sequence[int], logits: Mapping[int | None, float | None], limit: float | None
 ) -> dict[int, float] | dict[int, int]:
     """Probabilities of label 1 clipped to the limit; without one, the label of the answer."""
-    found = {number: logits[number] for number in ids}
-    if limit is None:
-        return {number: int(z is not None and z > 0) for number, z in found.items()}
     # Of a photo that can't be read nothing is known but that the classes are equally frequent.
-    known = np.array([0.0 if z is None else z for z in found.values()])
-    return dict(zip(ids, clipped(sigmoid(known), limit).tolist(), strict=True))
+    known = np.array([logits[number] or 0.0 for number in ids])
+    labels = (known > 0).astype(int) if limit is None else clipped(sigmoid(known), limit)
+    return dict(zip(ids, labels.tolist(), strict=True))
 
 
 def submission(labels: Mapping[int, float | int]) -> str:

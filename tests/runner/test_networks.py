@@ -318,5 +318,5 @@ def test_a_run_from_before_there_were_networks_is_one_of_vgg19(
     del config["model"]["network"]
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
     old, new = reader.read(copy), reader.read(trained_run)
-    assert old.comparable == new.comparable
+    assert old.record.flat_comparable == new.record.flat_comparable
     assert open_trained(copy, device="cpu").experiment.model.network == "vgg19"

@@ -14,7 +14,7 @@ import pytest
 from optrun.data.cache.cache_key import PARTIAL
 from optrun.optimizers import registry
 from optrun.runner.plan.executor import Request
-from optrun.runner.plan.resume import ResumeRequest
+from optrun.runner.plan.executor import ResumeRequest
 from optrun.runner.verify import Kill, Moment, Phase, Training, compare, kill, strike
 
 FEWEST_KILLS = 50

@@ -18,10 +18,11 @@ import psutil
 from optrun.data.feed.batches import EVALUATION_BATCH
 from optrun.runner.config.schema import Experiment, architecture_of
 from optrun.runner.engine import hardware as machines
-from optrun.runner.models.networks import output_floats
-from optrun.runner.plan.disk_budget import BYTES_PER_WEIGHT, trained_shapes
+from optrun.runner.models.networks import output_floats, weight_shapes
 from optrun.runner.ui.wording import size
 
+# Every variable is float32, whatever the precision of the arithmetic.
+BYTES_PER_WEIGHT = 4
 # Python, TensorFlow, Keras, the traced graph, and photos on their way: measured.
 _PROGRAM_BYTES = 750 * 2**20
 # Weights in the layouts of the forward and the backward convolution.
@@ -31,7 +32,6 @@ _BEST_COPIES = 2
 # Of the largest layer's output: the gradients that come in and go out, and a workspace.
 _LARGEST_IN_STEP = 3
 _LARGEST_IN_EVALUATION = 4
-
 
 _PROC = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
@@ -52,21 +52,20 @@ _IN_OTHER_ERRORS = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDNN_STATUS_ALLOC_FAILED", "Me
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that a run takes at most, by what takes them.
+    """Bytes that a run takes at most, by what takes them."""
 
-    Attributes:
-        program: Python and TensorFlow before there is a network.
-        network: Weights, optimizer, gradients.
-        photos: Layers' outputs for a batch of photos, in training or evaluation.
-    """
-
-    program: int
-    network: int
-    photos: int
+    program: int  # Python and TensorFlow before there is a network
+    network: int  # weights, optimizer, gradients
+    photos: int  # layers' outputs for a batch of photos, in training or evaluation
 
     @property
     def total(self) -> int:
         return self.program + self.network + self.photos
+
+
+def trained_shapes(experiment: Experiment, *, every_layer: bool = False) -> list[tuple[int, ...]]:
+    """Shapes of the weights that the optimizer moves, or of all."""
+    return weight_shapes(architecture_of(experiment), trained=not every_layer)
 
 
 def estimate(experiment: Experiment, *, precision: str) -> Estimate:
@@ -111,25 +110,25 @@ def described(one: Estimate) -> str:
 
 
 def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
-    """What to say of experiments, each with its precision, that may take more than is free."""
+    """What to say of experiments, each with its precision, that may take more than is free.
+
+    It is an estimate, so they start all the same.
+    """
     free = available_bytes()
     if free is None:
         return []
     estimates = [(one, estimate(one, precision=precision)) for one, precision in experiments]
-    said = [too_much(one, taken, free) for one, taken in estimates if taken.total > free]
+    said = [
+        f"{one.name} may need {size(taken.total)} of memory, and {size(free)} are free: "
+        f"{size(taken.network)} for the network and its optimizer, {size(taken.photos)} for "
+        f"batches of photos. {_lowering(one)}"
+        for one, taken in estimates
+        if taken.total > free
+    ]
     return list(dict.fromkeys(said))  # once for the seeds of an experiment
 
 
-def too_much(experiment: Experiment, taken: Estimate, free: int) -> str:
-    """What to say where an estimate is more than there is; it is an estimate, so the run starts."""
-    return (
-        f"{experiment.name} may need {size(taken.total)} of memory, and {size(free)} are free: "
-        f"{size(taken.network)} for the network and its optimizer, {size(taken.photos)} for "
-        f"batches of photos. {lowering(experiment)}"
-    )
-
-
-def lowering(experiment: Experiment) -> str:
+def _lowering(experiment: Experiment) -> str:
     """What a person can change to have a run take less memory."""
     return (
         f"Less is needed with fewer photos at once (training.batch_size, now "
@@ -163,7 +162,7 @@ def why_it_failed(error: BaseException, experiment: Experiment) -> str:
     return (
         f"there is not enough memory for this network with batches of "
         f"{experiment.training.batch_size} photos of {experiment.data.image_size} x "
-        f"{experiment.data.image_size} px{what}. {lowering(experiment)}"
+        f"{experiment.data.image_size} px{what}. {_lowering(experiment)}"
     )
 
 

@@ -200,9 +200,9 @@ import psutil
 from optrun.runner import cli
 from optrun.runner.engine import loop
 from optrun.runner.plan import memory
-from optrun.runner.plan import disk_budget as room
+from optrun.runner.plan import forecast
 memory.available_bytes = lambda: 2 * 10**9
-room.free_bytes = lambda folder: None
+forecast.free_bytes = lambda folder: None
 train = loop.train
 from optrun.runner.plan import run
 def train_with_little(*arguments, **more):

@@ -6,7 +6,6 @@ of JSON for each event.
 """
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -95,13 +94,13 @@ TURNS = (Phase.TRAINING, Phase.CHECKPOINT, Phase.EVALUATION, Phase.START)
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a training told, and when it was heard, in seconds of a monotonic clock."""
+    """One thing that a training told."""
 
     kind: str  # BEGUN when a run begins or goes on, STEP after a step, EPOCH after an evaluation
     steps_done: int
     steps_per_epoch: int
     steps: int
-    at: float
+    at: float  # seconds of a monotonic clock
 
 
 class Training:
@@ -113,6 +112,7 @@ class Training:
         *,
         log: Path,
         cache: Path,
+        heard: Callable[[Event], None] = lambda _: None,
         program: Sequence[str] = (sys.executable, "-P", "-m", "optrun.runner.verify"),
     ) -> None:
         """Start it; it shows what it shows in `log` and has its photos in `cache`."""
@@ -129,14 +129,15 @@ class Training:
                 # Ctrl-C is for us alone: what we started, we end.
                 start_new_session=True,
             )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener = threading.Thread(target=self._listen, args=[heard], daemon=True)
         self._listener.start()
 
-    def _listen(self) -> None:
+    def _listen(self, heard: Callable[[Event], None]) -> None:
         with self._process.stdout or contextlib.nullcontext(()) as lines:
             for line in lines:
                 with contextlib.suppress(ValueError, TypeError):  # the kill may have cut it
-                    self.events.append(Event(**json.loads(line), at=time.monotonic()))
+                    self.events.append(Event(**json.loads(line)))
+                    heard(self.events[-1])
 
     @property
     def is_running(self) -> bool:
@@ -146,11 +147,10 @@ class Training:
     def last(self) -> Event | None:
         return self.events[-1] if self.events else None
 
-    def wait(self, seen: Callable[[], None] = lambda: None) -> int:
-        """Wait for its end, calling `seen`; returns the exit code, negative for a signal's."""
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code, negative for a signal's."""
         # In slices, so that a signal's handler runs in between on every system.
         while self.is_running:
-            seen()
             time.sleep(0.02)
         self._listener.join()
         return self._process.wait()
@@ -189,13 +189,10 @@ def carry_out(request: str) -> int:
     try:
         if "runs" in fields:
             return resume(ResumeRequest(**fields), listeners=listeners)
-        entries = [Entry(Path(one["config"]), one["settings"]) for one in fields.pop("entries")]
-        if fields["device"] != "cpu" and _has_gpu():
-            # Without it a GPU promises no bit-identity; an override of the person's outranks it.
-            entries = [
-                replace(one, settings=["training.deterministic=true", *one.settings])
-                for one in entries
-            ]
+        (entry,) = fields.pop("entries")
+        # Without it a GPU promises no bit-identity; an override of the person's outranks it.
+        first = ["training.deterministic=true"] if fields["device"] != "cpu" and _has_gpu() else []
+        entries = [Entry(Path(entry["config"]), [*first, *entry["settings"]])]
         fields["results"] = Path(fields["results"])
         return execute(Request(entries, **fields), listeners=listeners)
     except UserError as error:
@@ -211,17 +208,16 @@ def _telling(descriptor: int) -> Listener:
         nonlocal per_epoch, epochs
         if isinstance(event, RunStarted):
             per_epoch, epochs = event.steps_per_epoch, event.epochs
-            kind, steps_done = BEGUN, event.steps_done
+            kind, done = BEGUN, event.steps_done
         elif isinstance(event, StepDone):
-            kind, steps_done = STEP, (event.epoch - 1) * per_epoch + event.step
+            kind, done = STEP, (event.epoch - 1) * per_epoch + event.step
         elif isinstance(event, EpochRecord):
-            kind, steps_done = EPOCH, event.epoch * per_epoch
+            kind, done = EPOCH, event.epoch * per_epoch
         else:
             return
-        told = {"kind": kind, "steps_done": steps_done}
-        told |= {"steps_per_epoch": per_epoch, "steps": per_epoch * epochs}
+        told = Event(kind, done, per_epoch, per_epoch * epochs, time.monotonic())
         try:
-            os.write(descriptor, json.dumps(told).encode() + b"\n")
+            os.write(descriptor, json.dumps(asdict(told)).encode() + b"\n")
         except OSError:
             # Whoever asked for this training is gone, killed perhaps: nobody wants it any more.
             os._exit(1)
@@ -260,11 +256,8 @@ class Kill:
 
 
 def moments(count: int, events: Sequence[Event], seed: int) -> list[Moment]:
-    """So many random moments of a run that told `events`, one after the other in it.
-
-    The phases take turns, in random order.
-    """
-    steps = events[-1].steps_done
+    """So many random moments of a run that told `events`; the phases take turns at random."""
+    steps = events[-1].steps
     first_step_s = events[1].at - events[0].at
     step_s = (events[-1].at - events[1].at) / steps
     chance = random.Random(seed)  # noqa: S311 (not for secrets)
@@ -272,29 +265,29 @@ def moments(count: int, events: Sequence[Event], seed: int) -> list[Moment]:
     chance.shuffle(phases)
     found = []
     for number, phase in enumerate(phases):
-        # Each in its own part of the run, and none in the last step: after it the process may be
-        # over before it is killed.
+        if phase is Phase.START:
+            found.append(Moment(phase, 0, chance.uniform(0, first_step_s)))
+            continue
+        # Each in its own part of the run, and none in the last step.
         first, last = (max(1, steps * part // count) for part in (number, number + 1))
-        step = 0 if phase is Phase.START else min(chance.randint(first, last), steps - 1)
-        most = first_step_s if phase is Phase.START else step_s
-        found.append(Moment(phase, step, chance.uniform(0, most)))
+        step = min(chance.randint(first, last), steps - 1)
+        found.append(Moment(phase, step, chance.uniform(0, step_s)))
     return found
 
 
-def strike(
-    training: Training, moment: Moment, results: Path, seen: Callable[[], None] = lambda: None
-) -> Kill | None:
-    """Wait for the moment, calling `seen`, and kill; None where the training was over before."""
-    while True:
-        last = training.last
-        in_time = last is not None and last.steps_done >= moment.step
-        if in_time and phase_of(training, results) is moment.phase:
+def strike(training: Training, moment: Moment, results: Path) -> Kill | None:
+    """Wait for the moment, and kill; None where the training was over before.
+
+    Where the phase did not come any more, the kill strikes what comes last.
+    """
+    while training.is_running:
+        last, phase = training.last, phase_of(training, results)
+        if last is not None and last.steps_done >= moment.step and phase is moment.phase:
+            time.sleep(moment.delay_s)
             break
-        if not training.is_running:
-            return None
-        seen()
+        if phase is Phase.END:
+            break
         time.sleep(0.0005)
-    time.sleep(moment.delay_s)
     return kill(training, results) if training.is_running else None
 
 
@@ -364,11 +357,10 @@ def _compared(name: str, values: Values | str, others: Values | str) -> Compared
         return Compared(name, "", hashes, f"can't be read in the first: {values}")
     if isinstance(others, str):
         return Compared(name, "", hashes, f"can't be read in the second: {others}")
-    extent = number_of(
-        sum(np.size(one) if isinstance(one, np.ndarray) else 1 for one in values.values()), "value"
-    )
+    sizes = (one.size if isinstance(one, np.ndarray) else 1 for one in values.values())
     differences = (_difference(label, values, others) for label in {**values, **others})
-    return Compared(name, extent, hashes, next(filter(None, differences), None))
+    first = next(filter(None, differences), None)
+    return Compared(name, number_of(sum(sizes), "value"), hashes, first)
 
 
 def _difference(label: str, values: Values, others: Values) -> str | None:
@@ -528,14 +520,7 @@ def choose(
 
 
 def shortening(experiment: Experiment) -> list[str]:
-    """What makes an experiment short, as overrides; what it has less of anyway stays.
-
-    Example:
-        >>> shortening(Experiment.model_validate({
-        ...     "name": "plain", "training": {"epochs": 2, "batch_size": 64},
-        ...     "optimizer": {"name": "sgd", "learning_rate": 0.01}}))
-        ['data.limit=640', 'training.epochs=2', 'training.checkpoint_minutes=0.01']
-    """
+    """What makes an experiment short, as overrides; what it has less of anyway stays."""
     training, limit = experiment.training, experiment.data.limit
     photos = max(FEWEST_PHOTOS, PHOTOS_PER_BATCH * training.batch_size)
     return [
@@ -602,12 +587,9 @@ def verify(
             compared = compare(*runs)
             recorded = _recorded(runs[0]).get("comparable", {})
             if recorded.get("device") == "gpu":
-                _say(
-                    console,
-                    "GPU",
-                    "a resumed run is promised to be the same there with training.deterministic: "
-                    "true, which is set here unless --set forbids it",
-                )
+                promised = "a resumed run is promised to be the same there with "
+                setting = "training.deterministic: true, which is set here unless --set forbids it"
+                _say(console, "GPU", promised + setting)
             holds = bool(found) and all(part.is_identical for part in compared)
             kept = kept or not holds
             lines = ["", *_kills_table(found), "", *_parts_table(compared), ""]
@@ -688,8 +670,10 @@ class _Work:
         for moment in [*planned, None]:
             title = f"killed run, after {len(kills)} of {len(planned)} kills"
             training, code, struck = self._train("killed", title, moment)
-            if kills and training.events:
-                kills[-1] = replace(kills[-1], went_on_from=training.events[0].steps_done)
+            if kills and (training.events or struck is None):
+                # Without events it was complete, and only its process not yet over.
+                done = training.events[0].steps_done if training.events else kills[-1].steps
+                kills[-1] = replace(kills[-1], went_on_from=done)
             if struck is None:
                 if code != 0:
                     raise Failure(
@@ -712,15 +696,10 @@ class _Work:
         request: Request | ResumeRequest = replace(self.request, results=results)
         with contextlib.suppress(Failure):
             request = ResumeRequest([str(self.run(name))], device=self.request.device)
-        with (
-            _live(self.console, title) as at,
-            self.start(
-                request, log=self.folder / f"{name}.log", cache=self.folder / "cache"
-            ) as training,
-        ):
-            seen = functools.partial(at, training)
-            struck = strike(training, moment, results, seen) if moment else None
-            return training, training.wait(seen), struck
+        files = {"log": self.folder / f"{name}.log", "cache": self.folder / "cache"}
+        with _live(self.console, title) as at, self.start(request, heard=at, **files) as training:
+            struck = strike(training, moment, results) if moment else None
+            return training, training.wait(), struck
 
 
 def _say(console: Console, label: str, text: str) -> None:
@@ -730,19 +709,18 @@ def _say(console: Console, label: str, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _live(console: Console, title: str) -> Iterator[Callable[[Training], None]]:
-    """A line on a terminal that shows where a training is, which it is told."""
+def _live(console: Console, title: str) -> Iterator[Callable[[Event], None]]:
+    """A line on a terminal that shows where a training is, as its events say."""
     if not console.is_terminal:
         yield lambda _: None
         return
     with live_line(console, indent=_INDENT) as bar:
         task = bar.add_task(title, total=None, numbers="starting")
 
-        def at(training: Training) -> None:
-            if (event := training.last) is not None:
-                told = {BEGUN: "compiling the network", EPOCH: "an epoch is recorded"}
-                where = told.get(event.kind, f"step {event.steps_done:,} of {event.steps:,}")
-                bar.update(task, total=event.steps, completed=event.steps_done, numbers=where)
+        def at(event: Event) -> None:
+            told = {BEGUN: "compiling the network", EPOCH: "an epoch is recorded"}
+            where = told.get(event.kind, f"step {event.steps_done:,} of {event.steps:,}")
+            bar.update(task, total=event.steps, completed=event.steps_done, numbers=where)
 
         yield at
 
@@ -763,12 +741,10 @@ def _parts_table(parts: Sequence[Compared]) -> list[str]:
         whole, killed = ((digest or "-")[:12] for digest in part.hashes)
         outcome = "identical" if part.is_identical else "DIFFERENT"
         rows.append((part.name, part.extent, whole, killed, outcome))
-    heading, *texts = _table(rows)
-    lines = [heading]
-    for text, part in zip(texts, parts, strict=True):
-        lines.append(text)
-        if part.difference is not None:
-            lines += [f"  {line}" for line in wrap(part.difference, terminal_width() - 2)]
+    lines = _table(rows)
+    for number, part in reversed(list(enumerate(parts, start=2))):
+        told = wrap(part.difference or "", terminal_width() - 2)
+        lines[number:number] = [f"  {line}" for line in told if line]
     return lines
 
 
@@ -776,15 +752,11 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     """The rows in columns, of which the second stands to the right."""
     widths = [widest(column) for column in zip(*rows, strict=True)]
     columns = [Column(width, right=place == 1) for place, width in enumerate(widths)]
-    return [
-        line
-        for row in rows
-        for line in row_lines(
-            [Line(cell, "bad" if cell == "DIFFERENT" else "plain") for cell in row],
-            columns,
-            styled=is_styled(),
-        )
-    ]
+    lines = []
+    for row in rows:
+        cells = [Line(cell, "bad" if cell == "DIFFERENT" else "plain") for cell in row]
+        lines += row_lines(cells, columns, styled=is_styled())
+    return lines
 
 
 def _verdict(count: int, compared: Sequence[Compared]) -> list[str]:

@@ -94,7 +94,7 @@ def forecast(plan: Plan, results: Path) -> str:
             f"{experiment.training.batch_size} photos",
             f"  disk                  {size(price.room.at_most)} at most{each}, "
             f"{size(price.room.when_completed)} when it is completed",
-            f"  memory                {memory.described(memory.before_start(experiment))}",
+            f"  memory                {memory.described(experiment)}",
         ]
     lines += ["", *_differences([run.experiment for run in plan.experiments])]
     rooms = [costs[run.key].room for run in plan.runs]

@@ -94,19 +94,17 @@ def estimate(experiment: Experiment, *, precision: str) -> Estimate:
     )
 
 
-def before_start(experiment: Experiment) -> Estimate:
-    """The estimate where the device is not chosen yet: on the processor, in its precision."""
+def described(experiment: Experiment) -> str:
+    """The estimate and what is free, for `--dry-run`.
+
+    The device is not chosen yet: it is that on the processor, in its precision.
+    """
     precision: str = experiment.training.precision
     if precision == "auto":
         precision = machines.best_precision(machines.processor_flags(), gpu_capability=None)
-    return estimate(experiment, precision=precision)
-
-
-def described(one: Estimate) -> str:
-    """The estimate and what is free, for `--dry-run`."""
     free = available_bytes()
     beside = "" if free is None else f", {size(free)} free"
-    return f"about {size(one.total)} on the processor{beside}"
+    return f"about {size(estimate(experiment, precision=precision).total)} on the processor{beside}"
 
 
 def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
@@ -184,12 +182,14 @@ def group_free_bytes(proc: Path = _PROC, root: Path = _ROOT) -> list[int]:
     """What each control group with a limit on memory has left; those above a group count too."""
     found = []
     for folder, version in _folders(proc, root):
-        names = _NAMES[version]
-        limit, used = _number(folder / names[0]), _number(folder / names[1])
-        if limit is not None and used is not None and limit < _NO_LIMIT:
+        *names, reclaimable_name = _NAMES[version]
+        limit, used = (_text(folder / name).strip() for name in names)
+        if limit.isdecimal() and used.isdecimal() and int(limit) < _NO_LIMIT:
             # Pages of files that were read once go as soon as room is needed.
-            reclaimable = _statistics(folder / "memory.stat").get(names[2], 0)
-            found.append(limit - max(0, used - reclaimable))
+            statistics = _text(folder / "memory.stat")
+            reclaimable = re.search(rf"^{reclaimable_name} (\d+)$", statistics, re.MULTILINE)
+            taken = int(used) - (int(reclaimable[1]) if reclaimable else 0)
+            found.append(int(limit) - max(0, taken))
     return found
 
 
@@ -198,11 +198,7 @@ def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, int]]:
 
     Within a container the path may be the host's, of which only the root is to be seen.
     """
-    try:
-        lines = proc.read_text("utf-8", errors="surrogateescape").splitlines()
-    except OSError:  # another system than Linux
-        return
-    for line in lines:
+    for line in _text(proc).splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if "memory" in controllers.split(","):
@@ -212,22 +208,14 @@ def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, int]]:
         else:
             continue
         folder = mounted / path.lstrip("/")
-        while folder != mounted and mounted in folder.parents:
-            yield folder, version
-            folder = folder.parent
-        yield mounted, version
+        for one in (folder, *folder.parents):
+            if one.is_relative_to(mounted):
+                yield one, version
 
 
-def _number(path: Path) -> int | None:
+def _text(path: Path) -> str:
+    """What a file says; nothing where there is none, as on another system than Linux."""
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # not there, or "max"
-        return None
-
-
-def _statistics(path: Path) -> dict[str, int]:
-    try:
-        pairs = (line.split() for line in path.read_text().splitlines())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
-    except (OSError, ValueError):
-        return {}
+        return path.read_text("utf-8", errors="surrogateescape")
+    except OSError:
+        return ""

@@ -147,7 +147,7 @@ def test_too_little_memory_is_said_with_numbers_and_what_would_lower_it(
 
 def test_dry_run_says_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 10**9)
-    said = memory.described(memory.before_start(experiment("training.precision=auto")))
+    said = memory.described(experiment("training.precision=auto"))
     assert said.startswith("about ")
     assert said.endswith("on the processor, 3.0 GB free")
 

@@ -51,7 +51,8 @@ request = json.loads(sys.argv[1])
 behaviour = os.environ.get("IMITATION", "")
 
 def tell(kind, steps_done):
-    event = {"kind": kind, "steps_done": steps_done, "steps_per_epoch": PER_EPOCH, "steps": STEPS}
+    event = {"kind": kind, "steps_done": steps_done, "steps_per_epoch": PER_EPOCH, "steps": STEPS,
+             "at": time.monotonic()}
     os.write(1, json.dumps(event).encode() + b"\\n")
 
 def rows(steps):
@@ -101,6 +102,7 @@ for step in range(done, STEPS):
         time.sleep(0.05)
         tell("epoch", step + 1)
         save(run, step + 1)
+time.sleep(0.1)
 events = [{"event": "epoch", "time": time.time(), **row} for row in rows(STEPS)]
 if killed and behaviour == "row":
     events[1]["loss"] = 0.25

@@ -189,10 +189,11 @@ def carry_out(request: str) -> int:
     try:
         if "runs" in fields:
             return resume(ResumeRequest(**fields), listeners=listeners)
-        (entry,) = fields.pop("entries")
         # Without it a GPU promises no bit-identity; an override of the person's outranks it.
         first = ["training.deterministic=true"] if fields["device"] != "cpu" and _has_gpu() else []
-        entries = [Entry(Path(entry["config"]), [*first, *entry["settings"]])]
+        entries = [
+            Entry(Path(one["config"]), [*first, *one["settings"]]) for one in fields.pop("entries")
+        ]
         fields["results"] = Path(fields["results"])
         return execute(Request(entries, **fields), listeners=listeners)
     except UserError as error:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from optrun.data.cache.cache_key import PARTIAL
 from optrun.optimizers import registry
-from optrun.runner.plan.executor import Request
-from optrun.runner.plan.resume import ResumeRequest
+from optrun.runner.plan.executor import Request, ResumeRequest
+from optrun.runner.plan.plan import Entry
 from optrun.runner.verify import Kill, Moment, Phase, Training, compare, kill, strike
 
 FEWEST_KILLS = 50
@@ -120,7 +120,7 @@ class Loop:
         request = (
             ResumeRequest([str(run) for run in what], device="cpu")
             if what[0].is_dir()
-            else Request(what, [], device="cpu", results=results)
+            else Request([Entry(config) for config in what], device="cpu", results=results)
         )
         cache = self.cache if results == self.results else self.folder / "own_cache"
         return Training(request, log=self.folder / f"{results.name}.log", cache=cache)

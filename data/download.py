@@ -40,17 +40,11 @@ _CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)", re.IG
 
 @dataclass(frozen=True)
 class Published:
-    """A file as its publisher describes it.
+    """A file as its publisher describes it."""
 
-    Attributes:
-        url: Where it is, http or https.
-        size: Its length in bytes.
-        sha256: Its SHA-256, hex.
-    """
-
-    url: str
+    url: str  # http or https
     size: int
-    sha256: str
+    sha256: str  # hex
 
     @property
     def name(self) -> str:
@@ -77,13 +71,9 @@ class DownloadError(PhotoError):
 
 @dataclass(frozen=True)
 class Partial:
-    """NAME.part beside the file it will be, and NAME.part.version with the server's word for it.
+    """NAME.part beside the file it will be, and NAME.part.version with the server's word for it."""
 
-    Attributes:
-        path: Where the part lies, whether or not there is one.
-    """
-
-    path: Path
+    path: Path  # whether or not there is a part
 
     @property
     def size(self) -> int:
@@ -111,10 +101,6 @@ class Partial:
         self.path.unlink(missing_ok=True)
         self._version_path.unlink(missing_ok=True)
 
-    def cut(self, size: int) -> None:
-        """Keeps the first `size` bytes."""
-        os.truncate(self.path, size)
-
     def become(self, whole: Path) -> None:
         """Gives the file its name, once it is on the disk."""
         sync(self.path)
@@ -131,6 +117,50 @@ def partial_of(path: Path) -> Partial:
     return Partial(path.with_name(path.name + ".part"))
 
 
+def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> None:
+    """Downloads a file to `path`, which is there only once it is whole and its SHA-256 is right.
+
+    A part left by an earlier call, however that ended, is gone on with. A process that asks for the
+    same file meanwhile waits for this one. What is at `path` already is left as it is.
+
+    Args:
+        published: What to download. What differs from it in length or SHA-256 is refused.
+        path: Where to.
+        progress: Called with (bytes here, bytes in all) as they come in.
+        say: Called with what a person should know on the way, such as another try.
+
+    Raises:
+        DownloadError: If it can't be had. What is here stays, unless it proves to be wrong.
+    """
+    part = partial_of(path)
+    download = _Download(published, part, progress, say)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(
+            path.with_name(path.name + ".lock"),
+            waiting=lambda: say(f"another process is downloading {path.name}; waiting for it"),
+        ):
+            if not path.exists():
+                download.require_space()
+                download.complete()
+                part.become(path)
+    except OSError as error:
+        kept = ""
+        # Where the folder itself can't be read, there is nothing to say of what is in it.
+        with contextlib.suppress(OSError):
+            if part.size:
+                kept = f" The {megabytes(part.size)} that are here are kept, and gone on with."
+        raise DownloadError(
+            f"{published.name} can't be written to {path.parent}: {error.strerror or error}.{kept} "
+            "Free some room, or set TFDS_DATA_DIR to a folder that is writable and has 2 GB free."
+        ) from error
+
+
+def megabytes(count: int) -> str:
+    """Returns a number of bytes for a person: 825 MB."""
+    return f"{count / 1e6:,.0f} MB"
+
+
 class _BrokenOff(Exception):
     """A try ended before the file did; another may get further."""
 
@@ -139,197 +169,185 @@ class _BrokenOff(Exception):
         self.wait_s = wait_s
 
 
-def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> None:
-    """Downloads a file to `path`, which is there only once it is whole and its SHA-256 is right.
+@dataclass(frozen=True)
+class _Download:
+    """One call of `fetch`."""
 
-    A part left by an earlier call, however that ended, is gone on with. A process that asks for the
-    same file meanwhile waits for this one.
+    file: Published
+    part: Partial
+    progress: Progress
+    say: Say
 
-    Args:
-        published: What to download. What differs from it in length or SHA-256 is refused.
-        path: Where to. What is there already is left as it is.
-        progress: Called with (bytes here, bytes in all) as they come in.
-        say: Called with what a person should know on the way, such as another try.
-
-    Raises:
-        DownloadError: If it can't be had. What is here stays, unless it proves to be wrong.
-    """
-    part = partial_of(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(
-            path.with_name(path.name + ".lock"),
-            waiting=lambda: say(f"another process is downloading {path.name}; waiting for it"),
-        ):
-            if not path.exists():
-                _require_space(published, part)
-                _complete(published, part, progress, say)
-                part.become(path)
-    except OSError as error:
-        raise DownloadError(_disk_message(published, part, error)) from error
-
-
-def _complete(published: Published, part: Partial, progress: Progress, say: Say) -> None:
-    """Brings the part to its full length, and deletes it if it is not the published file then.
-
-    Nothing that is added could make it right. But what was put together from several responses, or
-    by an earlier call, may mix two versions of the file, and is worth another try from the start.
-    """
-    for is_last_try in (False, True):
-        in_one_piece = _bring_to_full_length(published, part, progress, say)
-        digest = sha256_of(part.path)
-        if digest == published.sha256:
-            return
-        part.discard()
-        if in_one_piece or is_last_try:
+    def require_space(self) -> None:
+        folder = self.part.path.parent
+        missing, free = self.file.size - self.part.size, shutil.disk_usage(folder).free
+        if free < missing:
             raise DownloadError(
-                f"What {published.host} sends as {published.name} is not the published file: its "
-                f"SHA-256 is {digest}, published is {published.sha256}. It was deleted. The "
-                "publisher may have changed the file, or something on the way alters it: try "
-                f"another network. {published.ways_out}"
+                f"{self.file.name} needs {megabytes(missing)} more in {folder}, where "
+                f"{megabytes(free)} are free. Free some, or set TFDS_DATA_DIR to a folder on "
+                "another disk."
             )
-        say("what was put together is not the published file; starting anew")
 
+    def complete(self) -> None:
+        """Brings the part to its full length, and deletes it if it is not the published file then.
 
-def _bring_to_full_length(
-    published: Published, part: Partial, progress: Progress, say: Say
-) -> bool:
-    """Asks for what is missing until all is here; returns whether one response brought it all."""
-    import requests
+        Nothing that is added could make it right. But what was put together from several responses,
+        or by an earlier call, may mix two versions, and is worth another try from the start.
+        """
+        for is_last_try in (False, True):
+            in_one_piece = self._bring_to_full_length()
+            digest = sha256_of(self.part.path)
+            if digest == self.file.sha256:
+                return
+            self.part.discard()
+            if in_one_piece or is_last_try:
+                raise DownloadError(
+                    f"What {self.file.host} sends as {self.file.name} is not the published file: "
+                    f"its SHA-256 is {digest}, published is {self.file.sha256}. It was deleted. "
+                    "The publisher may have changed the file, or something on the way alters it: "
+                    f"try another network. {self.file.ways_out}"
+                )
+            self.say("what was put together is not the published file; starting anew")
 
-    if part.size > published.size:
-        part.discard()
-    in_one_piece = False
-    in_vain, furthest = 0, part.size
-    with requests.Session() as session:
-        while part.size < published.size:
-            try:
-                in_one_piece = _ask_for_rest(published, part, progress, session) == 0
-            except _BrokenOff as broken:
-                here = part.size
-                # Further than ever, that is: a server without ranges begins anew each time.
-                if here >= furthest + ENOUGH_BYTES:
-                    in_vain, furthest = 0, here
-                if in_vain == len(WAITS_S):
-                    raise DownloadError(_given_up(published, part, str(broken))) from broken
-                wait_s = max(WAITS_S[in_vain], broken.wait_s)
-                in_vain += 1
-                so_far = f" at {megabytes(here)} of {megabytes(published.size)}" if here else ""
-                say(f"{broken}{so_far}; trying again in {wait_s:.0f} s")
-                time.sleep(wait_s)
-    return in_one_piece
+    def _bring_to_full_length(self) -> bool:
+        """Asks for what is missing until all is here; returns whether one response brought it."""
+        import requests
 
-
-def _ask_for_rest(
-    published: Published, part: Partial, progress: Progress, session: "requests.Session"
-) -> int:
-    """Appends what one response brings; returns with which byte it began."""
-    import requests
-    import urllib3
-
-    here = part.size
-    # Compressed on the way, a range would count other bytes than those on the disk.
-    headers = {"Accept-Encoding": "identity"}
-    if here > 0:
-        headers["Range"] = f"bytes={here}-"
-        if part.version:
-            headers["If-Range"] = part.version
-    try:
-        with session.get(
-            published.url,
-            headers=headers,
-            stream=True,
-            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-        ) as response:
-            start = _usable_start(published, response, part)
-            _append(published, response, part, progress)
-    except requests.exceptions.SSLError as error:
-        raise DownloadError(
-            f"{published.host} was reached, but no safe connection can be made "
-            f"({_innermost(error)}). A proxy or portal may stand in between; check the network. "
-            f"{published.ways_out}"
-        ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-        raise DownloadError(
-            f"{published.url} can't be asked for: {str(error).rstrip('.')}. Check HTTPS_PROXY and "
-            "ALL_PROXY."
-        ) from error
-    except requests.exceptions.TooManyRedirects as error:
-        raise _not_given(published, 302, "again and again") from error
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _BrokenOff(f"the connection failed ({_innermost(error)})") from error
-    return start
-
-
-def _usable_start(published: Published, response: "requests.Response", part: Partial) -> int:
-    """Returns which byte a response begins with, and leaves of the part what comes before it.
-
-    What a portal says must not cost what is here, so all else is looked at first.
-    """
-    status, headers = response.status_code, response.headers
-    if status == 206:
-        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
-        if match is not None and match["total"] not in ("*", str(published.size)):
-            raise _another_file(published, f"{int(match['total']):,} bytes")
-        # A server may begin earlier than it was asked to, but not later.
-        if match is None or int(match["start"]) > part.size or part.size == 0:
+        file, part = self.file, self.part
+        if part.size > file.size:
             part.discard()
-            raise _BrokenOff("the server sent another range than the one asked for")
-        part.cut(int(match["start"]))
-        return int(match["start"])
-    if status == 416 and part.size > 0:
-        part.discard()
-        raise _BrokenOff("the server has no such range")
-    if status in _WORTH_ANOTHER_TRY:
-        asked = headers.get("Retry-After", "")
-        wait_s = min(float(asked), _LONGEST_WAIT_S) if asked.isdecimal() else 0.0
-        raise _BrokenOff(f"the server answered {status} {response.reason}", wait_s)
-    if status != 200:
-        raise _not_given(published, status, response.reason)
-    length = headers.get("Content-Length", "")
-    if length != str(published.size):
-        if headers.get("Content-Type", "").lower().startswith("text/"):
+        in_one_piece = False
+        in_vain, furthest = 0, part.size
+        with requests.Session() as session:
+            while part.size < file.size:
+                try:
+                    in_one_piece = self._ask_for_rest(session) == 0
+                except _BrokenOff as broken:
+                    here = part.size
+                    # Further than ever, that is: a server without ranges begins anew each time.
+                    if here >= furthest + ENOUGH_BYTES:
+                        in_vain, furthest = 0, here
+                    so_far = f"{megabytes(here)} of {megabytes(file.size)}"
+                    if in_vain == len(WAITS_S):
+                        kept = f"The {so_far} that are here are kept: run again to go on from there"
+                        raise DownloadError(
+                            f"The download of {file.name} from {file.host} broke off: {broken}, "
+                            f"and {len(WAITS_S)} more tries got no further. "
+                            f"{f'{kept}. ' if here else ''}{file.ways_out}"
+                        ) from broken
+                    wait_s = max(WAITS_S[in_vain], broken.wait_s)
+                    in_vain += 1
+                    place = f" at {so_far}" if here else ""
+                    self.say(f"{broken}{place}; trying again in {wait_s:.0f} s")
+                    time.sleep(wait_s)
+        return in_one_piece
+
+    def _ask_for_rest(self, session: "requests.Session") -> int:
+        """Appends what one response brings; returns with which byte it began."""
+        import requests
+        import urllib3
+
+        file, here = self.file, self.part.size
+        # Compressed on the way, a range would count other bytes than those on the disk.
+        headers = {"Accept-Encoding": "identity"}
+        if here > 0:
+            headers["Range"] = f"bytes={here}-"
+            if self.part.version:
+                headers["If-Range"] = self.part.version
+        timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        try:
+            with session.get(file.url, headers=headers, stream=True, timeout=timeout) as response:
+                start = self._usable_start(response)
+                self._append(response)
+        except requests.exceptions.SSLError as error:
             raise DownloadError(
-                f"Instead of {published.name}, a page of text came from {response.url}. A proxy or "
-                "portal may stand in between, perhaps one to log in at: open any page in a "
-                f"browser, and run again. {published.ways_out}"
-            )
-        if length.isdecimal():
-            raise _another_file(published, f"{int(length):,} bytes")
-    # A weak tag ("W/...") does not vouch for single bytes, so it can't be used for ranges.
-    tag = headers.get("ETag", "")
-    part.begin(tag if tag.startswith('"') else headers.get("Last-Modified", ""))
-    return 0
+                f"{file.host} was reached, but no safe connection can be made "
+                f"({_innermost(error)}). A proxy or portal may stand in between; check the "
+                f"network. {file.ways_out}"
+            ) from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            raise DownloadError(
+                f"{file.url} can't be asked for: {str(error).rstrip('.')}. Check HTTPS_PROXY and "
+                "ALL_PROXY."
+            ) from error
+        except requests.exceptions.TooManyRedirects as error:
+            raise self._not_given("302 again and again") from error
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise _BrokenOff(f"the connection failed ({_innermost(error)})") from error
+        return start
 
+    def _usable_start(self, response: "requests.Response") -> int:
+        """Returns which byte a response begins with, and leaves of the part what comes before it.
 
-def _append(
-    published: Published, response: "requests.Response", part: Partial, progress: Progress
-) -> None:
-    with part.path.open("ab") as file:
-        here = file.tell()
-        progress(here, published.size)
-        # What has come in, not a full chunk of it: over a slow line, that would take long.
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-            if here + len(chunk) > published.size:
-                break
-            file.write(chunk)
-            here += len(chunk)
-            progress(here, published.size)
-    if chunk:
-        part.discard()
-        raise _another_file(published, f"more than {published.size:,} bytes")
-    if here < published.size:
-        raise _BrokenOff("the connection failed (it ended early)")
+        What a portal says must not cost what is here, so all else is looked at first.
+        """
+        file, part = self.file, self.part
+        status, headers = response.status_code, response.headers
+        if status == 206:
+            match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+            if match is not None and match["total"] not in ("*", str(file.size)):
+                raise self._another_file(f"{int(match['total']):,} bytes")
+            # A server may begin earlier than it was asked to, but not later.
+            if match is None or int(match["start"]) > part.size or part.size == 0:
+                part.discard()
+                raise _BrokenOff("the server sent another range than the one asked for")
+            os.truncate(part.path, int(match["start"]))
+            return int(match["start"])
+        if status == 416 and part.size > 0:
+            part.discard()
+            raise _BrokenOff("the server has no such range")
+        if status in _WORTH_ANOTHER_TRY:
+            asked = headers.get("Retry-After", "")
+            wait_s = min(float(asked), _LONGEST_WAIT_S) if asked.isdecimal() else 0.0
+            raise _BrokenOff(f"the server answered {status} {response.reason}", wait_s)
+        if status != 200:
+            raise self._not_given(f"{status} {response.reason}")
+        length = headers.get("Content-Length", "")
+        if length != str(file.size):
+            if headers.get("Content-Type", "").lower().startswith("text/"):
+                raise DownloadError(
+                    f"Instead of {file.name}, a page of text came from {response.url}. A proxy or "
+                    "portal may stand in between, perhaps one to log in at: open any page in a "
+                    f"browser, and run again. {file.ways_out}"
+                )
+            if length.isdecimal():
+                raise self._another_file(f"{int(length):,} bytes")
+        # A weak tag ("W/...") does not vouch for single bytes, so it can't be used for ranges.
+        tag = headers.get("ETag", "")
+        part.begin(tag if tag.startswith('"') else headers.get("Last-Modified", ""))
+        return 0
 
+    def _append(self, response: "requests.Response") -> None:
+        total = self.file.size
+        with self.part.path.open("ab") as file:
+            here = file.tell()
+            self.progress(here, total)
+            # What has come in, not a full chunk of it: over a slow line, that would take long.
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                if here + len(chunk) > total:
+                    break
+                file.write(chunk)
+                here += len(chunk)
+                self.progress(here, total)
+        if chunk:
+            self.part.discard()
+            raise self._another_file(f"more than {total:,} bytes")
+        if here < total:
+            raise _BrokenOff("the connection failed (it ended early)")
 
-def _require_space(published: Published, part: Partial) -> None:
-    folder = part.path.parent
-    missing, free = published.size - part.size, shutil.disk_usage(folder).free
-    if free < missing:
-        raise DownloadError(
-            f"{published.name} needs {megabytes(missing)} more in {folder}, where "
-            f"{megabytes(free)} are free. Free some, or set TFDS_DATA_DIR to a folder on another "
-            "disk."
+    def _not_given(self, answer: str) -> DownloadError:
+        """The server refuses, and asking again would not help."""
+        return DownloadError(
+            f"{self.file.host} does not give {self.file.name}: it answered {answer}. "
+            f"{self.file.ways_out}"
+        )
+
+    def _another_file(self, found: str) -> DownloadError:
+        """The length, as `found` tells it, is not the published one."""
+        return DownloadError(
+            f"{self.file.host} offers another file than the published {self.file.name}: {found}, "
+            f"published are {self.file.size:,}. The publisher may have changed it, or something on "
+            f"the way answers instead. {self.file.ways_out}"
         )
 
 
@@ -344,56 +362,3 @@ def _innermost(error: BaseException) -> str:
         return "it ended early"
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
     return str(text).rstrip(".")
-
-
-def _given_up(published: Published, part: Partial, reason: str) -> str:
-    here = part.size
-    kept = (
-        f" The {megabytes(here)} of {megabytes(published.size)} that are here are kept: run again "
-        "to go on from there."
-        if here
-        else ""
-    )
-    return (
-        f"The download of {published.name} from {published.host} broke off: {reason}, and "
-        f"{len(WAITS_S)} more tries got no further.{kept} {published.ways_out}"
-    )
-
-
-def _disk_message(published: Published, part: Partial, error: OSError) -> str:
-    kept = ""
-    # Where the folder itself can't be read, there is nothing to say of what is in it.
-    with contextlib.suppress(OSError):
-        if part.size:
-            kept = f" The {megabytes(part.size)} that are here are kept, and gone on with."
-    return (
-        f"{published.name} can't be written to {part.path.parent}: {error.strerror or error}.{kept}"
-        " Free some room, or set TFDS_DATA_DIR to a folder that is writable and has 2 GB free."
-    )
-
-
-def _not_given(published: Published, status: int, reason: str) -> DownloadError:
-    """The server refuses, and asking again would not help."""
-    return DownloadError(
-        f"{published.host} does not give {published.name}: it answered {status} {reason}. "
-        f"{published.ways_out}"
-    )
-
-
-def _another_file(published: Published, found: str) -> DownloadError:
-    """The length, as `found` tells it, is not the published one."""
-    return DownloadError(
-        f"{published.host} offers another file than the published {published.name}: {found}, "
-        f"published are {published.size:,}. The publisher may have changed it, or something on the "
-        f"way answers instead. {published.ways_out}"
-    )
-
-
-def megabytes(count: int) -> str:
-    """Returns a number of bytes for a person.
-
-    Example:
-        >>> megabytes(824_887_076)
-        '825 MB'
-    """
-    return f"{count / 1e6:,.0f} MB"

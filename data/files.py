@@ -12,14 +12,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replaces the file at `path` by `content`, on disk when the call returns.
 
     The bytes go to a temporary name in the same folder, since a rename is atomic only within one
-    file system. A failure leaves the old file as it was and no temporary file behind.
-
-    Args:
-        path: The file to write. Its folder must exist.
-        content: The whole new content.
-
-    Raises:
-        OSError: The disk is full, the folder is missing or cannot be written.
+    file system. A failure (`OSError`) leaves the old file as it was and no temporary file behind.
     """
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:

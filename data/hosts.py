@@ -8,14 +8,10 @@ TIMEOUT_S = 4.0
 
 
 def host_reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
-    """Returns whether the host of `url` answers within `timeout_s` seconds in all.
+    """Returns whether the host of `url` answers within `timeout_s` seconds, its look-up included.
 
     Any answer counts, also a refusal. Proxies are used as the environment says (HTTPS_PROXY,
     NO_PROXY, ...); a proxy that can't or won't connect means that the host can't be reached.
-
-    Args:
-        url: What will be downloaded, http or https.
-        timeout_s: Seconds for everything together, looking up the name included, > 0.
 
     Raises:
         PhotoError: If something answers in the host's place without its certificate.

@@ -19,13 +19,9 @@ _ASK_AGAIN_S = 0.1
 def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Holds the lock file at `path`; the system gives it back however the process ends.
 
-    Args:
-        path: The lock file, made where it is missing. It stays: whoever deleted it could leave two
-            processes with a lock each.
-        waiting: Called once, if another process holds the lock.
-
-    Raises:
-        OSError: If the file can't be made, or the file system knows no locks.
+    The file stays: whoever deleted it could leave two processes with a lock each. `waiting` is
+    called once, if another process holds the lock. All here raises `OSError` if the file can't be
+    made, or the file system knows no locks.
     """
     with path.open("ab") as file:
         if not try_lock(file.fileno()):
@@ -39,57 +35,30 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
 
 @contextlib.contextmanager
 def if_free(path: Path) -> Iterator[bool]:
-    """Holds the lock file at `path` unless another process does; gives whether it is held here.
-
-    Raises:
-        OSError: If the file can't be made, or the file system knows no locks.
-    """
+    """Holds the lock file at `path` unless another process does; gives whether it is held here."""
     with path.open("ab") as file:
         yield try_lock(file.fileno())
 
 
-if sys.platform == "win32":
-    # A locked byte can't be read by others there: one far behind what is written.
-    _LOCKED_BYTE = 2**30
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Takes the lock of an open file if it is free; the system has it back when that closes.
 
-    def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-        """Takes the lock of an open file if it is free; the system has it back when that closes.
+    Args:
+        descriptor: The file.
+        shared: Whether others may share it, where the system knows such locks.
 
-        Args:
-            descriptor: The file.
-            shared: Whether others may share it, where the system knows such locks.
-
-        Returns:
-            Whether it was free.
-
-        Raises:
-            OSError: If the file system knows no locks.
-        """
-        del shared
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        try:
+    Returns:
+        Whether it was free.
+    """
+    try:
+        if sys.platform == "win32":
+            # A locked byte can't be read by others there: one far behind what is written.
+            os.lseek(descriptor, 2**30, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-
-    def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-        """Takes the lock of an open file if it is free; the system has it back when that closes.
-
-        Args:
-            descriptor: The file.
-            shared: Whether others may share it.
-
-        Returns:
-            Whether it was free.
-
-        Raises:
-            OSError: If the file system knows no locks.
-        """
-        try:
+        else:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
+    except OSError as error:
+        if sys.platform == "win32" or isinstance(error, BlockingIOError):
             return False
-        return True
+        raise
+    return True

@@ -17,12 +17,9 @@ from PIL import Image
 # photo larger than this is worked on while no other is.
 _WAITING_BYTES = 64 * 1024**2
 DECODING_BYTES = 256 * 1024**2
-
 # While one thread waits, for the disk or for TensorFlow's own threads, another works.
 _THREADS_PER_CORE = 2
-
-# Small items wait in numbers that keep all cores busy.
-_WAITING_PER_WORKER = 4
+_WAITING_PER_WORKER = 4  # small items wait in numbers that keep all cores busy
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -31,14 +28,12 @@ _Result = TypeVar("_Result")
 def in_order(
     items: Iterable[_Item], bytes_of: Callable[[_Item], int], work: Callable[[_Item], _Result]
 ) -> Iterator[tuple[_Item, _Result]]:
-    """Yields each item and what `work` makes of it, in order, working on all cores.
+    """Yields each item and what `work` makes of it in a thread, in order, working on all cores.
 
-    Args:
-        items: Taken as they are needed, a few ahead.
-        bytes_of: How much memory an item takes that waits.
-        work: Called in several threads.
+    Items are taken as they are needed, a few ahead; `bytes_of` says how much memory one takes.
     """
-    workers = _THREADS_PER_CORE * _cores()
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    workers = _THREADS_PER_CORE * cores
     waiting: deque[tuple[_Item, Future[_Result]]] = deque()
     waiting_bytes, most = 0, workers * _WAITING_PER_WORKER
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
@@ -72,8 +67,7 @@ class Memory:
     """A number of bytes that threads share: who takes more than is left waits for the others."""
 
     def __init__(self, total: int) -> None:
-        self._total = total
-        self._left = total
+        self._total = self._left = total
         self._changed = threading.Condition()
 
     @contextmanager
@@ -89,8 +83,3 @@ class Memory:
             with self._changed:
                 self._left += size
                 self._changed.notify_all()
-
-
-def _cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

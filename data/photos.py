@@ -10,35 +10,19 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Photos:
-    """Decoded photos in the order of their ids.
+    """Decoded photos in the order of their ids, which are unique."""
 
-    Attributes:
-        pixels: uint8 [n, image_size, image_size, 3], RGB, memory-mapped and read-only.
-        ids: n names, unique, ascending.
-        labels: uint8 [n]; see `optrun.data.labels`.
-        digests: uint8 [n, 32], SHA-256 of each photo's encoded bytes.
-        pixel_digests: uint8 [n, 32], the same for two photos where their pixels are; see
-            `optrun.data.images.duplicates.pixel_digest`.
-        parts: uint8 [n], the part that the source's own folders give a photo: `NO_PART`, `TRAIN`,
-            `VALIDATION` or `TEST`. All `NO_PART` unless the source names parts.
-        fingerprint: SHA-256 (hex) over id, label and digest of every photo, and what was left out.
-        source: Where they come from: a built-in name or a path.
-        is_sample: Whether they are the built-in drawings rather than real photos.
-        left_out: (id, reason) of each file of the source that could not be used.
-        preprocessing: How encoded photos became these pixels; see `data.cache.cache_key`.
-    """
-
-    pixels: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8]  # [n, image_size, image_size, 3], RGB, mapped, read-only
     ids: tuple[str, ...]
-    labels: npt.NDArray[np.uint8]
-    digests: npt.NDArray[np.uint8]
-    pixel_digests: npt.NDArray[np.uint8]
-    parts: npt.NDArray[np.uint8]
-    fingerprint: str
-    source: str
-    is_sample: bool
-    left_out: tuple[tuple[str, str], ...]
-    preprocessing: str
+    labels: npt.NDArray[np.uint8]  # [n]; see `optrun.data.labels`
+    digests: npt.NDArray[np.uint8]  # [n, 32], SHA-256 of each photo's encoded bytes
+    pixel_digests: npt.NDArray[np.uint8]  # [n, 32]; see `images.duplicates.pixel_digest`
+    parts: npt.NDArray[np.uint8]  # [n], by the source's folders; all `NO_PART` unless they name any
+    fingerprint: str  # SHA-256 (hex) over id, label and digest of all, and what was left out
+    source: str  # a built-in name or a path
+    is_sample: bool  # whether they are the built-in drawings rather than real photos
+    left_out: tuple[tuple[str, str], ...]  # (id, reason) of each file that could not be used
+    preprocessing: str  # how encoded photos became these pixels; see `data.cache.cache_key`
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,12 +35,6 @@ def fingerprint(
     left_out: Iterable[str] = (),
 ) -> str:
     """Returns SHA-256 (hex) over (id, label, digest) in the order of the ids, and what is left out.
-
-    Args:
-        ids: n names, unique.
-        labels: uint8 [n].
-        digests: uint8 [n, 32].
-        left_out: The ids of files that could not be used.
 
     Example:
         >>> labels, digests = np.array([0, 1], np.uint8), np.zeros((2, 32), np.uint8)

@@ -16,26 +16,16 @@ _SALT = b"optrun split 1\0"
 
 _NAMES = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 
-Parts = npt.NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of the photos of each part, ascending, and what identifies the division.
-
-    Attributes:
-        train: int64 positions of the training photos.
-        validation: int64 positions of the validation photos.
-        test: int64 positions of the test photos.
-        fingerprint: SHA-256 (hex) over which photo lies in which part, whatever their order.
-        dropped: (id, id of the copy that stays) of each photo that lies in no part, because the
-            same photo lies in another part.
-    """
+    """Positions of the photos of each part, ascending, and what identifies the division."""
 
     train: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
-    fingerprint: str
+    fingerprint: str  # SHA-256 (hex) over which photo lies in which part, whatever their order
+    # (id, id of the copy that stays) of each photo that lies in no part, since another has it.
     dropped: tuple[tuple[str, str], ...]
 
 
@@ -56,13 +46,8 @@ def split(photos: Photos, *, validation_share: float, test_share: float) -> Spli
     several parts those in the test part stay, else those in the validation part; the others are
     dropped.
 
-    Args:
-        photos: Prepared photos.
-        validation_share: Expected share of validation photos, 0 <= share < 1.
-        test_share: Expected share of test photos, 0 <= share < 1; both together stay below 1.
-
     Raises:
-        ValueError: If the shares are out of range.
+        ValueError: If the shares are not at least 0 and together below 1.
         PhotoError: If a part whose share is not 0 would be empty.
     """
     if not (
@@ -93,9 +78,15 @@ def split(photos: Photos, *, validation_share: float, test_share: float) -> Spli
     )
 
 
-def _parts(photos: Photos, shares: dict[int, float]) -> Parts:
+def _parts(photos: Photos, shares: dict[int, float]) -> npt.NDArray[np.uint8]:
     """Returns uint8 [n]: the part of each photo, before copies are dropped."""
-    place = _places(photos.digests)
+    content = photos.digests.tobytes()
+    hashes = b"".join(
+        hashlib.sha256(_SALT + content[start : start + 32]).digest()[:8]
+        for start in range(0, len(content), 32)
+    )
+    # 53 bits are what a float64 in [0, 1) holds exactly; more could round up to 1.
+    place = (np.frombuffer(hashes, ">u8") >> 11).astype(np.float64) * 2.0**-53
     below_test = place < shares[TEST]
     below_both = place < shares[TEST] + shares[VALIDATION]
     named = set(np.unique(photos.parts).tolist()) - {NO_PART}
@@ -111,7 +102,9 @@ def _parts(photos: Photos, shares: dict[int, float]) -> Parts:
     return parts
 
 
-def _copies_that_stay(parts: Parts, pixel_digests: npt.NDArray[np.uint8]) -> dict[int, int]:
+def _copies_that_stay(
+    parts: npt.NDArray[np.uint8], pixel_digests: npt.NDArray[np.uint8]
+) -> dict[int, int]:
     """Returns, by the position of each copy to drop, that of a copy in the part that keeps it."""
     # The parts' numbers rise in the order in which they keep their copies.
     stays: dict[int, int] = {}
@@ -119,17 +112,6 @@ def _copies_that_stay(parts: Parts, pixel_digests: npt.NDArray[np.uint8]) -> dic
         kept = int(group[np.argmax(parts[group])])
         stays |= {int(copy): kept for copy in group if parts[copy] < parts[kept]}
     return dict(sorted(stays.items()))
-
-
-def _places(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Returns float64 [n] in [0, 1), uniform, a function of each digest alone."""
-    content = digests.tobytes()
-    hashes = b"".join(
-        hashlib.sha256(_SALT + content[start : start + 32]).digest()[:8]
-        for start in range(0, len(content), 32)
-    )
-    # 53 bits are what a float64 holds exactly; more could round up to 1.
-    return (np.frombuffer(hashes, ">u8") >> 11).astype(np.float64) * 2.0**-53
 
 
 def _fingerprint(photos: Photos, positions: dict[int, npt.NDArray[np.int64]]) -> str:

@@ -1,36 +1,30 @@
 """Photos of which nobody has said what they show, one after the other."""
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
-from optrun.data.sources.archive import Zip, opened
-from optrun.data.sources.contents import File, folder_files, zip_files
-from optrun.data.sources.folder import read_file
-from optrun.data.sources.layout import is_photo_name, is_test_name, label_of
-from optrun.data.sources.views import UnreadableError, open_regular
+from optrun.data.sources.archive import Member, Zip, opened
+from optrun.data.sources.folder import walk
+from optrun.data.sources.labelled_files import MAXIMUM_ARCHIVES
+from optrun.data.sources.layout import is_archive_name, is_photo_name, is_test_name, label_of
+from optrun.data.sources.regular_file import UnreadableError, open_regular, read_regular
 
 MAXIMUM_ENTRIES = 5_000_000  # of an archive
-_MAXIMUM_ARCHIVES = 100
 _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 @dataclass(frozen=True)
 class UnlabelledPhoto:
-    """One photo, or a file that should have been one.
+    """One photo, or a file that should have been one."""
 
-    Attributes:
-        name: Where it lies, printable: its path, or its name within an archive.
-        encoded: The bytes of the image file; empty where they could not be read.
-        unreadable: Why they could not be read; empty where they could.
-    """
-
-    name: str
-    encoded: bytes
-    unreadable: str = ""
+    name: str  # where it lies, printable: its path, or its name within an archive
+    encoded: bytes  # of the image file; empty where they could not be read
+    unreadable: str = ""  # why; empty where they could
 
 
 def unlabelled(paths: Sequence[Path]) -> Iterator[UnlabelledPhoto]:
@@ -67,37 +61,29 @@ def unlabelled(paths: Sequence[Path]) -> Iterator[UnlabelledPhoto]:
 
 
 def _photos(path: Path, *, several: bool) -> Iterator[UnlabelledPhoto]:
+    shown = printable(str(path))
     if path.is_dir():
         yield from _in_folder(path)
-        return
-    try:
-        is_archive = _is_archive(path)
-        encoded = b"" if is_archive else read_file(str(path))
-    except UnreadableError as error:
-        yield UnlabelledPhoto(printable(str(path)), b"", str(error))
-        return
-    if not is_archive:
-        yield UnlabelledPhoto(printable(str(path)), encoded)
-        return
-    shown = printable(str(path))
-    with opened(path, shown) as archive:
-        yield from _in_archive(archive, f"{path}/" if several else "", shown)
+    elif not is_archive_name(path.name) and not _begins_like_archive(path):
+        yield _read(lambda: read_regular(str(path)), shown)
+    else:
+        with opened(path, shown) as archive:
+            yield from _in_archive(archive, f"{path}/" if several else "", shown)
 
 
-def _is_archive(path: Path) -> bool:
-    if path.suffix.lower() == ".zip":
-        return True
-    with open_regular(str(path)) as file:
+def _begins_like_archive(path: Path) -> bool:
+    with contextlib.suppress(UnreadableError), open_regular(str(path)) as file:
         return file.read(4) in _ZIP_SIGNATURES
+    return False
 
 
 def _in_folder(path: Path) -> Iterator[UnlabelledPhoto]:
-    for file in folder_files(path):
+    for file in walk(path):
         place = str(path / file.name)
         if is_photo_name(file.name):
-            yield _read(file, place)
+            yield _read(file.read, place)
         elif (
-            file.is_archive
+            is_archive_name(file.name)
             and "/" not in file.name
             and is_test_name(file.name)
             and not (path / file.name).with_suffix("").is_dir()
@@ -111,40 +97,40 @@ def _in_archive(archive: Zip, before: str, where: str) -> Iterator[UnlabelledPho
 
     A first look at the names finds what kind of archive it is; mostly, the first name is enough.
     """
-    archives: list[File] = []
-    has_labelled = has_test = False
-    for file in zip_files(archive, MAXIMUM_ENTRIES):
+    archives: list[Member] = []
+    has_others = has_test = False
+    for file in archive.files(MAXIMUM_ENTRIES):
         if is_photo_name(file.name):
             is_test = is_test_name(file.name)
             has_test = has_test or is_test
-            has_labelled = has_labelled or not is_test
+            has_others = has_others or not is_test
             if not is_test and label_of(file.name) is None:
                 has_test = False
                 break
-        elif file.is_archive and len(archives) <= _MAXIMUM_ARCHIVES:
+        elif is_archive_name(file.name) and len(archives) <= MAXIMUM_ARCHIVES:
             archives.append(file)
-    if has_labelled or has_test:
-        only_test = has_labelled and has_test
-        for file in zip_files(archive, MAXIMUM_ENTRIES):
+    if has_others or has_test:
+        only_test = has_others and has_test
+        for file in archive.files(MAXIMUM_ENTRIES):
             if is_photo_name(file.name) and (is_test_name(file.name) or not only_test):
-                yield _read(file, f"{before}{file.name}")
+                yield _read(file.read, f"{before}{file.name}")
         return
     archives = [file for file in archives if is_test_name(file.name)] or archives
-    if len(archives) > _MAXIMUM_ARCHIVES:
+    if len(archives) > MAXIMUM_ARCHIVES:
         raise PhotoError(
-            f"{archive.where} holds no photos, but more than {_MAXIMUM_ARCHIVES} zip archives. "
+            f"{archive.where} holds no photos, but more than {MAXIMUM_ARCHIVES} zip archives. "
             "Give one of them."
         )
-    for file in archives:
-        inside = f"{before}{file.name}/" if len(archives) > 1 else before
-        with file.open_archive(where) as inner:
-            for photo in zip_files(inner, MAXIMUM_ENTRIES):
+    for found in archives:
+        inside = f"{before}{found.name}/" if len(archives) > 1 else before
+        with found.open_archive(where) as inner:
+            for photo in inner.files(MAXIMUM_ENTRIES):
                 if is_photo_name(photo.name):
-                    yield _read(photo, f"{inside}{photo.name}")
+                    yield _read(photo.read, f"{inside}{photo.name}")
 
 
-def _read(file: File, name: str) -> UnlabelledPhoto:
+def _read(read: Callable[[], bytes], name: str) -> UnlabelledPhoto:
     try:
-        return UnlabelledPhoto(printable(name), file.read())
+        return UnlabelledPhoto(printable(name), read())
     except UnreadableError as error:
         return UnlabelledPhoto(printable(name), b"", str(error))

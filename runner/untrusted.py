@@ -29,11 +29,7 @@ class DamageError(Exception):
 
 
 def content_of(path: Path, largest: int = LARGEST_FILE) -> bytes:
-    """The bytes of a regular file of at most `largest` bytes.
-
-    Raises:
-        DamageError: There is no such file, or it cannot be read.
-    """
+    """The bytes of a regular file of at most `largest` bytes."""
     with regular_file(path) as file:
         # No more than is allowed, whatever its size is said to be: files of /proc are said to be
         # empty.
@@ -41,17 +37,14 @@ def content_of(path: Path, largest: int = LARGEST_FILE) -> bytes:
         if os.fstat(file.fileno()).st_size <= largest:
             content = file.read(largest + 1)
         if len(content) > largest or os.fstat(file.fileno()).st_size > largest:
-            raise DamageError(f"{path.name} is larger than {_size(largest)}")
+            size = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
+            raise DamageError(f"{path.name} is larger than {size}")
         return content
 
 
 @contextlib.contextmanager
 def regular_file(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, opened to be read.
-
-    Raises:
-        DamageError: There is no such file, or it cannot be read.
-    """
+    """A regular file, opened to be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a device can do anything
             raise DamageError(f"{path.name} is not a file")
@@ -65,21 +58,13 @@ def regular_file(path: Path) -> Iterator[BinaryIO]:
         raise DamageError(f"{path.name}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _size(count: int) -> str:
-    return f"{count // 2**20} MiB" if count >= 2**20 else f"{count // 2**10} KiB"
-
-
 def mapping(value: object) -> Mapping[str, Any]:
     """The value where it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def json_object(content: bytes, most_values: int = _MOST_VALUES) -> dict[str, Any]:
-    """The JSON object that the bytes hold, with all its text printable.
-
-    Raises:
-        DamageError: They hold none.
-    """
+    """The JSON object that the bytes hold, with all its text printable."""
     # Counted before it is parsed at all, which takes memory; text may hold these marks, too.
     if sum(map(content.count, (b",", b"[", b"{"))) > 10 * most_values:
         raise DamageError(f"more than {most_values:,} values")
@@ -95,11 +80,7 @@ def json_object(content: bytes, most_values: int = _MOST_VALUES) -> dict[str, An
 
 
 def _count(value: Any, levels: int) -> int:
-    """The values in a tree.
-
-    Raises:
-        DamageError: It is nested deeper than `levels`.
-    """
+    """The values in a tree of at most so many levels."""
     if not isinstance(value, (dict, list)):
         return 1
     if levels == 0:

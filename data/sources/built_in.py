@@ -9,11 +9,8 @@ from optrun.data.sources.source import Source
 
 PUBLIC, SAMPLE = "cats_vs_dogs", "sample"
 # The module behind each name; it is imported when its source is asked for.
-MODULES = {
-    PUBLIC: "optrun.data.sources.cats_vs_dogs",
-    SAMPLE: "optrun.data.sources.drawings",
-}
-NAMES = tuple(MODULES)
+_MODULES = {PUBLIC: "cats_vs_dogs", SAMPLE: "drawings"}
+NAMES = tuple(_MODULES)
 
 
 class BuiltIn(Protocol):
@@ -23,7 +20,7 @@ class BuiltIn(Protocol):
         """Returns the source; nothing is read or downloaded yet.
 
         Args:
-            count: How many photos a source makes that can make any number; None for its default.
+            count: How many photos to make, where any number can be; None for the default.
             obtain: Brings the photos here when they are first read, and returns where they are;
                 None for its own way, silently.
         """
@@ -33,5 +30,5 @@ class BuiltIn(Protocol):
 
 
 def built_in(name: str) -> BuiltIn:
-    """Returns the module of a built-in source, by its name."""
-    return cast(BuiltIn, import_module(MODULES[name]))
+    """Returns the module of a built-in source."""
+    return cast(BuiltIn, import_module(f"optrun.data.sources.{_MODULES[name]}"))

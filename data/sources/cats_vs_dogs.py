@@ -8,11 +8,11 @@ pixels are the same from either, and agree with what others publish of the set.
 
 import base64
 import contextlib
+import functools
 import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -45,7 +45,7 @@ _MARK, _MARKED_BYTES = b"JFIF", 512
 
 
 def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "CatsVsDogs":
-    """Returns the source; see `optrun.data.sources.built_in.BuiltIn`."""
+    """Returns the source; see `BuiltIn`."""
     del count  # there are as many as there are
     return CatsVsDogs() if obtain is None else CatsVsDogs(obtain)
 
@@ -98,12 +98,11 @@ def _archive() -> Path | None:
     return next(finished, None)
 
 
-def _silent(*_: object) -> None:
-    pass
-
-
 def obtain(
-    archive: Path | None = None, *, progress: Progress = _silent, say: Say = _silent
+    archive: Path | None = None,
+    *,
+    progress: Progress = lambda *_: None,
+    say: Say = lambda _: None,
 ) -> Path:
     """Returns the folder of the prepared data set, or the archive, after getting what is missing.
 
@@ -136,12 +135,7 @@ def obtain(
         _keep(archive, manual)
         return manual
     _require_reachable(manual)
-    fetch(
-        PUBLISHED,
-        manual,
-        progress=lambda done, total: progress("downloading", done, total),
-        say=say,
-    )
+    fetch(PUBLISHED, manual, progress=functools.partial(progress, "downloading"), say=say)
     return manual
 
 
@@ -154,7 +148,7 @@ def _require_published(archive: Path, progress: Progress) -> None:
         elif size != PUBLISHED.size:
             difference = f"it has {size:,} bytes, not {PUBLISHED.size:,}"
         else:
-            found = sha256_of(archive, lambda done, total: progress("checking", done, total))
+            found = sha256_of(archive, functools.partial(progress, "checking"))
             if found == PUBLISHED.sha256:
                 return
             difference = f"its SHA-256 is {found}, not {PUBLISHED.sha256}"
@@ -202,12 +196,7 @@ def _keep(archive: Path, place: Path) -> None:
 
 
 class CatsVsDogs:
-    """The public photos; obtained, if need be, when they are first asked for.
-
-    Args:
-        obtain: Returns the folder of the prepared data set or the archive, after getting what is
-            missing.
-    """
+    """The public photos; obtained, if need be, when they are first asked for."""
 
     name = PUBLIC
     is_sample = False
@@ -219,12 +208,11 @@ class CatsVsDogs:
         return PHOTOS
 
     def identity(self) -> Mapping[str, str | int]:
-        """The version of the data set: its photos never change within one."""
+        """The version of the data set, within which its photos never change."""
         return {"tensorflow_datasets": PUBLIC, "version": VERSION}
 
     def parts(self) -> Mapping[str, int]:
-        """Published as one part."""
-        return {}
+        return {}  # published as one
 
     def entries(self) -> Mapping[str, int]:
         return self._labels
@@ -240,11 +228,11 @@ class CatsVsDogs:
         for found, encoded in in_order(photos, lambda photo: len(photo.encoded), _encoded_anew):
             yield Photo(found.id, found.label, encoded)
 
-    @cached_property
+    @functools.cached_property
     def _place(self) -> Path:
         return self._obtain()
 
-    @cached_property
+    @functools.cached_property
     def _labels(self) -> Mapping[str, int]:
         if self._place.is_dir():
             return {photo.id: photo.label for photo in self._prepared()}

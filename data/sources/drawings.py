@@ -11,7 +11,7 @@ DEFAULT_COUNT = 2000
 
 
 def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "Drawings":
-    """Returns the source; see `optrun.data.sources.built_in.BuiltIn`."""
+    """Returns the source; see `BuiltIn`."""
     del obtain  # nothing is fetched
     return Drawings(DEFAULT_COUNT if count is None else count)
 
@@ -37,11 +37,8 @@ class Drawings:
         """The version of the drawings, and how many."""
         from optrun.data import sample
 
-        return {
-            "sample": sample.SAMPLE_VERSION,
-            "seed": sample.SAMPLE_SEED,
-            "count": self._count,
-        }
+        version, seed = sample.SAMPLE_VERSION, sample.SAMPLE_SEED
+        return {"sample": version, "seed": seed, "count": self._count}
 
     def entries(self) -> Mapping[str, int]:
         from optrun.data import sample

@@ -5,72 +5,87 @@ import heapq
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from operator import attrgetter
+from pathlib import Path
 from typing import NamedTuple
 
 from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
-from optrun.data.sources.archive import MAXIMUM_FILE_BYTES, too_large
-from optrun.data.sources.views import UnreadableError, cannot_be_read, open_regular
+from optrun.data.sources.archive import Member, Zip, opened
+from optrun.data.sources.regular_file import UnreadableError, cannot_be_read, read_regular
 
 _SORTED_AT_ONCE = 50_000
 _by_name = attrgetter("name")
 
 
 class FolderFile(NamedTuple):
-    """One file of a folder.
+    """One file of a folder, or the link that stands for one."""
 
-    Attributes:
-        name: Path within the folder, with forward slashes; may hold any character.
-        refused: Why it is never opened; empty for a file or a link to be looked at.
-        entry: What the system says of it.
-        is_linked_folder: Whether it stands for the folder that a link leads to.
-    """
-
-    name: str
-    refused: str
+    name: str  # path within the folder, with forward slashes; may hold any character
     entry: "os.DirEntry[str]"
-    is_linked_folder: bool = False
+    is_linked_folder: bool  # whether it stands for the folder that a link leads to
+
+    def read(self) -> bytes:
+        """Returns the bytes of the file; raises `UnreadableError` if they can't be had."""
+        return read_regular(self._place())
+
+    def open_archive(self, where: str) -> AbstractContextManager[Zip]:
+        """Opens the zip archive that the file is; `where` is how messages name its folder."""
+        shown = f"{printable(self.name, longest=200)} in {where}"
+        try:
+            return opened(Path(self._place()), shown)
+        except UnreadableError as error:
+            raise PhotoError(f"{shown} can't be used: {error}.") from error
+
+    def _place(self) -> str:
+        """Returns the path of the file, or the one that the link leads to.
+
+        A folder of links is a common way to choose some of many photos, so links to files count
+        wherever they lead.
+        """
+        if self.is_linked_folder:
+            raise UnreadableError("a link to a folder, which is not followed")
+        if not self.entry.is_symlink():
+            return self.entry.path
+        try:
+            return os.path.realpath(self.entry.path, strict=True)
+        except OSError as error:
+            raise UnreadableError(f"a link that {cannot_be_read(error)}") from error
+
+
+File = FolderFile | Member  # whichever the source is, its files are used alike
 
 
 class Summary(NamedTuple):
-    """What tells the files of a folder from others, without reading them.
-
-    Attributes:
-        files: How many there are.
-        size: Their sizes in bytes, together.
-        changed_ns: When one was changed last, nanoseconds since 1970.
-        digest: SHA-256 (hex) over name, size and time of change of each. A file that is renamed, or
-            exchanged for an older one, may leave all the other numbers as they are.
-    """
+    """What tells the files of a folder from others, without reading them."""
 
     files: int
-    size: int
-    changed_ns: int
+    size: int  # of all together, in bytes
+    changed_ns: int  # when one was changed last, since 1970
+    # SHA-256 (hex) over name, size and time of change of each. A file that is renamed, or exchanged
+    # for an older one, may leave all the other numbers as they are.
     digest: str
 
 
-def walk(folder: str) -> Iterator[FolderFile]:
+def walk(folder: Path) -> Iterator[FolderFile]:
     """Yields the files below a folder, in the order of their names in each folder.
 
     Links to folders are not followed, so neither circles nor other places are entered; each counts
-    as one file that is refused. Of a folder with very many files, only some names are in memory.
+    as one file that can't be read. Of a folder with very many files, only some names are in memory.
 
     Raises:
         PhotoError: If a folder can't be listed.
     """
-    for within, entry in _below(folder):
+    for within, entry in _below(str(folder.resolve())):
         is_linked_folder = entry.is_symlink() and _leads_to_folder(entry)
-        refused = "a link to a folder, which is not followed" if is_linked_folder else ""
-        yield FolderFile(within + entry.name, refused, entry, is_linked_folder)
+        yield FolderFile(within + entry.name, entry, is_linked_folder)
 
 
 def summary(folder: str, most: int) -> Summary:
     """Returns what tells the files below a folder from others; of a link, what it leads to counts.
 
-    Args:
-        folder: The folder.
-        most: How many files are looked at; with more, no photo is read from the folder anyway.
+    Of more than `most` files some are looked at: no photo is read from such a folder anyway.
 
     Raises:
         PhotoError: If a folder can't be listed, or is changed meanwhile.
@@ -79,7 +94,10 @@ def summary(folder: str, most: int) -> Summary:
     whole = hashlib.sha256()
     try:
         for within, entry in itertools.islice(_below(folder), most + 1):
-            state = _state(entry)
+            try:
+                state = entry.stat()
+            except OSError:  # a link that leads nowhere
+                state = entry.stat(follow_symlinks=False)
             files += 1
             size += state.st_size
             changed_ns = max(changed_ns, state.st_mtime_ns)
@@ -89,57 +107,6 @@ def summary(folder: str, most: int) -> Summary:
         shown = printable(folder)
         raise PhotoError(f"{shown} was changed while it was looked at. Run again.") from error
     return Summary(files, size, changed_ns, whole.hexdigest())
-
-
-def read(file: FolderFile) -> bytes:
-    """Returns the bytes of a file of a folder that was walked.
-
-    Raises:
-        UnreadableError: If they can't or must not be had.
-    """
-    return read_file(place(file))
-
-
-def read_file(path: str) -> bytes:
-    """Returns the bytes of a file that is no larger than a photo can be.
-
-    Raises:
-        UnreadableError: If they can't or must not be had.
-    """
-    with open_regular(path) as opened:
-        try:
-            size = os.fstat(opened.fileno()).st_size
-            if size > MAXIMUM_FILE_BYTES:
-                raise UnreadableError(too_large())
-            return opened.read(size)
-        except OSError as error:
-            raise UnreadableError(cannot_be_read(error)) from error
-
-
-def place(file: FolderFile) -> str:
-    """Returns the path that a file, or the link that it is, leads to.
-
-    A folder of links is a common way to choose some of many photos, so links to files count
-    wherever they lead.
-
-    Raises:
-        UnreadableError: If it leads nowhere, or to a folder.
-    """
-    if file.refused:
-        raise UnreadableError(file.refused)
-    if not file.entry.is_symlink():
-        return file.entry.path
-    try:
-        return os.path.realpath(file.entry.path, strict=True)
-    except OSError as error:
-        raise UnreadableError(f"a link that {cannot_be_read(error)}") from error
-
-
-def _state(entry: "os.DirEntry[str]") -> os.stat_result:
-    try:
-        return entry.stat()
-    except OSError:  # a link that leads nowhere
-        return entry.stat(follow_symlinks=False)
 
 
 def _below(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
@@ -173,13 +140,8 @@ def _sorted(folder: str) -> Iterator["os.DirEntry[str]"]:
     while True:
         try:
             with os.scandir(folder) as entries:
-                following = (entry for entry in entries if entry.name > last) if last else entries
-                chosen = list(itertools.islice(following, _SORTED_AT_ONCE))
-                if len(chosen) == _SORTED_AT_ONCE:
-                    everything = itertools.chain(chosen, following)
-                    chosen = heapq.nsmallest(_SORTED_AT_ONCE, everything, key=_by_name)
-                else:
-                    chosen.sort(key=_by_name)
+                following = (entry for entry in entries if entry.name > last)
+                chosen = heapq.nsmallest(_SORTED_AT_ONCE, following, key=_by_name)
         except OSError as error:
             raise PhotoError(
                 f"{printable(folder)} can't be read: {error.strerror or error}."

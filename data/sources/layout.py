@@ -7,16 +7,9 @@ from collections.abc import Iterable
 from optrun.data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
 
 _PART_FOLDERS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "training_set": TRAIN,
-    "validation": VALIDATION,
-    "val": VALIDATION,
-    "valid": VALIDATION,
-    "validation_set": VALIDATION,
-    "test": TEST,
-    "testing": TEST,
-    "test_set": TEST,
+    **dict.fromkeys(("train", "training", "training_set"), TRAIN),
+    **dict.fromkeys(("validation", "val", "valid", "validation_set"), VALIDATION),
+    **dict.fromkeys(("test", "testing", "test_set"), TEST),
 }
 _CLASS_FOLDERS = {"cat": CAT, "cats": CAT, "dog": DOG, "dogs": DOG}
 _KAGGLE_NAME = re.compile(
@@ -36,14 +29,11 @@ _PHOTO_NAME = re.compile(
 
 
 def label_of(name: str) -> int | None:
-    """Returns the label that a file's place gives it, or None.
+    """Returns the label that a file's place within the source gives it, or None.
 
     The nearest folder named after a class decides, whatever lies in it: what turns out to be no
     photo is then left out with a reason. Elsewhere, the file's own name must be one of Kaggle's.
     Files that operating systems hide are passed over.
-
-    Args:
-        name: Path within the source, with forward slashes.
 
     Example:
         >>> label_of("PetImages/Dog/0.jpg"), label_of("train/cat.0.jpg"), label_of("test1/1.jpg")
@@ -80,6 +70,11 @@ def is_hidden(name: str) -> bool:
     """Returns whether operating systems hide the file, or a folder that it lies in."""
     # Looked for at once rather than folder by folder: this is asked of every file.
     return name.startswith(".") or "/." in name or "__MACOSX" in name.split("/")
+
+
+def is_archive_name(name: str) -> bool:
+    """Returns whether a file is called a zip archive."""
+    return name.lower().endswith(".zip")
 
 
 def is_photo_name(name: str) -> bool:

@@ -9,6 +9,7 @@ from optrun.data.cache import library
 from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
 from optrun.data.sources.built_in import NAMES, built_in
+from optrun.data.sources.labelled_files import Files
 from optrun.data.sources.source import Source
 
 _MAXIMUM_NEIGHBOURS = 1000
@@ -26,8 +27,7 @@ def open_source(
     Args:
         source: A built-in name, one that photos were imported under, or the path of a folder or zip
             archive. A folder that has such a name is given as "./sample".
-        count: See `optrun.data.sources.built_in.BuiltIn`, like the next; they mean nothing to
-            photos of a person's own.
+        count: As for `BuiltIn.source`, like the next; no matter to photos of a person's own.
         obtain: How photos are brought here.
 
     Raises:
@@ -35,8 +35,6 @@ def open_source(
     """
     if source in NAMES:
         return built_in(source).source(count=count, obtain=obtain)
-    from optrun.data.sources.labelled_files import Files
-
     imported = library.entry(source)
     path = Path(imported.path) if imported else library.expanded(source)
     try:
@@ -44,13 +42,11 @@ def open_source(
     except OSError as error:
         shown = printable(str(path), longest=300)
         raise PhotoError(f"{shown} can't be looked at: {error.strerror or error}.") from error
-    if not exists:
-        raise PhotoError(_gone(imported) if imported else _missing(source, path))
-    return Files(path)
-
-
-def _gone(imported: library.Entry) -> str:
-    return (
+    if exists:
+        return Files(path)
+    if not imported:
+        raise PhotoError(_missing(source, path))
+    raise PhotoError(
         f"The photos named {imported.name} lay at {imported.path}, where nothing is now. Put them "
         f"back, or forget the name (optrun data remove {imported.name}) and import them again."
     )
@@ -75,6 +71,4 @@ def _missing(source: str, path: Path) -> str:
     named = {name: name for name in (*NAMES, *library.names())} if source == path.name else {}
     choices = neighbours | named
     nearest = difflib.get_close_matches(path.name, choices, n=1)
-    if nearest:
-        return f"{message} Did you mean {choices[nearest[0]]}?"
-    return f"{message} {_ALLOWED}"
+    return f"{message} " + (f"Did you mean {choices[nearest[0]]}?" if nearest else _ALLOWED)

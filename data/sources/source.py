@@ -7,19 +7,12 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo as its source holds it.
+    """One photo as its source holds it."""
 
-    Attributes:
-        id: Its name within the source, unique.
-        label: See `optrun.data.labels`.
-        encoded: The bytes of the image file; empty where they could not be read.
-        unreadable: Why they could not be read; empty where they could.
-    """
-
-    id: str
-    label: int
-    encoded: bytes
-    unreadable: str = ""
+    id: str  # its name within the source, unique
+    label: int  # see `optrun.data.labels`
+    encoded: bytes  # of the image file; empty where they could not be read
+    unreadable: str = ""  # why; empty where they could
 
 
 class Source(Protocol):

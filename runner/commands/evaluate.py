@@ -1,7 +1,6 @@
 """`optrun evaluate`: options and help; the work is in `optrun.runner.inference`."""
 
-from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
@@ -16,10 +15,7 @@ from optrun.runner.commands.options import ANY_PATH, device_option, flip_option,
 )
 @flip_option
 @format_option(
-    "table",
-    "json",
-    "csv",
-    help="What to print; json holds all there is, csv a line for each part.",
+    "table", "json", "csv", help="What to print; json holds all there is, csv a line for each part."
 )
 @click.option(
     "--sheet",
@@ -29,15 +25,7 @@ from optrun.runner.commands.options import ANY_PATH, device_option, flip_option,
 )
 @click.option("--no-sheet", is_flag=True, help="Draw no contact sheet.")
 @device_option("compute")
-def evaluate(
-    run: str,
-    data: str | None,
-    flip: bool,
-    layout: str,
-    sheet: Path | None,
-    no_sheet: bool,
-    device: Literal["auto", "cpu", "gpu"],
-) -> None:
+def evaluate(**options: Any) -> None:
     """Measure how good a trained network is, and show the photos it is most wrong about.
 
     \b
@@ -60,10 +48,8 @@ def evaluate(
     Exit code: 0; 2 for a mistake in the command, a run without usable weights,
     photos that are not what they were, or a file that cannot be written.
     """
-    if sheet is not None and no_sheet:
+    if options["sheet"] is not None and options["no_sheet"]:
         raise click.UsageError("--sheet and --no-sheet contradict each other.")
     from optrun.runner.inference import evaluate as inference
 
-    inference.evaluate(
-        run, data=data, flip=flip, layout=layout, sheet=sheet, no_sheet=no_sheet, device=device
-    )
+    inference.evaluate(**options)

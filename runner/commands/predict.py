@@ -1,7 +1,7 @@
 """`optrun predict`: options and help; the work is in `optrun.runner.inference`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
@@ -34,15 +34,12 @@ from optrun.runner.commands.options import ANY_PATH, device_option, flip_option,
 )
 @device_option("compute")
 def predict(
-    run: str,
     photos: tuple[Path, ...],
     layout: str | None,
     output: Path | None,
-    force: bool,
-    flip: bool,
     archive: Path | None,
-    labels: Literal["probability", "hard"] | None,
-    device: Literal["auto", "cpu", "gpu"],
+    labels: str | None,
+    **options: Any,
 ) -> None:
     """Say of each PHOTO what a trained network sees, and how sure it is.
 
@@ -71,35 +68,17 @@ def predict(
             raise click.UsageError("Name at least one PHOTO, or --kaggle ARCHIVE.")
         if labels is not None:
             raise click.UsageError("--labels is for --kaggle alone.")
-        from optrun.runner.inference.predict import predict
+        from optrun.runner.inference import predict as answers
 
-        raise SystemExit(
-            predict(
-                run,
-                photos,
-                layout=layout,
-                output=output,
-                force=force,
-                flip=flip,
-                device=device,
-            )
-        )
+        code = answers.predict(photos=photos, layout=layout, output=output, **options)
+        raise SystemExit(code)
     if photos:
         raise click.UsageError("PHOTO and --kaggle cannot be given together.")
     if layout is not None:
         raise click.UsageError("--format cannot be given with --kaggle, whose format is fixed.")
     if output is None:
         raise click.UsageError("--kaggle needs -o FILE, such as -o submission.csv.")
-    from optrun.runner.inference.submit import submit
+    from optrun.runner.inference import submit
 
-    raise SystemExit(
-        submit(
-            run,
-            archive,
-            output,
-            labels=labels or "probability",
-            force=force,
-            flip=flip,
-            device=device,
-        )
-    )
+    labels = labels or "probability"
+    raise SystemExit(submit.submit(archive=archive, output=output, labels=labels, **options))

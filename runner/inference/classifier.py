@@ -1,18 +1,18 @@
 """A trained network, opened again from its run's folder: photos in, logits out.
 
 Nothing of the folder is executed or unpickled: the network is built from config.yaml by this
-program's own code, and the numbers of checkpoint/best are put in. A person's own optimizer is not
-imported, since nothing here trains. The file of the weights that training started from is not
-needed either.
+program's own code, and the numbers of checkpoint/best are put in. Neither a person's own optimizer
+nor the file of the weights that training started from is needed.
 
 Importing this module imports TensorFlow and Keras.
 """
 
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -25,17 +25,14 @@ from optrun.data.split import Split
 from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
 from optrun.runner.config.schema import Experiment, architecture_of
-from optrun.runner.engine import checkpoint
-from optrun.runner.engine import hardware as machines
-from optrun.runner.engine.checkpoint import CheckpointError
+from optrun.runner.engine import checkpoint, hardware
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.network import build_classifier
 from optrun.runner.errors import UserError
 from optrun.runner.models.keras_state import fresh_keras
 from optrun.runner.models.networks import weight_count
 from optrun.runner.plan.resources import open_photos
-from optrun.runner.runs import checkpoint_places
-from optrun.runner.runs import reader as runs
+from optrun.runner.runs import checkpoint_places, reader
 from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
 from optrun.runner.runs.reader import Run
 from optrun.runner.runs.record import RunStatus, flatten
@@ -45,40 +42,53 @@ from optrun.runner.ui.console import Display
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, printable
 from rich.console import Console
 
-Device = Literal["auto", "cpu", "gpu"]
 Logits = npt.NDArray[np.float32]
 
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
+class StoredWeights(NamedTuple):
+    """A checkpoint's arrays in the model's order, and the epoch they are of where it is known."""
+
+    arrays: tuple[npt.NDArray[np.generic], ...]
+    epoch: int | None
+
+
 @dataclass(frozen=True)
 class Trained:
-    """A run's network with the weights of its best epoch.
-
-    Attributes:
-        folder: The run's folder.
-        run: What run.json says, checked.
-        experiment: The configuration that it was trained with.
-        model: uint8 [batch, size, size, 3] RGB in, float32 [batch, 1] logits out; not compiled.
-        machine: Where and in which precision it computes here.
-        best_epoch: The epoch of the weights, counted from 1; None where it is not recorded.
-        notes: What a person should know before trusting the numbers, a sentence each.
-    """
+    """A run's network with the weights of its best epoch."""
 
     folder: Path
-    run: Run
+    run: Run  # what run.json says, checked
     experiment: Experiment
-    model: keras.Model
-    machine: Machine
-    best_epoch: int | None
-    notes: tuple[str, ...]
-    _forward: Any = field(repr=False)
-    _forward_flipped: Any = field(repr=False)
+    model: keras.Model  # uint8 [batch, size, size, 3] RGB in, float32 [batch, 1] logits out
+    machine: Machine  # where and in which precision it computes here
+    best_epoch: int | None  # counted from 1; None where it is not recorded
+    notes: tuple[str, ...]  # what a person should know before trusting the numbers
 
     @property
     def image_size(self) -> int:
         """Side of the square photos in pixels."""
         return self.experiment.data.image_size
+
+    @cached_property
+    def _functions(self) -> tuple[Any, Any]:
+        """The network as graphs of any batch size, so that a short last batch traces nothing anew.
+
+        The second averages the logit of each photo with that of its mirror image.
+        """
+
+        def forward(photos: tf.Tensor) -> tf.Tensor:
+            return self.model(photos, training=False)[:, 0]
+
+        def flipped(photos: tf.Tensor) -> tf.Tensor:
+            return (forward(photos) + forward(tf.reverse(photos, axis=[2]))) / 2
+
+        make = tf.function(
+            input_signature=[tf.TensorSpec([None, *self.model.input_shape[1:]], tf.uint8)],
+            jit_compile=self.machine.jit_compile,
+        )
+        return make(forward), make(flipped)
 
     def logits(
         self, photos: npt.NDArray[np.uint8] | Iterable[Any], *, flip: bool = False
@@ -87,11 +97,14 @@ class Trained:
 
         Args:
             photos: uint8 [n, size, size, 3], RGB, perhaps mapped from disk; or batches of such, as
-                they are or as pairs with labels (`optrun.data.feed.batches.evaluation_batches`).
+                they are or as pairs with labels.
             flip: Whether to average the logit of each photo with that of its mirror image.
         """
-        batches = _pieces(photos) if isinstance(photos, np.ndarray) else photos
-        forward = self._forward_flipped if flip else self._forward
+        batches = photos
+        if isinstance(photos, np.ndarray):
+            starts = range(0, len(photos), EVALUATION_BATCH)
+            batches = (np.ascontiguousarray(photos[i : i + EVALUATION_BATCH]) for i in starts)
+        forward = self._functions[flip]
         found = [
             np.asarray(forward(batch[0] if isinstance(batch, tuple) else batch))
             for batch in batches
@@ -99,31 +112,22 @@ class Trained:
         return np.concatenate(found) if found else np.zeros(0, np.float32)
 
     def pixels(self, encoded: bytes) -> Pixels:
-        """Decodes a photo exactly as those that the network was trained on; from any thread.
-
-        Raises:
-            UndecodableError: The bytes are not a usable photo.
-        """
+        """Decodes a photo exactly as those that the network was trained on; from any thread."""
         data = self.experiment.data
         return decode(encoded, data.image_size, data.resize, data.antialias)
 
     def photos_and_split(self, display: Display | None = None) -> tuple[Photos, Split]:
         """The run's own photos, prepared now where they are not yet, and their division.
 
-        Args:
-            display: Shows how far decoding is; None: on stderr.
-
         Raises:
             UserError: They cannot be had, or are not those of the run any more.
         """
-        photos, parts = open_photos(
-            self.experiment, display or Display(Console(stderr=True), quiet=False)
-        )
-        for what, key, received in (
-            ("photos", "photos", photos.fingerprint),
-            ("division of the photos", "split", parts.fingerprint),
+        photos, parts = open_photos(self.experiment, display or Display(Console(stderr=True)))
+        recorded_as = self.run.record.flat_comparable
+        for what, recorded, received in (
+            ("photos", recorded_as.get("photos"), photos.fingerprint),
+            ("division of the photos", recorded_as.get("split"), parts.fingerprint),
         ):
-            recorded = self.run.record.flat_comparable.get(key)
             if recorded != received:
                 raise UserError(
                     f"The {what} must be as when {self.run.label} was trained (fingerprint "
@@ -134,12 +138,8 @@ class Trained:
         return photos, parts
 
 
-def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
-    """Opens the run in a folder, or the one that part of its name says (`select.find_run`).
-
-    Args:
-        run: The folder or the name.
-        device: Where to compute; auto takes a GPU where there is one.
+def open_trained(run: str | Path, *, device: str = "auto") -> Trained:
+    """Opens the run in a folder, or the one that part of its name says; "auto" takes a GPU first.
 
     Raises:
         UserError: There is no such run, it has no usable weights, or its files don't fit together.
@@ -151,66 +151,26 @@ def open_trained(run: str | Path, *, device: Device = "auto") -> Trained:
         stored = read_weights(checkpoint_places.best(folder), owner=record.record.id)
     except DamageError as damage:
         raise _unusable(record.label, f"its weights cannot be read: {damage}") from damage
-    machine, precision_note = _machine(record, experiment, device)
-    model = _model(record, experiment, stored, machine.precision)
-    forward, forward_flipped = _functions(model, machine)
-    return Trained(
-        folder=folder,
-        run=record,
-        experiment=experiment,
-        model=model,
-        machine=machine,
-        best_epoch=stored.epoch,
-        notes=(*notes, *precision_note),
-        _forward=forward,
-        _forward_flipped=forward_flipped,
-    )
-
-
-def _pieces(photos: npt.NDArray[np.uint8]) -> Iterable[npt.NDArray[np.uint8]]:
-    for start in range(0, len(photos), EVALUATION_BATCH):
-        yield np.ascontiguousarray(photos[start : start + EVALUATION_BATCH])
-
-
-def _functions(model: keras.Model, machine: Machine) -> tuple[Any, Any]:
-    """The network as graphs of any batch size, so that a short last batch traces nothing anew."""
-    signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)]
-
-    def forward(photos: tf.Tensor) -> tf.Tensor:
-        return model(photos, training=False)[:, 0]
-
-    def forward_flipped(photos: tf.Tensor) -> tf.Tensor:
-        return (forward(photos) + forward(tf.reverse(photos, axis=[2]))) / 2
-
-    def compiled(function: Any) -> Any:
-        return tf.function(function, input_signature=signature, jit_compile=machine.jit_compile)
-
-    return compiled(forward), compiled(forward_flipped)
-
-
-@dataclass(frozen=True)
-class StoredWeights:
-    """A checkpoint's arrays in the model's order, and the epoch they are of where it is known."""
-
-    arrays: tuple[npt.NDArray[np.generic], ...]
-    epoch: int | None
+    machine, precision_notes = _machine(record, experiment, device)
+    model = _model(record, experiment, stored.arrays, machine.precision)
+    notes = (*notes, *precision_notes)
+    return Trained(folder, record, experiment, model, machine, stored.epoch, notes)
 
 
 def _usable(folder: Path) -> tuple[Run, tuple[str, ...]]:
     """The run, and what to say where it did not end as it should have."""
-    record = runs.read(folder)
-    if isinstance(record, runs.Unreadable):
+    record = reader.read(folder)
+    if isinstance(record, reader.Unreadable):
         raise _unusable(record.label, f"its run.json cannot be read: {record.reason}")
     if record.status == RunStatus.DIVERGED:
         raise _unusable(record.label, f"it diverged: {record.record.why}")
     if record.status == RunStatus.COMPLETED:
         return record, ()
     if not (folder / "checkpoint").is_dir():
-        wait = (
-            "wait for its first epoch" if record.status == RunStatus.RUNNING else "train it again"
-        )
+        running = record.status == RunStatus.RUNNING
+        advice = "wait for its first epoch" if running else "train it again"
         raise UserError(
-            f"The run {record.label} is {record.status} and has no weights yet: {wait}, or name "
+            f"The run {record.label} is {record.status} and has no weights yet: {advice}, or name "
             "another run."
         )
     return record, (
@@ -226,43 +186,37 @@ def _experiment(folder: Path, record: Run) -> Experiment:
             f"The run {record.label} cannot be used: its config.yaml cannot be read.\n{error}"
         ) from error
     # What decides the numbers that the network sees must be what it was trained on.
-    from_random = experiment.model.weights == "random"
-    comparable = record.record.flat_comparable
-    network = flatten(plain(experiment.model.model_dump(exclude={"weights", "width"})))
-    for key, configured, recorded in (
-        ("data.image_size", experiment.data.image_size, comparable.get("image_size")),
-        ("data.resize", experiment.data.resize, comparable.get("resize", "squash")),
-        ("data.antialias", experiment.data.antialias, comparable.get("antialias", False)),
-        ("model.width", experiment.model.width, comparable.get("model.width")),
-        (
-            "model.weights",
-            "random" if from_random else "pretrained",
-            "random" if comparable.get("model.weights") == "random" else "pretrained",
-        ),
-        # How the network ends (pooling, say) is not always seen from the shapes of its weights.
-        *(
-            (f"model.{key}", value, comparable[f"model.{key}"])
-            for key, value in network.items()
-            if f"model.{key}" in comparable
-        ),
-    ):
-        if configured != recorded:
+    data, model, recorded = experiment.data, experiment.model, record.record.flat_comparable
+    checks: list[tuple[str, object, object]] = [
+        ("data.image_size", data.image_size, recorded.get("image_size")),
+        ("data.resize", data.resize, recorded.get("resize", "squash")),
+        ("data.antialias", data.antialias, recorded.get("antialias", False)),
+        ("model.width", model.width, recorded.get("model.width")),
+        ("model.weights", _origin(model.weights), _origin(recorded.get("model.weights"))),
+    ]
+    # How the network ends (pooling, say) is not always seen from the shapes of its weights.
+    network = flatten({"model": plain(model.model_dump(exclude={"weights", "width"}))})
+    checks += [(key, value, recorded[key]) for key, value in network.items() if key in recorded]
+    for key, configured, expected in checks:
+        if configured != expected:
             raise _unusable(
                 record.label,
-                f"config.yaml says {key} {configured}, run.json says {printable(str(recorded))}: "
+                f"config.yaml says {key} {configured}, run.json says {printable(str(expected))}: "
                 "one was changed",
             )
     return experiment
 
 
-def _machine(
-    record: Run, experiment: Experiment, device: Device
-) -> tuple[Machine, tuple[str, ...]]:
+def _origin(weights: object) -> str:
+    return "random" if weights == "random" else "pretrained"
+
+
+def _machine(record: Run, experiment: Experiment, device: str) -> tuple[Machine, tuple[str, ...]]:
     """The machine in the run's precision; in float32 where that is not native here."""
     trained_in = record.record.flat_comparable.get("precision")
     if trained_in not in _PRECISIONS:
         raise _unusable(record.label, f"run.json says precision {printable(str(trained_in))}")
-    here = machines.prepare(
+    here = hardware.prepare(
         device,
         precision="auto",
         jit_compile=experiment.training.jit_compile,
@@ -280,12 +234,12 @@ def _machine(
 
 
 def _model(
-    record: Run, experiment: Experiment, stored: StoredWeights, precision: str
+    record: Run, experiment: Experiment, arrays: Sequence[npt.NDArray[np.generic]], precision: str
 ) -> keras.Model:
     architecture = architecture_of(experiment)
     # Counted first, so that a file cannot make this build a network of any size.
     expected = weight_count(architecture)
-    count = sum(array.size for array in stored.arrays)
+    count = sum(array.size for array in arrays)
     if count != expected:
         raise _unusable(
             record.label,
@@ -294,9 +248,9 @@ def _model(
     with fresh_keras():
         model = build_classifier(architecture, seed=experiment.training.seed, precision=precision)
     shapes = [tuple(weight.shape) for weight in model.weights]
-    if shapes != [array.shape for array in stored.arrays]:
+    if shapes != [array.shape for array in arrays]:
         raise _unusable(record.label, "its checkpoint and its config.yaml are of two networks")
-    model.set_weights(list(stored.arrays))
+    model.set_weights(list(arrays))
     return model
 
 
@@ -307,14 +261,10 @@ def _unusable(label: str, reason: str) -> UserError:
 
 
 def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
-    """Reads a checkpoint, with the care due to what others wrote.
+    """Reads a run's `checkpoint/best`, of the run with the id `owner`, with care for its bytes.
 
     What it takes to read is bounded by the size of the file on disk: arrays are stored as they are,
     so an archive that would unpack to more than it holds is no checkpoint.
-
-    Args:
-        folder: `checkpoint/best` of a run.
-        owner: Id of the run that it must be of; None: of whichever.
 
     Raises:
         DamageError: It is missing, damaged, or not what a run writes.
@@ -325,25 +275,20 @@ def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
             raise DamageError("no checkpoint/best")
     except OSError as error:
         raise DamageError(f"checkpoint/best: {error.strerror}") from error
-    facts = mapping(json_object(content_of(place / MANIFEST)).get("facts"))
-    _check_not_compressed(place / ARRAYS)
+    epoch = mapping(json_object(content_of(place / MANIFEST)).get("facts")).get("epoch")
     try:
-        arrays = checkpoint.load(place, owner=owner)
-    except CheckpointError as error:
-        raise DamageError(str(error)) from error
-    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
-        raise DamageError(f"{ARRAYS} holds values that are no finite numbers")
-    epoch = facts.get("epoch")
-    return StoredWeights(tuple(arrays), epoch if type(epoch) is int else None)
-
-
-def _check_not_compressed(path: Path) -> None:
-    try:
-        if not path.is_file():  # opening a pipe would wait for ever
+        if not (place / ARRAYS).is_file():  # opening a pipe would wait for ever
             raise DamageError(f"no {ARRAYS}")
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(place / ARRAYS) as archive:
             members = archive.infolist()
     except checkpoint.DAMAGE as error:
         raise DamageError(f"{ARRAYS} is damaged") from error
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise DamageError(f"{ARRAYS} is compressed, which no run writes")
+    try:
+        arrays = checkpoint.load(place, owner=owner)
+    except checkpoint.CheckpointError as error:
+        raise DamageError(str(error)) from error
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
+        raise DamageError(f"{ARRAYS} holds values that are no finite numbers")
+    return StoredWeights(tuple(arrays), epoch if type(epoch) is int else None)

@@ -7,8 +7,8 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -16,54 +16,47 @@ from typing import TYPE_CHECKING, TextIO
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.data.printable import printable
 from optrun.runner.errors import UserError
-from optrun.runner.ui.console import live_line
+from optrun.runner.inference.prediction import Prediction
+from optrun.runner.ui.console import Display, live_line
 from rich.console import Console
 
 if TYPE_CHECKING:
     from optrun.runner.inference.classifier import Trained
-    from optrun.runner.inference.prediction import Prediction
 
 
-def check_writable(path: Path, *, force: bool, option: str = "-o") -> None:
-    """Finds out before the work begins whether `new_file` could succeed; changes nothing.
+def check_writable(path: Path, *, force: bool, option: str = "-o", kind: str = "file") -> None:
+    """Finds out before the work begins whether a file or folder could be written; changes nothing.
 
-    Args:
-        path: The file to write.
-        force: Whether to replace one that exists.
-        option: What the person named it with, for the message.
-
-    Raises:
-        UserError: There is a file already and `force` is not given, or it can't be written.
+    What exists is replaced with `force` alone. `option` is what the person named it with.
     """
-    shown = printable(str(path))
+    received = f"received: {printable(str(path))}"
     try:
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no plain file"
-            raise UserError(
-                f"{option} must name a file to write, received: {shown}, which is {kind}."
-            )
+        if kind == "file" and path.exists() and not path.is_file():
+            found = "a folder" if path.is_dir() else "no plain file"
+            raise UserError(f"{option} must name a file to write, {received}, which is {found}.")
         if path.exists() and not force:
             raise UserError(
-                f"{option} must name a new file, received: {shown}, which exists. "
+                f"{option} must name a new {kind}, {received}, which exists. "
                 "Replace it with --force, or give another name."
             )
         folder = path.resolve().parent
         if not folder.is_dir():
+            where = "a file in a folder" if kind == "file" else "a folder within one"
             raise UserError(
-                f"{option} must name a file in a folder that exists, received: {shown}; "
+                f"{option} must name {where} that exists, {received}; "
                 f"there is no {printable(str(folder))}."
             )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(0, f"no permission to write in {folder}")
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        raise not_writable(path, error, option) from error
+        raise not_writable(path, error, option, kind) from error
 
 
-def not_writable(path: Path, error: Exception, option: str = "-o") -> UserError:
-    """What to tell of a file that can't be written."""
+def not_writable(path: Path, error: Exception, option: str = "-o", kind: str = "file") -> UserError:
+    """What to tell of a file or folder that can't be written."""
     reason = getattr(error, "strerror", None) or str(error)
     return UserError(
-        f"{option} must name a file that can be written, received: {printable(str(path))} "
+        f"{option} must name a {kind} that can be written, received: {printable(str(path))} "
         f"({reason})."
     )
 
@@ -73,13 +66,6 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     """A text file, UTF-8, to write to; it gets its name when the block ends without an error.
 
     Lines end as they are written. A symbolic link stays one: the file that it leads to is written.
-
-    Args:
-        path: The file.
-        force: Whether to replace one that exists.
-
-    Raises:
-        UserError: The file exists, or the disk is full or may not be written.
     """
     check_writable(path, force=force)
     place = path.resolve()
@@ -99,23 +85,29 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def live_count(
+    console: Console, total: int | None, *, shown: bool = True
+) -> Iterator[Callable[[int, str], object]]:
+    """What shows, on a terminal, how many photos are done, of how many where that is known."""
+    if not (shown and console.is_terminal):
+        yield lambda *_: None
+        return
+    with live_line(console, bar=total is not None) as line:
+        task = line.add_task("photos", total=total, numbers="")
+        yield lambda done, numbers: line.update(task, completed=done, numbers=numbers)
+
+
 @dataclass
 class Progress:
-    """Counts photos as they pass, and names those that can't be read.
+    """Counts photos as they pass, and names those that can't be read."""
 
-    Attributes:
-        console: Where to.
-        counts: How many were said to be of each class, by label.
-        unreadable: How many could not be judged.
-    """
-
-    console: Console = field(default_factory=lambda: Console(stderr=True))
-    counts: list[int] = field(default_factory=lambda: [0, 0])
+    display: Display = field(default_factory=lambda: Display(Console(stderr=True)))
+    counts: list[int] = field(default_factory=lambda: [0, 0])  # said to be of each class, by label
     unreadable: int = 0
 
     def say(self, text: str) -> None:
-        """Prints a line as it is: no markup is read from it, nothing is cut."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.display.say(text)
 
     def network(self, trained: "Trained", *, flip: bool) -> None:
         """Says which network it is, and what a person should know of it."""
@@ -131,20 +123,11 @@ class Progress:
             self.say(f"note: {note}")
 
     def pass_on(
-        self, predictions: "Iterable[Prediction]", *, live: bool, total: int | None = None
-    ) -> "Iterator[Prediction]":
-        """All of them, counted; of those that can't be read it says the reason.
-
-        Args:
-            predictions: What the network says.
-            live: Whether to show a live line where stderr is a terminal.
-            total: How many there will be, where that is known.
-        """
-        shown = live and self.console.is_terminal
-        bar = live_line(self.console, bar=total is not None) if shown else None
-        task = None if bar is None else bar.add_task("photos", total=total, numbers="")
+        self, predictions: Iterable[Prediction], *, live: bool, total: int | None = None
+    ) -> Iterator[Prediction]:
+        """All of them, counted, with a live line where wanted; says what can't be read, and why."""
         started: float | None = None
-        with nullcontext() if bar is None else bar:
+        with live_count(self.display.console, total, shown=live) as show:
             for one in predictions:
                 if one.logit is None:
                     self.unreadable += 1
@@ -152,10 +135,9 @@ class Progress:
                 else:
                     self.counts[one.label] += 1
                 started = started or time.monotonic()
-                if bar is not None and task is not None:
-                    seen = sum(self.counts) + self.unreadable
-                    rate = seen / max(time.monotonic() - started, 1)
-                    bar.update(task, completed=seen, numbers=f"{seen:,}  {rate:,.0f}/s")
+                seen = sum(self.counts) + self.unreadable
+                rate = seen / max(time.monotonic() - started, 1)
+                show(seen, f"{seen:,}  {rate:,.0f}/s")
                 yield one
 
     def counted(self, place: str = "") -> str:

@@ -1,16 +1,15 @@
-r"""Photos to answers, as a stream, and the answers as a table, CSV or JSON.
-
-No more is in memory than a few batches, whatever the number of photos.
+r"""Photos to answers, as a stream of a few batches at most, and those as a table, CSV or JSON.
 
 Names come from archives and file systems, so from anybody. In a table and in CSV, everything that
 acts on a terminal is written as an escape (`\x1b`), so that a name can't move the cursor or break
 a line. JSON has escapes of its own, and there `json.loads` gives the name back.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from optrun.data.exceptions import PhotoError
@@ -18,6 +17,7 @@ from optrun.data.images.decode import Pixels, UndecodableError
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.parallel import in_order
 from optrun.data.printable import printable
+from optrun.data.unlabelled import UnlabelledPhoto
 from optrun.runner.engine.scores import sigmoid
 from optrun.runner.ui.text import csv_cell, padded, widest
 
@@ -34,17 +34,11 @@ _PROBABILITY = f"{CLASS_NAMES[1]}_probability"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one photo.
+    """What the network says of one photo."""
 
-    Attributes:
-        name: As the source has it; perhaps not printable.
-        logit: Log odds of the class of label 1; None where the photo is unreadable.
-        unreadable: Why the photo can't be judged; None where it was.
-    """
-
-    name: str
-    logit: float | None
-    unreadable: str | None = None
+    name: str  # as the source has it; perhaps not printable
+    logit: float | None  # log odds of the class of label 1; None where the photo is unreadable
+    unreadable: str | None = None  # why it can't be judged
 
     @property
     def label(self) -> int:
@@ -53,7 +47,6 @@ class Prediction:
 
     @property
     def answer(self) -> str:
-        """The name of that class."""
         return CLASS_NAMES[self.label]
 
     @property
@@ -73,48 +66,24 @@ class Prediction:
         return self.logit
 
 
-class EncodedPhoto(Protocol):
-    """A photo without a label; `unreadable` says why its bytes can't be had, or is empty.
-
-    As in `optrun.data.unlabelled`. Properties, since a plain attribute could not be a frozen field.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def encoded(self) -> bytes: ...
-    @property
-    def unreadable(self) -> str: ...
-
-
 def predictions(
-    trained: "Trained", photos: Iterable[EncodedPhoto], *, flip: bool = False
+    trained: "Trained", photos: Iterable[UnlabelledPhoto], *, flip: bool = False
 ) -> Iterator[Prediction]:
     """What the network says of each photo, in their order, also of those that can't be read.
 
-    Photos are decoded in threads while the network computes. Where the photos end in trouble, it
-    is raised when those before it have been judged.
-
-    Args:
-        trained: The network.
-        photos: The photos; read no further ahead than needed.
-        flip: Whether to average with the mirror image.
-
-    Raises:
-        PhotoError: The photos' source is damaged.
+    Photos are decoded in threads while the network computes, and read no further ahead than needed.
+    A `PhotoError` that ends the photos is raised when those before it have been judged.
     """
 
-    def decoded(photo: EncodedPhoto | PhotoError) -> Pixels | str:
+    def decoded(photo: UnlabelledPhoto | PhotoError) -> Pixels | str:
         if isinstance(photo, PhotoError):
             return str(photo)
-        if photo.unreadable:
-            return photo.unreadable
         try:
-            return trained.pixels(photo.encoded)
+            return photo.unreadable or trained.pixels(photo.encoded)
         except UndecodableError as error:
             return str(error)
 
-    def bytes_of(photo: EncodedPhoto | PhotoError) -> int:
+    def bytes_of(photo: UnlabelledPhoto | PhotoError) -> int:
         return 0 if isinstance(photo, PhotoError) else len(photo.encoded)
 
     batch: list[tuple[str, Pixels | str]] = []
@@ -129,7 +98,7 @@ def predictions(
     yield from _judged(trained, batch, flip)
 
 
-def _with_trouble(photos: Iterable[EncodedPhoto]) -> Iterator[EncodedPhoto | PhotoError]:
+def _with_trouble(photos: Iterable[UnlabelledPhoto]) -> Iterator[UnlabelledPhoto | PhotoError]:
     """The photos, and as the last what ended them, which must not overtake those before it."""
     try:
         yield from photos
@@ -149,33 +118,23 @@ def _judged(
             yield Prediction(name, float(next(found)))
 
 
-def write_table(rows: Iterable[Prediction], out: TextIO) -> None:
+def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
     """One line a photo: name, answer, probability of the answer.
 
     The names' column is as wide as the first few need; a longer one later moves its own line.
     """
-    first: list[Prediction] = []
-    width: int | None = None
-
-    def write_first() -> int:
-        widest_name = widest([printable(row.name) for row in first])
-        width = min(max(widest_name, _NARROWEST_NAME), _WIDEST_NAME)
-        out.write(f"{'photo':<{width}}  answer  probability\n")
+    rows, first, width = iter(rows), [], _NARROWEST_NAME
+    try:
+        for row in itertools.islice(rows, _ROWS_MEASURED):
+            first.append(row)
+    finally:  # what was said before the photos ended in trouble is shown
+        if first:
+            width = min(max(width, widest([printable(row.name) for row in first])), _WIDEST_NAME)
+            out.write(f"{'photo':<{width}}  answer  probability\n")
         for row in first:
             _write_row(row, width, out)
-        return width
-
-    try:
-        for row in rows:
-            if width is not None:
-                _write_row(row, width, out)
-                continue
-            first.append(row)
-            if len(first) == _ROWS_MEASURED:
-                width = write_first()
-    finally:  # what was said before the photos ended in trouble is shown
-        if width is None and first:
-            write_first()
+    for row in rows:
+        _write_row(row, width, out)
 
 
 def _write_row(row: Prediction, width: int, out: TextIO) -> None:
@@ -184,25 +143,21 @@ def _write_row(row: Prediction, width: int, out: TextIO) -> None:
     out.flush()
 
 
-def write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
-    """RFC 4180: `photo,answer,probability,dog_probability`, lines ended by CR LF.
-
-    A name that begins as a formula does is written with `./` in front: as a path it means the same
-    file, and a spreadsheet shows it instead of computing it.
-    """
+def _write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
+    """RFC 4180, lines ended by CR LF; before a name that begins as a formula does stands `./`."""
     out.write(f"photo,answer,probability,{_PROBABILITY}\r\n")
     for row in rows:
         name = csv_cell(printable(row.name), guard="./")
-        numbers = f"{_digits(row.probability)},{_digits(row.positive_probability)}"
-        out.write(f"{name},{row.answer},{numbers}\r\n")
+        # Nine significant digits are more than a float32 logit decides.
+        out.write(f"{name},{row.answer},{row.probability:.9g},{row.positive_probability:.9g}\r\n")
         out.flush()
 
 
-def write_json(rows: Iterable[Prediction], out: TextIO) -> None:
-    r"""One JSON array, an object a line: photo, answer, probability, dog_probability.
+def _write_json(rows: Iterable[Prediction], out: TextIO) -> None:
+    r"""One JSON array, an object a line, in ASCII; ended also where the photos end in trouble.
 
-    In ASCII. A byte of a file's name that is no UTF-8 is written as `\xff`, in four characters,
-    since JSON has no word for it. The array is ended also where the photos end in trouble.
+    A byte of a file's name that is no UTF-8 is written as `\xff`, in four characters, since JSON
+    has no word for it.
     """
     before, end = "[\n", "[]\n"
     try:
@@ -212,8 +167,8 @@ def write_json(rows: Iterable[Prediction], out: TextIO) -> None:
                     printable(char) if "\ud800" <= char <= "\udfff" else char for char in row.name
                 ),
                 "answer": row.answer,
-                "probability": float(_digits(row.probability)),
-                _PROBABILITY: float(_digits(row.positive_probability)),
+                "probability": float(f"{row.probability:.9g}"),
+                _PROBABILITY: float(f"{row.positive_probability:.9g}"),
             }
             out.write(before + json.dumps(content))
             out.flush()
@@ -223,9 +178,9 @@ def write_json(rows: Iterable[Prediction], out: TextIO) -> None:
 
 
 FORMATS: dict[str, Callable[[Iterable[Prediction], TextIO], None]] = {
-    "table": write_table,
-    "csv": write_csv,
-    "json": write_json,
+    "table": _write_table,
+    "csv": _write_csv,
+    "json": _write_json,
 }
 
 
@@ -236,8 +191,3 @@ def percentage(probability: float) -> str:
     ('98.76%', '>99.99%', '50.00%')
     """
     return f"{probability:.2%}" if probability <= 0.9999 else ">99.99%"
-
-
-def _digits(probability: float) -> str:
-    """Nine significant digits, more than a float32 logit decides."""
-    return f"{probability:.9g}"

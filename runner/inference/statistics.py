@@ -14,16 +14,10 @@ from optrun.runner.engine.scores import score, sigmoid
 
 LEVEL = 0.95
 _Z = 1.959963984540054  # standard normal quantile of (1 + LEVEL) / 2
-
-MOST_BINS = 15
-_PHOTOS_PER_BIN = 20
-_DRAWS = 1000
-_NUMBERS_AT_ONCE = 4_000_000
-
-# Mistakes, and right answers, that are added to what the photos show; see `choose_clipping`.
-_PRIOR_COUNT = 0.5
-# How much of the order beyond the limit is kept, as a share of the limit; see `clipped`.
-_ORDER_KEPT = 1e-4
+_MOST_BINS, _PHOTOS_PER_BIN = 15, 20
+_DRAWS, _NUMBERS_AT_ONCE = 1000, 4_000_000
+_PRIOR_COUNT = 0.5  # mistakes, and right answers, added to what photos show: `choose_clipping`
+_ORDER_KEPT = 1e-4  # of the order beyond the limit, as a share of the limit: `clipped`
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
@@ -31,12 +25,7 @@ Labels = npt.NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with the ends of its 95 % interval over photos; `low <= value <= high`.
-
-    Were the same network shown many samples of as many photos of the same kind, about 95 of 100
-    such intervals would hold the value over all photos. None says anything about networks trained
-    with other seeds.
-    """
+    """A value with its 95 % interval over photos, which says nothing of other seeds."""
 
     value: float
     low: float
@@ -46,23 +35,13 @@ class Estimate:
 def proportion(successes: int, total: int) -> Estimate:
     """A share with the interval of Clopper and Pearson (1934).
 
-    The ends are the shares p at which as many successes as observed, or more, and as many, or
-    fewer, have a probability of 2.5 % each:
+    With k successes of n, and B⁻¹ the quantile of the beta distribution,
 
-        low  = B⁻¹(0.025; k, n - k + 1),    high = B⁻¹(0.975; k + 1, n - k)
+        low  = B⁻¹(0.025; k, n - k + 1),    high = B⁻¹(0.975; k + 1, n - k).
 
-    with B⁻¹ the quantile of the beta distribution. It is the one of the common intervals that
-    holds the true share at least 95 times in 100 for every share and sample size. Wilson's, which
-    is narrower, sinks to 84 where fewer than one mistake is expected, and that is where good
-    networks are.
-
-    Args:
-        successes: k, 0 <= k <= n.
-        total: n, at least 1.
-
-    Example:
-        >>> proportion(150, 150)
-        Estimate(value=1.0, low=0.975..., high=1.0)
+    It alone of the common ones holds the true share at least 95 times in 100 whatever that is.
+    Wilson's, which is narrower, sinks to 84 where fewer than one mistake is expected, and that is
+    where good networks are.
     """
     from scipy.special import betaincinv
 
@@ -70,8 +49,7 @@ def proportion(successes: int, total: int) -> Estimate:
         raise ValueError(
             f"successes must be 0 to total and total at least 1, received: {successes}, {total}"
         )
-    tail = (1 - LEVEL) / 2
-    failures = total - successes
+    tail, failures = (1 - LEVEL) / 2, total - successes
     return Estimate(
         successes / total,
         float(betaincinv(successes, failures + 1, tail)) if successes else 0.0,
@@ -82,20 +60,17 @@ def proportion(successes: int, total: int) -> Estimate:
 def mean(values: Floats) -> Estimate:
     """A mean with Hall's interval, which allows for skewness.
 
-    The loss of most photos is near 0 and that of a few is large, and the usual interval, mean ±
-    1.96 s / √n, misses the true mean on the low side far more often than it should. Hall turns
+    Losses are skewed: the usual interval, mean ± 1.96 s / √n, is too low far too often. Hall turns
     T = √n (mean - μ) / s, with g the skewness of the sample, into
 
         T + g T² / (3 √n) + g² T³ / (27 n) + g / (6 √n),
 
     which is nearer to a standard normal variable and is monotone, so that it can be solved for μ
-    at ±1.96. In simulations of losses it holds the true mean as often as the bootstrap-t, and more
-    often than the percentile and BCa bootstraps, without drawing anything. No interval can allow
-    for mistakes so rare that the sample holds none.
+    at ±1.96. On simulated losses it does as well as the bootstrap-t and better than percentile and
+    BCa, without drawing. No interval can allow for mistakes so rare that the sample holds none.
 
     Args:
-        values: float64 [n], n at least 1, none negative. Of a single value nothing is known: its
-            interval is infinitely wide on the upper side.
+        values: float64 [n], n at least 1, none negative. Of a single one, `high` is infinite.
 
     Source: Hall, On the removal of skewness by transformation, J. R. Statist. Soc. B 54, 1992.
     """
@@ -124,22 +99,14 @@ def mean(values: Floats) -> Estimate:
 def roc_auc(logits: Floats, labels: Labels) -> Estimate | None:
     """ROC AUC with an interval; a tie counts half. None where one class is missing.
 
-    The interval reaches from the lower of two lower ends to the higher of two upper ends:
+    The interval joins two, each too narrow in places, as simulations show (30 to 600 photos a
+    class, up to 3 % of them difficult; either sinks below 92 in 100, the two hold 93 to 99):
 
-    - DeLong's standard error on the scale of log(AUC / (1 - AUC)), which keeps to [0, 1] and suits
-      whatever shape the logits have. It is too narrow where next to no photo is out of order, as
-      the sample then shows too little of what makes the AUC vary, and it fails at an AUC of 1.
+    - DeLong's standard error on the scale of log(AUC / (1 - AUC)), which suits logits of any shape,
+      but not an AUC near 1, of which the sample shows too little.
     - Newcombe's method 5, a score interval as Wilson's: the values θ with |AUC - θ| at most 1.96
-      standard errors, these from Hanley and McNeil's formula for a true value of θ. It has a
-      sensible lower end at an AUC of 1, and is too narrow where a few photos are far out of order.
-
-    In simulations (normal logits of equal and unequal spread, with up to 3 % of difficult or
-    mislabelled photos; 30 to 600 photos a class; AUC 0.7 to 0.9996) either sinks below 92 in 100
-    in places, DeLong's to 74; together they hold the true value 93 to 99 times.
-
-    Args:
-        logits: float [n], finite.
-        labels: int [n], 0 or 1.
+      standard errors, these by Hanley and McNeil for a true value of θ. It has a sensible lower
+      end at an AUC of 1, and is too narrow where a few photos are far out of order.
 
     Source: DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988; Newcombe, Confidence intervals
         for an effect size measure based on the Mann-Whitney statistic, part 2, Statistics in
@@ -147,7 +114,7 @@ def roc_auc(logits: Floats, labels: Labels) -> Estimate | None:
     """
     upper, lower = logits[labels == 1], logits[labels == 0]
     m, n = len(upper), len(lower)
-    if m == 0 or n == 0:
+    if not (m and n):
         return None
     below, above = placements(upper, lower)
     auc = float(np.mean(below))
@@ -163,15 +130,9 @@ def roc_auc(logits: Floats, labels: Labels) -> Estimate | None:
 
 
 def placements(upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
-    """DeLong's structural components: each photo's place among those of the other class.
+    """DeLong's components: for each of `upper` the share of `lower` below it, and the reverse.
 
-    Returns:
-        For each of `upper` the share of `lower` below it, and for each of `lower` the share of
-        `upper` above it; a tie counts half. The mean of either is the AUC.
-
-    Example:
-        >>> placements(np.array([2.0, 0.5]), np.array([-1.0, 0.5]))
-        (array([1.  , 0.75]), array([1.  , 0.75]))
+    A tie counts half; the mean of either is the AUC.
     """
 
     def share_below(values: Floats, others: Floats) -> Floats:
@@ -183,9 +144,9 @@ def placements(upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
 
 
 def _score_low(auc: float, m: int, n: int) -> float:
-    """The lower root θ of (AUC - θ)² = 1.96² V(θ).
+    """The lower root θ of (AUC - θ)² = 1.96² V(θ), V Hanley and McNeil's variance.
 
-    V is Hanley and McNeil's variance, both class sizes replaced by their mean N but in the divisor:
+    Both class sizes m and n are replaced by their mean N but in the divisor:
 
         V(θ) = θ (1 - θ) [1 + (N - 1) ((1 - θ) / (2 - θ) + θ / (1 + θ))] / (m n)
     """
@@ -199,12 +160,7 @@ def _score_low(auc: float, m: int, n: int) -> float:
 
 
 def losses(logits: Floats, labels: Labels) -> Floats:
-    """Each photo's log loss, log(1 + exp(-z)) for label 1 and log(1 + exp(z)) for label 0.
-
-    Example:
-        >>> losses(np.array([1000.0, 0.0]), np.array([0, 1]))
-        array([1.00000000e+03, 6.93147181e-01])
-    """
+    """Each photo's log loss, log(1 + exp(-z)) for label 1 and log(1 + exp(z)) for label 0."""
     return np.asarray(np.logaddexp(0, np.where(np.asarray(labels) == 1, -logits, logits)))
 
 
@@ -219,23 +175,14 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How probabilities and shares agree.
+    """How probabilities and shares agree; see `calibration`."""
 
-    Attributes:
-        error: Expected calibration error, 0 to 1.
-        error_by_chance: What it would be on average if the probabilities were right.
-        error_by_chance_95: What it would stay below in 95 of 100 samples if they were right.
-        confidence: Mean probability of the answers, the larger of p and 1 - p.
-        brier: Mean of (p - label)².
-        bins: What the error is made of, in the order of the probabilities.
-    """
-
-    error: float
-    error_by_chance: float
-    error_by_chance_95: float
-    confidence: float
-    brier: float
-    bins: tuple[Bin, ...]
+    error: float  # expected calibration error, 0 to 1
+    error_by_chance: float  # its mean if the probabilities were right
+    error_by_chance_95: float  # what it would then stay below in 95 of 100 samples
+    confidence: float  # mean probability of the answers, the larger of p and 1 - p
+    brier: float  # mean of (p - label)²
+    bins: tuple[Bin, ...]  # in the order of the probabilities
 
 
 def calibration(logits: Floats, labels: Labels) -> Calibration:
@@ -247,23 +194,18 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
 
     over bins of equally many photos by rising logit: 15, or fewer where a bin would have fewer than
     20. Bins of equal width, as in Guo et al. 2017, would leave all but the outer two nearly empty.
-    The probability is that of label 1, not of the answer: too high for one class and too low for
-    the other is wrong twice here and would cancel out there.
+    Of the answer's probability instead, too high for one class and too low for the other would
+    cancel out.
 
-    The error is above 0 on a finite sample however right the probabilities are, since shares of
-    few photos scatter. How far above is computed by drawing labels from the network's own
-    probabilities, 1,000 times with a fixed seed (Bröcker & Smith 2007).
-
-    Args:
-        logits: float64 [n], finite, n at least 1.
-        labels: int [n], 0 or 1.
+    Shares of few photos scatter, so that the error is above 0 however right the probabilities are.
+    How far, labels drawn from them tell, 1,000 times with a fixed seed (Bröcker & Smith).
 
     Source: Naeini, Cooper & Hauskrecht, AAAI 2015; Guo, Pleiss, Sun & Weinberger, ICML 2017;
         Bröcker & Smith, Increasing the reliability of reliability diagrams, Weather and
         Forecasting 22, 2007.
     """
     order = np.argsort(logits, kind="stable")
-    starts = bin_starts(logits[order])
+    starts = _bin_starts(logits[order])
     probability = sigmoid(logits[order])
     positive = np.asarray(labels)[order] == 1
     sizes = np.diff([*starts, len(logits)])
@@ -283,16 +225,10 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
     )
 
 
-def bin_starts(ascending: Floats) -> npt.NDArray[np.int64]:
-    """The first position of each bin of equally many photos; equal logits share a bin.
-
-    So the bins do not depend on the order in which the photos came.
-
-    Example:
-        >>> bin_starts(np.arange(60.0)), bin_starts(np.zeros(60))
-        (array([ 0, 20, 40]), array([0]))
-    """
-    count = max(1, min(MOST_BINS, len(ascending) // _PHOTOS_PER_BIN))
+def _bin_starts(ascending: Floats) -> npt.NDArray[np.int64]:
+    """The first position of each bin of equally many photos."""
+    # Equal logits share a bin, so that the order in which the photos came does not matter.
+    count = max(1, min(_MOST_BINS, len(ascending) // _PHOTOS_PER_BIN))
     places = np.arange(count) * len(ascending) // count
     return np.unique(np.searchsorted(ascending, ascending[places], "left"))
 
@@ -300,7 +236,7 @@ def bin_starts(ascending: Floats) -> npt.NDArray[np.int64]:
 def _errors_by_chance(
     probability: Floats, starts: npt.NDArray[np.int64], expected: Floats
 ) -> Floats:
-    """The calibration error of 1,000 samples whose labels are drawn from the probabilities."""
+    """The calibration errors of samples whose labels are drawn from the probabilities."""
     random = np.random.default_rng(0)
     at_once = max(1, min(_DRAWS, _NUMBERS_AT_ONCE // len(probability)))
     found = []
@@ -316,16 +252,12 @@ def temperature(logits: Floats, labels: Labels) -> float | None:
     """The T by which logits must be divided for the lowest log loss (Guo et al. 2017).
 
     Above 1 the network is surer than it may be. The mean loss is convex in β = 1 / T, with the
-    derivative mean((σ(β z) - label) z), whose zero is found by bisection.
+    derivative mean((σ(β z) - label) z), whose zero is found by bisection. None where it has none:
+    every photo is told right, or the logits are no better than their opposite.
 
-    Returns:
-        None where there is no such T: every photo is told right, and the loss falls for ever as T
-        goes to 0, or the logits are no better than their opposite.
-
-    Example:
-        >>> round(temperature(np.array([8.0, 8, 8, 8, -8, -8, -8, -8]),
-        ...                   np.array([1, 1, 1, 0, 0, 0, 0, 1])), 3)  # log 3 = 1.099 = 8 / T
-        7.282
+    >>> z, labels = np.repeat([8.0, -8.0], 4), np.array([1, 1, 1, 0, 0, 0, 0, 1])
+    >>> round(temperature(z, labels), 3)  # log 3 = 1.099 = 8 / T
+    7.282
     """
     y = np.asarray(labels, np.float64)
 
@@ -351,21 +283,12 @@ def _bisected(is_below: Callable[[float], bool], low: float, high: float) -> flo
 
 @dataclass(frozen=True)
 class Clipping:
-    """To which limits probabilities are clipped, and what that rests on.
+    """To which limits probabilities are clipped, and the validation photos that chose them."""
 
-    Attributes:
-        limit: c, above 0 and at most 0.5: probabilities are kept within [c, 1 - c].
-        photos: How many validation photos chose it.
-        beyond: How many of them lie beyond it, so sure was the network.
-        wrong_beyond: How many of those it is wrong about.
-        log_loss_before: Of the validation photos, as the network has it.
-        log_loss_after: Of the validation photos, clipped.
-    """
-
-    limit: float
+    limit: float  # c, above 0 and at most 0.5: probabilities are kept within [c, 1 - c]
     photos: int
-    beyond: int
-    wrong_beyond: int
+    beyond: int  # how many of them lie beyond it, so sure was the network
+    wrong_beyond: int  # how many of those it is wrong about
     log_loss_before: float
     log_loss_after: float
 
@@ -375,30 +298,17 @@ def choose_clipping(logits: npt.NDArray[np.floating], labels: Labels) -> Clippin
 
     A single mistake at 10⁻⁹ costs as much as thirty photos at even odds, and networks are surer
     than they are right. Let u be the probability that the network gives to the class it decides
-    against. Of the j photos with u < c let k be those it is wrong about. Their log loss is then
+    against, and k the mistakes among the j photos with u < c. Their log loss is then
     -k log c - (j - k) log(1-c), and that of all others does not depend on c, so that between two
-    values of u the best limit is c = k/j: the error rate among the photos that are clipped. All
-    intervals are tried, so the minimum is exact.
+    values of u the best limit is c = k/j. All intervals are tried, so the minimum is exact.
 
-    Without a mistake among the surest photos that would be c = 0, and the first such mistake among
-    the test photos would cost without bound. But n photos do not show that mistakes are rarer than
-    about one in n, so the limit is at least what half a mistake more and half a right answer more
-    would make of n photos that are all right,
-
-        c >= (0 + 1/2) / (n + 1).
-
-    One half, because of all constants that can be added it gives all but the lowest log loss to be
-    expected in the worst case, whatever the true rate (0.509 is the best; Krichevskiy, "Laplace's
-    law of succession and universal encoding", IEEE Transactions on Information Theory 44, 1998).
-
-    Args:
-        logits: float [n], finite, n >= 1.
-        labels: int [n], 0 or 1.
-
-    Example:
-        >>> sure_and_right = choose_clipping(np.full(99, 20.0), np.ones(99, np.uint8))
-        >>> round(sure_and_right.limit, 9)  # half a mistake in a hundred
-        0.005
+    Without a mistake among the surest photos that would be c = 0, and the first one among the test
+    photos would cost without bound. But n photos do not show that mistakes are rarer than about one
+    in n, so the limit is at least what half a mistake more and half a right answer more would make
+    of n photos that are all right, c >= (0 + 1/2) / (n + 1). One half, because of all constants it
+    gives all but the lowest log loss to be expected in the worst case (0.509 is the best;
+    Krichevskiy, "Laplace's law of succession and universal encoding", IEEE Transactions on
+    Information Theory 44, 1998).
     """
     z = np.asarray(logits, np.float64)
     positive = np.asarray(labels) == 1
@@ -437,11 +347,7 @@ def clipped(probabilities: Floats, limit: float) -> Floats:
 
     Plain clipping makes all photos beyond the limit equal, and a submission may also be judged by
     its order (ROC AUC). So a ten-thousandth of a straight line from `limit` to `1 - limit` is mixed
-    in. It moves no probability by more than `limit` / 10,000.
-
-    Example:
-        >>> clipped(np.array([0.0, 0.5, 1.0]), 0.01)
-        array([0.01, 0.5 , 0.99])
+    in, which moves no probability by more than `limit` / 10,000.
     """
     line = limit + (1 - 2 * limit) * probabilities
     kept = np.clip(probabilities, limit, 1 - limit)

@@ -1,54 +1,47 @@
 """What `optrun predict --kaggle` does: every test photo answered, in the file that Kaggle takes.
 
 That is `id,label`, each id once, a dog is 1. An id is the number that a photo's file is named by
-(`test1/17.jpg`). The list of ids that comes with the photos, sampleSubmission.csv, is what they are
-checked by.
+(`test1/17.jpg`); they are checked by the list that comes with the photos, sampleSubmission.csv.
 """
 
 import csv
 import io
+import itertools
 import math
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 import numpy.typing as npt
 from optrun.data.printable import printable
 from optrun.data.sources.archive import opened
-from optrun.data.sources.views import UnreadableError
+from optrun.data.sources.regular_file import UnreadableError
 from optrun.data.unlabelled import MAXIMUM_ENTRIES, UnlabelledPhoto, unlabelled
 from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.inference.output import Progress, check_writable, new_file
-from optrun.runner.inference.predict import Device, check_exists
+from optrun.runner.inference.predict import check_exists
+from optrun.runner.inference.prediction import predictions
 from optrun.runner.inference.statistics import choose_clipping, clipped
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.wording import some
 from optrun.runner.untrusted import DamageError, content_of
 
 if TYPE_CHECKING:
     from optrun.runner.inference.classifier import Trained
 
-Labels = Literal["probability", "hard"]
-
-_TEST_NAMES = ("test1", "test")
+_TEST_PLACES = ("test1.zip", "test.zip", "test1", "test")
 _SAMPLE_NAMES = ("samplesubmission.csv", "sample_submission.csv")
 _LARGEST_SAMPLE = 64 * 2**20  # bytes; Kaggle's has 12,500 lines of some ten bytes
 _PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MOST_NAMED = 5
-
-
-class Named(Protocol):
-    """Anything with a name: here, a photo."""
-
-    @property
-    def name(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -60,37 +53,21 @@ class SampleSubmission:
 
 
 def submit(
-    run: str,
-    archive: Path,
-    output: Path,
-    *,
-    labels: Labels = "probability",
-    force: bool = False,
-    flip: bool = False,
-    device: Device = "auto",
+    run: str, archive: Path, output: Path, *, labels: str, force: bool, flip: bool, device: str
 ) -> int:
-    """Writes the submission; the arguments are those of `optrun predict`.
-
-    Returns:
-        The exit code: 0, or 1 where test photos could not be read and were given even odds.
-
-    Raises:
-        UserError: There is no such run, the archive holds no test photos or not all of them, or the
-            output can't be written.
-    """
+    """Writes the submission, as `optrun predict`; 1 where photos could not be read, else 0."""
     folder = find_run(run)
     check_exists(archive, "--kaggle")
     check_writable(output, force=force)
     shown = printable(str(archive))
     with photo_errors():
         # The names first: what is wrong with them should not be found out after an hour.
-        ids = ids_of(_test_photos(archive), archive)
+        ids = ids_of((photo.name for photo in _test_photos(archive)), archive)
         sample = sample_submission(archive)
         if sample is not None:
             check_ids(ids, sample)
         with native_stderr_captured():
             from optrun.runner.inference.classifier import open_trained
-            from optrun.runner.inference.prediction import predictions
 
             trained = open_trained(folder, device=device)
             progress = Progress()
@@ -125,19 +102,12 @@ def _test_photos(archive: Path) -> Iterator[UnlabelledPhoto]:
 
 def place_of_test_photos(archive: Path) -> Path:
     """Where the test photos are: in a folder as downloaded, in its test1.zip or test1 alone."""
-    names = [*(f"{name}.zip" for name in _TEST_NAMES), *_TEST_NAMES] if archive.is_dir() else []
-    return next((archive / name for name in names if (archive / name).exists()), archive)
+    places = [archive / name for name in _TEST_PLACES if archive.is_dir()]
+    return next((place for place in places if place.exists()), archive)
 
 
 def photo_id(name: str) -> int | None:
-    """The id in a photo's name; None for files that are no photos.
-
-    >>> photo_id("test1/17.jpg"), photo_id("test1/Thumbs.db")
-    (17, None)
-
-    Raises:
-        UserError: It is a photo whose name is no number.
-    """
+    """The id in a photo's name; None for files that are no photos."""
     path = PurePosixPath(name.replace("\\", "/"))
     if _ID.fullmatch(path.stem):
         return int(path.stem)
@@ -150,24 +120,20 @@ def photo_id(name: str) -> int | None:
     )
 
 
-def ids_of(photos: Iterable[Named], archive: Path) -> list[int]:
-    """The ids of the test photos, ascending, each one's photo there exactly once.
-
-    Raises:
-        UserError: There are none, or two photos have the same id.
-    """
+def ids_of(photos: Iterable[str], archive: Path) -> list[int]:
+    """The ids of the test photos of these names, ascending; there must be one, and none twice."""
     names: dict[int, str] = {}
-    for photo in photos:
-        number = photo_id(photo.name)
+    for name in photos:
+        number = photo_id(name)
         if number is None:
             continue
         if number in names:
             raise UserError(
                 f"Every id must have one photo, received two for {number} in "
                 f"{printable(str(archive))}: {printable(names[number], longest=200)} and "
-                f"{printable(photo.name, longest=200)}."
+                f"{printable(name, longest=200)}."
             )
-        names[number] = photo.name
+        names[number] = name
     if not names:
         raise UserError(
             "--kaggle must name the competition's archive, with its test photos (test1.zip, or "
@@ -178,11 +144,10 @@ def ids_of(photos: Iterable[Named], archive: Path) -> list[int]:
 
 def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
     """Raises `UserError` unless the photos' ids are those that the submission must have."""
-    missing = sorted(sample.ids.difference(ids))
-    unknown = sorted(set(ids) - sample.ids)
+    missing, unknown = sorted(sample.ids.difference(ids)), sorted(set(ids) - sample.ids)
     if missing or unknown:
         differences = [
-            f"{kind}: {_listed(numbers, len(numbers))}"
+            f"{kind}: {some(list(map(str, numbers)), _MOST_NAMED)}"
             for kind, numbers in (("without a photo", missing), ("not listed", unknown))
             if numbers
         ]
@@ -195,44 +160,33 @@ def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
 
 def gaps(ids: Sequence[int]) -> str | None:
     """Says which ids between 1 and the highest have no photo; None where all have one."""
-    count = ids[-1] - sum(number > 0 for number in ids)
+    have, count = set(ids), ids[-1] - sum(number > 0 for number in ids)
     if count == 0:
         return None
-    have = set(ids)
     # An id may have 18 digits: no more of them are looked at than are named.
-    missing = (number for number in range(1, ids[-1]) if number not in have)
-    first = [number for _, number in zip(range(_MOST_NAMED), missing, strict=False)]
+    missing = (str(number) for number in range(1, ids[-1]) if number not in have)
+    first = ", ".join(itertools.islice(missing, _MOST_NAMED))
+    more = f" and {count - _MOST_NAMED:,} more" if count > _MOST_NAMED else ""
     return (
-        f"no photo for {count:,} of the ids up to {ids[-1]:,}: {_listed(first, count)}. Kaggle "
-        "takes a file with every id alone"
+        f"no photo for {count:,} of the ids up to {ids[-1]:,}: {first}{more}. Kaggle takes a file "
+        "with every id alone"
     )
 
 
-def _listed(numbers: Sequence[int], count: int) -> str:
-    shown = numbers[:_MOST_NAMED]
-    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
-    return ", ".join(map(str, shown)) + more
-
-
 def sample_submission(archive: Path) -> SampleSubmission | None:
-    """The list of ids in the archive, or else in its folder; None where there is none.
-
-    Raises:
-        UserError: There is one, and it can't be read.
-    """
-    found = _list_in_archive(archive) if archive.is_file() else None
-    if found is None:
-        found = _list_in_folder(archive if archive.is_dir() else archive.absolute().parent)
+    """The list of ids in the archive, or else in its folder; None where there is none."""
+    folder = archive if archive.is_dir() else archive.absolute().parent
+    found = (_list_in_archive(archive) if archive.is_file() else None) or _list_in_folder(folder)
     return None if found is None else SampleSubmission(found[0], _ids_in(found[1], found[0]))
 
 
 def _list_in_archive(archive: Path) -> tuple[str, bytes] | None:
-    with opened(archive, printable(str(archive))) as files:
-        for entry in files.entries(MAXIMUM_ENTRIES):
+    with opened(archive, printable(str(archive))) as opened_archive:
+        for entry in opened_archive.files(MAXIMUM_ENTRIES):
             if PurePosixPath(entry.name).name.lower() in _SAMPLE_NAMES:
                 place = f"{printable(entry.name, longest=200)} in {printable(archive.name)}"
                 try:
-                    return place, files.read(entry)
+                    return place, entry.read()
                 except UnreadableError as error:
                     raise _no_list(place, f"it can't be read ({error})") from error
     return None
@@ -240,14 +194,12 @@ def _list_in_archive(archive: Path) -> tuple[str, bytes] | None:
 
 def _list_in_folder(folder: Path) -> tuple[str, bytes] | None:
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.name.lower() in _SAMPLE_NAMES)
-    except OSError:  # a folder that may not be listed has no list for us
+        found = min(path for path in folder.iterdir() if path.name.lower() in _SAMPLE_NAMES)
+    except (OSError, ValueError):  # one that may not be listed has no list for us; there is none
         return None
-    if not names:
-        return None
-    place = printable(str(folder / names[0]))
+    place = printable(str(found))
     try:
-        return place, content_of(folder / names[0], _LARGEST_SAMPLE)
+        return place, content_of(found, _LARGEST_SAMPLE)
     except DamageError as damage:
         raise _no_list(place, str(damage)) from damage
 
@@ -279,8 +231,24 @@ def _no_list(place: str, reason: str) -> UserError:
 
 
 def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
-    """The limit of probabilities, chosen on the validation photos and said."""
-    chosen = choose_clipping(*_validation_logits(trained, flip=flip))
+    """The limit of probabilities, chosen on the validation photos and said.
+
+    A completed run has kept their logits without flipping, and its photos may be gone.
+    """
+    from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
+
+    kept = None if flip else _kept_logits(trained.folder)
+    # Predictions of another run, put in place, have another loss than the one recorded.
+    recorded = trained.run.record.measure("best_validation_loss")
+    if (
+        kept is None
+        or recorded is None
+        or not math.isclose(score(*kept).log_loss, recorded, rel_tol=1e-9)
+    ):
+        photos, parts = trained.photos_and_split()
+        batches = evaluation_batches(photos, parts.validation, batch_size=EVALUATION_BATCH)
+        kept = trained.logits(batches, flip=flip), photos.labels[parts.validation]
+    chosen = choose_clipping(*kept)
     progress.say(
         f"clipped to {chosen.limit:.4f} ... {1 - chosen.limit:.4f}, by the log loss of "
         f"{chosen.photos:,} validation photos: {chosen.log_loss_before:.4f} before, "
@@ -297,37 +265,10 @@ def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
     return chosen.limit
 
 
-def _validation_logits(
-    trained: "Trained", *, flip: bool
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Logits of the run's validation photos, float32 [n], and their labels, uint8 [n].
-
-    A completed run has kept those without flipping; then its photos need not be there any more.
-    Otherwise they are computed now.
-
-    Raises:
-        UserError: They must be computed, and the photos can't be had or are not those of the run.
-    """
-    from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
-
-    kept = None if flip else _kept_logits(trained.folder)
-    # Predictions of another run, put in place, have another loss than the one recorded.
-    recorded = trained.run.record.measure("best_validation_loss")
-    if (
-        kept is not None
-        and recorded is not None
-        and math.isclose(score(*kept).log_loss, recorded, rel_tol=1e-9)
-    ):
-        return kept
-    photos, parts = trained.photos_and_split()
-    batches = evaluation_batches(photos, parts.validation, batch_size=EVALUATION_BATCH)
-    return trained.logits(batches, flip=flip), photos.labels[parts.validation]
-
-
 def _kept_logits(folder: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
-    """What the run in `folder` kept in predictions.npz; None where that is nothing usable."""
+    """Logits [n] of the validation photos and their labels [n] in predictions.npz, if usable."""
     path = folder / "predictions.npz"
-    if not path.is_file():
+    if not path.is_file():  # opening a pipe would wait for ever
         return None
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -349,24 +290,16 @@ def _labels(
     ids: Sequence[int], logits: Mapping[int | None, float | None], limit: float | None
 ) -> dict[int, float] | dict[int, int]:
     """Probabilities of label 1 clipped to the limit; without one, the label of the answer."""
-    found = {number: logits[number] for number in ids}
-    if limit is None:
-        return {number: int(z is not None and z > 0) for number, z in found.items()}
     # Of a photo that can't be read nothing is known but that the classes are equally frequent.
-    known = np.array([0.0 if z is None else z for z in found.values()])
-    return dict(zip(ids, clipped(sigmoid(known), limit).tolist(), strict=True))
+    known = np.array([logits[number] or 0.0 for number in ids])
+    labels = (known > 0).astype(int) if limit is None else clipped(sigmoid(known), limit)
+    return dict(zip(ids, labels.tolist(), strict=True))
 
 
 def submission(labels: Mapping[int, float | int]) -> str:
-    """The file: a header, then one line for each id, in numerical order.
+    """The file: a header, then the label of each id, in numerical order.
 
-    Args:
-        labels: Probability of dog, or 0 or 1, by id. Probabilities have twelve decimals, so that
-            photos that differ little keep their order.
-
-    Example:
-        >>> submission({2: 1, 1: 0})
-        'id,label\\n1,0\\n2,1\\n'
+    Probabilities have twelve decimals, so that photos that differ little keep their order.
     """
     lines = (
         f"{number},{label}" if isinstance(label, int) else f"{number},{label:.12f}"

@@ -124,7 +124,7 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
         steps_per_epoch=batches_per_epoch(len(parts.train), training.batch_size),
         images_per_update=training.batch_size * experiment.optimizer.batches_per_update,
         provenance={
-            **spec.provenance,  # type: ignore[typeddict-item]
+            **spec.provenance,
             "hardware": {**spec.provenance["hardware"], "device": machine.device_name},
             "threads": machine.threads,
             "jit_compile": machine.jit_compile,

@@ -7,7 +7,7 @@ ARRAYS, MANIFEST = "weights.npz", "manifest.json"
 
 
 def best(run: Path) -> Path:
-    """The weights of a run's best epoch."""
+    """Where the weights of a run's best epoch are."""
     return run / "checkpoint" / "best"
 
 
@@ -37,12 +37,8 @@ def newest_first(checkpoint: Path) -> tuple[Path, ...]:
     Saving begins by deleting what was left half written, so what lies there is never older than
     what is in place.
     """
-    return (
-        being_written(checkpoint),
-        checkpoint,
-        previous(checkpoint),
-        being_dropped(checkpoint),
-    )
+    replaced = (previous(checkpoint), being_dropped(checkpoint))
+    return (being_written(checkpoint), checkpoint, *replaced)
 
 
 def in_place(checkpoint: Path) -> Path:

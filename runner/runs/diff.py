@@ -24,7 +24,6 @@ _INDENT = "  "
 _NARROWEST, _WIDEST_KEY = 12, 40
 _MOST_ROWS = 200
 _HASH_DIGITS = 12
-_SECTIONS = ("configuration", "photos and start", "environment", "result")
 
 # Of what is recorded of a run, what it was trained on; the rest says where, when and by whom.
 _ENVIRONMENT = (
@@ -38,36 +37,29 @@ _START = ("photos_source", "own_code", "initial_weights", "first_batches")
 
 @dataclass(frozen=True)
 class Section:
-    """One kind of facts: the values of both runs for each that differs, and how many are equal.
+    """One kind of facts: the values of both runs for each that differs, and how many are equal."""
 
-    Attributes:
-        differing: Name, value in the first run, value in the second; None where it has none.
-        trouble: Why nothing can be said; empty where it can.
-    """
-
-    name: str
-    differing: Sequence[tuple[str, object, object]]
+    differing: Mapping[str, tuple[object, object]]  # None where a run has none
     equal: int
-    trouble: str = ""
+    trouble: str = ""  # why nothing can be said
 
 
 def diff_runs(a: str, b: str, *, layout: str) -> None:
-    """Print what differs between two runs.
-
-    Args:
-        a: A folder, or part of a name.
-        b: Likewise.
-        layout: table or json.
-
-    Raises:
-        UserError: There is no such run, or several, or it can't be read.
-    """
+    """Print what differs between two runs, as a table or json."""
     pair = (_read(find_run(a)), _read(find_run(b)))
-    sections = [_section(name, pair) for name in _SECTIONS]
+    of_a, of_b = map(_values, pair)
+    sections = {name: _section(of_a[name], of_b[name]) for name in of_a}
+    if without := [
+        run.label
+        for run, found in zip(pair, (of_a, of_b), strict=True)
+        if not found["configuration"]
+    ]:
+        trouble = f"{CONFIG_NAME} of {' and of '.join(without)} cannot be read"
+        sections["configuration"] = Section({}, 0, trouble)
     if layout == "json":
         show(json.dumps(_content(pair, sections), indent=1, allow_nan=False) + "\n")
-        return
-    show("\n".join(_lines(pair, sections, terminal_width(), styled=is_styled())) + "\n")
+    else:
+        show("\n".join(_lines(pair, sections, terminal_width(), styled=is_styled())) + "\n")
 
 
 def _read(folder: Path) -> Run:
@@ -77,50 +69,42 @@ def _read(folder: Path) -> Run:
     return run
 
 
-def _section(name: str, pair: tuple[Run, Run]) -> Section:
-    a, b = (_values(name, run) for run in pair)
-    if name == "configuration":
-        without = [run.label for run, found in zip(pair, (a, b), strict=True) if not found]
-        if without:
-            trouble = f"{CONFIG_NAME} of {' and of '.join(without)} cannot be read"
-            return Section(name, [], 0, trouble)
-    names = list(dict.fromkeys([*a, *b]))
-    differing = [
-        (key, a.get(key), b.get(key))
-        for key in names
-        if _canonical(a.get(key)) != _canonical(b.get(key))
-    ]
-    return Section(name, differing, len(names) - len(differing))
+def _section(a: Mapping[str, object], b: Mapping[str, object]) -> Section:
+    pairs = {key: (a.get(key), b.get(key)) for key in {**a, **b}}
+    differing = {key: pair for key, pair in pairs.items() if len(set(map(_canonical, pair))) == 2}
+    return Section(differing, len(pairs) - len(differing))
 
 
-def _values(name: str, run: Run) -> Mapping[str, object]:
+def _values(run: Run) -> Mapping[str, Mapping[str, object]]:
+    """What is set side by side, by section."""
     record = run.record
-    provenance, comparable = mapping(record.provenance), record.flat_comparable
-    if name == "configuration":
-        return read_config(run.folder)
-    if name == "photos and start":
-        return {
+    provenance, comparable = record.provenance, record.flat_comparable
+    return {
+        "configuration": read_config(run.folder),
+        "photos and start": {
             "sample": record.sample,
             **{key: comparable.get(key) for key in _PHOTOS_AND_START},
             **{key: provenance.get(key) for key in _START},
-        }
-    if name == "environment":
-        recorded = {key: provenance.get(key) for key in _ENVIRONMENT}
-        return flatten(recorded) | {key: comparable.get(key) for key in _RESOLVED_ENVIRONMENT}
-    return {"state": run.status, "why": record.why or None, **mapping(record.result)}
+        },
+        "environment": {
+            **flatten({key: provenance.get(key) for key in _ENVIRONMENT}),
+            **{key: comparable.get(key) for key in _RESOLVED_ENVIRONMENT},
+        },
+        "result": {"state": run.status, "why": record.why or None, **mapping(record.result)},
+    }
 
 
 def _lines(
-    pair: tuple[Run, Run], sections: Sequence[Section], width: int, *, styled: bool
+    pair: tuple[Run, Run], sections: Mapping[str, Section], width: int, *, styled: bool
 ) -> Iterator[str]:
     for letter, run in zip("AB", pair, strict=True):
         yield f"{letter}  {style(run.label, 'strong', styled)}"
-    for section in sections:
+    for name, section in sections.items():
         yield ""
-        shown = section.differing[:_MOST_ROWS]
-        rows = [(key, *(_text(key, value) for value in values)) for key, *values in shown]
+        shown = list(section.differing.items())[:_MOST_ROWS]
+        rows = [(key, *(_text(key, value) for value in values)) for key, values in shown]
         rest = len(section.differing) - len(shown)
-        yield style(section.name, "heading", styled) + f": {_summary(section)}"
+        yield style(name, "heading", styled) + f": {_summary(section)}"
         if rows:
             yield from _table(rows, width, styled=styled)
         if rest:
@@ -188,15 +172,13 @@ def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _content(pair: tuple[Run, Run], sections: Sequence[Section]) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "format": FORMAT,
-        "a": printable(str(pair[0].folder)),
-        "b": printable(str(pair[1].folder)),
-    }
-    for section in sections:
-        content[section.name.replace(" ", "_")] = {
-            "differing": {key: {"a": a, "b": b} for key, a, b in section.differing},
+def _content(pair: tuple[Run, Run], sections: Mapping[str, Section]) -> dict[str, Any]:
+    a, b = (printable(str(run.folder)) for run in pair)
+    content: dict[str, Any] = {"format": FORMAT, "a": a, "b": b}
+    for name, section in sections.items():
+        differing = {key: {"a": a, "b": b} for key, (a, b) in section.differing.items()}
+        content[name.replace(" ", "_")] = {
+            "differing": differing,
             "equal": section.equal,
             "trouble": section.trouble,
         }

@@ -27,13 +27,6 @@ def append_whole(descriptor: int, content: bytes) -> None:
     """Appends to a file all of `content`, or nothing: a part that was written is cut off again.
 
     Nothing is buffered, so that nothing is left to fail when the file is closed.
-
-    Args:
-        descriptor: Of a file that was opened to append.
-        content: What to append.
-
-    Raises:
-        OSError: The disk is full or can't be written; the file is as it was.
     """
     before = os.fstat(descriptor).st_size
     try:
@@ -45,13 +38,9 @@ def append_whole(descriptor: int, content: bytes) -> None:
 
 
 def set_reserve_aside(folder: Path) -> None:
-    """Take room for the run's end, on disk and not only in name; what is there is completed.
-
-    Raises:
-        OSError: There is not as much; no more is taken than before.
-    """
-    path = folder / RESERVE_NAME
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+    """Take room for the run's end, on disk and not only in name; where there is none, nothing."""
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(folder / RESERVE_NAME, flags, 0o600)
     try:
         try:
             if hasattr(os, "posix_fallocate"):
@@ -67,7 +56,6 @@ def set_reserve_aside(folder: Path) -> None:
 
 
 def free_reserve(folder: Path) -> None:
-    """Give the room back, where it was taken."""
     with contextlib.suppress(OSError):
         (folder / RESERVE_NAME).unlink(missing_ok=True)
 
@@ -78,11 +66,7 @@ def is_full(error: OSError) -> bool:
 
 
 def told(error: OSError, folder: Path) -> str:
-    """A failed read or write of the files in `folder`, for a person.
-
-    Args:
-        error: What was raised.
-        folder: A run's folder, or the one that it was to be made in.
+    """A failed read or write of the files in a run's folder (or its parent), for a person.
 
     >>> told(OSError(errno.ENOSPC, "No space left on device"), Path("."))
     'the disk is full: . has no room left; make room there'

@@ -48,13 +48,12 @@ class Events:
     skipped: tuple[str, ...]
 
     def of(self, kind: EventKind) -> list[Mapping[str, Any]]:
-        """Those of one kind, in order."""
         return [event for event in self.events if event.get("event") == kind]
 
 
 def event_of(kind: EventKind, at: datetime | None, what: Mapping[str, object]) -> dict[str, object]:
     """The content of a line."""
-    return {"event": kind, "time": None if at is None else time_text(at), **what}
+    return {"event": kind, "time": time_text(at), **what}
 
 
 def read_events(folder: Path) -> Events:
@@ -111,11 +110,9 @@ def last_epoch(folder: Path) -> Mapping[str, Any]:
 
 
 def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None:
-    """What the epochs in the first `length` bytes of a run's own metrics.jsonl say.
+    """The events of epochs, without kind and time, in the first bytes of a run's metrics.jsonl.
 
-    Returns:
-        Each epoch's event without its kind and time; None where the bytes are not lines that a
-        run writes.
+    None where these are not lines that a run writes. Unlike `read_events` this drops nothing.
     """
     epochs = []
     rest = length
@@ -123,12 +120,11 @@ def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None
         with path.open("rb") as file:
             while rest > 0 and (line := file.readline(rest)).endswith(b"\n"):
                 rest -= len(line)
-                if line.startswith(_STEP_BEGINS):
-                    continue
-                event = json.loads(line)
-                if event.pop("event") == EventKind.EPOCH:
-                    event.pop("time", None)
-                    epochs.append(event)
+                if not line.startswith(_STEP_BEGINS):
+                    event = json.loads(line)
+                    if event.pop("event") == EventKind.EPOCH:
+                        event.pop("time", None)
+                        epochs.append(event)
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
     return None if rest else epochs

@@ -1,11 +1,11 @@
 """`optrun runs`: every run with its status, how far it is, its age, its size, what would resume."""
 
+import contextlib
 import json
 import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ _HEADER = ("RUN", "STATE", "PROGRESS", "AGE", "SIZE")
 _RIGHT = (False, False, False, True, True)
 _INDENT = 4
 _MOST_NAMED = 3
+_RECORDED = ("id", "name", "seed", "sample", "optimizer", "experiment")
+_PROGRESS = ("epochs_done", "epochs", "steps_done", "steps")
 _BAD = (RunStatus.FAILED, RunStatus.KILLED, RunStatus.DIVERGED)
 _NOTHING_YET = """\
 No runs in {places}. Train something first, with the built-in sample say:
@@ -35,29 +37,17 @@ No runs in {places}. Train something first, with the built-in sample say:
 """
 
 
-@dataclass(frozen=True)
-class Leftover:
-    """What a removal that was cut short left; it looks like no run any more."""
-
-    folder: Path
-    size: Size
+# The folder that a removal which was cut short left, and what it takes.
+_Leftover = tuple[Path, Size]
 
 
 def list_runs(paths: Sequence[Path], *, layout: str) -> None:
-    """Print the runs in the folders.
-
-    Args:
-        paths: Folders of runs, or folders of single runs; none stands for `results`.
-        layout: table or json.
-
-    Raises:
-        UserError: A path is missing or is no folder.
-    """
+    """Print the runs in the folders (none stands for `results`), as a table or json."""
     paths = list(paths) or [RESULTS]
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != RESULTS or path.exists()]
     standings = sorted(map(standing_of, runs.find(existing)), key=_by_age)
-    leftovers = list(_leftovers(existing))
+    leftovers = [(path, size_of(path)) for path in _leftovers(existing)]
     now = datetime.now(UTC)
     if layout == "json":
         show(json.dumps(_content(standings, leftovers, now), indent=1, allow_nan=False) + "\n")
@@ -70,7 +60,7 @@ def list_runs(paths: Sequence[Path], *, layout: str) -> None:
 
 def run_content(standing: Standing, now: datetime) -> dict[str, Any]:
     """What the list says of one run, as plain values; null for what is not known."""
-    run, progress, resumption = standing.run, standing.progress, standing.resumption
+    record, progress = standing.record, standing.progress
     facts: dict[str, Any] = {
         "run": standing.label,
         "path": printable(str(standing.folder)),
@@ -78,49 +68,39 @@ def run_content(standing: Standing, now: datetime) -> dict[str, Any]:
         "why": why(standing),
         "bytes": standing.size.total,
         "bytes_at_least": standing.size.at_least,
-        "resumes": resumption.possible,
-        "resumes_after_step": resumption.steps_done if resumption.possible else None,
-        "resumes_not_because": resumption.obstacle,
+        "resumes": standing.resumes_after is not None,
+        "resumes_after_step": standing.resumes_after,
+        "resumes_not_because": standing.obstacle,
     }
-    if isinstance(run, Unreadable):
+    if record is None:
         return facts
-    record = run.record
+    facts |= {key: getattr(record, key) for key in _RECORDED}
     return facts | {
-        "id": record.id,
-        "name": record.name,
-        "seed": record.seed,
-        "sample": record.sample,
-        "optimizer": record.optimizer,
-        "experiment": record.experiment,
         "started": record.started.isoformat(),
         "age_seconds": max(0.0, (now - record.started).total_seconds()),
-        "epochs_done": progress.epochs_done if progress else None,
-        "epochs": progress.epochs if progress else None,
-        "steps_done": progress.steps_done if progress else None,
-        "steps": progress.steps if progress else None,
+        **{key: getattr(progress, key, None) for key in _PROGRESS},
     }
 
 
 def why(standing: Standing) -> str:
     """What is behind the status, where there is more to say."""
-    run = standing.run
-    if isinstance(run, Unreadable):
-        return run.reason
-    if run.status == RunStatus.KILLED:
+    if isinstance(standing.run, Unreadable):
+        return standing.run.reason
+    if standing.status == RunStatus.KILLED:
         return "killed, perhaps out of memory"
-    return "" if run.status in (RunStatus.COMPLETED, RunStatus.RUNNING) else run.record.why
+    is_plain = standing.status in (RunStatus.COMPLETED, RunStatus.RUNNING)
+    return "" if is_plain else standing.run.record.why
 
 
 def resumes(standing: Standing) -> str:
     """What `optrun resume` would do; empty where nothing is to be gone on with."""
-    resumption = standing.resumption
-    if resumption.obstacle:
-        return f"cannot be resumed: {resumption.obstacle}"
-    if not resumption.possible:
+    if standing.obstacle:
+        return f"cannot be resumed: {standing.obstacle}"
+    if standing.resumes_after is None:
         return ""
-    if not resumption.steps_done:
+    if not standing.resumes_after:
         return "would resume from the start"
-    return f"would resume from step {resumption.steps_done + 1:,}{_of_all(standing)}"
+    return f"would resume from step {standing.resumes_after + 1:,}{_of_all(standing)}"
 
 
 def last_saved(standing: Standing, now: datetime) -> str:
@@ -132,13 +112,11 @@ def last_saved(standing: Standing, now: datetime) -> str:
     return f"saved at step {saved.steps_done:,}{_of_all(standing)}, {ago} ago"
 
 
-def progress_text(progress: Progress | None, status: RunStatus) -> str:
+def progress_text(progress: Progress | None, status: str) -> str:
     """The epoch that a run is in, or how many it made, of how many.
 
-    >>> progress_text(Progress(2, 8, None, None), RunStatus.RUNNING)
-    'epoch 3/8'
-    >>> progress_text(Progress(5, 8, None, None), RunStatus.COMPLETED)
-    '5/8 epochs'
+    >>> progress_text(Progress(2, 8), "running"), progress_text(Progress(5, 8), "completed")
+    ('epoch 3/8', '5/8 epochs')
     """
     if progress is None:
         return ""
@@ -150,11 +128,7 @@ def progress_text(progress: Progress | None, status: RunStatus) -> str:
 
 
 def size_text(size: Size) -> str:
-    """The size, and whether there is more.
-
-    >>> size_text(Size(3322)), size_text(Size(80_200_000, at_least=True))
-    ('3.3 kB', '> 80 MB')
-    """
+    """The size, behind a `>` where there is more."""
     return f"> {exact_size(size.total)}" if size.at_least else exact_size(size.total)
 
 
@@ -165,29 +139,20 @@ def _of_all(standing: Standing) -> str:
 
 def _by_age(standing: Standing) -> tuple[float, str]:
     """The newest last, right above the prompt; what cannot be read first."""
-    if isinstance(standing.run, Unreadable):
-        return 0.0, standing.label
-    return standing.run.record.started.timestamp(), standing.label
+    record = standing.record
+    return (record.started.timestamp() if record else 0.0), standing.label
 
 
-def _leftovers(paths: Sequence[Path]) -> Iterator[Leftover]:
+def _leftovers(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        try:
-            with os.scandir(path) as entries:
-                names = sorted(
-                    entry.name
-                    for entry in entries
-                    if REMOVED.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-                )
-        except OSError:
-            continue
-        for name in names:
-            yield Leftover(path / name, size_of(path / name))
+        with contextlib.suppress(OSError), os.scandir(path) as entries:
+            folders = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+            yield from (path / name for name in sorted(filter(REMOVED.fullmatch, folders)))
 
 
 def _lines(
     standings: Sequence[Standing],
-    leftovers: Sequence[Leftover],
+    leftovers: Sequence[_Leftover],
     now: datetime,
     width: int,
     *,
@@ -203,18 +168,18 @@ def _lines(
         for one in damaged:
             text = f"{one.label}: {why(one)}, {size_text(one.size)}"
             yield from hanging(" " * (_INDENT - 1), text, width, indent=_INDENT)
-    for leftover in leftovers:
+    for folder, size in leftovers:
         yield ""
-        yield f"A removal was cut short and left {size_text(leftover.size)}; to end it:"
-        yield f"    optrun runs remove {shlex.quote(printable(str(leftover.folder)))}"
+        yield f"A removal was cut short and left {size_text(size)}; to end it:"
+        yield f"    optrun runs remove {shlex.quote(printable(str(folder)))}"
     if standings:
         states = [one.status for one in standings]
         counts = ((kind, states.count(kind)) for kind in RunStatus)
         parts = ", ".join(f"{count:,} {kind}" for kind, count in counts if count)
-        size = sum((one.size for one in standings), Size(0))
+        total = sum((one.size for one in standings), Size(0))
         yield ""
-        yield f"{number_of(len(states), 'run')}: {parts}. {size_text(size)}."
-    if folders := [str(one.folder) for one in standings if one.resumption.possible]:
+        yield f"{number_of(len(states), 'run')}: {parts}. {size_text(total)}."
+    if folders := [str(one.folder) for one in standings if one.resumes_after is not None]:
         yield f"{len(folders):,} would resume:"
         if len(folders) > _MOST_NAMED:
             yield "    optrun resume RUN..."
@@ -246,26 +211,24 @@ def _table(
 
 
 def _row(standing: Standing, now: datetime) -> tuple[str, ...]:
-    run = standing.run
+    record = standing.record
     return (
         standing.label,
         standing.status,
         progress_text(standing.progress, standing.status),
-        "" if isinstance(run, Unreadable) else age((now - run.record.started).total_seconds()),
+        age((now - record.started).total_seconds()) if record else "",
         size_text(standing.size),
     )
 
 
 def _content(
-    standings: Sequence[Standing], leftovers: Sequence[Leftover], now: datetime
+    standings: Sequence[Standing], leftovers: Sequence[_Leftover], now: datetime
 ) -> dict[str, Any]:
-    """All that is known, as plain values."""
-    found = [(one.status == RunStatus.DAMAGED, run_content(one, now)) for one in standings]
-    return {
-        "format": FORMAT,
-        "runs": [content for is_damaged, content in found if not is_damaged],
-        "damaged": [content for is_damaged, content in found if is_damaged],
-        "unfinished_removals": [
-            {"path": printable(str(one.folder)), "bytes": one.size.total} for one in leftovers
-        ],
-    }
+    kinds: dict[str, list[dict[str, Any]]] = {"runs": [], "damaged": []}
+    for one in standings:
+        kind = "damaged" if one.status == RunStatus.DAMAGED else "runs"
+        kinds[kind].append(run_content(one, now))
+    unfinished = [
+        {"path": printable(str(folder)), "bytes": size.total} for folder, size in leftovers
+    ]
+    return {"format": FORMAT, **kinds, "unfinished_removals": unfinished}

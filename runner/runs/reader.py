@@ -25,13 +25,7 @@ _RUN_FILES = (RECORD_NAME, CONFIG_NAME, METRICS_NAME, LOCK_NAME)
 
 @dataclass(frozen=True)
 class Run:
-    """One run as it stands on disk.
-
-    Attributes:
-        folder: Where it lies.
-        record: What it is.
-        status: How it stands.
-    """
+    """One run as it stands on disk."""
 
     folder: Path
     record: RunRecord
@@ -39,7 +33,6 @@ class Run:
 
     @property
     def label(self) -> str:
-        """The folder's name, printable."""
         return printable(self.folder.name)
 
 
@@ -53,21 +46,13 @@ class Unreadable:
 
     @property
     def label(self) -> str:
-        """The folder's name, printable."""
         return printable(self.folder.name)
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
     """The run folders that the paths name: run folders themselves, or folders of them.
 
-    Args:
-        paths: Folders; a folder reached twice counts once.
-
-    Returns:
-        Folders that hold a file of a run, whole or not, in the order of their names.
-
-    Raises:
-        UserError: A path is missing or is no folder.
+    They hold a file of a run, whole or not, and come once each, in the order of their names.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -82,20 +67,10 @@ def find(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[Unreadable]]:
-    """Reads every run that `find` finds in the paths.
-
-    Raises:
-        UserError: A path is missing or is no folder.
-    """
-    runs: list[Run] = []
-    unreadable: list[Unreadable] = []
-    for folder in find(paths):
-        match read(folder):
-            case Run() as run:
-                runs.append(run)
-            case Unreadable() as damaged:
-                unreadable.append(damaged)
-    return runs, unreadable
+    """Reads every run that `find` finds in the paths."""
+    found = [read(folder) for folder in find(paths)]
+    runs = [one for one in found if isinstance(one, Run)]
+    return runs, [one for one in found if isinstance(one, Unreadable)]
 
 
 def read(folder: Path) -> Run | Unreadable:
@@ -130,27 +105,23 @@ def read_config(folder: Path) -> Mapping[str, object]:
 
 
 def _run_folders(path: Path) -> list[Path]:
+    """The path itself where it is a run, else the runs right inside it."""
     if is_file(path / RECORD_NAME):
         return [path]
-    return _children(path) or ([path] if _is_run_folder(path) else [])
-
-
-def _is_run_folder(path: Path) -> bool:
-    try:
-        files = [path / name for name in _RUN_FILES]
-        return any(file.exists() or file.is_symlink() for file in files)
-    except OSError:  # it may not be looked into: `read` will say so
-        return True
-
-
-def _children(path: Path) -> list[Path]:
-    """The run folders right inside a folder; what may not be looked into is left out."""
     try:
         with os.scandir(path) as entries:
-            folders = [path for path in map(Path, entries) if is_folder(path)]
+            folders = [inner for inner in map(Path, entries) if is_folder(inner)]
     except OSError as error:
         raise UserError(
             f"The folder {printable(str(path))} cannot be read: {error.strerror}."
         ) from error
     # Links come last: a run that lies here too goes by its own name.
-    return sorted(filter(_is_run_folder, folders), key=Path.is_symlink)
+    found = sorted(filter(_is_run_folder, folders), key=Path.is_symlink)
+    return found or ([path] if _is_run_folder(path) else [])
+
+
+def _is_run_folder(path: Path) -> bool:
+    try:
+        return any((path / name).exists() or (path / name).is_symlink() for name in _RUN_FILES)
+    except OSError:  # it may not be looked into: `read` will say so
+        return True

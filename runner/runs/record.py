@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypedDict, cast
+from typing import Any, Self, TypeVar
 
 from optrun.runner.events import RunEnded
 from optrun.runner.models.networks import DEFAULT as DEFAULT_NETWORK
@@ -25,6 +25,8 @@ from optrun.runner.untrusted import (
     time_of,
     whole,
 )
+
+_Kind = TypeVar("_Kind")
 
 FORMAT = 1
 RECORD_NAME = "run.json"
@@ -42,7 +44,6 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 _CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
 
-_FIRST_NETWORK = "vgg19"  # of runs from before there was a choice
 
 _LONGEST_NAME = 500  # characters of a dotted name
 _MOST_COMPARABLE = 200  # values; there are some 30
@@ -70,151 +71,86 @@ class RunStatus(StrEnum):
 _DERIVED = (RunStatus.STARTING, RunStatus.KILLED, RunStatus.DAMAGED)
 
 
-class Comparable(TypedDict, total=False):
-    """What must be equal for two runs to be ranked together; what is read may hold further keys."""
-
-    photos: object  # fingerprint, hexadecimal
-    split: object  # fingerprint of the division into training, validation and test
-    image_size: object  # pixels
-    resize: object  # "squash" or how else photos became square
-    antialias: object  # bool
-    augmentation: object  # mapping, as configured
-    model: object  # mapping, as configured; `weights` is a hash or "random"
-    precision: object  # "float32", "mixed_bfloat16" or "mixed_float16"
-    epochs: object  # how many there are to be
-    device: object  # "cpu" or "gpu"
-
-
-class Provenance(TypedDict, total=False):
-    """Where a run comes from; what is read may hold further keys."""
-
-    git_commit: object  # of the folder that holds the configuration; None outside of git
-    git_dirty: object  # whether tracked files had changes
-    packages: object  # mapping of names to versions
-    python: object  # version
-    hardware: object  # mapping: system, memory_gib, host, device
-    threads: object  # of the processor
-    jit_compile: object  # whether XLA compiled the step
-    command: object  # list of arguments
-    working_directory: object
-    photos_source: object  # in words
-    photos_left_out: object  # how many could not be decoded
-    photos_dropped: object  # how many are in no part
-    config: object  # path of the configuration
-    own_code: object  # the person's own optimizer: files and their hashes
-    initial_weights: object  # hash; equal hashes make runs of one seed a pair
-    first_batches: object  # hash of the first batches' photo ids; likewise
-    parameters: object  # how many numbers the network has
-
-
 @dataclass(frozen=True)
 class Resumed:
-    """One time that a run was gone on with.
-
-    Attributes:
-        time: None where it cannot be read.
-        steps_done: Steps that were not made again; None where it cannot be read.
-        changes: What was not as when it started: versions, hardware, in words.
-    """
+    """One time that a run was gone on with; None for what cannot be read."""
 
     time: datetime | None
-    steps_done: int | None
-    changes: tuple[str, ...] = ()
+    steps_done: int | None  # those that were not made again
+    changes: tuple[str, ...] = ()  # what was not as when it started: versions, hardware
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """One run.
 
-    Attributes:
-        id: Short and random, as in the folder's name.
-        name: The experiment's.
-        seed: From 0.
-        sample: Whether it sees drawn photos instead of real ones.
-        optimizer: Its description in a line.
-        specification: The optimizer's mapping with every argument.
-        experiment: Hash of the configuration without name, seed and machine.
-        comparable: What must be equal for two runs to be ranked together.
-        provenance: Where it comes from.
-        started: With its time zone.
-        batch_size: None, as the next two, where it cannot be read.
-        steps_per_epoch: Batches in an epoch.
-        images_per_update: Photos behind one update of the weights.
-        pid: The process that wrote last.
-        resumed: Each time that it was gone on with.
-        written_status: What run.json says; `status_of` tells whether it is so.
-        why: For a person, where it is not completed.
-        ended: None while it runs.
-        result: The numbers of a completed run, as recorded: `measure` gives those to count with.
-        divergence: Of a diverged one: step, epoch and the last finite values.
+    Its `comparable` must equal another's for the two to be ranked together: photos and split
+    (fingerprints), image_size, resize, antialias, augmentation, model (its `weights` are a hash or
+    "random"), precision, epochs, device. Its `provenance` says where it comes from: git_commit,
+    git_dirty, packages, python, hardware, threads, jit_compile, command, working_directory,
+    photos_source, photos_left_out (how many could not be decoded), photos_dropped (how many are in
+    no part), config, own_code (files and hashes of the person's own optimizer), initial_weights
+    and first_batches (hashes; equal ones make runs of one seed a pair), parameters.
+    What is read may hold further keys.
     """
 
-    id: str
-    name: str
+    id: str  # short and random, as in the folder's name
+    name: str  # the experiment's
     seed: int
-    sample: bool
-    optimizer: str
-    specification: Mapping[str, object] = field(repr=False)
-    experiment: str
-    comparable: Comparable = field(repr=False)
-    provenance: Provenance = field(repr=False)
+    sample: bool  # whether it sees drawn photos instead of real ones
+    optimizer: str  # its description in a line
+    specification: Mapping[str, object] = field(repr=False)  # the optimizer's, with every argument
+    experiment: str  # hash of the configuration without name, seed and machine
+    comparable: Mapping[str, object] = field(repr=False)
+    provenance: Mapping[str, object] = field(repr=False)
     started: datetime
-    batch_size: int | None = None
+    batch_size: int | None = None  # None, as the next two, where it cannot be read
     steps_per_epoch: int | None = None
-    images_per_update: int | None = None
-    pid: int | None = field(default_factory=os.getpid)
+    images_per_update: int | None = None  # photos behind one update of the weights
+    pid: int | None = field(default_factory=os.getpid)  # the process that wrote last
     resumed: tuple[Resumed, ...] = ()
-    written_status: RunStatus = RunStatus.RUNNING
-    why: str = ""
+    written_status: RunStatus = RunStatus.RUNNING  # `status_of` tells whether it is so
+    why: str = ""  # for a person, where it is not completed
     ended: datetime | None = None
-    result: Mapping[str, object] | None = None
-    divergence: Mapping[str, object] | None = None
+    result: Mapping[str, object] | None = None  # `measure` gives numbers to count with
+    divergence: Mapping[str, object] | None = None  # step, epoch and the last finite values
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The record in a run's folder.
-
-        Raises:
-            DamageError: There is none, or it cannot be read.
-        """
+        """The record in a run's folder; `DamageError` where there is none that can be read."""
         return cls.parse(content_of(folder / RECORD_NAME))
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
-        """The record that the bytes of a run.json hold, with all its text printable.
-
-        Raises:
-            DamageError: They hold none of this format.
-        """
+        """The record that the bytes of a run.json hold, with all its text printable."""
         found = json_object(content)
         if found.get("format") != FORMAT:
             received = str(found.get("format"))[:20]
             raise DamageError(f"format must be {FORMAT}, received: {received} (another version?)")
-        status = _text(found, "state")
+        status = _required(found, "state", str)
         if status not in set(RunStatus) - set(_DERIVED):
             raise DamageError(f"unknown state: {status}")
         result = found.get("result")
         if status == RunStatus.COMPLETED and not isinstance(result, dict):
             raise DamageError("completed, but without a result")
-        if not isinstance(found.get("sample"), bool):
-            raise DamageError("sample must be true or false")
+        sample = _required(found, "sample", bool)
         seed = found.get("seed")
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise DamageError("seed must be a whole number from 0")
-        optimizer = _object(found, "optimizer")
-        started = time_of(_text(found, "started"))
+        optimizer = _required(found, "optimizer", dict)
+        started = time_of(_required(found, "started", str))
         if started is None:
             raise DamageError("started must be a time")
         record = cls(
-            id=_text_or(found.get("id")) or "",
-            name=_text(found, "name"),
+            id=_text_or_none(found.get("id")) or "",
+            name=_required(found, "name", str),
             seed=seed,
-            sample=found["sample"],
-            optimizer=_text(optimizer, "description"),
+            sample=sample,
+            optimizer=_required(optimizer, "description", str),
             specification=mapping(optimizer.get("specification")),
-            experiment=_text(found, "experiment"),
-            comparable=cast("Comparable", _object(found, "comparable")),
-            provenance=cast("Provenance", mapping(found.get("provenance"))),
+            experiment=_required(found, "experiment", str),
+            comparable=_required(found, "comparable", dict),
+            provenance=mapping(found.get("provenance")),
             started=started,
             batch_size=whole(found.get("batch_size")) or None,
             steps_per_epoch=whole(found.get("steps_per_epoch")) or None,
@@ -222,7 +158,7 @@ class RunRecord:
             pid=whole(found.get("pid")),
             resumed=_resumptions(found.get("resumed")),
             written_status=RunStatus(status),
-            why=_text_or(found.get("why")) or "",
+            why=_text_or_none(found.get("why")) or "",
             ended=time_of(found.get("ended")),
             result=result if isinstance(result, dict) else None,
             divergence=mapping(found.get("divergence")) or None,
@@ -248,25 +184,17 @@ class RunRecord:
             "images_per_update": self.images_per_update,
             "provenance": self.provenance,
             "started": time_text(self.started),
-            "resumed": [
-                {
-                    "time": None if one.time is None else time_text(one.time),
-                    "steps_done": one.steps_done,
-                    "changes": list(one.changes),
-                }
-                for one in self.resumed
-            ],
+            "resumed": [vars(one) | {"time": time_text(one.time)} for one in self.resumed],
             "state": self.written_status,
             "why": self.why or None,
-            "ended": None if self.ended is None else time_text(self.ended),
+            "ended": time_text(self.ended),
             "result": self.result,
             "divergence": self.divergence,
         }
 
     def with_network(self, facts: Mapping[str, object]) -> Self:
         """The record once the network stands, with what `NetworkBuilt` tells of it."""
-        provenance = cast("Provenance", {**self.provenance, **facts})
-        return replace(self, provenance=provenance)
+        return replace(self, provenance={**self.provenance, **facts})
 
     def gone_on_with(self, at: datetime, *, steps_done: int, changes: Sequence[str] = ()) -> Self:
         """The record of a run that this process goes on with."""
@@ -300,7 +228,7 @@ class RunRecord:
     @cached_property
     def circumstances(self) -> Mapping[str, object]:
         """Versions and hardware, which may differ but want a note, by dotted name."""
-        found = mapping(self.provenance)
+        found = self.provenance
         return flatten({key: found[key] for key in _CIRCUMSTANCES if key in found})
 
     @property
@@ -311,28 +239,25 @@ class RunRecord:
     @property
     def device(self) -> str | None:
         """The device that it began on: "cpu", "gpu" or None where that is not recorded."""
-        return _text_or(self.comparable.get("device"), among=_DEVICES)
+        return _text_or_none(self.comparable.get("device"), among=_DEVICES)
 
     @property
     def precision(self) -> str | None:
         """What it computes in; None where that is no precision that there is."""
-        return _text_or(self.comparable.get("precision"), among=_PRECISIONS)
+        return _text_or_none(self.comparable.get("precision"), among=_PRECISIONS)
 
     @property
     def jit_compile(self) -> bool | None:
-        """Whether XLA compiles its step."""
         recorded = self.provenance.get("jit_compile")
         return recorded if isinstance(recorded, bool) else None
 
     @property
     def initial_weights(self) -> str | None:
-        """Hash of the weights that it began with; equal hashes make runs of one seed a pair."""
-        return _text_or(self.provenance.get("initial_weights"))
+        return _text_or_none(self.provenance.get("initial_weights"))
 
     @property
     def first_batches(self) -> str | None:
-        """Hash of the first batches' photo ids; likewise."""
-        return _text_or(self.provenance.get("first_batches"))
+        return _text_or_none(self.provenance.get("first_batches"))
 
     def measure(self, key: str) -> float | None:
         """A number of the result; None for one that is missing or not finite."""
@@ -340,22 +265,12 @@ class RunRecord:
 
 
 def status_of(record: RunRecord | None, folder: Path) -> RunStatus:
-    """How the run in a folder stands.
-
-    Args:
-        record: Its record; None where there is none that can be read.
-        folder: Where it lies: its lock tells whether its writer lives.
-    """
+    """How a run stands, of which the record (None where it can't be read) lies in a folder."""
     if record is None:
         return RunStatus.STARTING if is_held(folder / LOCK_NAME) else RunStatus.DAMAGED
     if record.written_status == RunStatus.RUNNING and not is_held(folder / LOCK_NAME):
         return RunStatus.KILLED
     return record.written_status
-
-
-def network_title(record: RunRecord) -> str:
-    """The network's name as people write it."""
-    return str(mapping(record.comparable.get("model")).get("network", _FIRST_NETWORK)).upper()
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -374,27 +289,23 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def time_text(time: datetime) -> str:
+def time_text(time: datetime | None) -> str | None:
     """A time as it is recorded: ISO 8601, to the microsecond."""
-    return time.isoformat(timespec="microseconds")
+    return None if time is None else time.isoformat(timespec="microseconds")
 
 
-def _text(content: Mapping[str, Any], key: str) -> str:
+_KINDS = {str: "text", dict: "an object", bool: "true or false"}
+
+
+def _required(content: Mapping[str, Any], key: str, kind: type[_Kind]) -> _Kind:
     value = content.get(key)
-    if not isinstance(value, str) or not value:
-        raise DamageError(f"{key} must be text")
+    if not isinstance(value, kind) or value == "":
+        raise DamageError(f"{key} must be {_KINDS[kind]}")
     return value
 
 
-def _text_or(value: object, among: Sequence[str] | None = None) -> str | None:
+def _text_or_none(value: object, among: Sequence[str] | None = None) -> str | None:
     return value if isinstance(value, str) and (among is None or value in among) else None
-
-
-def _object(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = content.get(key)
-    if not isinstance(value, dict):
-        raise DamageError(f"{key} must be an object")
-    return value
 
 
 def _resumptions(recorded: object) -> tuple[Resumed, ...]:
@@ -403,11 +314,6 @@ def _resumptions(recorded: object) -> tuple[Resumed, ...]:
     found = []
     for one in map(mapping, recorded[:_MOST_RESUMPTIONS]):
         changes = one.get("changes")
-        found.append(
-            Resumed(
-                time=time_of(one.get("time")),
-                steps_done=whole(one.get("steps_done")),
-                changes=tuple(map(str, changes)) if isinstance(changes, list) else (),
-            )
-        )
+        texts = tuple(map(str, changes)) if isinstance(changes, list) else ()
+        found.append(Resumed(time_of(one.get("time")), whole(one.get("steps_done")), texts))
     return tuple(found)

@@ -5,35 +5,21 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Self
 
-from optrun.runner.events import (
-    EpochRecord,
-    Event,
-    NetworkBuilt,
-    Notice,
-    RunEnded,
-    StepRecord,
-)
+from optrun.runner.events import EpochRecord, Event, NetworkBuilt, Notice, RunEnded, StepRecord
 from optrun.runner.runs.event_log import EventKind, event_of
 from optrun.runner.runs.record import RunRecord, RunStatus, time_text
 from optrun.runner.runs.run_folder import RunFolder
 
 
 class Recorder:
-    """Keeps a run's record and its events, log and all.
-
-    Attributes:
-        folder: The run's folder.
-        record: What run.json says.
-    """
+    """Keeps a run's record and its events, log and all."""
 
     def __init__(self, folder: RunFolder, record: RunRecord) -> None:
-        """Set up; nothing is written."""
         self.folder = folder
         self.record = record
 
     @classmethod
     def of_new_run(cls, folder: RunFolder, record: RunRecord) -> Self:
-        """For a run that starts."""
         recorder = cls(folder, record)
         folder.write_record(record)
         folder.append_event(event_of(EventKind.STARTED, record.started, {}))
@@ -43,14 +29,6 @@ class Recorder:
     def of_resumed_run(
         cls, folder: RunFolder, record: RunRecord, *, steps_done: int, changes: Sequence[str]
     ) -> Self:
-        """For a run that goes on.
-
-        Args:
-            folder: The run's folder.
-            record: Its record so far.
-            steps_done: Where it goes on.
-            changes: What is not as it was when it started: versions, hardware.
-        """
         now = datetime.now(UTC)
         recorder = cls(folder, record.gone_on_with(now, steps_done=steps_done, changes=changes))
         # Until run.json says that it runs, it is still what it was.
@@ -60,11 +38,9 @@ class Recorder:
         return recorder
 
     def __call__(self, event: Event) -> None:
-        """Record an event.
+        """Record an event, or raise what kept it from the disk.
 
-        Raises:
-            OSError: It could not be written. Of a run's end, as much as could be is, and a run is
-                recorded as completed only where all of it was.
+        Of a run's end as much as can be is written, and "completed" only where all the rest was.
         """
         match event:
             case NetworkBuilt():
@@ -86,7 +62,6 @@ class Recorder:
                 self._end(event)
 
     def log(self, text: str) -> None:
-        """Append to log.txt, with the time."""
         self.folder.append_log(f"{time_text(datetime.now(UTC))}  {text}")
 
     def _append(self, kind: EventKind, what: Mapping[str, object], *, durable: bool = True) -> None:

@@ -18,7 +18,6 @@ import click
 from optrun.runner.errors import UserError
 from optrun.runner.runs.disk import is_folder
 from optrun.runner.runs.listing import REMOVED, progress_text, resumes, size_text, why
-from optrun.runner.runs.reader import Unreadable
 from optrun.runner.runs.record import RECORD_NAME, RunStatus
 from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
@@ -37,19 +36,9 @@ _MOST_NAMED = 3
 
 
 def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
-    """Remove runs.
+    """Remove runs; where one is no run or a process holds it, none. Gives the exit code.
 
-    Args:
-        chosen: Folders, or parts of names; each must be a run that no process holds, or nothing
-            is removed.
-        yes: Whether not to ask.
-
-    Returns:
-        The exit code: 0 done; 1 where the person said no; 5 where a process took one meanwhile.
-
-    Raises:
-        RunHeldError: A process holds one of them.
-        UserError: One is no run, or can't be removed.
+    A process may take one meanwhile: that ends it, and it is said which were removed before.
     """
     folders = list({os.path.realpath(one): one for one in map(_meant, chosen)}.values())
     leftovers = [folder for folder in folders if REMOVED.fullmatch(folder.name)]
@@ -87,22 +76,14 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
 
 def _meant(chosen: str) -> Path:
     """The folder that is meant: of a path, exactly that one."""
-    path = Path(chosen)
-    if chosen and is_folder(path):
-        _refuse_link(path)
-        # Not the only run in it, as where a run is only read.
-        return path.resolve() if path.name in ("", "..") else path
-    found = find_run(chosen)
-    _refuse_link(found)
-    return found
-
-
-def _refuse_link(path: Path) -> None:
+    # Not the only run in it, as where a run is only read.
+    path = Path(chosen) if chosen and is_folder(Path(chosen)) else find_run(chosen)
     if path.is_symlink():
         raise UserError(
             f"RUN must be the folder of a run, received: {printable(str(path))}, a link, which "
             f"leads to {printable(os.path.realpath(path))}. Nothing was removed."
         )
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def _require_removable(standing: Standing) -> None:
@@ -116,7 +97,7 @@ def _require_removable(standing: Standing) -> None:
         )
     _refuse_foreign(folder, [name for name in names if not _WRITTEN.fullmatch(name)])
     if standing.held:
-        pid = None if isinstance(standing.run, Unreadable) else standing.run.record.pid
+        pid = standing.record and standing.record.pid
         who = "another process" if pid is None else f"process {pid}"
         raise RunHeldError(
             f"{shown} is being written by {who}. Wait until it ends, or stop it first. "
@@ -136,13 +117,9 @@ def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
 def _described(standing: Standing) -> str:
     """State, progress, size, and what would be lost."""
     status = standing.status
-    reason = why(standing) if isinstance(standing.run, Unreadable) else ""
-    parts = [
-        f"{status}: {reason}" if reason else status,
-        progress_text(standing.progress, status) if status != RunStatus.COMPLETED else "",
-        size_text(standing.size),
-        resumes(standing),
-    ]
+    state = status if standing.record else f"{status}: {why(standing)}"
+    done = "" if status == RunStatus.COMPLETED else progress_text(standing.progress, status)
+    parts = (state, done, size_text(standing.size), resumes(standing))
     return ", ".join(filter(None, parts))
 
 
@@ -153,12 +130,6 @@ def _confirmed(what: str, total: str) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Take one folder away.
-
-    Raises:
-        RunHeldError: A process has taken it.
-        OSError: It can't be renamed, or not all of it can be removed.
-    """
     if REMOVED.fullmatch(folder.name):
         _delete(folder)
         return
@@ -176,27 +147,17 @@ def _remove(folder: Path) -> None:
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Holds the run, so that no process can go on with it while it is taken away."""
-    lock = folder / LOCK_NAME
-    if lock.is_symlink():  # no run makes one, and locking it would write elsewhere
+    with contextlib.ExitStack() as open_files:
+        lock = folder / LOCK_NAME
+        if not lock.is_symlink():  # no run makes one, and locking it would write elsewhere
+            open_files.callback(os.close, acquire(lock))
+        if sys.platform == "win32":  # which renames no folder with an open file in it
+            open_files.close()
         yield
-        return
-    descriptor = acquire(lock)
-    if sys.platform == "win32":  # which renames no folder with an open file in it
-        os.close(descriptor)
-        yield
-        return
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _delete(folder: Path) -> None:
-    """Deletes a folder and all in it; of a link, the link.
-
-    Raises:
-        UserError: Not all of it can be deleted.
-    """
+    """Deletes a folder and all in it; of a link, the link."""
     try:
         while folder.exists():
             with contextlib.suppress(FileNotFoundError):  # another removal was faster

@@ -56,38 +56,18 @@ _LONGEST_NAME = 100
 
 
 class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
-    """The folder of one run, held by this process until `close` or its death.
-
-    Attributes:
-        path: The folder.
-        id: The run's short random id, as in the folder's name.
-    """
+    """The folder of one run, held by this process until `close` or its death."""
 
     def __init__(self, path: Path, run_id: str, lock: int) -> None:
         self.path = path
         self.id = run_id
+        self.config_path = path / "config.yaml"
+        self.log_path = path / "log.txt"
+        self.metrics_path = path / METRICS_NAME
+        self.best_checkpoint_path = checkpoint_places.best(path)
+        self.last_checkpoint_path = checkpoint_places.last(path)
         self._lock: int | None = lock
         self._metrics = _open_to_append(self.metrics_path)
-
-    @property
-    def config_path(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def log_path(self) -> Path:
-        return self.path / "log.txt"
-
-    @property
-    def metrics_path(self) -> Path:
-        return self.path / METRICS_NAME
-
-    @property
-    def best_checkpoint_path(self) -> Path:
-        return checkpoint_places.best(self.path)
-
-    @property
-    def last_checkpoint_path(self) -> Path:
-        return checkpoint_places.last(self.path)
 
     def metrics_bytes(self) -> int:
         """How long metrics.jsonl is."""
@@ -96,14 +76,8 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     def cut_metrics(self, length: int, epochs: Sequence[Mapping[str, object]] = ()) -> bool:
         """Drops what was appended to metrics.jsonl after its first `length` bytes.
 
-        Where these are not what they were, the file is replaced by the epochs alone.
-
-        Args:
-            length: How long it was.
-            epochs: What its events of epochs' ends say besides their time, in order.
-
-        Returns:
-            Whether they were.
+        Where these are not what they were, the file is replaced by the epochs alone, which are what
+        its events of epochs' ends say besides their time. Returns whether they were.
         """
         wanted = [plain(epoch) for epoch in epochs]
         if epochs_within(self.metrics_path, length) == wanted:
@@ -116,7 +90,6 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         return False
 
     def append_log(self, text: str) -> None:
-        """Appends a line to log.txt."""
         self.require_in_place()
         descriptor = _open_to_append(self.log_path)
         try:
@@ -125,7 +98,6 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
             os.close(descriptor)
 
     def write_config(self, text: str) -> None:
-        """Replaces config.yaml."""
         write_atomically(self.config_path, text.encode())
 
     def write_code(self, name: str, content: bytes) -> None:
@@ -133,33 +105,20 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         write_atomically(self.path / name, content)
 
     def write_record(self, record: RunRecord) -> None:
-        """Replaces run.json."""
         self.require_in_place()
         content = plain(record.as_json())
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomically(self.path / RECORD_NAME, text.encode(errors="backslashreplace") + b"\n")
 
     def append_event(self, event: Mapping[str, object], *, durable: bool = True) -> None:
-        """Appends one line to metrics.jsonl, whole or not at all.
-
-        Args:
-            event: What `event_of` makes.
-            durable: Whether it is on disk on return, with all before it.
-        """
+        """Appends what `event_of` made; `durable`: it is on disk on return, with all before it."""
         self.require_in_place()
         append_whole(self._metrics, _line(plain(event)))
         if durable:
             os.fsync(self._metrics)
 
     def save_predictions(self, arrays: "Mapping[str, ArrayLike]") -> None:
-        """Replaces predictions.npz.
-
-        Args:
-            arrays: By name, such as `test_ids` (text), `test_labels`, `test_probabilities`.
-
-        Raises:
-            TypeError: An array holds Python objects, which could be stored by pickle only.
-        """
+        """Replaces predictions.npz; arrays of Python objects, which take pickle, are refused."""
         import numpy as np
 
         self.require_in_place()
@@ -172,7 +131,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         write_atomically(self.path / "predictions.npz", buffer.getvalue())
 
     def require_in_place(self) -> None:
-        """Raises `FolderGone` where the folder at `path` is not the one that was opened."""
+        """Refuses to write where the folder at `path` is not the one that was opened."""
         if not self._is_in_place():
             raise FolderGone(self.path)
 
@@ -209,22 +168,19 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
 
 
 def create(results: Path, name: str, seed: int) -> RunFolder:
-    """Makes a folder for a new run and takes its lock.
+    """Makes a folder for a new run below `results` and takes its lock.
 
     `mkdir` is atomic, so of two processes that draw the same id in the same instant one draws
     again.
-
-    Args:
-        results: The folder of all runs, made where it is missing.
-        name: The experiment's name; `folder_name` says what becomes of it.
-        seed: The run's seed.
-
-    Raises:
-        UserError: The results folder cannot be made or written.
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
-        path, run_id = _make_folder(results, f"{folder_name(name)}-s{seed}")
+        while True:
+            run_id = _draw_id()
+            path = results / f"{folder_name(name)}-s{seed}-{run_id}"
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                break
         try:
             return _opened(path, run_id)
         except BaseException:
@@ -235,12 +191,7 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
 
 
 def reopen(path: Path, run_id: str) -> RunFolder:
-    """Takes the lock of a run that was made before, to go on writing it.
-
-    Raises:
-        RunHeldError: Another process is writing it.
-        UserError: It cannot be written.
-    """
+    """Takes the lock of a run that was made before, to go on writing it."""
     try:
         return _opened(path, run_id)
     except OSError as error:
@@ -251,19 +202,11 @@ def reopen(path: Path, run_id: str) -> RunFolder:
 
 
 def check_writable(results: Path) -> None:
-    """Finds out before the work begins, and leaves nothing, whether `create` could succeed.
-
-    Raises:
-        UserError: The results folder, or the nearest folder above it that exists, is not a
-            folder or cannot be written, or its file system knows no locks.
-    """
+    """Finds out before the work begins, and leaves nothing, whether `create` could succeed."""
     try:
         existing = next(path for path in (results, *results.absolute().parents) if path.exists())
-    except OSError as error:
-        raise _not_writable(results, error) from error
-    if not existing.is_dir():
-        raise _not_writable(results, NotADirectoryError(0, f"{existing} is not a folder"))
-    try:
+        if not existing.is_dir():
+            raise NotADirectoryError(0, f"{existing} is not a folder")
         # Permissions alone don't say: the administrator has them all, where nothing can be made.
         # Where the system knows them, it is a file without a name: nothing can be left behind.
         with tempfile.TemporaryFile(dir=existing) as file:
@@ -293,9 +236,6 @@ def plain(value: Any) -> Any:
 
     >>> plain({"loss": float("inf"), "epochs": (1, 2)})
     {'loss': 'Infinity', 'epochs': [1, 2]}
-
-    Raises:
-        TypeError: JSON cannot hold the value.
     """
     if value is None or isinstance(value, (bool, int, str)):
         return value
@@ -330,15 +270,6 @@ def _open_to_append(path: Path) -> int:
 
 def _line(event: object) -> bytes:
     return json.dumps(event, allow_nan=False).encode() + b"\n"
-
-
-def _make_folder(results: Path, stem: str) -> tuple[Path, str]:
-    while True:
-        run_id = _draw_id()
-        path = results / f"{stem}-{run_id}"
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-            return path, run_id
 
 
 def _draw_id() -> str:

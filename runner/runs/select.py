@@ -15,15 +15,10 @@ _MOST_NAMED = 8
 
 
 def find_run(run: str | Path, results: Path = RESULTS) -> Path:
-    """The folder of the run that `run` names.
+    """The folder of the run that `run` names; `UserError` where there is none, or several.
 
-    Args:
-        run: The folder of a run, or of exactly one; or the name, the id or any other part of the
-            name of one run in `results`.
-        results: Where names are looked up.
-
-    Raises:
-        UserError: There is no such run, or several.
+    That is the folder of a run, or of exactly one; or the name, the id or any other part of the
+    name of one run in `results`.
     """
     text = str(run)
     shown = printable(text)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from optrun.runner.models.networks import title_of
 from optrun.runner.runs.details import Details, details_of
 from optrun.runner.runs.event_log import METRICS_NAME
 from optrun.runner.runs.listing import (
@@ -16,10 +17,10 @@ from optrun.runner.runs.listing import (
     size_text,
     why,
 )
-from optrun.runner.runs.reader import CONFIG_NAME, Unreadable
-from optrun.runner.runs.record import RunRecord, RunStatus, flatten, network_title
+from optrun.runner.runs.reader import CONFIG_NAME
+from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.select import find_run
-from optrun.runner.runs.standing import steps_per_epoch
+from optrun.runner.runs.standing import CLOCKS, steps_per_epoch
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
@@ -28,12 +29,13 @@ from optrun.runner.untrusted import mapping, number, printable, whole
 
 _INDENT = 12
 _MOST_NOTES = 10
-_CLOCK_NAMES = {"training": "training", "evaluation": "evaluation", "other": "everything else"}
+_CLOCK_NAMES = ("training", "evaluation", "everything else")
 _HASH_DIGITS = 8
 _LONGEST_COMMAND = 40  # words
 # Of very many epochs the first and the last are shown.
 _MOST_EPOCHS, _FIRST_EPOCHS, _LAST_EPOCHS = 40, 5, 30
 
+_RECORDED = ("comparable", "batch_size", "images_per_update", "provenance", "result")
 # Settings with what goes without saying, in the order in which they are told.
 _USUAL: Mapping[str, object] = {
     "data.limit": None,
@@ -49,18 +51,7 @@ _Epoch = Mapping[str, Any]
 
 
 def show_run(run: str, *, layout: str) -> int:
-    """Print all there is to know of a run.
-
-    Args:
-        run: A folder, or part of a name.
-        layout: table or json.
-
-    Returns:
-        The exit code: 1 where run.json cannot be read.
-
-    Raises:
-        UserError: There is no such run, or several.
-    """
+    """Print all there is to know of a run, as a table or json; gives the exit code."""
     details = details_of(find_run(run))
     now = datetime.now(UTC)
     if layout == "json":
@@ -68,7 +59,7 @@ def show_run(run: str, *, layout: str) -> int:
     else:
         lines = list(_lines(details, now, terminal_width()))
         show("\n".join([style(lines[0], "heading", is_styled()), *lines[1:]]) + "\n")
-    return 1 if isinstance(details.standing.run, Unreadable) else 0
+    return 1 if details.standing.record is None else 0
 
 
 def _lines(details: Details, now: datetime, width: int) -> Iterator[str]:
@@ -80,34 +71,29 @@ def _lines(details: Details, now: datetime, width: int) -> Iterator[str]:
         yield ""
         yield from _epoch_lines(details, width)
     yield ""
-    files = [(entry.name, size_text(entry.size)) for entry in details.entries]
-    files.append(("in all", size_text(details.standing.size)))
+    sizes = [*details.files, ("in all", details.standing.size)]
+    files = [(name, size_text(size), "") for name, size in sizes]
     for label, rows in (("time", _time_rows(details)), ("files", files)):
-        columns = [
-            Column(_INDENT - 2),
-            Column(widest([row[0] for row in rows])),
-            Column(widest([row[1] for row in rows]), right=True),
-            Column(0),
-        ]
+        names, values = (widest([row[column] for row in rows]) for column in (0, 1))
+        columns = [Column(_INDENT - 2), Column(names), Column(values, right=True), Column(0)]
         for index, row in enumerate(rows):
-            cells = ["" if index else label, *row, *[""] * (3 - len(row))]
-            yield from row_lines(cells, columns)
+            yield from row_lines(["" if index else label, *row], columns)
 
 
 def _paragraphs(details: Details, now: datetime) -> Iterator[_Paragraph]:
-    run, config = details.standing.run, details.configuration
+    record, config = details.standing.record, details.configuration
     yield "state", [_state(details, now)]
-    if not isinstance(run, Unreadable):
-        yield "optimizer", [run.record.optimizer]
+    if record:
+        yield "optimizer", [record.optimizer]
     if not config:
         yield "config", [f"{CONFIG_NAME} cannot be read"]
-    if not isinstance(run, Unreadable):
-        yield from _configuration(run.record, config)
-        yield from _machine(run.record)
-        if result := _result(details, run.record):
+    if record:
+        yield from _configuration(record, config)
+        yield from _machine(record)
+        if result := _result(details, record):
             yield "result", result
-        if run.record.resumed:
-            yield "resumed", list(_resumptions(run.record, now))
+        if record.resumed:
+            yield "resumed", list(_resumptions(record, now))
     elif config:
         names = ("name", "optimizer.name", "training.epochs", "training.seed")
         yield "config", [_joined(*(_told(name + " {}", config.get(name)) for name in names))]
@@ -119,14 +105,13 @@ def _paragraphs(details: Details, now: datetime) -> Iterator[_Paragraph]:
 
 
 def _state(details: Details, now: datetime) -> str:
-    standing = details.standing
-    run, status, reason = standing.run, standing.status, why(standing)
+    standing, record = details.standing, details.standing.record
+    status, reason = standing.status, why(standing)
     parts = [reason if reason.startswith(status) else ": ".join(filter(None, (status, reason)))]
-    if not isinstance(run, Unreadable):
-        started, ended = run.record.started, run.record.ended
-        parts.append(f"started {moment(started)}, {_ago(started, now)}")
-        if ended and status != RunStatus.RUNNING:
-            parts.append(f"ended {moment(ended)}")
+    if record:
+        parts.append(f"started {moment(record.started)}, {_ago(record.started, now)}")
+        if record.ended and status != RunStatus.RUNNING:
+            parts.append(f"ended {moment(record.ended)}")
         parts.append(progress_text(standing.progress, status))
     if standing.held and (holder := holder_of(standing.folder / LOCK_NAME)):
         parts.append(f"held by {holder}")
@@ -142,27 +127,24 @@ def _configuration(record: RunRecord, config: Mapping[str, object]) -> Iterator[
         experiment.append(_value(notes))
     yield "experiment", experiment
     per_update = record.images_per_update
-    training = (
+    training = _joined(
         _told("{} epochs", record.comparable.get("epochs")),
         _told("batch {}", record.batch_size),
         _told("{} photos an update", per_update if per_update != record.batch_size else None),
         *_unusual(config, "training."),
     )
-    yield "training", [_joined(*training)]
+    yield "training", [training]
     yield "network", [_joined(*_network(record, config))]
     yield "photos", [_joined(*_photos(record, config))]
-    seed = (
-        f"{record.seed}",
-        _told("initial weights {}", _hash(record.initial_weights)),
-        _told("first batches {}", _hash(record.first_batches)),
-    )
-    yield "seed", [_joined(*seed)]
+    weights = _told("initial weights {}", _hash(record.initial_weights))
+    batches = _told("first batches {}", _hash(record.first_batches))
+    yield "seed", [_joined(f"{record.seed}", weights, batches)]
 
 
 def _network(record: RunRecord, config: Mapping[str, object]) -> Iterator[str]:
     model = flatten(mapping(record.comparable.get("model")))
     width = number(model.get("width"))
-    yield network_title(record) + ("" if width in (None, 1.0) else f" at width {width:g}")
+    yield title_of(record.flat_comparable.get("model.network"), width)
     if parameters := whole(record.provenance.get("parameters")):
         yield f"{parameters:,} parameters"
     yield _told("weights {}", config.get("model.weights", _hash(model.get("weights"))))
@@ -203,10 +185,9 @@ def _machine(record: RunRecord) -> Iterator[_Paragraph]:
     dirty = " with changes that are not committed" if facts.get("git_dirty") is True else ""
     commit = facts.get("git_commit")
     code = f"{_hash(commit)}{dirty}" if commit else ""
-    labels, texts = ("machine", "versions", "commit", "command"), (machine, versions, code)
-    for label, text in zip(labels, (*texts, _command(facts.get("command"))), strict=True):
-        if text:
-            yield label, [text]
+    command = _command(facts.get("command"))
+    texts = {"machine": machine, "versions": versions, "commit": code, "command": command}
+    yield from ((label, [text]) for label, text in texts.items() if text)
 
 
 def _result(details: Details, record: RunRecord) -> Sequence[str]:
@@ -238,23 +219,23 @@ def _resumptions(record: RunRecord, now: datetime) -> Iterator[str]:
         yield f"{when or 'at a time that is not recorded'}{where}; {changes}"
 
 
-def _time_rows(details: Details) -> list[tuple[str, ...]]:
-    """Clock, time, its share, and what was got for it."""
-    seconds, run = details.seconds, details.standing.run
-    if seconds is None or isinstance(run, Unreadable):
+def _time_rows(details: Details) -> list[tuple[str, str, str]]:
+    """Clock, time, its share and what was got for it."""
+    seconds, record = details.seconds, details.standing.record
+    if seconds is None or record is None:
         return []
-    rows: list[tuple[str, ...]] = []
-    for clock, name in _CLOCK_NAMES.items():
+    rows = []
+    for clock, name in zip(CLOCKS, _CLOCK_NAMES, strict=True):
         spent = seconds.by_clock.get(clock)
         if spent is not None:
-            rate = _rates(details, run.record, spent) if clock == "training" else ""
+            rate = _rates(details, record, spent) if clock == "training" else ""
             rows.append((name, duration(spent), f"{share(spent, seconds.total):>5}  {rate}"))
     if seconds.until != "end":
-        rows.append((f"to {seconds.until}", duration(seconds.total)))
-    if seconds.elapsed is not None and seconds.until == "end":
-        rows.append(("from start to end", duration(seconds.elapsed)))
-        if run.record.resumed:
-            rows.append(("of it not running", duration(seconds.elapsed - seconds.total)))
+        rows.append((f"to {seconds.until}", duration(seconds.total), ""))
+    elif seconds.elapsed is not None:
+        rows.append(("from start to end", duration(seconds.elapsed), ""))
+        if record.resumed:
+            rows.append(("of it not running", duration(seconds.elapsed - seconds.total), ""))
     return rows
 
 
@@ -275,82 +256,66 @@ def _rates(details: Details, record: RunRecord, training_seconds: float) -> str:
 
 def _epoch_lines(details: Details, width: int) -> Iterator[str]:
     """The epochs as a table, with the time that each of them took, as far as there is room."""
-    columns = _epoch_columns(details)
-    while len(columns) > 1 and sum(size for _, size, _ in columns) > width:
+    columns = list(_EPOCH_COLUMNS)
+    while len(columns) > 1 and sum(column.width for _, column, *_ in columns) > width:
         columns.pop()
-    laid_out = [Column(size, right=True) for _, size, _ in columns]
-    yield from row_lines([title for title, _, _ in columns], laid_out, gap="")
+    laid_out = [column for _, column, *_ in columns]
+    yield from row_lines([title for title, *_ in columns], laid_out, gap="")
+    progress = details.standing.progress
+    of_all = f"/{progress.epochs}" if progress and progress.epochs else ""
     previous: _Epoch = {}
     count = len(details.epochs)
     for index, epoch in enumerate(details.epochs):
         if count <= _MOST_EPOCHS or not _FIRST_EPOCHS <= index < count - _LAST_EPOCHS:
-            yield from row_lines([cell(epoch, previous) for *_, cell in columns], laid_out, gap="")
+            done = whole(epoch.get("epoch"))
+            cells = ["?" if done is None else f"{done}{of_all}"]
+            for _, _, key, form in columns[1:]:
+                value = number(epoch.get(key))
+                if value is not None and key.endswith("_seconds"):  # since the start
+                    value -= number(previous.get(key)) or 0.0
+                cells.append("–" if value is None else form(value))
+            yield from row_lines(cells, laid_out, gap="")
         elif index == _FIRST_EPOCHS:
             yield padded("…", laid_out[0].width, right=True)
         previous = epoch
 
 
-def _epoch_columns(details: Details) -> list[tuple[str, int, Callable[[_Epoch, _Epoch], str]]]:
-    """Title, width and content, which may need the epoch before."""
-    progress = details.standing.progress
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
 
-    def name(epoch: _Epoch, _: _Epoch) -> str:
-        done = whole(epoch.get("epoch"))
-        of_all = f"/{progress.epochs}" if progress and progress.epochs else ""
-        return "?" if done is None else f"{done}{of_all}"
 
-    def shown(key: str, form: Callable[[float], str]) -> Callable[[_Epoch, _Epoch], str]:
-        def cell(epoch: _Epoch, _: _Epoch) -> str:
-            value = number(epoch.get(key))
-            return "–" if value is None else form(value)
-
-        return cell
-
-    def spent(key: str) -> Callable[[_Epoch, _Epoch], str]:
-        def cell(epoch: _Epoch, previous: _Epoch) -> str:
-            until, before = number(epoch.get(key)), number(previous.get(key)) or 0.0
-            return "–" if until is None else duration(until - before)
-
-        return cell
-
-    def loss(value: float) -> str:
-        return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
-
-    return [
-        ("epoch", 9, name),
-        ("train loss", 12, shown("training_loss", loss)),
-        ("acc.", 8, shown("training_accuracy", "{:.1%}".format)),
-        ("val. loss", 11, shown("validation_loss", loss)),
-        ("acc.", 8, shown("validation_accuracy", "{:.1%}".format)),
-        ("images/s", 10, shown("images_per_second", "{:,.1f}".format)),
-        ("training", 11, spent("training_seconds")),
-        ("evaluation", 11, spent("evaluation_seconds")),
-    ]
+# Title, column, what it shows of an epoch's event, and how; the first shows the epoch's number.
+_EPOCH_COLUMNS: Sequence[tuple[str, Column, str, Callable[[float], str]]] = (
+    ("epoch", Column(9, right=True), "epoch", str),
+    ("train loss", Column(12, right=True), "training_loss", _loss),
+    ("acc.", Column(8, right=True), "training_accuracy", "{:.1%}".format),
+    ("val. loss", Column(11, right=True), "validation_loss", _loss),
+    ("acc.", Column(8, right=True), "validation_accuracy", "{:.1%}".format),
+    ("images/s", Column(10, right=True), "images_per_second", "{:,.1f}".format),
+    ("training", Column(11, right=True), "training_seconds", duration),
+    ("evaluation", Column(11, right=True), "evaluation_seconds", duration),
+)
 
 
 def _content(details: Details, now: datetime) -> dict[str, Any]:
     """All that is known, as plain values; the git diff is none of it."""
-    run, seconds = details.standing.run, details.seconds
-    record = None if isinstance(run, Unreadable) else run.record
+    record, seconds = details.standing.record, details.seconds
     recorded = record.as_json() if record else {}
     return run_content(details.standing, now) | {
         "configuration": dict(details.configuration),
         "optimizer_specification": recorded.get("optimizer"),
-        **{
-            key: recorded.get(key)
-            for key in ("comparable", "batch_size", "images_per_update", "provenance", "result")
-        },
+        **{key: recorded.get(key) for key in _RECORDED},
         "ended": record.ended.isoformat() if record and record.ended else None,
         "epochs": list(details.epochs),
         "notices": list(details.notices),
         "metrics_skipped": list(details.skipped),
-        "seconds": None if seconds is None else dict(seconds.by_clock),
-        "seconds_until": None if seconds is None else seconds.until,
-        "elapsed_seconds": None if seconds is None else seconds.elapsed,
+        "seconds": seconds and dict(seconds.by_clock),
+        "seconds_until": seconds and seconds.until,
+        "elapsed_seconds": seconds and seconds.elapsed,
         "resumed": recorded.get("resumed", []),
         "files": [
-            {"name": one.name, "bytes": one.size.total, "at_least": one.size.at_least}
-            for one in details.entries
+            {"name": name, "bytes": size.total, "at_least": size.at_least}
+            for name, size in details.files
         ],
     }
 

@@ -1,18 +1,18 @@
 """How a run stands: how far it is, what it takes on disk, and whether it can go on."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optrun.runner.runs import checkpoint_places
+from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
-from optrun.runner.runs.checkpoint_places import FORMAT as CHECKPOINT_FORMAT
 from optrun.runner.runs.disk import is_file
 from optrun.runner.runs.event_log import last_epoch
 from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read
-from optrun.runner.runs.record import RunStatus
+from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, number, whole
 
@@ -24,58 +24,28 @@ _MOST_FILES = 20_000  # of one run; one that writes TensorBoard's events has som
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint `last`, or one that it replaced, which looks whole.
-
-    Attributes:
-        steps_done: Steps of the training that it holds.
-        steps_per_epoch: None where it was saved within the first epoch, and so cannot be told.
-        seconds: Of training, evaluation and everything else up to it.
-        saved_at: When it was written, in seconds of the system's clock.
-    """
+    """A checkpoint `last`, or one that it replaced, which looks whole."""
 
     steps_done: int
-    steps_per_epoch: int | None
-    seconds: Mapping[str, float]
-    saved_at: float
+    steps_per_epoch: int | None  # None where it was saved within the first epoch
+    seconds: Mapping[str, float]  # of each of the `CLOCKS` up to it
+    saved_at: float  # in seconds of the system's clock
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, as far as it is recorded.
-
-    Attributes:
-        epochs_done: Epochs that are over.
-        epochs: How many there are to be; None where that is not recorded.
-        steps_done: Steps of the training that are recorded: an epoch's end or a checkpoint.
-        steps_per_epoch: None where it is not known yet.
-    """
+    """How far a run is, as far as it is recorded; None for what is not."""
 
     epochs_done: int
-    epochs: int | None
-    steps_done: int | None
-    steps_per_epoch: int | None
+    epochs: int | None  # as many as there are to be
+    steps_done: int | None = None  # at the last epoch's end or checkpoint
+    steps_per_epoch: int | None = None
 
     @property
     def steps(self) -> int | None:
         """All the steps that there are to be."""
-        if self.epochs is None or self.steps_per_epoch is None:
-            return None
-        return self.epochs * self.steps_per_epoch
-
-
-@dataclass(frozen=True)
-class Resumption:
-    """Whether `optrun resume` would go on with a run, and from where.
-
-    Attributes:
-        possible: Whether it would.
-        steps_done: Steps that need not be made again; 0 where it starts from the beginning.
-        obstacle: Why it would not, where nothing but that keeps it from being finished.
-    """
-
-    possible: bool
-    steps_done: int = 0
-    obstacle: str = ""
+        per_epoch = self.steps_per_epoch
+        return None if self.epochs is None or per_epoch is None else self.epochs * per_epoch
 
 
 @dataclass(frozen=True)
@@ -91,35 +61,32 @@ class Size:
 
 @dataclass(frozen=True)
 class Standing:
-    """A run's folder and how it stands.
-
-    Attributes:
-        run: The run, or why it cannot be read.
-        held: Whether a process is writing it.
-        saved: The newest checkpoint to go on from.
-    """
+    """A run's folder, or why it cannot be read, and how it stands."""
 
     run: Run | Unreadable
-    held: bool
+    held: bool  # whether a process is writing it
     size: Size
-    resumption: Resumption = Resumption(False)
     progress: Progress | None = None
-    saved: Saved | None = None
+    saved: Saved | None = None  # the newest checkpoint to go on from
+    # Steps that `optrun resume` would not make again; None where it would not go on with it.
+    resumes_after: int | None = None
+    obstacle: str = ""  # why it would not, where nothing but that keeps it from being finished
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
         return self.run.folder
 
     @property
     def label(self) -> str:
-        """The folder's name, printable."""
         return self.run.label
 
     @property
     def status(self) -> RunStatus:
-        """How it stands, in a word."""
         return self.run.status
+
+    @property
+    def record(self) -> RunRecord | None:
+        return self.run.record if isinstance(self.run, Run) else None
 
 
 def standing_of(folder: Path) -> Standing:
@@ -130,8 +97,17 @@ def standing_of(folder: Path) -> Standing:
     saved, only_damaged = None, False
     if run.status != RunStatus.COMPLETED:
         saved, only_damaged = newest_saved(folder, run.record.id)
-    resumption = _resumption(run, saved, held=held, only_damaged=only_damaged)
-    return Standing(run, held, size, resumption, _progress(run, saved), saved)
+    resumes_after, obstacle = None, ""
+    if run.status not in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
+        if held:
+            obstacle = "a process is at work on it"
+        elif not is_file(folder / CONFIG_NAME):
+            obstacle = f"it has no {CONFIG_NAME}"
+        elif only_damaged:
+            obstacle = "none of its checkpoints is whole"
+        else:
+            resumes_after = saved.steps_done if saved else 0
+    return Standing(run, held, size, _progress(run, saved), saved, resumes_after, obstacle)
 
 
 def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:
@@ -139,24 +115,18 @@ def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:
 
     Nothing of its arrays is read: a manifest of the right format beside arrays of the size that it
     states looks whole. Whether it is so is for the engine to find out, which hashes all of it.
-
-    Args:
-        folder: The run's folder.
-        owner: The run's id.
     """
     damaged = False
-    last = checkpoint_places.last(folder)
-    for place in checkpoint_places.newest_first(last):
-        try:
+    last = places.last(folder)
+    for place in places.newest_first(last):
+        with contextlib.suppress(OSError):  # there, and not to be looked into
             if not place.exists():
                 continue
-        except OSError:  # there, and not to be looked into
-            pass
         saved = _read_saved(place, owner)
         if saved is not None:
             return saved, False
         # One still being written when the process died was never a checkpoint.
-        damaged = damaged or place != checkpoint_places.being_written(last)
+        damaged = damaged or place != places.being_written(last)
     return None, damaged
 
 
@@ -196,7 +166,7 @@ def _read_saved(place: Path, owner: str) -> Saved | None:
         return None
     facts, arrays = mapping(manifest.get("facts")), mapping(manifest.get(ARRAYS))
     steps_done = whole(facts.get("steps_done"))
-    is_own = manifest.get("format") == CHECKPOINT_FORMAT and manifest.get("run") == owner
+    is_own = manifest.get("format") == places.FORMAT and manifest.get("run") == owner
     if not is_own or arrays.get("bytes") != status.st_size or steps_done is None:
         return None
     seconds, position = mapping(facts.get("seconds")), mapping(facts.get("position"))
@@ -205,12 +175,8 @@ def _read_saved(place: Path, owner: str) -> Saved | None:
     per_epoch = None
     if epoch and batch is not None and steps_done > batch and not (steps_done - batch) % epoch:
         per_epoch = (steps_done - batch) // epoch
-    return Saved(
-        steps_done=steps_done,
-        steps_per_epoch=per_epoch,
-        seconds={name: number(seconds.get(name)) or 0.0 for name in CLOCKS},
-        saved_at=status.st_mtime,
-    )
+    by_clock = {name: number(seconds.get(name)) or 0.0 for name in CLOCKS}
+    return Saved(steps_done, per_epoch, by_clock, status.st_mtime)
 
 
 def _progress(run: Run, saved: Saved | None) -> Progress:
@@ -218,7 +184,7 @@ def _progress(run: Run, saved: Saved | None) -> Progress:
     if run.status == RunStatus.COMPLETED:
         done = whole(mapping(record.result).get("epochs"))
         if done is not None:
-            return Progress(done, record.epochs, None, None)
+            return Progress(done, record.epochs)
     last = last_epoch(run.folder)
     epochs_done = whole(last.get("epoch")) or 0
     per_epoch = record.steps_per_epoch or (saved.steps_per_epoch if saved else None)
@@ -230,15 +196,3 @@ def _progress(run: Run, saved: Saved | None) -> Progress:
         # run that is made again.
         steps_done = max(saved.steps_done, steps_done or 0)
     return Progress(epochs_done, record.epochs, steps_done, per_epoch)
-
-
-def _resumption(run: Run, saved: Saved | None, *, held: bool, only_damaged: bool) -> Resumption:
-    if run.status in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
-        return Resumption(False)
-    if held:
-        return Resumption(False, obstacle="a process is at work on it")
-    if not is_file(run.folder / CONFIG_NAME):
-        return Resumption(False, obstacle=f"it has no {CONFIG_NAME}")
-    if only_damaged:
-        return Resumption(False, obstacle="none of its checkpoints is whole")
-    return Resumption(True, saved.steps_done if saved else 0)

@@ -23,14 +23,7 @@ from pathlib import Path
 
 from optrun.data.locks import try_lock
 from optrun.runner.errors import UserError
-from optrun.runner.untrusted import (
-    DamageError,
-    content_of,
-    json_object,
-    printable,
-    time_of,
-    whole,
-)
+from optrun.runner.untrusted import DamageError, content_of, json_object, printable, time_of, whole
 
 if sys.platform != "win32":
     import fcntl
@@ -63,20 +56,10 @@ class Holder:
 
 
 def acquire(path: Path, *, patience_s: float = 1.0) -> int:
-    """Takes the lock file at `path` for this process, made where it is missing.
+    """Takes the lock file at `path`, made where it is missing; no link, since it is written into.
 
-    Args:
-        path: The lock file; no link, since the holder is written into it.
-        patience_s: How long to go on trying, in seconds: a reader that asks `is_held` may hold a
-            shared lock for an instant.
-
-    Returns:
-        The file descriptor that holds the lock until it is closed.
-
-    Raises:
-        RunHeldError: Another process holds it.
-        UserError: The file system knows no locks.
-        OSError: The file cannot be made.
+    It is tried for `patience_s`, since a reader that asks `is_held` may hold a shared lock for an
+    instant. What is returned is the file descriptor that holds it until it is closed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
@@ -144,11 +127,7 @@ def held_message(folder: Path) -> str:
 
 
 def require_locks(descriptor: int, folder: Path) -> bool:
-    """Tries the lock of a file that is open in a folder; gives whether it was free.
-
-    Raises:
-        UserError: The file system says that it knows no locks.
-    """
+    """Tries the lock of a file that is open in a folder; gives whether it was free."""
     try:
         return try_lock(descriptor)
     except OSError as error:

@@ -208,7 +208,7 @@ def test_a_failure_leaves_the_old_model_and_nothing_else(
     def full_disk(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, "_flush", full_disk)
+    monkeypatch.setattr(exporting, "sync", full_disk)
     for name in ("model.keras", "model"):
         path = tmp_path / name
         old = path if path.suffix else path / "saved_model.pb"

@@ -120,7 +120,7 @@ class Loop:
         request = (
             ResumeRequest([str(run) for run in what], device="cpu")
             if what[0].is_dir()
-            else Request([Entry(config) for config in what], device="cpu", results=results)
+            else Request([Entry(one) for one in what], device="cpu", results=results)
         )
         cache = self.cache if results == self.results else self.folder / "own_cache"
         return Training(request, log=self.folder / f"{results.name}.log", cache=cache)

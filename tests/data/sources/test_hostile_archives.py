@@ -16,10 +16,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from optrun.data.cache.prepare import prepare
 from optrun.data.exceptions import PhotoError
+from optrun.data.sources.archive import Member
 from optrun.data.sources.opening import open_source
 from optrun.data.sources.source import Photo
 from optrun.data.unlabelled import unlabelled
@@ -313,28 +315,47 @@ def test_very_many_archives_within_are_refused(tmp_path: Path) -> None:
     assert "more than 100 zip archives. Give one of them." in refusal(path)
 
 
-def test_an_archive_within_is_not_decompressed_for_every_photo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def outer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An archive of one that is compressed, larger than is held in memory, and lists backwards."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     noise = random.Random(0).randbytes
-    photos = [Item(f"train/{('cat', 'dog')[i % 2]}.{i}.jpg", noise(MIB)) for i in range(8)]
-    forwards, backwards = packed(photos), packed(photos, backwards=True)
+    photos = [Item(f"train/{('cat', 'dog')[i % 2]}.{i}.jpg", noise(MIB)) for i in range(18)]
+    inner = packed(photos, backwards=True)
     path = tmp_path / "outer.zip"
+    path.write_bytes(packed([Item("train.zip", inner, deflated(inner), 8)]))
+    return path
 
-    def reasons(inner: bytes, *, stored: bool) -> set[str]:
-        item = Item("train.zip", inner) if stored else Item("train.zip", inner, deflated(inner), 8)
-        path.write_bytes(packed([item]))
-        return {photo.unreadable for photo in photos_in(path).values()}
 
-    assert reasons(backwards, stored=False) == {""}
-    monkeypatch.setattr("optrun.data.sources.views._WINDOW_PIECES", 1)
-    monkeypatch.setattr("optrun.data.sources.views._MAXIMUM_RESTARTS", 2)
-    assert reasons(forwards, stored=False) == {""}
-    assert reasons(backwards, stored=True) == {""}
-    assert reasons(backwards, stored=False) == {
-        "",
-        "its entries are not in the order in which they are listed",
-    }
+def test_an_archive_within_is_decompressed_once_whatever_its_order(
+    outer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: Callable[[], float]
+) -> None:
+    times = []
+    decompress = Member._decompress
+    monkeypatch.setattr(
+        Member, "_decompress", lambda *arguments: times.append(1) or decompress(*arguments)
+    )
+    source = open_source(str(outer))
+    source.entries()
+
+    assert {photo.unreadable for photo in source.read()} == {""}
+    assert len(times) == 2  # for their names, and for their bytes
+    assert memory() < 32
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_an_archive_within_never_fills_the_disk(
+    outer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=17 * MIB))
+    folder = tmp_path / "temporary"
+
+    assert f"more than are free in {folder}; set TMPDIR to another folder" in refusal(outer)
+    claim = Item("train.zip", b"", deflated(bytes(MIB)), 8, claimed_bytes=1000)
+    outer.write_bytes(packed([claim]))
+    assert "train.zip in" in refusal(outer)
+    assert list(folder.iterdir()) == []
 
 
 def test_of_files_with_one_name_the_last_counts(archive: Callable[..., Path]) -> None:

@@ -12,18 +12,12 @@ from pathlib import Path
 import psutil
 
 # What TensorFlow and Keras pull in that computes, beside what optrun asks for itself.
-COMPUTING = ("ml-dtypes", "opt-einsum")
-CUDA_PREFIX = "nvidia-"
+_COMPUTING = ("ml-dtypes", "opt-einsum")
 DIFF_LIMIT_BYTES = 1_000_000
-GIT_TIMEOUT_SECONDS = 10.0
 
 
 def collect(folder: Path) -> dict[str, object]:
-    """Facts that are the same for all runs of a plan.
-
-    Args:
-        folder: Where the experiment's file lies; its git commit is recorded, if it has one.
-    """
+    """Facts that are the same for all runs of a plan, with the folder's git commit, if any."""
     status = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return {
         "git_commit": _git(folder, "rev-parse", "HEAD"),
@@ -45,29 +39,20 @@ def packages() -> dict[str, str]:
 
     Needed packages that are not installed are left out.
     """
-    installed = {
-        _normalised(one.metadata["Name"]): one.version
-        for one in metadata.distributions()
-        if one.metadata["Name"]
-    }
-    needed = [
-        re.split(r"[^\w.-]", line, maxsplit=1)[0]
-        for line in metadata.requires("optrun") or ()
-        if "extra ==" not in line
-    ]
-    cuda = sorted(name for name in installed if name.startswith(CUDA_PREFIX))
-    wanted = dict.fromkeys(map(_normalised, ("optrun", *needed, *COMPUTING, *cuda)))
+    named = [one for one in metadata.distributions() if one.metadata["Name"]]
+    installed = {_normalised(one.metadata["Name"]): one.version for one in named}
+    required = [line for line in metadata.requires("optrun") or () if "extra ==" not in line]
+    needed = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required]
+    cuda = sorted(name for name in installed if name.startswith("nvidia-"))
+    wanted = dict.fromkeys(map(_normalised, ("optrun", *needed, *_COMPUTING, *cuda)))
     return {name: installed[name] for name in wanted if name in installed}
 
 
 def uncommitted_changes(folder: Path) -> str:
     """The git diff of tracked files, cut at `DIFF_LIMIT_BYTES`; empty where there is none."""
-    diff = _git(folder, "diff", "--no-ext-diff", "HEAD") or ""
-    encoded = diff.encode()
-    if len(encoded) <= DIFF_LIMIT_BYTES:
-        return diff
-    kept = encoded[:DIFF_LIMIT_BYTES].decode(errors="ignore")
-    return f"{kept}\n[cut: there is more]\n"
+    diff = (_git(folder, "diff", "--no-ext-diff", "HEAD") or "").encode()
+    kept = diff[:DIFF_LIMIT_BYTES].decode(errors="ignore")
+    return kept if len(diff) <= DIFF_LIMIT_BYTES else f"{kept}\n[cut: there is more]\n"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -81,7 +66,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.DEVNULL,
-                timeout=GIT_TIMEOUT_SECONDS,
+                timeout=10,
                 env=environment,
                 check=True,
             )

@@ -6,7 +6,6 @@ of JSON for each event.
 """
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -28,34 +27,26 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from optrun.data.places import cache_root
-from optrun.runner import events as run_events
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.signals import Interrupted, signals_heard
 from optrun.runner.errors import UserError, tell
+from optrun.runner.events import EpochRecord, Listener, RunStarted, StepDone
+from optrun.runner.events import Event as RunEvent
 from optrun.runner.models.networks import title_of
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan.executor import Request, ResumeRequest, execute, resume
-from optrun.runner.plan.outcomes import COMPLETED
-from optrun.runner.plan.plan import Entry
+from optrun.runner.plan.plan import Entry, Plan
 from optrun.runner.runs import checkpoint_places as places
+from optrun.runner.runs.record import RunStatus
 from optrun.runner.ui.console import live_line
-from optrun.runner.ui.text import (
-    hanging,
-    is_styled,
-    padded,
-    show,
-    style,
-    terminal_width,
-    widest,
-    wrap,
-)
+from optrun.runner.ui.table import Column, Line, row_lines
+from optrun.runner.ui.text import hanging, is_styled, show, style, terminal_width, widest, wrap
 from optrun.runner.ui.wording import duration, number_of
 from optrun.runner.untrusted import DamageError, content_of, json_object
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 _IDENTICAL, _DIFFERENT, _DIVERGED = 0, 1, 3
 _INDENT = 10
@@ -64,38 +55,25 @@ _INDENT = 10
 PHOTOS_PER_BATCH = 10
 FEWEST_PHOTOS = 160
 EPOCHS = 3
-# So often that runs go on from the middle of an epoch, too.
-CHECKPOINT_MINUTES = 0.01
+CHECKPOINT_MINUTES = 0.01  # so often that runs go on from the middle of an epoch, too
 
 # configs/lookahead_vgg19.yaml on the sample, which needs neither a download nor this repository,
 # with chance in all places that have any: order, dropout, augmentation.
-BUILT_IN = {
-    "name": "verify",
-    "data": {
-        "source": "sample",
-        "image_size": 48,
-        "limit": 800,
-        "augmentation": {"flip": True, "rotation": 10, "shift": 0.1, "brightness": 0.1},
-    },
-    "model": {
-        "weights": "random",
-        "width": 0.125,
-        "head": {"hidden_units": [16], "dropout": 0.5},
-    },
-    "training": {"epochs": EPOCHS, "checkpoint_minutes": CHECKPOINT_MINUTES},
-    "optimizer": {
-        "name": "lookahead",
-        "sync_period": 5,
-        "slow_step_size": 0.5,
-        "inner_optimizer": {
-            "name": "sgd",
-            "learning_rate": {"schedule": "cosine", "initial_learning_rate": 0.04},
-            "momentum": 0.9,
-            "global_clipnorm": 1,
-        },
-    },
-}
-
+BUILT_IN = f"""\
+name: verify
+data:
+  {{source: sample, image_size: 48, limit: 800,
+   augmentation: {{flip: true, rotation: 10, shift: 0.1, brightness: 0.1}}}}
+model: {{weights: random, width: 0.125, head: {{hidden_units: [16], dropout: 0.5}}}}
+training: {{epochs: {EPOCHS}, checkpoint_minutes: {CHECKPOINT_MINUTES}}}
+optimizer:
+  name: lookahead
+  sync_period: 5
+  slow_step_size: 0.5
+  inner_optimizer:
+    {{name: sgd, momentum: 0.9, global_clipnorm: 1,
+     learning_rate: {{schedule: cosine, initial_learning_rate: 0.04}}}}
+"""
 
 BEGUN, STEP, EPOCH = "run", "step", "epoch"
 
@@ -116,21 +94,13 @@ TURNS = (Phase.TRAINING, Phase.CHECKPOINT, Phase.EVALUATION, Phase.START)
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a training told.
+    """One thing that a training told."""
 
-    Attributes:
-        kind: BEGUN when a run begins or goes on, STEP after a step, EPOCH after an evaluation.
-        steps_done: Steps of the run that are done.
-        steps_per_epoch: Batches in an epoch of the run.
-        steps: Steps of the whole run.
-        at: When it was heard, on the monotonic clock, in seconds.
-    """
-
-    kind: str
+    kind: str  # BEGUN when a run begins or goes on, STEP after a step, EPOCH after an evaluation
     steps_done: int
     steps_per_epoch: int
     steps: int
-    at: float
+    at: float  # seconds of a monotonic clock
 
 
 class Training:
@@ -142,6 +112,7 @@ class Training:
         *,
         log: Path,
         cache: Path,
+        heard: Callable[[Event], None] = lambda _: None,
         program: Sequence[str] = (sys.executable, "-P", "-m", "optrun.runner.verify"),
     ) -> None:
         """Start it; it shows what it shows in `log` and has its photos in `cache`."""
@@ -158,8 +129,15 @@ class Training:
                 # Ctrl-C is for us alone: what we started, we end.
                 start_new_session=True,
             )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener = threading.Thread(target=self._listen, args=[heard], daemon=True)
         self._listener.start()
+
+    def _listen(self, heard: Callable[[Event], None]) -> None:
+        with self._process.stdout or contextlib.nullcontext(()) as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError, TypeError):  # the kill may have cut it
+                    self.events.append(Event(**json.loads(line)))
+                    heard(self.events[-1])
 
     @property
     def is_running(self) -> bool:
@@ -169,11 +147,10 @@ class Training:
     def last(self) -> Event | None:
         return self.events[-1] if self.events else None
 
-    def wait(self, seen: Callable[[], None] = lambda: None) -> int:
-        """Wait for its end, calling `seen`; returns the exit code, negative for a signal's."""
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code, negative for a signal's."""
         # In slices, so that a signal's handler runs in between on every system.
         while self.is_running:
-            seen()
             time.sleep(0.02)
         self._listener.join()
         return self._process.wait()
@@ -194,12 +171,6 @@ class Training:
         text = self.log.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.rstrip().splitlines()[-count:])
 
-    def _listen(self) -> None:
-        with self._process.stdout or contextlib.nullcontext(()) as lines:
-            for line in lines:
-                with contextlib.suppress(ValueError, TypeError):  # the kill may have cut it
-                    self.events.append(Event(**json.loads(line), at=time.monotonic()))
-
     def __enter__(self) -> Self:
         return self
 
@@ -207,56 +178,52 @@ class Training:
         self.kill()
 
 
-class _Teller:
-    """Writes an event to a descriptor for what a training does."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._steps_per_epoch = self._epochs = 0
-
-    def __call__(self, event: run_events.Event) -> None:
-        if isinstance(event, run_events.RunStarted):
-            self._steps_per_epoch, self._epochs = event.steps_per_epoch, event.epochs
-            self._tell(BEGUN, event.steps_done)
-        elif isinstance(event, run_events.StepDone):
-            self._tell(STEP, (event.epoch - 1) * self._steps_per_epoch + event.step)
-        elif isinstance(event, run_events.EpochRecord):
-            self._tell(EPOCH, event.epoch * self._steps_per_epoch)
-
-    def _tell(self, kind: str, steps_done: int) -> None:
-        per_epoch = self._steps_per_epoch
-        event = {"kind": kind, "steps_done": steps_done, "steps_per_epoch": per_epoch}
-        event["steps"] = per_epoch * self._epochs
-        try:
-            os.write(self._descriptor, json.dumps(event).encode() + b"\n")
-        except OSError:
-            # Whoever asked for this training is gone, killed perhaps: nobody wants it any more.
-            os._exit(1)
-
-
 def carry_out(request: str) -> int:
     """What a training's process does: a `Request` or `ResumeRequest`, as JSON.
 
     What it shows goes to standard error; standard output gets the events.
     """
-    events = os.dup(1)
+    listeners = [_telling(os.dup(1))]
     os.dup2(2, 1)
-    listeners = [_Teller(events)]
     fields = json.loads(request)
     try:
         if "runs" in fields:
             return resume(ResumeRequest(**fields), listeners=listeners)
-        (entry,) = fields.pop("entries")
-        settings = entry["settings"]
-        if fields["device"] != "cpu" and _has_gpu():
-            # Without it a GPU promises no bit-identity; an override of the person's outranks it.
-            settings = ["training.deterministic=true", *settings]
+        # Without it a GPU promises no bit-identity; an override of the person's outranks it.
+        first = ["training.deterministic=true"] if fields["device"] != "cpu" and _has_gpu() else []
+        entries = [
+            Entry(Path(one["config"]), [*first, *one["settings"]]) for one in fields.pop("entries")
+        ]
         fields["results"] = Path(fields["results"])
-        entries = [Entry(Path(entry["config"]), settings)]
         return execute(Request(entries, **fields), listeners=listeners)
     except UserError as error:
         tell(error)
         return error.exit_code
+
+
+def _telling(descriptor: int) -> Listener:
+    """Writes to a descriptor what a training does."""
+    per_epoch = epochs = 0
+
+    def hear(event: RunEvent) -> None:
+        nonlocal per_epoch, epochs
+        if isinstance(event, RunStarted):
+            per_epoch, epochs = event.steps_per_epoch, event.epochs
+            kind, done = BEGUN, event.steps_done
+        elif isinstance(event, StepDone):
+            kind, done = STEP, (event.epoch - 1) * per_epoch + event.step
+        elif isinstance(event, EpochRecord):
+            kind, done = EPOCH, event.epoch * per_epoch
+        else:
+            return
+        told = Event(kind, done, per_epoch, per_epoch * epochs, time.monotonic())
+        try:
+            os.write(descriptor, json.dumps(asdict(told)).encode() + b"\n")
+        except OSError:
+            # Whoever asked for this training is gone, killed perhaps: nobody wants it any more.
+            os._exit(1)
+
+    return hear
 
 
 def _has_gpu() -> bool:
@@ -277,20 +244,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Kill:
-    """What a kill struck and what came of it.
+    """What a kill struck and what came of it."""
 
-    Attributes:
-        phase: What the training was doing, in words.
-        steps_done: Steps of the run that were done.
-        steps: Steps of the whole run; 0 where it had not begun.
-        went_on_from: Steps that did not have to be made again; None where the next kill came before
-            it went on.
-    """
-
-    phase: str
+    phase: str  # what the training was doing, in words
     steps_done: int
-    steps: int
-    went_on_from: int | None = None
+    steps: int  # of the whole run; 0 where it had not begun
+    went_on_from: int | None = None  # None where the next kill came before it went on
 
     def __str__(self) -> str:
         at = f"step {self.steps_done:,} of {self.steps:,}, " if self.steps else ""
@@ -298,14 +257,8 @@ class Kill:
 
 
 def moments(count: int, events: Sequence[Event], seed: int) -> list[Moment]:
-    """Random moments in a run, one after the other, the phases taking turns in random order.
-
-    Args:
-        count: How many.
-        events: What the same run told when it was trained whole.
-        seed: Decides the moments.
-    """
-    steps = events[-1].steps_done
+    """So many random moments of a run that told `events`; the phases take turns at random."""
+    steps = events[-1].steps
     first_step_s = events[1].at - events[0].at
     step_s = (events[-1].at - events[1].at) / steps
     chance = random.Random(seed)  # noqa: S311 (not for secrets)
@@ -313,33 +266,29 @@ def moments(count: int, events: Sequence[Event], seed: int) -> list[Moment]:
     chance.shuffle(phases)
     found = []
     for number, phase in enumerate(phases):
-        # Each in its own part of the run, and none in the last step: after it the process may be
-        # over before it is killed.
+        if phase is Phase.START:
+            found.append(Moment(phase, 0, chance.uniform(0, first_step_s)))
+            continue
+        # Each in its own part of the run, and none in the last step.
         first, last = (max(1, steps * part // count) for part in (number, number + 1))
-        step = 0 if phase is Phase.START else min(chance.randint(first, last), steps - 1)
-        most = first_step_s if phase is Phase.START else step_s
-        found.append(Moment(phase, step, chance.uniform(0, most)))
+        step = min(chance.randint(first, last), steps - 1)
+        found.append(Moment(phase, step, chance.uniform(0, step_s)))
     return found
 
 
-def strike(
-    training: Training, moment: Moment, results: Path, seen: Callable[[], None] = lambda: None
-) -> Kill | None:
-    """Wait for the moment, calling `seen` now and then, and kill.
+def strike(training: Training, moment: Moment, results: Path) -> Kill | None:
+    """Wait for the moment, and kill; None where the training was over before.
 
-    Returns:
-        What the kill struck; None where the training was over before.
+    Where the phase did not come any more, the kill strikes what comes last.
     """
-    while True:
-        last = training.last
-        in_time = last is not None and last.steps_done >= moment.step
-        if in_time and phase_of(training, results) is moment.phase:
+    while training.is_running:
+        last, phase = training.last, phase_of(training, results)
+        if last is not None and last.steps_done >= moment.step and phase is moment.phase:
+            time.sleep(moment.delay_s)
             break
-        if not training.is_running:
-            return None
-        seen()
+        if phase is Phase.END:
+            break
         time.sleep(0.0005)
-    time.sleep(moment.delay_s)
     return kill(training, results) if training.is_running else None
 
 
@@ -355,23 +304,16 @@ def phase_of(training: Training, results: Path) -> Phase:
     last = training.last
     if last is None or last.kind == BEGUN:
         return Phase.START
-    if _writes_checkpoint(training, results):
-        return Phase.CHECKPOINT
-    if last.kind == STEP and last.steps_done % last.steps_per_epoch == 0:
-        return Phase.EVALUATION
-    return Phase.END if last.steps_done == last.steps else Phase.TRAINING
-
-
-def _writes_checkpoint(training: Training, results: Path) -> bool:
-    """Whether a checkpoint lies half written or half replaced, from this training."""
     for run in results.glob("*"):
         for one in (places.last(run), places.best(run)):
             for place in (places.being_written(one), places.being_dropped(one)):
                 # An earlier training, killed while it wrote, left its own.
                 with contextlib.suppress(OSError):
                     if place.stat().st_mtime >= training.started:
-                        return True
-    return False
+                        return Phase.CHECKPOINT
+    if last.kind == STEP and last.steps_done % last.steps_per_epoch == 0:
+        return Phase.EVALUATION
+    return Phase.END if last.steps_done == last.steps else Phase.TRAINING
 
 
 Values = Mapping[str, Any]
@@ -383,19 +325,12 @@ class _UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Compared:
-    """One part of two runs.
-
-    Attributes:
-        name: What it is.
-        extent: How much of it there is, in words.
-        hashes: SHA-256 of the part in each run; None where it can't be read.
-        difference: The first difference, in words; None where there is none.
-    """
+    """One part of two runs."""
 
     name: str
-    extent: str
-    hashes: tuple[str | None, str | None]
-    difference: str | None
+    extent: str  # how much of it there is, in words
+    hashes: tuple[str | None, str | None]  # SHA-256 in each run; None where it can't be read
+    difference: str | None  # the first, in words
 
     @property
     def is_identical(self) -> bool:
@@ -407,35 +342,38 @@ def compare(run: Path, other: Path) -> list[Compared]:
     return [_compared(name, _read(run, name), _read(other, name)) for name in _PARTS]
 
 
+def _read(run: Path, part: str) -> Values | str:
+    """A part of a run; why it can't be read, where it can't."""
+    try:
+        return _PARTS[part](run)
+    except (CheckpointError, DamageError) as error:
+        return str(error)
+    except (*checkpoint.DAMAGE, _UnreadableError) as error:
+        return f"{type(error).__name__.lstrip('_')}: {error}"
+
+
 def _compared(name: str, values: Values | str, others: Values | str) -> Compared:
     hashes = (_hash(values), _hash(others))
     if isinstance(values, str):
         return Compared(name, "", hashes, f"can't be read in the first: {values}")
-    sizes = (one.size if isinstance(one, np.ndarray) else 1 for one in values.values())
     if isinstance(others, str):
         return Compared(name, "", hashes, f"can't be read in the second: {others}")
-    extent = number_of(sum(sizes), "value")
-    return Compared(name, extent, hashes, first_difference(values, others))
+    sizes = (one.size if isinstance(one, np.ndarray) else 1 for one in values.values())
+    differences = (_difference(label, values, others) for label in {**values, **others})
+    first = next(filter(None, differences), None)
+    return Compared(name, number_of(sum(sizes), "value"), hashes, first)
 
 
-def first_difference(values: Values, others: Values) -> str | None:
-    """Where two mappings differ first, with numbers; None where they are the same in every bit.
-
-    Example:
-        >>> same, other = {"loss": 0.25}, {"loss": 0.5}
-        >>> first_difference(same, same), first_difference(same, other)
-        (None, 'loss: 0.25 against 0.5')
-    """
-    for label in {**values, **others}:
-        if label not in others or label not in values:
-            return f"{label}: only in the {'first' if label in values else 'second'}"
-        one, two = values[label], others[label]
-        if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
-            if told := _array_difference(one, two):
-                return f"{label}: {told}"
-        elif json.dumps(one) != json.dumps(two):
-            return f"{label}: {one} against {two}"
-    return None
+def _difference(label: str, values: Values, others: Values) -> str | None:
+    """How a value differs in two mappings; None where it is the same in every bit."""
+    if label not in others or label not in values:
+        return f"{label}: only in the {'first' if label in values else 'second'}"
+    one, two = values[label], others[label]
+    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        told = _array_difference(one, two)
+    else:
+        told = None if json.dumps(one) == json.dumps(two) else f"{one} against {two}"
+    return told and f"{label}: {told}"
 
 
 def _array_difference(one: npt.NDArray[Any], two: npt.NDArray[Any]) -> str | None:
@@ -469,16 +407,6 @@ def _hash(values: Values | str) -> str | None:
         else:
             digest.update(json.dumps([label, value]).encode())
     return digest.hexdigest()
-
-
-def _read(run: Path, part: str) -> Values | str:
-    """A part of a run; why it can't be read, where it can't."""
-    try:
-        return _PARTS[part](run)
-    except (CheckpointError, DamageError) as error:
-        return str(error)
-    except (*checkpoint.DAMAGE, _UnreadableError) as error:
-        return f"{type(error).__name__.lstrip('_')}: {error}"
 
 
 def _start(run: Path) -> Values:
@@ -525,12 +453,7 @@ def _rows(run: Path) -> Values:
 
 def _predictions(run: Path) -> Values:
     with np.load(run / "predictions.npz", allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _result(run: Path) -> Values:
-    result: Values = _without_clocks(_completed(run)["result"])
-    return result
+        return dict(archive)
 
 
 _PARTS: Mapping[str, Callable[[Path], Values]] = {
@@ -541,14 +464,14 @@ _PARTS: Mapping[str, Callable[[Path], Values]] = {
     "best epoch's weights": _best,
     "metric rows": _rows,
     "predictions": _predictions,
-    "best epoch": lambda run: {"best epoch": _result(run)["best_epoch"]},
-    "result": _result,
+    "best epoch": lambda run: {"best epoch": _completed(run)["result"]["best_epoch"]},
+    "result": lambda run: _without_clocks(_completed(run)["result"]),
 }
 
 
 def _completed(run: Path) -> dict[str, Any]:
     recorded = _recorded(run)
-    if recorded.get("state") != COMPLETED:
+    if recorded.get("state") != RunStatus.COMPLETED:
         raise _UnreadableError(f"the run is not completed, but {recorded.get('state')}")
     return recorded
 
@@ -567,21 +490,6 @@ def _without_clocks(value: Any) -> Any:
     return [_without_clocks(item) for item in value] if isinstance(value, list) else value
 
 
-@dataclass(frozen=True)
-class Verified:
-    """One experiment as it is verified.
-
-    Attributes:
-        experiment: Complete, shortened, its seed chosen.
-        request: What trains it.
-        stand_in_for: Why the sample stands in for its photos; None where it does not.
-    """
-
-    experiment: Experiment
-    request: Request
-    stand_in_for: str | None
-
-
 def choose(
     config: Path | None,
     overrides: Sequence[str],
@@ -590,45 +498,30 @@ def choose(
     sample: bool = False,
     seed: int | None = None,
     device: str = "auto",
-) -> Verified:
-    """The built-in experiment, or a person's own made short.
+) -> tuple[Plan, Request]:
+    """One run of the built-in experiment, written to `folder`, or of a person's own made short.
 
-    Args:
-        config: The person's file; None for the built-in experiment.
-        overrides: `KEY=VALUE`, which outrank the shortening.
-        folder: Where the built-in experiment may be written.
-        sample: Whether the built-in sample was asked for.
-        seed: The run's seed; None: the one it states.
-        device: As `--device` takes it.
+    The overrides outrank the shortening.
 
     Raises:
         UserError: The config or an override is wrong, or what it names cannot be had.
     """
+    settings: list[str] = []
     if config is None:
         config = folder / "verify.yaml"
-        config.write_text(json.dumps(BUILT_IN, indent=1))  # JSON is YAML
-        shorter: list[str] = []
+        config.write_text(BUILT_IN)
     else:
         # The file is read once more with these, so that what is wrong in it is told as written.
-        shorter = shortening(load(config, overrides, sample=sample, import_own=True).experiment)
-    everything = [*shorter, *overrides]
+        settings = shortening(load(config, overrides, sample=sample, import_own=True).experiment)
     seeds = None if seed is None else [seed]
-    entries = [Entry(config, everything)]
+    entries = [Entry(config, [*settings, *overrides])]
     plan = plans.make(entries, seeds=seeds, sample=sample)
     on_sample = sample or plan.stand_in_for is not None
-    request = Request(entries, seeds=seeds, sample=on_sample, device=device)
-    return Verified(plan.runs[0].experiment, request, plan.stand_in_for)
+    return plan, Request(entries, seeds=seeds, sample=on_sample, device=device)
 
 
 def shortening(experiment: Experiment) -> list[str]:
-    """What makes an experiment short, as overrides; what it has less of anyway stays.
-
-    Example:
-        >>> shortening(Experiment.model_validate({
-        ...     "name": "plain", "training": {"epochs": 2, "batch_size": 64},
-        ...     "optimizer": {"name": "sgd", "learning_rate": 0.01}}))
-        ['data.limit=640', 'training.epochs=2', 'training.checkpoint_minutes=0.01']
-    """
+    """What makes an experiment short, as overrides; what it has less of anyway stays."""
     training, limit = experiment.training, experiment.data.limit
     photos = max(FEWEST_PHOTOS, PHOTOS_PER_BATCH * training.batch_size)
     return [
@@ -656,10 +549,7 @@ def verify(
 ) -> int:
     """Trains, kills, resumes, compares and prints; the arguments are those of `optrun verify`.
 
-    `start` starts a training.
-
-    Returns:
-        The exit code: 0 identical, 1 different, 130 or 143 interrupted.
+    Returns the exit code: 0 identical, 1 different, 130 or 143 interrupted.
 
     Raises:
         UserError: Something is wrong with the arguments, or the experiment can't be trained.
@@ -668,41 +558,39 @@ def verify(
     kill_seed = secrets.randbelow(100_000) if kill_seed is None else kill_seed
     folder = Path(tempfile.mkdtemp(prefix="optrun-verify-")) if keep is None else _new_folder(keep)
     kept = keep is not None
+    console = Console()
     try:
-        with signals_heard(), _Screen(Console()) as screen:
-            chosen = choose(
+        with signals_heard():
+            plan, request = choose(
                 config, overrides, folder=folder, sample=sample, seed=seed, device=device
             )
-            name = "" if config is None else f"{chosen.experiment.name}: "
-            screen.paragraph("verify", name + _described(chosen.experiment))
-            if chosen.stand_in_for is not None:
-                screen.paragraph("photos", f"the built-in sample stands in: {chosen.stand_in_for}")
-            screen.paragraph(
-                "kills",
-                f"{kills}, by SIGKILL; to aim at the same moments again: --kill-seed {kill_seed}",
-            )
-            screen.say("")
-            _take_names_along(folder / "cache")
-            work = _Work(chosen.request, folder, start, screen)
+            experiment = plan.runs[0].experiment
+            name = "" if config is None else f"{experiment.name}: "
+            _say(console, "verify", name + _described(experiment))
+            if plan.stand_in_for is not None:
+                _say(console, "photos", f"the built-in sample stands in: {plan.stand_in_for}")
+            again = f"to aim at the same moments again: --kill-seed {kill_seed}"
+            _say(console, "kills", f"{kills}, by SIGKILL; {again}")
+            console.print()
+            # The trainings have a cache of their own, and `data.source` may name imported photos.
+            if (names := cache_root() / "sources").is_dir():
+                shutil.copytree(names, folder / "cache" / "sources", dirs_exist_ok=True)
+            work = _Work(request, folder, start, console)
             try:
                 events = work.train_whole()
                 found = work.train_killed(moments(kills, events, kill_seed))
-                compared = compare(work.run("uninterrupted"), work.run("killed"))
+                runs = [work.run(name) for name in ("uninterrupted", "killed")]
             except Failure as failure:
                 kept = True
-                screen.close()
-                show(
-                    f"\n{failure}\nBoth runs are kept in {folder}\nDIFFERENT: it can't be "
-                    "resumed.\n"
-                )
+                show(f"\n{failure}\nBoth runs are kept in {folder}\n")
+                show("DIFFERENT: it can't be resumed.\n")
                 return _DIFFERENT
-            recorded = _recorded(work.run("uninterrupted")).get("comparable", {})
+            compared = compare(*runs)
+            recorded = _recorded(runs[0]).get("comparable", {})
             if recorded.get("device") == "gpu":
-                screen.paragraph(
-                    "GPU",
-                    "a resumed run is promised to be the same there with training.deterministic: "
-                    "true, which is set here unless --set forbids it",
-                )
+                promised = "a resumed run is promised to be the same there with "
+                setting = "training.deterministic: true, which is set here unless --set forbids it"
+                _say(console, "GPU", promised + setting)
             holds = bool(found) and all(part.is_identical for part in compared)
             kept = kept or not holds
             lines = ["", *_kills_table(found), "", *_parts_table(compared), ""]
@@ -737,13 +625,6 @@ def _new_folder(path: Path) -> Path:
     return path.absolute()
 
 
-def _take_names_along(cache: Path) -> None:
-    """Give the trainings' own cache the names of imported photos: `data.source` may be one."""
-    names = cache_root() / "sources"
-    if names.is_dir():
-        shutil.copytree(names, cache / "sources", dirs_exist_ok=True)
-
-
 def _described(experiment: Experiment) -> str:
     data, model, training = experiment.data, experiment.model, experiment.training
     photos = "all photos" if data.limit is None else number_of(data.limit, "photo")
@@ -763,123 +644,86 @@ class _Work:
     request: Request
     folder: Path
     start: Callable[..., Training]
-    screen: "_Screen"
+    console: Console
 
     def run(self, name: str) -> Path:
-        """The run of a results folder that has a run.json: others were killed before it."""
-        for path in sorted((self.folder / name).glob("*")):
-            if (path / "run.json").exists():
-                return path
+        """The run of a results folder; others were killed before they had a run.json."""
+        for record in sorted((self.folder / name).glob("*/run.json")):
+            return record.parent
         raise Failure(f"{self.folder / name} holds no run")
 
     def train_whole(self) -> list[Event]:
         """Train the run that nobody kills; returns what it told."""
-        self.screen.training("uninterrupted run")
-        with self._started("uninterrupted") as training:
-            code = training.wait(lambda: self.screen.at(training.last))
-            if code == _DIVERGED:
-                raise UserError(
-                    "this experiment diverges, so there is no finished run to compare; lower the "
-                    f"learning rate:\n{training.last_lines(6)}"
-                )
-            if code != 0 or len(training.events) < 2:
-                raise UserError(f"this experiment can't be trained:\n{training.last_lines()}")
-            self.screen.done("trained whole")
-            return training.events
+        training, code, _ = self._train("uninterrupted", "uninterrupted run")
+        if code == _DIVERGED:
+            raise UserError(
+                "this experiment diverges, so there is no finished run to compare; lower the "
+                f"learning rate:\n{training.last_lines(6)}"
+            )
+        if code != 0 or len(training.events) < 2:
+            raise UserError(f"this experiment can't be trained:\n{training.last_lines()}")
+        _say(self.console, "", "trained whole")
+        return training.events
 
     def train_killed(self, planned: Sequence[Moment]) -> list[Kill]:
         """Train the run that is killed at each of these moments, to its end."""
         kills: list[Kill] = []
-        results = self.folder / "killed"
         for moment in [*planned, None]:
-            self.screen.training(f"killed run, after {len(kills)} of {len(planned)} kills")
-            with self._started("killed", resumable(results)) as training:
-                seen = functools.partial(lambda one: self.screen.at(one.last), training)
-                struck = strike(training, moment, results, seen) if moment else None
-                code = training.wait(seen)
-            if kills and training.events:
-                kills[-1] = replace(kills[-1], went_on_from=training.events[0].steps_done)
+            title = f"killed run, after {len(kills)} of {len(planned)} kills"
+            training, code, struck = self._train("killed", title, moment)
+            if kills and (training.events or struck is None):
+                # Without events it was complete, and only its process not yet over.
+                done = training.events[0].steps_done if training.events else kills[-1].steps
+                kills[-1] = replace(kills[-1], went_on_from=done)
             if struck is None:
                 if code != 0:
                     raise Failure(
                         f"the run that was killed could not go on (exit code {code}):\n"
                         f"{training.last_lines()}"
                     )
-                self.screen.done("trained to its end")
+                _say(self.console, "", "trained to its end")
                 if moment is not None:
-                    self.screen.done(f"the run was complete before kill {len(kills) + 1}")
+                    _say(self.console, "", f"the run was complete before kill {len(kills) + 1}")
                 break
             kills.append(struck)
-            self.screen.done(f"kill {len(kills)} of {len(planned)} at {struck}")
+            _say(self.console, "", f"kill {len(kills)} of {len(planned)} at {struck}")
         return kills
 
-    def _started(self, name: str, run: Path | None = None) -> Training:
-        """Goes on with a run, or begins one."""
-        request: Request | ResumeRequest = replace(self.request, results=self.folder / name)
-        if run is not None:
-            request = ResumeRequest([str(run)], device=self.request.device)
-        return self.start(request, log=self.folder / f"{name}.log", cache=self.folder / "cache")
+    def _train(
+        self, name: str, title: str, moment: Moment | None = None
+    ) -> tuple[Training, int, Kill | None]:
+        """Begin a run or go on with it, to a moment or its end; the exit code, and what was hit."""
+        results = self.folder / name
+        request: Request | ResumeRequest = replace(self.request, results=results)
+        with contextlib.suppress(Failure):
+            request = ResumeRequest([str(self.run(name))], device=self.request.device)
+        files = {"log": self.folder / f"{name}.log", "cache": self.folder / "cache"}
+        with _live(self.console, title) as at, self.start(request, heard=at, **files) as training:
+            struck = strike(training, moment, results) if moment else None
+            return training, training.wait(), struck
 
 
-def resumable(results: Path) -> Path | None:
-    """The run that is not over; None where none has got as far as a run.json."""
-    for path in sorted(results.glob("*")):
-        with contextlib.suppress(DamageError):
-            if _recorded(path).get("state") != COMPLETED:
-                return path
-    return None
+def _say(console: Console, label: str, text: str) -> None:
+    """Print a text behind a label, in lines that fit."""
+    for line in hanging(label, text, min(console.width, 100), indent=_INDENT):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-class _Screen:
-    """Shows how it goes: a live line on a terminal, plain lines below it."""
+@contextlib.contextmanager
+def _live(console: Console, title: str) -> Iterator[Callable[[Event], None]]:
+    """A line on a terminal that shows where a training is, as its events say."""
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with live_line(console, indent=_INDENT) as bar:
+        task = bar.add_task(title, total=None, numbers="starting")
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-
-    def say(self, text: str) -> None:
-        """Print a line as it is."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def paragraph(self, label: str, text: str) -> None:
-        """Print a text behind a label, in lines that fit."""
-        for line in hanging(label, text, min(self._console.width, 100), indent=_INDENT):
-            self.say(line)
-
-    def training(self, name: str) -> None:
-        """A training starts."""
-        self.close()
-        if self._console.is_terminal:
-            self._bar = live_line(self._console, indent=_INDENT)
-            self._task = self._bar.add_task(name, total=None, numbers="starting")
-            self._bar.start()
-
-    def at(self, event: Event | None) -> None:
-        """Where the training is."""
-        if self._bar is not None and event is not None:
+        def at(event: Event) -> None:
             told = {BEGUN: "compiling the network", EPOCH: "an epoch is recorded"}
             where = told.get(event.kind, f"step {event.steps_done:,} of {event.steps:,}")
-            self._bar.update(
-                self._task, total=event.steps, completed=event.steps_done, numbers=where
-            )
+            bar.update(task, total=event.steps, completed=event.steps_done, numbers=where)
 
-    def done(self, what: str) -> None:
-        """Something is done."""
-        self.close()
-        self.say(" " * _INDENT + what)
-
-    def close(self) -> None:
-        """Take the live line away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        yield at
 
 
 def _kills_table(kills: Sequence[Kill]) -> list[str]:
@@ -889,34 +733,31 @@ def _kills_table(kills: Sequence[Kill]) -> list[str]:
         went_on = f"{kill.went_on_from:,}" if kill.went_on_from else "from the beginning"
         went_on = "killed again first" if kill.went_on_from is None else went_on
         rows.append((str(number), at, kill.phase, went_on))
-    return [line.rstrip() for line in _columns(rows)]
+    return _table(rows)
 
 
 def _parts_table(parts: Sequence[Compared]) -> list[str]:
-    rows = [("compared", "", "uninterrupted", "killed")]
+    rows = [("compared", "", "uninterrupted", "killed", "")]
     for part in parts:
         whole, killed = ((digest or "-")[:12] for digest in part.hashes)
-        rows.append((part.name, part.extent, whole, killed))
-    heading, *texts = _columns(rows)
-    lines = [heading.rstrip()]
-    for text, part in zip(texts, parts, strict=True):
-        outcome, look = ("identical", "plain") if part.is_identical else ("DIFFERENT", "bad")
-        lines.append(f"{text}  {style(outcome, look, is_styled())}")
-        if part.difference is not None:
-            lines += [f"  {line}" for line in wrap(part.difference, terminal_width() - 2)]
+        outcome = "identical" if part.is_identical else "DIFFERENT"
+        rows.append((part.name, part.extent, whole, killed, outcome))
+    lines = _table(rows)
+    for number, part in reversed(list(enumerate(parts, start=2))):
+        told = wrap(part.difference or "", terminal_width() - 2)
+        lines[number:number] = [f"  {line}" for line in told if line]
     return lines
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     """The rows in columns, of which the second stands to the right."""
     widths = [widest(column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            padded(cell, width, right=place == 1)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    columns = [Column(width, right=place == 1) for place, width in enumerate(widths)]
+    lines = []
+    for row in rows:
+        cells = [Line(cell, "bad" if cell == "DIFFERENT" else "plain") for cell in row]
+        lines += row_lines(cells, columns, styled=is_styled())
+    return lines
 
 
 def _verdict(count: int, compared: Sequence[Compared]) -> list[str]:

@@ -115,7 +115,7 @@ def loaded_by(code: str) -> set[str]:
         "from optrun.runner.optimizer_cards import show",
         "import optrun.optimizers.card_text, optrun.optimizers.registry",
         "import optrun.runner.plan.executor",
-        "from optrun.runner.plan import progress, resolved",
+        "from optrun.runner.plan import forecast, progress",
         "import optrun.runner.verify",
         "import optrun.runner.config.load",
         "from optrun.runner.compare.compare import compare",

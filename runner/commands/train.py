@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 from optrun.runner.commands.options import (
@@ -71,13 +72,7 @@ def train(
     overrides: tuple[str, ...],
     seed: int | None,
     seeds: list[int] | None,
-    sample: bool,
-    real: bool,
-    device: str,
-    results: Path,
-    resume: bool,
-    dry_run: bool,
-    quiet: bool,
+    **options: Any,
 ) -> None:
     """Train what the CONFIG files describe, one run per config and seed.
 
@@ -95,23 +90,13 @@ def train(
     3 a run diverged, with --resume also one that did so before; 5 another process writes one of
     the plan's runs; 130 or 143 interrupted. Of several the first of 1, 5 and 3 counts.
     """
-    if sample and real:
+    if options["sample"] and options["real"]:
         raise click.UsageError("--sample and --real contradict each other.")
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds cannot be given together; --seeds 3-3 is one.")
     from optrun.runner.plan.executor import Request, execute
     from optrun.runner.plan.plan import Entry
 
-    chosen = seeds if seeds is not None else None if seed is None else [seed]
-    request = Request(
-        entries=tuple(Entry(Path(config), overrides) for config in configs),
-        seeds=chosen,
-        sample=sample,
-        real=real,
-        device=device,
-        results=results,
-        resume=resume,
-        dry_run=dry_run,
-        quiet=quiet,
-    )
-    raise SystemExit(execute(request))
+    entries = [Entry(Path(config), overrides) for config in configs]
+    chosen = seeds if seed is None else [seed]
+    raise SystemExit(execute(Request(entries, chosen, **options)))

@@ -1,6 +1,7 @@
 """`optrun verify`: options and help; the work is in `optrun.runner.verify`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from optrun.runner.commands.options import (
@@ -34,16 +35,7 @@ from optrun.runner.commands.options import (
     metavar="FOLDER",
     help="Keep both runs and their logs in this new folder.",
 )
-def verify(
-    config: Path | None,
-    kills: int,
-    kill_seed: int | None,
-    overrides: tuple[str, ...],
-    seed: int | None,
-    sample: bool,
-    device: str,
-    keep: Path | None,
-) -> None:
+def verify(config: Path | None, **options: Any) -> None:
     """Prove on this machine that a run which was killed and resumed is the run that never was.
 
     \b
@@ -65,15 +57,4 @@ def verify(
     """
     from optrun.runner import verify as verification
 
-    raise SystemExit(
-        verification.verify(
-            config,
-            overrides=overrides,
-            sample=sample,
-            device=device,
-            seed=seed,
-            kills=kills,
-            kill_seed=kill_seed,
-            keep=keep,
-        )
-    )
+    raise SystemExit(verification.verify(config, **options))

@@ -7,7 +7,7 @@ go the same way. Everything that all of them need is checked and prepared before
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.signals import Interrupted, Stops, signals_heard
 from optrun.runner.errors import UserError, tell
 from optrun.runner.events import Event, Listener
-from optrun.runner.plan import outcomes, progress, resolved
 from optrun.runner.plan import plan as plans
+from optrun.runner.plan import progress
 from optrun.runner.plan.plan import Entry, Plan, PlannedRun, RunSpec
 from optrun.runner.plan.progress import ToDo, Turn
 from optrun.runner.runs.record import RunRecord, RunStatus
@@ -39,15 +39,10 @@ _BOTH_CLASSES = " and ".join(PLURAL_NAMES)
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for; see `optrun train --help`.
-
-    Attributes:
-        entries: Configs with their settings; one config may stand here several times.
-        seeds: Seeds for each; None: the one it states.
-    """
+    """What the command line asked for; see `optrun train --help`."""
 
     entries: Sequence[Entry]
-    seeds: Sequence[int] | None = None
+    seeds: Sequence[int] | None = None  # for each entry; None: the one it states
     sample: bool = False
     real: bool = False
     device: str = "auto"
@@ -69,16 +64,9 @@ class ResumeRequest:
 def execute(
     request: Request, display: Display | None = None, listeners: Sequence[Listener] = ()
 ) -> int:
-    """Carry out a plan.
+    """Carry out a plan; returns the exit code, as `optrun train --help` has it.
 
-    Args:
-        request: What to do.
-        display: Where to show how it goes; None for the terminal.
-        listeners: Who else is told of every event of every run.
-
-    Returns:
-        The exit code: 0 done, 1 a run failed or can't be resumed, 3 a run diverged, now or before,
-        5 another process writes one, 130 or 143 interrupted.
+    The display is the terminal's unless given; the listeners are told of every event of every run.
 
     Raises:
         UserError: Something is wrong with the request; nothing was changed.
@@ -96,26 +84,28 @@ def execute(
         _announce(plan, display)
         turns = [Turn(run) for run in plan.runs]
         if request.resume:
-            turns = progress.turns(plan, request.results)
+            turns = progress.turns(plan.runs, request.results)
             for line in progress.lines(turns):
                 display.say(line)
-        executor = Executor(
-            display=display,
-            stops=stops,
-            listeners=listeners,
-            device=request.device,
-            results=request.results,
-            plan=plan if request.resume else None,
+        executor = _Executor(
+            display, stops, listeners, request.device, request.results, request.resume
         )
         try:
             became = executor.carry_out(turns)
         except KeyboardInterrupt:
             display.end_bar()
-            if len(plan.runs) > 1:
+            if len(turns) > 1:
                 display.say("To go on with the plan: the same command with --resume")
             raise
-        _conclude(plan, became, request, display)
-        return outcomes.exit_code(became, refused=1)
+        display.say()
+        if len(became) > 1:
+            display.say(progress.summary(became))
+        if RunStatus.FAILED in became:
+            display.say("To go on with what failed: the same command with --resume")
+        display.say(f"Next: optrun compare {request.results}")
+        if plan.on_sample:
+            display.say("These were sample runs: their numbers say nothing about real photos.")
+        return progress.exit_code(became, refused=1)
 
     return _until_interrupted(carry_out, display)
 
@@ -125,14 +115,7 @@ def resume(
 ) -> int:
     """Go on with each run that is not over; one that can't be resumed doesn't keep the next.
 
-    Args:
-        request: What to do.
-        display: Where to show how it goes; None for the terminal.
-        listeners: Who else is told of every event of every run.
-
-    Returns:
-        The exit code: 0 done, 1 a run failed, 2 one can't be resumed, 3 one diverged, 5 another
-        process writes one, 130 or 143 interrupted.
+    Returns the exit code, as `optrun resume --help` has it.
 
     Raises:
         UserError: No run is named by one of the arguments, or the device is wrong; nothing was
@@ -145,7 +128,7 @@ def resume(
         paths = list({path.resolve(): path for path in named}.values())
         became: dict[Path, str] = {}
         turns: dict[Path, Turn] = {}
-        held: dict[Path, RunFolder] = {}
+        executor = _Executor(display, stops, listeners, request.device)
         with ExitStack() as locks:
             with native_stderr_captured():
                 for path in paths:
@@ -153,15 +136,12 @@ def resume(
                     if isinstance(found, str):
                         became[path] = found
                     else:
-                        turns[path], held[path] = found
-                        locks.enter_context(held[path])
-            executor = Executor(
-                display=display, stops=stops, listeners=listeners, device=request.device, held=held
-            )
+                        turns[path], folder = found
+                        executor.held[path] = locks.enter_context(folder)
             became |= zip(turns, executor.carry_out(list(turns.values())), strict=True)
         if len(became) > 1:
-            display.say(f"\n{outcomes.summary([became[path] for path in paths])}")
-        return outcomes.exit_code(list(became.values()), refused=2)
+            display.say(f"\n{progress.summary([became[path] for path in paths])}")
+        return progress.exit_code(list(became.values()), refused=2)
 
     return _until_interrupted(carry_out, display)
 
@@ -176,42 +156,21 @@ def _until_interrupted(carry_out: Callable[[Stops], int], display: Display) -> i
         return stop.exit_code
 
 
-class Executor:
-    """Carries out turns, with what they share prepared once.
+@dataclass
+class _Executor:
+    """Carries out turns, with what they share prepared once."""
 
-    A run of a plan is looked at again when its turn comes: other processes may be at work on it.
-    """
-
-    def __init__(
-        self,
-        *,
-        display: Display,
-        stops: Stops,
-        listeners: Sequence[Listener] = (),
-        device: str = "auto",
-        results: Path | None = None,
-        plan: Plan | None = None,
-        held: Mapping[Path, RunFolder] | None = None,
-    ) -> None:
-        """Set up.
-
-        Args:
-            display: The screen.
-            stops: Asked whether to end.
-            listeners: Who else is told of every event.
-            device: "auto", "cpu" or "gpu", as asked for.
-            results: Where new runs are written; None where all have a folder.
-            plan: The plan to pick up from what is recorded in `results`; None where recorded runs
-                are not looked for.
-            held: Folders of recorded runs that this process holds already.
-        """
-        self._display, self._stops, self._listeners = display, stops, listeners
-        self._device, self._results, self._plan = device, results, plan
-        self._held = held or {}
-        self._foreign: set[Path] = set()
+    display: Display
+    stops: Stops
+    listeners: Sequence[Listener]
+    device: str
+    results: Path | None = None  # where new runs are written; None where all have a folder
+    looks_again: bool = False  # for recorded runs, since other processes may be at work on them
+    held: dict[Path, RunFolder] = field(default_factory=dict)  # recorded runs, by this process
+    foreign: set[Path] = field(default_factory=set)  # folders that proved not to be the plan's
 
     def carry_out(self, turns: Sequence[Turn]) -> list[str]:
-        """What becomes of each, as `outcomes` names it.
+        """What becomes of each, in the words of `progress` or a status.
 
         Raises:
             KeyboardInterrupt: The person stops the plan.
@@ -223,20 +182,22 @@ class Executor:
         began = [(one.folder, one.record) for one in turns if one.folder and one.record]
         self._began = [record for _, record in began]
         with native_stderr_captured() as native:
-            self._device = resolved.device_for(self._device, began)
-            self._deterministic = resolved.is_deterministic([one.run for one in open_ones])
+            self.device = progress.device_for(self.device, began)
+            self._deterministic = progress.is_deterministic([one.run for one in open_ones])
             self._resources, obstacles = self._prepared(open_ones)
             became = []
             for number, turn in enumerate(turns, start=1):
                 if turn.folder in obstacles:
                     tell(obstacles[turn.folder])
-                    became.append(outcomes.REFUSED)
+                    became.append(progress.REFUSED)
                 else:
                     title = f"\nrun {number} of {len(turns)}" if len(turns) > 1 else ""
                     became.append(self._take(turn, title, native))
             return became
 
-    def _prepared(self, turns: Sequence[Turn]) -> "tuple[Resources, dict[Path | None, UserError]]":
+    def _prepared(
+        self, turns: Sequence[Turn]
+    ) -> "tuple[Resources, Mapping[Path | None, UserError]]":
         """What the turns need, prepared once; and why a recorded run that lacks something can't.
 
         Raises:
@@ -248,22 +209,21 @@ class Executor:
         runs = [(turn.run, self._machine(turn)) for turn in turns]
         present = sum(size_of(turn.folder).total for turn in turns if turn.folder is not None)
         try:
-            whole = prepare(
-                runs, display=self._display, results=self._results, present_bytes=present
-            )
+            whole = prepare(runs, display=self.display, results=self.results, present_bytes=present)
             return whole, {}
         except UserError:
-            if self._results is not None or len(turns) == 1:
+            if self.results is not None or len(turns) == 1:
                 raise
         obstacles: dict[Path | None, UserError] = {}
-        silent = Display(self._display.console, quiet=True)
+        able = []
+        silent = Display(self.display.console, quiet=True)
         for turn, run in zip(turns, runs, strict=True):
             try:
                 prepare([run], display=silent)
+                able.append(run)
             except UserError as error:
                 obstacles[turn.folder] = error
-        able = [run for turn, run in zip(turns, runs, strict=True) if turn.folder not in obstacles]
-        return prepare(able or runs, display=self._display), obstacles
+        return prepare(able or runs, display=self.display), obstacles
 
     def _take(self, turn: Turn, title: str, native: NativeStderr) -> str:
         """Do what there is to do about one run."""
@@ -273,71 +233,68 @@ class Executor:
         if turn.is_over:
             return self._left_as_it_is(turn)
         if title:
-            self._display.say(title)
+            self.display.say(title)
         try:
             if turn.to_do is ToDo.LEAVE_HELD and turn.folder is not None:
                 raise RunHeldError(held_message(turn.folder))
             return carry_out(
                 self._spec(turn),
                 self._tell,
-                stops=self._stops,
+                stops=self.stops,
                 native=native,
                 photos=self._resources.photos_of(turn.run.experiment),
-                folder=None if turn.folder is None else self._held.get(turn.folder),
+                folder=None if turn.folder is None else self.held.get(turn.folder),
             )
         except RunHeldError as error:
             tell(error)
-            return outcomes.HELD
+            return progress.HELD
         except UserError as error:
             if turn.folder is None:
                 raise
             tell(error)
-            return outcomes.REFUSED
+            return progress.REFUSED
 
     def _as_it_stands_now(self, before: Turn) -> Turn:
         """A planned run looked for again: other processes may be at work on the plan."""
-        if self._plan is None or self._results is None or not before.may_be_open:
+        if not self.looks_again or self.results is None or not before.may_be_open:
             return before
         from optrun.runner.plan.run import new_record
 
-        alone = replace(self._plan, runs=(before.run,))
         while True:
-            (now,) = progress.turns(alone, self._results, without=self._foreign)
+            (now,) = progress.turns([before.run], self.results, without=self.foreign)
             if now.folder is None or now.record is None or not now.from_elsewhere:
                 return now
             photos = self._resources.photos_of(now.run.experiment)
             present = new_record(self._spec(now), *photos, run_id="")
-            other = resolved.other_material(now.record, present)
+            other = progress.other_material(now.record, present)
             if not other:
                 return now
-            self._foreign.add(now.folder)
-            self._display.notice(
+            self.foreign.add(now.folder)
+            self.display.notice(
                 f"{now.folder} is no run of this plan: {' and '.join(other)} are not those of "
                 f"the plan, it had {now.from_elsewhere}"
             )
 
     def _spec(self, turn: Turn) -> RunSpec:
-        results = self._results or Path()
+        results = self.results or Path()
         return self._resources.spec(turn.run, self._machine(turn), results, turn.folder)
 
     def _machine(self, turn: Turn) -> Machine:
         # A run that is to start is decided as the plan's others were, or they can't be compared.
         recorded = self._began if turn.record is None else [turn.record]
-        return resolved.machine_for(
-            turn.run.experiment, self._device, recorded, deterministic=self._deterministic
+        return progress.machine_for(
+            turn.run.experiment, self.device, recorded, deterministic=self._deterministic
         )
 
     def _left_as_it_is(self, turn: Turn) -> str:
         """The outcome of a run that was over before; its folder is printed where only those are."""
-        if turn.to_do is ToDo.LEAVE_DIVERGED:
-            return outcomes.DIVERGED_BEFORE
-        if self._display.quiet:
-            self._display.report(str(turn.folder))
-        return outcomes.COMPLETED_BEFORE
+        if turn.to_do is ToDo.LEAVE_COMPLETED and self.display.quiet:
+            self.display.report(str(turn.folder))
+        return progress.OVER[turn.to_do]
 
     def _tell(self, event: Event) -> None:
-        self._display(event)
-        for listener in self._listeners:
+        self.display(event)
+        for listener in self.listeners:
             listener(event)
 
 
@@ -348,25 +305,22 @@ def _claimed(path: Path, display: Display) -> tuple[Turn, RunFolder] | str:
     """
     try:
         record = progress.read_record(path)
-        if (over := _over(path, record, display)) is not None:
+        if over := _over(path, record, display):
             return over
-        folder = reopen(path, record.id)
-        try:
+        with ExitStack() as closing:
+            folder = closing.enter_context(reopen(path, record.id))
             record = progress.read_record(path)  # who held it until now may have finished it
-            over = _over(path, record, display)
-            if over is None:
-                return Turn(_planned_again(path, record), ToDo.GO_ON, path, record), folder
-        except BaseException:
-            folder.close()
-            raise
-        folder.close()
-        return over
+            if over := _over(path, record, display):
+                return over
+            turn = Turn(_planned_again(path, record), ToDo.GO_ON, path, record)
+            closing.pop_all()
+            return turn, folder
     except RunHeldError as error:
         tell(error)
-        return outcomes.HELD
+        return progress.HELD
     except UserError as error:
         tell(error)
-        return outcomes.REFUSED
+        return progress.REFUSED
 
 
 def _over(path: Path, record: RunRecord, display: Display) -> str | None:
@@ -382,7 +336,7 @@ def _over(path: Path, record: RunRecord, display: Display) -> str | None:
                 "learning rate or global_clipnorm"
             )
         )
-    return outcomes.OVER.get(record.written_status)
+    return progress.OVER.get(record.written_status)
 
 
 def _planned_again(path: Path, record: RunRecord) -> PlannedRun:
@@ -409,7 +363,7 @@ def _forecast(plan: Plan, request: Request, display: Display) -> None:
         for run in plan.experiments:
             try_out(run.experiment, run.origins)
     if request.resume:
-        found = progress.turns(plan, request.results)
+        found = progress.turns(plan.runs, request.results)
         for line in progress.lines(found):
             display.say(line)
         plan = replace(plan, runs=tuple(one.run for one in found if not one.is_over))
@@ -436,14 +390,3 @@ def _announce(plan: Plan, display: Display) -> None:
             f"Built-in sample: {_BOTH_CLASSES} drawn by the program, a small network from random "
             "weights"
         )
-
-
-def _conclude(plan: Plan, became: Sequence[str], request: Request, display: Display) -> None:
-    display.say()
-    if len(became) > 1:
-        display.say(outcomes.summary(became))
-    if outcomes.FAILED in became:
-        display.say("To go on with what failed: the same command with --resume")
-    display.say(f"Next: optrun compare {request.results}")
-    if plan.on_sample:
-        display.say("These were sample runs: their numbers say nothing about real photos.")

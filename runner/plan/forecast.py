@@ -1,47 +1,68 @@
-"""What a plan will do, before it does it: `optrun train --dry-run`.
+"""What a plan takes before it starts: steps, room on the disk, and `optrun train --dry-run`.
 
-Nothing is written, decoded or downloaded, and TensorFlow is not loaded. Photo counts are exact
-where the photos are prepared already, and expected shares otherwise, which is said.
+While a run is trained its checkpoint `last` exists three times, as itself, the one before and the
+one being written, and `best` twice. What stays of a completed run is one of each, its predictions,
+and small files.
+
+Nothing is written, decoded or downloaded, and TensorFlow is loaded only to ask a person's own
+optimizer. Photo counts are exact where the photos are prepared already, and expected shares
+otherwise, which is said.
 """
 
+import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.counting import count
+from optrun.data.cache.counting import Count, count
 from optrun.data.feed.batches import batches_per_epoch
 from optrun.runner.config.schema import Experiment, as_mapping
 from optrun.runner.errors import UserError, photo_errors
-from optrun.runner.plan import disk_budget as room
 from optrun.runner.plan import memory
-from optrun.runner.plan.disk_budget import Room
+from optrun.runner.plan.memory import BYTES_PER_WEIGHT, trained_shapes
 from optrun.runner.plan.plan import Plan, PlannedRun
 from optrun.runner.runs.record import flatten
 from optrun.runner.ui.wording import number_of, size
 
+# Of a NumPy archive: two headers, a directory entry, and a line of the manifest.
+_BYTES_PER_ARRAY = 500
+_BYTES_PER_EPOCH = 1_000  # its scores, in a checkpoint's manifest and in metrics.jsonl
+# The configuration, provenance with a diff of limited size, the log.
+_SMALL_FILES_BYTES = 2_000_000
+# A photo's id (in UTF-32), its label and its logit.
+_BYTES_PER_PREDICTION = 250
+# Beyond the estimate: what other programs may write meanwhile, and what a full block takes.
+SPARE_BYTES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes that one run takes on the disk."""
+
+    last: int  # a checkpoint to go on from: the network, the optimizer, the scores so far
+    best: int  # the weights of the best epoch
+    others: int  # predictions, scores and small files
+
+    @property
+    def when_completed(self) -> int:
+        return self.last + self.best + self.others
+
+    @property
+    def at_most(self) -> int:
+        """While it is trained: `last`, the one before it and the next, `best` and the next."""
+        return 3 * self.last + 2 * self.best + self.others
+
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of an experiment takes.
+    """What one run of an experiment takes."""
 
-    Attributes:
-        photos: Photos in all.
-        training_photos: Of them for training.
-        exact: Whether the counts are of prepared photos rather than expected.
-        updates: Optimizer steps that change the weights.
-        gradient_evaluations: Gradients of one batch each.
-        room: What the run takes on the disk.
-        cache_bytes: What preparing its photos has yet to write.
-    """
-
-    photos: int
-    training_photos: int
-    exact: bool
-    updates: int
-    gradient_evaluations: int
+    counted: Count
+    updates: int  # optimizer steps that change the weights
+    gradient_evaluations: int  # of one batch each
     room: Room
-    cache_bytes: int
 
 
 Costs = Mapping[tuple[str, str], Cost]  # by `PlannedRun.key`
@@ -49,7 +70,7 @@ Costs = Mapping[tuple[str, str], Cost]  # by `PlannedRun.key`
 
 def forecast(plan: Plan, results: Path) -> str:
     """The plan as text for a person."""
-    costs = costs_of(plan.runs)
+    costs = _costs_of(plan.runs)
     lines = [f"{number_of(len(plan.runs), 'run')}, one after another, into {results}/"]
     if plan.stand_in_for is not None:
         lines.append(f"on the built-in sample, because {plan.stand_in_for}")
@@ -57,28 +78,28 @@ def forecast(plan: Plan, results: Path) -> str:
         lines.append("on the built-in sample")
     for first in plan.experiments:
         runs = [run for run in plan.runs if run.key == first.key]
-        experiment, price = first.experiment, costs[first.key]
-        about = "" if price.exact else "about "
+        experiment, price, data = first.experiment, costs[first.key], first.experiment.data
+        about = "" if price.counted.exact else "about "
         seeds = f"seed{'s' if len(runs) > 1 else ''} {', '.join(str(run.seed) for run in runs)}"
         each = " each" if len(runs) > 1 else ""
         lines += [
             "",
             f"{first.name}   {number_of(len(runs), 'run')}, {seeds}",
             f"  optimizer             {experiment.optimizer.description}",
-            f"  photos                {about}{price.photos:,} of {experiment.data.image_size} x "
-            f"{experiment.data.image_size} px, {about}{price.training_photos:,} for training",
+            f"  photos                {about}{price.counted.photos:,} of {data.image_size} x "
+            f"{data.image_size} px, {about}{price.counted.training:,} for training",
             f"  epochs                {experiment.training.epochs}",
             f"  optimizer steps       {about}{price.updates:,}{each}",
             f"  gradient evaluations  {about}{price.gradient_evaluations:,}{each}, of "
             f"{experiment.training.batch_size} photos",
             f"  disk                  {size(price.room.at_most)} at most{each}, "
             f"{size(price.room.when_completed)} when it is completed",
-            f"  memory                {memory.described(memory.before_start(experiment))}",
+            f"  memory                {memory.described(experiment)}",
         ]
     lines += ["", *_differences([run.experiment for run in plan.experiments])]
     rooms = [costs[run.key].room for run in plan.runs]
-    lines.append(f"Disk in all: {room.line(rooms, results)}")
-    if caches := cache_bytes(plan.runs, costs):
+    lines.append(f"Disk in all: {room_line(rooms, results)}")
+    if caches := _bytes_to_prepare(plan.runs, costs):
         lines.append(f"Photos still to be prepared: {size(caches)}")
     if short := _shortage(plan.runs, costs, results):
         lines.append(f"It would not be started: {short}")
@@ -89,40 +110,37 @@ def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int 
     """Find out whether the disk has room for runs; returns what they take and what is free.
 
     To be called when the device is chosen, since a person's own optimizer is made for it.
-
-    Args:
-        runs: The runs.
-        results: Where they are written.
-        present_bytes: What is there already of those that are gone on with.
+    `present_bytes` are there already, of those that are gone on with.
 
     Raises:
         UserError: There is not enough, or the photos cannot be counted.
     """
-    costs = costs_of(runs)
+    costs = _costs_of(runs)
     if short := _shortage(runs, costs, results, present_bytes=present_bytes):
         raise UserError(f"{short}. Nothing was started")
-    return room.line([costs[run.key].room for run in runs], results)
+    return room_line([costs[run.key].room for run in runs], results)
 
 
 def _shortage(
     runs: Sequence[PlannedRun], costs: Costs, results: Path, *, present_bytes: int = 0
 ) -> str | None:
-    shared = room.same_disk(results, photo_cache.directory())
-    return room.shortage(
+    places = (_existing(results), _existing(photo_cache.directory()))
+    shared = places[0].stat().st_dev == places[1].stat().st_dev
+    return shortage(
         [costs[run.key].room for run in runs],
         results,
-        cache_bytes=cache_bytes(runs, costs) if shared else 0,
+        cache_bytes=_bytes_to_prepare(runs, costs) if shared else 0,
         present_bytes=present_bytes,
     )
 
 
-def costs_of(runs: Sequence[PlannedRun]) -> Costs:
+def _costs_of(runs: Sequence[PlannedRun]) -> Costs:
     """What each experiment's runs take: its seeds cost the same, and counting photos takes time."""
     firsts = {run.key: run.experiment for run in runs}
-    return {key: cost(experiment) for key, experiment in firsts.items()}
+    return {key: _cost(experiment) for key, experiment in firsts.items()}
 
 
-def cost(experiment: Experiment) -> Cost:
+def _cost(experiment: Experiment) -> Cost:
     """What one run takes, in counts."""
     data, training = experiment.data, experiment.training
     with photo_errors():
@@ -137,23 +155,20 @@ def cost(experiment: Experiment) -> Cost:
         )
     steps = batches_per_epoch(counted.training, training.batch_size)
     return Cost(
-        photos=counted.photos,
-        training_photos=counted.training,
-        exact=counted.exact,
+        counted,
         updates=experiment.optimizer.updates(batches_per_epoch=steps, epochs=training.epochs),
         gradient_evaluations=steps * training.epochs * experiment.optimizer.gradient_evaluations,
-        room=room.room_of(experiment, evaluated_photos=counted.photos - counted.training),
-        cache_bytes=counted.bytes_to_write,
+        room=room_of(experiment, evaluated_photos=counted.photos - counted.training),
     )
 
 
-def cache_bytes(runs: Sequence[PlannedRun], costs: Costs) -> int:
+def _bytes_to_prepare(runs: Sequence[PlannedRun], costs: Costs) -> int:
     """What preparing the photos of runs has yet to write; those that they share count once."""
     missing = {}
     for run in runs:
         data = run.experiment.data
         key = (data.source, data.image_size, data.resize, data.antialias, data.limit)
-        missing[key] = costs[run.key].cache_bytes
+        missing[key] = costs[run.key].counted.bytes_to_write
     return sum(missing.values())
 
 
@@ -170,3 +185,78 @@ def _differences(experiments: Sequence[Experiment]) -> list[str]:
         if not ignored and any(value != values[0] for value in values):
             lines.append(f"  {key}: " + " | ".join(str(value) for value in values))
     return [*lines, ""]
+
+
+def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
+    """What a run takes with that many photos evaluated, counted without building anything."""
+    weights = trained_shapes(experiment, every_layer=True)
+    network = sum(map(math.prod, weights))
+    optimizer = experiment.optimizer.state_floats(
+        trained_shapes(experiment), track_fast_weights=True
+    )
+    # The copies of small networks are small, and their headers are not.
+    arrays_of_optimizer = math.ceil(optimizer / network * len(weights)) + 10
+    scores = _BYTES_PER_EPOCH * experiment.training.epochs
+    best = BYTES_PER_WEIGHT * network + _BYTES_PER_ARRAY * (len(weights) + 10)
+    return Room(
+        last=best
+        + BYTES_PER_WEIGHT * (optimizer + evaluated_photos)
+        + _BYTES_PER_ARRAY * arrays_of_optimizer
+        + scores,
+        best=best,
+        others=_SMALL_FILES_BYTES + scores + _BYTES_PER_PREDICTION * evaluated_photos,
+    )
+
+
+def at_most(rooms: Sequence[Room]) -> int:
+    """Bytes that runs take which are trained one after another: what stays, and what comes on top.
+
+    >>> at_most([Room(last=300, best=100, others=10)] * 2)
+    1520
+    """
+    on_top = max(one.at_most - one.when_completed for one in rooms)
+    return sum(one.when_completed for one in rooms) + on_top
+
+
+def room_line(rooms: Sequence[Room], results: Path) -> str:
+    """What runs take at most and what is free, in a line."""
+    free = free_bytes(results)
+    beside = "" if free is None else f", {size(free)} free there"
+    return f"{size(at_most(rooms))} at most in {results}{beside}"
+
+
+def shortage(
+    rooms: Sequence[Room], results: Path, *, cache_bytes: int = 0, present_bytes: int = 0
+) -> str | None:
+    """Why the disk has no room for runs, and what to do about it; None where it has.
+
+    `results` need not exist yet; `cache_bytes` are of photos to be prepared on the same disk, and
+    `present_bytes` are there already, of those that are gone on with.
+    """
+    free = free_bytes(results)
+    needed = max(0, at_most(rooms) - present_bytes) + cache_bytes + SPARE_BYTES
+    if free is None or free >= needed:
+        return None
+    stays = sum(one.when_completed for one in rooms)
+    photos = f", {size(cache_bytes)} of them for prepared photos" if cache_bytes else ""
+    return (
+        f"{number_of(len(rooms), 'run')} may take {size(needed)} on the disk of {results}{photos}, "
+        f"and {size(free)} are free. What stays of completed runs takes {size(stays)}, checkpoints "
+        f"while one is trained {size(at_most(rooms) - stays)} more. Make room there (`optrun runs` "
+        "lists what runs take, `optrun runs remove` removes them), name a folder on another disk "
+        "(--results DIR), or train fewer seeds or a smaller network (model.width)"
+    )
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Bytes that this user may still write on the disk of a folder that need not exist yet.
+
+    None where the file system does not say, as some on a network, which report a size of 0.
+    """
+    usage = shutil.disk_usage(_existing(folder))
+    return usage.free if usage.total else None
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())

@@ -18,10 +18,11 @@ import psutil
 from optrun.data.feed.batches import EVALUATION_BATCH
 from optrun.runner.config.schema import Experiment, architecture_of
 from optrun.runner.engine import hardware as machines
-from optrun.runner.models.networks import output_floats
-from optrun.runner.plan.disk_budget import BYTES_PER_WEIGHT, trained_shapes
+from optrun.runner.models.networks import output_floats, weight_shapes
 from optrun.runner.ui.wording import size
 
+# Every variable is float32, whatever the precision of the arithmetic.
+BYTES_PER_WEIGHT = 4
 # Python, TensorFlow, Keras, the traced graph, and photos on their way: measured.
 _PROGRAM_BYTES = 750 * 2**20
 # Weights in the layouts of the forward and the backward convolution.
@@ -31,7 +32,6 @@ _BEST_COPIES = 2
 # Of the largest layer's output: the gradients that come in and go out, and a workspace.
 _LARGEST_IN_STEP = 3
 _LARGEST_IN_EVALUATION = 4
-
 
 _PROC = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
@@ -52,21 +52,20 @@ _IN_OTHER_ERRORS = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDNN_STATUS_ALLOC_FAILED", "Me
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that a run takes at most, by what takes them.
+    """Bytes that a run takes at most, by what takes them."""
 
-    Attributes:
-        program: Python and TensorFlow before there is a network.
-        network: Weights, optimizer, gradients.
-        photos: Layers' outputs for a batch of photos, in training or evaluation.
-    """
-
-    program: int
-    network: int
-    photos: int
+    program: int  # Python and TensorFlow before there is a network
+    network: int  # weights, optimizer, gradients
+    photos: int  # layers' outputs for a batch of photos, in training or evaluation
 
     @property
     def total(self) -> int:
         return self.program + self.network + self.photos
+
+
+def trained_shapes(experiment: Experiment, *, every_layer: bool = False) -> list[tuple[int, ...]]:
+    """Shapes of the weights that the optimizer moves, or of all."""
+    return weight_shapes(architecture_of(experiment), trained=not every_layer)
 
 
 def estimate(experiment: Experiment, *, precision: str) -> Estimate:
@@ -95,41 +94,39 @@ def estimate(experiment: Experiment, *, precision: str) -> Estimate:
     )
 
 
-def before_start(experiment: Experiment) -> Estimate:
-    """The estimate where the device is not chosen yet: on the processor, in its precision."""
+def described(experiment: Experiment) -> str:
+    """The estimate and what is free, for `--dry-run`.
+
+    The device is not chosen yet: it is that on the processor, in its precision.
+    """
     precision: str = experiment.training.precision
     if precision == "auto":
         precision = machines.best_precision(machines.processor_flags(), gpu_capability=None)
-    return estimate(experiment, precision=precision)
-
-
-def described(one: Estimate) -> str:
-    """The estimate and what is free, for `--dry-run`."""
     free = available_bytes()
     beside = "" if free is None else f", {size(free)} free"
-    return f"about {size(one.total)} on the processor{beside}"
+    return f"about {size(estimate(experiment, precision=precision).total)} on the processor{beside}"
 
 
 def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
-    """What to say of experiments, each with its precision, that may take more than is free."""
+    """What to say of experiments, each with its precision, that may take more than is free.
+
+    It is an estimate, so they start all the same.
+    """
     free = available_bytes()
     if free is None:
         return []
     estimates = [(one, estimate(one, precision=precision)) for one, precision in experiments]
-    said = [too_much(one, taken, free) for one, taken in estimates if taken.total > free]
+    said = [
+        f"{one.name} may need {size(taken.total)} of memory, and {size(free)} are free: "
+        f"{size(taken.network)} for the network and its optimizer, {size(taken.photos)} for "
+        f"batches of photos. {_lowering(one)}"
+        for one, taken in estimates
+        if taken.total > free
+    ]
     return list(dict.fromkeys(said))  # once for the seeds of an experiment
 
 
-def too_much(experiment: Experiment, taken: Estimate, free: int) -> str:
-    """What to say where an estimate is more than there is; it is an estimate, so the run starts."""
-    return (
-        f"{experiment.name} may need {size(taken.total)} of memory, and {size(free)} are free: "
-        f"{size(taken.network)} for the network and its optimizer, {size(taken.photos)} for "
-        f"batches of photos. {lowering(experiment)}"
-    )
-
-
-def lowering(experiment: Experiment) -> str:
+def _lowering(experiment: Experiment) -> str:
     """What a person can change to have a run take less memory."""
     return (
         f"Less is needed with fewer photos at once (training.batch_size, now "
@@ -163,7 +160,7 @@ def why_it_failed(error: BaseException, experiment: Experiment) -> str:
     return (
         f"there is not enough memory for this network with batches of "
         f"{experiment.training.batch_size} photos of {experiment.data.image_size} x "
-        f"{experiment.data.image_size} px{what}. {lowering(experiment)}"
+        f"{experiment.data.image_size} px{what}. {_lowering(experiment)}"
     )
 
 
@@ -185,12 +182,14 @@ def group_free_bytes(proc: Path = _PROC, root: Path = _ROOT) -> list[int]:
     """What each control group with a limit on memory has left; those above a group count too."""
     found = []
     for folder, version in _folders(proc, root):
-        names = _NAMES[version]
-        limit, used = _number(folder / names[0]), _number(folder / names[1])
-        if limit is not None and used is not None and limit < _NO_LIMIT:
+        *names, reclaimable_name = _NAMES[version]
+        limit, used = (_text(folder / name).strip() for name in names)
+        if limit.isdecimal() and used.isdecimal() and int(limit) < _NO_LIMIT:
             # Pages of files that were read once go as soon as room is needed.
-            reclaimable = _statistics(folder / "memory.stat").get(names[2], 0)
-            found.append(limit - max(0, used - reclaimable))
+            statistics = _text(folder / "memory.stat")
+            reclaimable = re.search(rf"^{reclaimable_name} (\d+)$", statistics, re.MULTILINE)
+            taken = int(used) - (int(reclaimable[1]) if reclaimable else 0)
+            found.append(int(limit) - max(0, taken))
     return found
 
 
@@ -199,11 +198,7 @@ def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, int]]:
 
     Within a container the path may be the host's, of which only the root is to be seen.
     """
-    try:
-        lines = proc.read_text("utf-8", errors="surrogateescape").splitlines()
-    except OSError:  # another system than Linux
-        return
-    for line in lines:
+    for line in _text(proc).splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if "memory" in controllers.split(","):
@@ -213,22 +208,14 @@ def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, int]]:
         else:
             continue
         folder = mounted / path.lstrip("/")
-        while folder != mounted and mounted in folder.parents:
-            yield folder, version
-            folder = folder.parent
-        yield mounted, version
+        for one in (folder, *folder.parents):
+            if one.is_relative_to(mounted):
+                yield one, version
 
 
-def _number(path: Path) -> int | None:
+def _text(path: Path) -> str:
+    """What a file says; nothing where there is none, as on another system than Linux."""
     try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # not there, or "max"
-        return None
-
-
-def _statistics(path: Path) -> dict[str, int]:
-    try:
-        pairs = (line.split() for line in path.read_text().splitlines())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
-    except (OSError, ValueError):
-        return {}
+        return path.read_text("utf-8", errors="surrogateescape")
+    except OSError:
+        return ""

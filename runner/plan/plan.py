@@ -22,32 +22,19 @@ LOOK_FOR_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Entry:
-    """A config file and what is set in it: one experiment of a plan.
-
-    Attributes:
-        config: The file.
-        settings: `KEY=VALUE`, as after `--set`; a later one wins.
-    """
+    """A config file and what is set in it: one experiment of a plan."""
 
     config: Path
-    settings: Sequence[str] = ()
+    settings: Sequence[str] = ()  # `KEY=VALUE`, as after `--set`; a later one wins
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One experiment with one seed.
+    """One experiment with one seed."""
 
-    Attributes:
-        name: The run's name; `sample-` stands before the experiment's where the photos are drawn.
-        experiment: What to do, its seed chosen.
-        identity: Hash of the experiment, the same for all of its seeds.
-        config: The file it comes from.
-        origins: Where each value of the experiment comes from, as `load` says.
-    """
-
-    name: str
+    name: str  # `sample-` stands before the experiment's where the photos are drawn
     experiment: Experiment
-    identity: str
+    identity: str  # hash of the experiment, the same for all of its seeds
     config: Path
     origins: Mapping[tuple[str, ...], str] = field(repr=False)
 
@@ -63,25 +50,15 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """All that one run needs, as plain data.
-
-    Attributes:
-        planned: What to do.
-        results: Where a new run's folder is made.
-        folder: The recorded run to go on with; None for a new one.
-        machine: What it is computed on, every `auto` decided.
-        weights_file: Published weights to start from; None for random ones.
-        weights_hash: SHA-256 of that file; "random" for random weights.
-        provenance: What is the same for all runs of its plan.
-    """
+    """All that one run needs, as plain data."""
 
     planned: PlannedRun
-    results: Path
-    folder: Path | None
+    results: Path  # where a new run's folder is made
+    folder: Path | None  # the recorded run to go on with; None for a new one
     machine: Machine
-    weights_file: Path | None
-    weights_hash: str
-    provenance: Mapping[str, Any] = field(repr=False)
+    weights_file: Path | None  # published weights to start from; None for random ones
+    weights_hash: str  # SHA-256 of that file; "random" for random weights
+    provenance: Mapping[str, Any] = field(repr=False)  # the same for all runs of its plan
 
 
 @dataclass(frozen=True)
@@ -90,7 +67,6 @@ class Plan:
 
     Attributes:
         runs: Seed by seed, so that a plan cut short leaves the same seeds for every experiment.
-        on_sample: Whether they run on the built-in sample.
         stand_in_for: Why the sample stands in for the photos that were meant; None where it does
             not, or where it was asked for.
     """
@@ -114,20 +90,21 @@ def make(
 ) -> Plan:
     """Read the configs and decide what runs on which photos, once for the whole plan.
 
-    Args:
-        entries: The experiments; a config may stand among them with several settings.
-        seeds: Seeds for each experiment; None: the one it states.
-        sample: Whether the built-in sample was asked for.
-        real: Whether it was forbidden.
+    The seeds are for each entry (None: the one it states); `sample` asks for the built-in sample,
+    and `real` forbids it.
 
     Raises:
         UserError: A config is wrong, or what it names cannot be had.
     """
-    loaded = [_load(entry, sample=sample) for entry in entries]
-    reason = None if sample else unavailable(loaded)
+
+    def loaded_with(*, sample: bool) -> list[Loaded]:
+        return [load(one.config, one.settings, sample=sample, import_own=True) for one in entries]
+
+    loaded = loaded_with(sample=sample)
+    reason = None if sample else _unavailable(loaded)
     if reason is not None:
         _check_stand_in_allowed(loaded, reason, real=real)
-        loaded = [_load(entry, sample=True) for entry in entries]
+        loaded = loaded_with(sample=True)
     on_sample = all(one.experiment.data.source == "sample" for one in loaded)
     if real and on_sample:
         raise UserError("--real forbids the built-in sample, and data.source is 'sample'")
@@ -136,7 +113,7 @@ def make(
     ]
     _check_told_apart(experiments)
     runs = [
-        replace(one, experiment=with_seed(one.experiment, seed))
+        one if seed is None else replace(one, experiment=_with_seed(one.experiment, seed))
         for seed in (seeds if seeds is not None else [None])
         for one in experiments
     ]
@@ -144,13 +121,7 @@ def make(
 
 
 def planned_run(loaded: Loaded, config: Path, *, name: str | None = None) -> PlannedRun:
-    """The run of a configuration with the seed it states.
-
-    Args:
-        loaded: The configuration.
-        config: Its file.
-        name: The run's name, where it has one already.
-    """
+    """The run of a configuration with the seed it states; its name, where it has one already."""
     experiment = loaded.experiment
     prefix = "sample-" if experiment.data.source == "sample" else ""
     return PlannedRun(
@@ -162,19 +133,12 @@ def planned_run(loaded: Loaded, config: Path, *, name: str | None = None) -> Pla
     )
 
 
-def _load(entry: Entry, *, sample: bool) -> Loaded:
-    return load(entry.config, entry.settings, sample=sample, import_own=True)
-
-
-def with_seed(experiment: Experiment, seed: int | None) -> Experiment:
-    """The experiment with another seed; None keeps its own."""
-    if seed is None:
-        return experiment
+def _with_seed(experiment: Experiment, seed: int) -> Experiment:
     training = experiment.training.model_copy(update={"seed": seed})
     return experiment.model_copy(update={"training": training})
 
 
-def unavailable(loaded: Sequence[Loaded]) -> str | None:
+def _unavailable(loaded: Sequence[Loaded]) -> str | None:
     """Why public photos or weights that are meant cannot be had; None where they can.
 
     Only what was never obtained from a host that does not answer counts; the two are looked for at
@@ -189,27 +153,17 @@ def unavailable(loaded: Sequence[Loaded]) -> str | None:
     own = any(experiment.data.source not in (PUBLIC, SAMPLE) for experiment in experiments)
     published = {one.model.network for one in experiments if one.model.weights == "imagenet"}
     with ThreadPoolExecutor() as pool:
-        photos = pool.submit(_public_photos_missing) if public else None
+        photos = pool.submit(cats_vs_dogs.out_of_reach, LOOK_FOR_SECONDS) if public else None
         network = pool.submit(_published_weights_missing, published) if published else None
         photos_missing = photos is not None and photos.result()
         weights_missing = network.result() if network else None
     if weights_missing is not None and (own or not public):
         raise weights_missing
-    what = [
-        name
-        for name, missing in (
-            (f"the public photos ({PUBLIC})", photos_missing),
-            ("the ImageNet weights", weights_missing is not None),
-        )
-        if missing
-    ]
+    what = [f"the public photos ({PUBLIC})"] if photos_missing else []
+    what += ["the ImageNet weights"] if weights_missing is not None else []
     if not what:
         return None
     return f"{' and '.join(what)} were never downloaded, and their host cannot be reached"
-
-
-def _public_photos_missing() -> bool:
-    return cats_vs_dogs.out_of_reach(LOOK_FOR_SECONDS)
 
 
 def _published_weights_missing(networks: Iterable[str]) -> weights.WeightsUnavailable | None:

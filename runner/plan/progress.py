@@ -1,26 +1,46 @@
-"""How far a plan is: for each planned run, what is recorded of it and what is left to do.
+"""How a plan stands: what is recorded of each run, what is left to do about it, what came of it.
 
 A recorded run is that of a planned one when experiment (by its hash), seed, name and kind of photos
 (drawn or real) are the same. A path counts as a path in that hash, so a run on photos or weights
 from elsewhere is one to look at twice: `Turn.from_elsewhere`.
+
+Precision and XLA are part of what a run computes, and so is the device: decided anew on another
+machine, half of a run would be another experiment than the other half. What `auto` was when a run
+began, or when the other runs of its plan did, is therefore kept.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, TypeVar
 
 from optrun.runner.config.schema import PATH_KEYS, Experiment, value_at
+from optrun.runner.engine import hardware
+from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError
-from optrun.runner.plan.plan import Plan, PlannedRun
+from optrun.runner.plan.plan import PlannedRun
 from optrun.runner.runs import reader
 from optrun.runner.runs.reader import Run
-from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.standing import newest_saved
 from optrun.runner.runs.writer_lock import LOCK_NAME, Holder, holder_of, is_held
-from optrun.runner.untrusted import DamageError, printable
+from optrun.runner.ui.wording import number_of
+from optrun.runner.untrusted import DamageError, clean, mapping, printable
 
-Key = tuple[str, int, str, bool]
+STARTING_WEIGHTS = "the weights to start from"
+
+# What became of a run that a command was asked for: this, or its status where it was trained.
+COMPLETED_BEFORE = "completed before"
+DIVERGED_BEFORE = "diverged before"
+HELD = "left to the process that writes it"
+REFUSED = "cannot be resumed"
+# Of a run that was over when its turn came, by its recorded status.
+OVER: dict[str, str] = {
+    RunStatus.COMPLETED: COMPLETED_BEFORE,
+    RunStatus.DIVERGED: DIVERGED_BEFORE,
+}
+Value = TypeVar("Value")
 
 
 class ToDo(StrEnum):
@@ -33,9 +53,8 @@ class ToDo(StrEnum):
     START = "start"
 
 
+# Where several are counted in other words.
 _COUNTED = {
-    ToDo.LEAVE_COMPLETED: "completed",
-    ToDo.LEAVE_DIVERGED: "diverged",
     ToDo.LEAVE_HELD: "running in another process",
     ToDo.GO_ON: "to go on with",
     ToDo.START: "to start",
@@ -47,10 +66,6 @@ class Turn:
     """A planned run and the recorded one that stands for it.
 
     Attributes:
-        run: The run as planned.
-        to_do: What is done about it.
-        folder: The recorded run; None where there is none.
-        record: What is recorded of it.
         steps_done: Steps of an unfinished one that need not be made again.
         others: Further unfinished ones of the same planned run.
         holder: Who writes it, where that is known.
@@ -78,15 +93,14 @@ class Turn:
         return not self.is_over or bool(self.from_elsewhere)
 
 
-def turns(plan: Plan, results: Path, *, without: Collection[Path] = ()) -> list[Turn]:
-    """How each run of the plan stands, in its order; folders that can't be read count for nothing.
+def turns(
+    runs: Sequence[PlannedRun], results: Path, *, without: Collection[Path] = ()
+) -> list[Turn]:
+    """How each run of a plan stands, in its order; folders that can't be read count for nothing.
 
-    Args:
-        plan: What is planned.
-        results: Where runs are recorded; it need not exist.
-        without: Folders that are known not to be the plan's.
+    `results` need not exist; the folders in `without` are known not to be the plan's.
     """
-    recorded: dict[Key, list[Run]] = {_key(run): [] for run in plan.runs}
+    recorded: dict[tuple[str, int, str, bool], list[Run]] = {_key(run): [] for run in runs}
     for folder in reader.find([results]) if results.is_dir() else []:
         run = reader.read(folder)
         if isinstance(run, Run) and folder not in without:
@@ -94,7 +108,52 @@ def turns(plan: Plan, results: Path, *, without: Collection[Path] = ()) -> list[
             key = (one.name, one.seed, one.experiment, one.sample)
             if key in recorded:
                 recorded[key].append(run)
-    return [_turn(run, recorded[_key(run)]) for run in plan.runs]
+    return [_turn(run, recorded[_key(run)]) for run in runs]
+
+
+def _key(run: PlannedRun) -> tuple[str, int, str, bool]:
+    sample = run.experiment.data.source == "sample"
+    return (printable(run.name), run.seed, run.identity, sample)
+
+
+def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:
+    def turn(to_do: ToDo, one: Run, **more: Any) -> Turn:
+        elsewhere = _from_elsewhere(planned.experiment, one.folder)
+        return Turn(planned, to_do, one.folder, one.record, from_elsewhere=elsewhere, **more)
+
+    newest_first = sorted(recorded, key=lambda one: one.record.started, reverse=True)
+    for over in (RunStatus.COMPLETED, RunStatus.DIVERGED):
+        for one in newest_first:
+            if one.status == over:
+                return turn(ToDo(over), one)
+    unfinished = []
+    for one in newest_first:
+        # A process may have taken one that says "interrupted", and not have said more yet.
+        if is_held(one.folder / LOCK_NAME):
+            return turn(ToDo.LEAVE_HELD, one, holder=holder_of(one.folder / LOCK_NAME))
+        saved, _ = newest_saved(one.folder, one.record.id)
+        unfinished.append((saved.steps_done if saved else 0, one))
+    if not unfinished:
+        return Turn(planned)
+    steps_done, furthest = max(unfinished, key=lambda pair: pair[0])
+    others = [one.folder for _, one in unfinished if one is not furthest]
+    return turn(ToDo.GO_ON, furthest, steps_done=steps_done, others=others)
+
+
+def _from_elsewhere(experiment: Experiment, folder: Path) -> str:
+    """The photos and weights of a recorded run whose paths are not those of the experiment."""
+    names = {"data": "photos", "model": "weights"}
+    planned = {
+        (section, key): value_at(experiment, (section, key))
+        for (section, key), words in PATH_KEYS.items()
+        if value_at(experiment, (section, key)) not in words
+    }
+    config = reader.read_config(folder) if planned else {}
+    return " and ".join(
+        f"{names[section]} from {printable(str(config.get(f'{section}.{key}', 'elsewhere')))}"
+        for (section, key), value in planned.items()
+        if config.get(f"{section}.{key}") != value
+    )
 
 
 def read_record(path: Path) -> RunRecord:
@@ -114,8 +173,10 @@ def read_record(path: Path) -> RunRecord:
 
 def lines(found: Sequence[Turn]) -> list[str]:
     """The plan's runs with what is done about each, for a person."""
-    counts = {words: sum(one.to_do is to_do for one in found) for to_do, words in _COUNTED.items()}
-    told = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
+    counts = {to_do: sum(one.to_do is to_do for one in found) for to_do in ToDo}
+    told = ", ".join(
+        f"{count:,} {_COUNTED.get(to_do, to_do)}" for to_do, count in counts.items() if count
+    )
     seeds = max(len(str(one.run.seed)) for one in found)
     names = max(len(one.run.name) for one in found)
     widest = max(len(one.to_do) for one in found)
@@ -134,14 +195,9 @@ def _remark(turn: Turn) -> str:
     if turn.holder is not None:
         parts.append(f"by {turn.holder}")
     if turn.to_do is ToDo.GO_ON:
-        per_epoch = turn.record.steps_per_epoch
-        steps = turn.run.experiment.training.epochs * per_epoch if per_epoch else None
-        of_all = f" of {steps:,}" if steps else ""
-        parts.append(
-            f"from step {turn.steps_done + 1:,}{of_all}"
-            if turn.steps_done
-            else "from the beginning"
-        )
+        steps = turn.run.experiment.training.epochs * (turn.record.steps_per_epoch or 0)
+        place = f"from step {turn.steps_done + 1:,}" + (f" of {steps:,}" if steps else "")
+        parts.append(place if turn.steps_done else "from the beginning")
     if turn.others:
         count = len(turn.others)
         named = printable(turn.others[0].name) + (f" and {count - 1:,} more" if count > 1 else "")
@@ -151,58 +207,134 @@ def _remark(turn: Turn) -> str:
     return ", ".join(parts)
 
 
-def _key(run: PlannedRun) -> Key:
-    sample = run.experiment.data.source == "sample"
-    return (printable(run.name), run.seed, run.identity, sample)
+def exit_code(outcomes: Sequence[str], *, refused: int) -> int:
+    """The exit code of several runs: that of the worst; `refused` for one that can't be resumed.
 
+    A failure wants a person; a run that another process writes is not over; a divergence is an
+    outcome, whenever it was found.
 
-def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:
-    newest_first = sorted(recorded, key=lambda one: one.record.started, reverse=True)
-    for status, to_do in (
-        (RunStatus.COMPLETED, ToDo.LEAVE_COMPLETED),
-        (RunStatus.DIVERGED, ToDo.LEAVE_DIVERGED),
-    ):
-        for one in newest_first:
-            if one.status == status:
-                return _of(planned, to_do, one)
-    unfinished = []
-    for one in newest_first:
-        # A process may have taken one that says "interrupted", and not have said more yet.
-        if is_held(one.folder / LOCK_NAME):
-            holder = holder_of(one.folder / LOCK_NAME)
-            return replace(_of(planned, ToDo.LEAVE_HELD, one), holder=holder)
-        saved, _ = newest_saved(one.folder, one.record.id)
-        unfinished.append((saved.steps_done if saved else 0, one))
-    if not unfinished:
-        return Turn(planned)
-    steps_done, furthest = max(unfinished, key=lambda pair: pair[0])
-    others = [one.folder for _, one in unfinished if one is not furthest]
-    return replace(_of(planned, ToDo.GO_ON, furthest), steps_done=steps_done, others=others)
-
-
-def _of(planned: PlannedRun, to_do: ToDo, run: Run) -> Turn:
-    return Turn(
-        run=planned,
-        to_do=to_do,
-        folder=run.folder,
-        record=run.record,
-        from_elsewhere=_from_elsewhere(planned.experiment, run.folder),
-    )
-
-
-def _from_elsewhere(experiment: Experiment, folder: Path) -> str:
-    """The photos and weights of a recorded run whose paths are not those of the experiment."""
-    names = {"data": "photos", "model": "weights"}
-    planned = {
-        (section, key): value_at(experiment, (section, key))
-        for (section, key), words in PATH_KEYS.items()
-        if value_at(experiment, (section, key)) not in words
+    >>> exit_code(["completed", DIVERGED_BEFORE, HELD], refused=1)
+    5
+    """
+    codes = {
+        **{RunStatus.FAILED: 1, REFUSED: refused, HELD: 5},
+        **{RunStatus.DIVERGED: 3, DIVERGED_BEFORE: 3},
     }
-    if not planned:
-        return ""
-    config = reader.read_config(folder)
-    return " and ".join(
-        f"{names[section]} from {printable(str(config.get(f'{section}.{key}', 'elsewhere')))}"
-        for (section, key), value in planned.items()
-        if config.get(f"{section}.{key}") != value
+    return next((code for outcome, code in codes.items() if outcome in outcomes), 0)
+
+
+def summary(outcomes: Sequence[str]) -> str:
+    """How many runs came to what.
+
+    >>> summary(["completed", "diverged", "completed"])
+    '3 runs: 2 completed, 1 diverged'
+    """
+    parts = (f"{outcomes.count(one):,} {one}" for one in dict.fromkeys(outcomes))
+    return f"{number_of(len(outcomes), 'run')}: {', '.join(parts)}"
+
+
+def machine_for(
+    experiment: Experiment, device: str, recorded: Sequence[RunRecord], *, deterministic: bool
+) -> Machine:
+    """What an experiment is computed on, with every `auto` decided.
+
+    What the experiment states itself counts first, then what `auto` was in recorded runs where they
+    agree, then the hardware.
+
+    Raises:
+        UserError: A GPU was asked for and there is none; or XLA together with determinism.
+    """
+    precision: str = experiment.training.precision
+    jit_compile: bool | str = experiment.training.jit_compile
+    if precision == "auto":
+        precision = _agreed(run.precision for run in recorded) or precision
+    if jit_compile == "auto":
+        agreed = _agreed(run.jit_compile for run in recorded)
+        jit_compile = jit_compile if agreed is None else agreed
+    return hardware.prepare(
+        device, precision=precision, jit_compile=jit_compile, deterministic=deterministic
     )
+
+
+def _agreed(values: Iterable[Value | None]) -> Value | None:
+    """The value that all have that have one; None where there are several, or none."""
+    found = {value for value in values if value is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def device_for(asked: str, recorded: Sequence[tuple[Path, RunRecord]]) -> str:
+    """The device to go on with: the one that the runs began on, or what the person names.
+
+    Raises:
+        UserError: They began on a GPU and there is none, or some on a GPU and some on the CPU.
+    """
+    if asked != "auto":
+        return asked
+    folders = {run.device: printable(str(folder)) for folder, run in reversed(recorded)}
+    cpu, gpu = folders.get("cpu"), folders.get("gpu")
+    if cpu and gpu:
+        raise UserError(
+            f"{gpu} began on a GPU and {cpu} on the CPU, and one process trains on one of them. "
+            "Go on with them apart, or name the device for all: --device cpu"
+        )
+    if gpu and not hardware.has_gpu():
+        raise UserError(
+            f"{gpu} began on a GPU, and TensorFlow finds none here. To go on with it on the "
+            "processor, which takes longer and is recorded as a change: --device cpu"
+        )
+    return "gpu" if gpu else "cpu" if cpu else "auto"
+
+
+def is_deterministic(runs: Sequence[PlannedRun]) -> bool:
+    """Whether TensorFlow must be deterministic, which it is for a whole process and for good.
+
+    Raises:
+        UserError: Some runs say so and others do not.
+    """
+    names = {run.experiment.training.deterministic: run.experiment.name for run in runs}
+    if len(names) > 1:
+        raise UserError(
+            f"training.deterministic is true in {names[True]} and false in {names[False]}, and one "
+            "process can only be one or the other. Train them by a command each, or set it for "
+            "all: --set training.deterministic=true"
+        )
+    return True in names
+
+
+def other_material(recorded: RunRecord, now: RunRecord) -> list[str]:
+    """What of photos and weights is not what a recorded run had, in words.
+
+    `now` is what would be recorded if it began now.
+    """
+    before, present = recorded.comparable, now.comparable
+    weights = [mapping(one.get("model")).get("weights") for one in (before, present)]
+    other = {
+        "the photos": before.get("photos") != present.get("photos"),
+        "the division of the photos": before.get("split") != present.get("split"),
+        STARTING_WEIGHTS: weights[0] != weights[1],
+    }
+    return [name for name, differs in other.items() if differs]
+
+
+def changes(recorded: RunRecord, now: RunRecord) -> list[str]:
+    """What of versions, hardware and the place of the photos is not as it was, in words.
+
+    Packages that were not recorded when the run began are none.
+    """
+    if not recorded.provenance:
+        return ["what it was started on was not recorded"]
+    found = []
+    if recorded.device != now.device:
+        found.append(f"device was {recorded.device or 'missing'}, now {now.device}")
+    before, present = recorded.provenance, clean(now.provenance)
+    for key in ("python", "packages", "hardware", "threads", "photos_source"):
+        old, new = (
+            flatten({key: facts[key]} if key in facts else {}) for facts in (before, present)
+        )
+        names = old.keys() if key == "packages" else old.keys() | new.keys()
+        found += [
+            f"{name} was {old.get(name, 'missing')}, now {new.get(name, 'missing')}"
+            for name in sorted(names)
+            if old.get(name) != new.get(name)
+        ]
+    return found

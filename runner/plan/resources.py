@@ -5,7 +5,6 @@ hours.
 """
 
 import functools
-import hashlib
 import importlib.util
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from optrun.data.cache import prepare as data_prepare
+from optrun.data.files import sha256_of
 from optrun.data.labels import PLURAL_NAMES
 from optrun.data.photos import Photos
 from optrun.data.printable import printable
@@ -39,41 +39,27 @@ PhotoKey = tuple[str, int, str, bool, int | None, float, float]
 
 @dataclass(frozen=True)
 class Resources:
-    """What the runs of a plan share.
-
-    Attributes:
-        photos: Photos and their split, by what decides them.
-        weights_files: By network and `model.weights`; None for random weights.
-        weights_hashes: SHA-256 of those files; "random" for random weights.
-        provenance: By the config file's folder.
-    """
+    """What the runs of a plan share."""
 
     photos: dict[PhotoKey, tuple[Photos, Split]]
-    weights_files: dict[WeightsKey, Path | None]
-    weights_hashes: dict[WeightsKey, str]
-    provenance: dict[Path, dict[str, object]]
+    weights_files: dict[WeightsKey, Path | None]  # None for random weights
+    weights_hashes: dict[WeightsKey, str]  # SHA-256 of those files; "random" for random weights
+    provenance: dict[Path, dict[str, object]]  # by the config file's folder
 
     def photos_of(self, experiment: Experiment) -> tuple[Photos, Split]:
-        return self.photos[photo_key(experiment)]
+        return self.photos[_photo_key(experiment)]
 
     def spec(
         self, run: PlannedRun, machine: Machine, results: Path, folder: Path | None
     ) -> RunSpec:
-        """All that a run needs, as plain data.
-
-        Args:
-            run: What to do.
-            machine: What it is computed on.
-            results: Where a new run's folder is made.
-            folder: The recorded run to go on with; None for a new one.
-        """
+        """All that a run needs, as plain data."""
         return RunSpec(
             planned=run,
             results=results,
             folder=folder,
             machine=machine,
-            weights_file=self.weights_files[weights_key(run.experiment)],
-            weights_hash=self.weights_hashes[weights_key(run.experiment)],
+            weights_file=self.weights_files[_weights_key(run.experiment)],
+            weights_hash=self.weights_hashes[_weights_key(run.experiment)],
             provenance=self.provenance[run.config.absolute().parent],
         )
 
@@ -87,11 +73,8 @@ def prepare(
 ) -> Resources:
     """Get everything, and check that every experiment fits it.
 
-    Args:
-        runs: What is to be trained, on what.
-        display: Told what was found.
-        results: Where the runs will be written; None where they are there already.
-        present_bytes: What is there already of those that are gone on with.
+    `results` is where the runs will be written, None where they are there already;
+    `present_bytes` are there already, of those that are gone on with.
 
     Raises:
         UserError: No photos, no weights, no room on the disk, a batch larger than the training
@@ -106,32 +89,34 @@ def prepare(
         display.say(f"disk      {check_room(planned, results, present_bytes=present_bytes)}")
     experiments = [run.experiment for run in firsts]
     files: dict[WeightsKey, Path | None] = {}
-    for network, name in dict.fromkeys(map(weights_key, experiments)):
+    for network, name in dict.fromkeys(map(_weights_key, experiments)):
         published = NETWORKS[network].published
         files[network, name] = None if name == "random" else weights.obtain(name, published)
-    for experiment in _distinct_models(experiments):
-        _check_weights_fit(experiment, files[weights_key(experiment)])
+    for experiment in {(*_weights_key(one), one.model.width): one for one in experiments}.values():
+        _check_weights_fit(experiment, files[_weights_key(experiment)])
     photos: dict[PhotoKey, tuple[Photos, Split]] = {}
     for experiment in experiments:
-        key = photo_key(experiment)
+        key = _photo_key(experiment)
         if key not in photos:
             photos[key] = open_photos(experiment, display)
-        _check_fits(experiment, photos[key][1])
+        batch_size, training = experiment.training.batch_size, len(photos[key][1].train)
+        if batch_size > training:
+            raise UserError(
+                f"training.batch_size must be at most the number of training photos, "
+                f"{training:,}, received {batch_size:,} (in {experiment.name})"
+            )
     machines = list(dict.fromkeys(machine for _, machine in runs))
     _describe(photos, machines, display)
-    for text in memory.notices(
-        {
-            run.key: (run.experiment, machine.precision)
-            for run, machine in runs
-            # How much a graphics card has, TensorFlow does not say.
-            if machine.device == "cpu"
-        }.values()
-    ):
+    # How much a graphics card has, TensorFlow does not say.
+    on_cpu = {run.key: (run.experiment, one.precision) for run, one in runs if one.device == "cpu"}
+    for text in memory.notices(on_cpu.values()):
         display.notice(text)
     return Resources(
         photos=photos,
         weights_files=files,
-        weights_hashes={name: _file_hash(file) for name, file in files.items()},
+        weights_hashes={
+            name: "random" if file is None else sha256_of(file) for name, file in files.items()
+        },
         provenance={
             folder: provenance.collect(folder)
             for folder in {run.config.absolute().parent for run in planned}
@@ -139,31 +124,19 @@ def prepare(
     )
 
 
-def weights_key(experiment: Experiment) -> WeightsKey:
-    """What decides the file that an experiment's network starts from."""
+def _weights_key(experiment: Experiment) -> WeightsKey:
     return experiment.model.network, experiment.model.weights
 
 
-def photo_key(experiment: Experiment) -> PhotoKey:
+def _photo_key(experiment: Experiment) -> PhotoKey:
     """What decides an experiment's photos and their split."""
     data = experiment.data
-    return (
-        data.source,
-        data.image_size,
-        data.resize,
-        data.antialias,
-        data.limit,
-        data.validation_share,
-        data.test_share,
-    )
+    shares = (data.validation_share, data.test_share)
+    return (data.source, data.image_size, data.resize, data.antialias, data.limit, *shares)
 
 
 def open_photos(experiment: Experiment, display: Display | None = None) -> tuple[Photos, Split]:
     """An experiment's photos, prepared now where they are not yet, and their split.
-
-    Args:
-        experiment: What they are for.
-        display: Shows how far preparing is; None: nowhere.
 
     Raises:
         UserError: They cannot be had, or a part would be empty.
@@ -173,21 +146,13 @@ def open_photos(experiment: Experiment, display: Display | None = None) -> tuple
     photos = decoded(settings.source, settings, display, limit=settings.limit)
     with photo_errors():
         parts = split(
-            photos,
-            validation_share=settings.validation_share,
-            test_share=settings.test_share,
+            photos, validation_share=settings.validation_share, test_share=settings.test_share
         )
     return photos, parts
 
 
 def decoded(source: str, settings: Data, display: Display, *, limit: int | None = None) -> Photos:
     """The photos of a source, made ready as an experiment's are, now where they are not yet.
-
-    Args:
-        source: As `data.source` takes it.
-        settings: What is done to them.
-        display: Shows how far decoding is.
-        limit: As `data.limit`.
 
     Raises:
         UserError: They cannot be had.
@@ -207,15 +172,6 @@ def decoded(source: str, settings: Data, display: Display, *, limit: int | None 
             display.end_bar()
 
 
-def _check_fits(experiment: Experiment, parts: Split) -> None:
-    batch_size = experiment.training.batch_size
-    if batch_size > len(parts.train):
-        raise UserError(
-            f"training.batch_size must be at most the number of training photos, "
-            f"{len(parts.train):,}, received {batch_size:,} (in {experiment.name})"
-        )
-
-
 def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
     put_in = NETWORKS[experiment.model.network].put_in
     if file is None or put_in is None:
@@ -225,10 +181,6 @@ def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
     put_in(build_classifier(architecture_of(experiment), seed=0), file)
 
 
-def _distinct_models(experiments: Sequence[Experiment]) -> list[Experiment]:
-    return list({(*weights_key(e), e.model.width): e for e in experiments}.values())
-
-
 def _check_tensorboard(experiments: Sequence[Experiment]) -> None:
     wanted = any(experiment.training.tensorboard for experiment in experiments)
     if wanted and importlib.util.find_spec("tensorboard") is None:
@@ -236,13 +188,6 @@ def _check_tensorboard(experiments: Sequence[Experiment]) -> None:
             "training.tensorboard needs the package tensorboard, which is not installed: "
             "pip install 'optrun[tensorboard]'"
         )
-
-
-def _file_hash(path: Path | None) -> str:
-    if path is None:
-        return "random"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _describe(

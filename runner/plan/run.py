@@ -29,9 +29,8 @@ from optrun.runner.engine.signals import Stops, signals_heard
 from optrun.runner.engine.state import State
 from optrun.runner.errors import UserError
 from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
-from optrun.runner.plan import memory, outcomes, resolved, resources
+from optrun.runner.plan import memory, progress, resources
 from optrun.runner.plan.plan import RunSpec
-from optrun.runner.plan.progress import read_record
 from optrun.runner.runs.disk import told
 from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.recorder import Recorder
@@ -49,20 +48,10 @@ def carry_out(
     photos: tuple[Photos, Split] | None = None,
     folder: RunFolder | None = None,
 ) -> str:
-    """Train a run from where it stands to its end, and record it.
+    """Train a run from where it stands to its end, record it, and return what became of it.
 
-    A run that fails raises nothing; its reason is in its folder and in `RunEnded`.
-
-    Args:
-        spec: The run.
-        listener: Told of everything.
-        stops: Asked whether to end.
-        native: Where messages of native code go.
-        photos: Its photos and their split, where they are open already.
-        folder: The recorded run's, where this process holds it already; closed at the end.
-
-    Returns:
-        What became of it, as `optrun.runner.plan.outcomes` names it.
+    A run that fails raises nothing; its reason is in its folder and in `RunEnded`. Its photos are
+    given where they are open already, and its folder where this process holds it: that is closed.
 
     Raises:
         KeyboardInterrupt: The person stops it; it is recorded as interrupted.
@@ -75,10 +64,11 @@ def carry_out(
         with create(spec.results, spec.planned.name, spec.planned.seed) as made:
             recorder = _begin(made, spec, photos)
             return _train(spec, photos, recorder, listener, stops, native)
-    with folder or reopen(spec.folder, read_record(spec.folder).id) as opened:
-        recorded = read_record(spec.folder)  # who held the lock until now may have finished it
-        if recorded.written_status in outcomes.OVER:
-            return outcomes.OVER[recorded.written_status]
+    with folder or reopen(spec.folder, progress.read_record(spec.folder).id) as opened:
+        # Who held the lock until now may have finished it.
+        recorded = progress.read_record(spec.folder)
+        if recorded.written_status in progress.OVER:
+            return progress.OVER[recorded.written_status]
         recorder, state, notices = _go_on(opened, recorded, spec, photos)
         return _train(spec, photos, recorder, listener, stops, native, state, notices)
 
@@ -107,7 +97,6 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
     planned, machine = spec.planned, spec.machine
     experiment = planned.experiment
     training = experiment.training
-    hardware_facts = spec.provenance["hardware"]
     return RunRecord(
         id=run_id,
         name=planned.name,
@@ -136,7 +125,7 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
         images_per_update=training.batch_size * experiment.optimizer.batches_per_update,
         provenance={
             **spec.provenance,
-            "hardware": {**hardware_facts, "device": machine.device_name},
+            "hardware": {**spec.provenance["hardware"], "device": machine.device_name},
             "threads": machine.threads,
             "jit_compile": machine.jit_compile,
             "photos_source": photos.source,
@@ -156,9 +145,8 @@ def _begin(folder: RunFolder, spec: RunSpec, photos: tuple[Photos, Split]) -> Re
         folder.write_config(as_yaml(user_optimizer.reading_copies(experiment)))
         for name, content in user_optimizer.copies(experiment).items():
             folder.write_code(name, content)
-        _write_private(
-            folder.path / "git.diff", provenance.uncommitted_changes(spec.planned.config.parent)
-        )
+        diff = provenance.uncommitted_changes(spec.planned.config.parent)
+        _write_private(folder.path / "git.diff", diff)
         return Recorder.of_new_run(folder, new_record(spec, *photos, run_id=folder.id))
     except OSError as error:
         folder.discard()
@@ -178,22 +166,23 @@ def _go_on(
 ) -> tuple[Recorder, State | None, list[str]]:
     """Make everything ready to go on with a run; before that is sure, nothing of it is changed.
 
-    Returns:
-        The recorder, the state to go on from (None where the run ended before its first), and what
-        the person should know.
+    Returns the recorder, the state to go on from (None where the run ended before its first), and
+    what the person should know.
     """
     path = folder.path
+    state, problems = None, list[str]()
     try:
-        state, problems = _last_state(folder)
+        found, problems = checkpoint.read_newest(folder.last_checkpoint_path, owner=folder.id)
+        state = training_state.from_checkpoint(found)
+    except FileNotFoundError:
+        pass  # there never was one
     except CheckpointError as error:
-        raise UserError(
-            f"{path} can't be resumed: none of its checkpoints is whole ({error}). Nothing "
-            f"was overwritten; to train it anew: optrun train {folder.config_path}"
-        ) from error
+        why = f"none of its checkpoints is whole ({error})"
+        raise _cannot_be_resumed(folder, why) from error
     now = new_record(spec, *photos, run_id=folder.id)
-    other = resolved.other_material(recorded, now)
-    if state is not None and resolved.STARTING_WEIGHTS in other:
-        other.remove(resolved.STARTING_WEIGHTS)
+    other = progress.other_material(recorded, now)
+    if state is not None:
+        other = [one for one in other if one != progress.STARTING_WEIGHTS]
     if other:
         raise UserError(
             f"{path} can't be resumed: {' and '.join(other)} are not those it was started with "
@@ -204,11 +193,14 @@ def _go_on(
         f"the newest checkpoint is damaged, the one before it is used: {problem}"
         for problem in problems
     ]
-    changes = resolved.changes(recorded, now)
+    changes = progress.changes(recorded, now)
     notices += [f"not as when it started: {change}" for change in changes]
     try:
+        # What a crash left half done: the checkpoints that the state is of get their names.
+        if state is not None and state.best_epoch is not None:
+            put_best_in_place(folder.best_checkpoint_path, state.best_epoch, owner=folder.id)
         if state is not None:
-            _put_in_place(folder, state)
+            checkpoint.put_newest_in_place(folder.last_checkpoint_path, owner=folder.id)
         are_whole = folder.cut_metrics(
             0 if state is None else state.metrics_bytes,
             [] if state is None else [asdict(record) for record in state.records],
@@ -221,6 +213,8 @@ def _go_on(
                 "metrics.jsonl was not what it had been; its epochs are those of the checkpoint"
             )
             recorder(Notice(notices[-1]))
+    except CheckpointError as error:
+        raise _cannot_be_resumed(folder, str(error)) from error
     except OSError as error:
         raise UserError(
             f"{path} can't be gone on with: {told(error, path)}. Its checkpoints are as they were"
@@ -228,30 +222,11 @@ def _go_on(
     return recorder, state, notices
 
 
-def _last_state(folder: RunFolder) -> tuple[State | None, list[str]]:
-    """The newest whole state, None where there never was one; and what is wrong with newer ones.
-
-    Raises:
-        CheckpointError: There are some, but none is whole.
-    """
-    try:
-        found, problems = checkpoint.read_newest(folder.last_checkpoint_path, owner=folder.id)
-    except FileNotFoundError:
-        return None, []
-    return training_state.from_checkpoint(found), problems
-
-
-def _put_in_place(folder: RunFolder, state: State) -> None:
-    """End what a crash left half done: the checkpoints that the state is of get their names."""
-    if state.best_epoch is not None:
-        try:
-            put_best_in_place(folder.best_checkpoint_path, state.best_epoch, owner=folder.id)
-        except CheckpointError as error:
-            raise UserError(
-                f"{folder.path} can't be resumed: {error}. Nothing was overwritten; to train it "
-                f"anew: optrun train {folder.config_path}"
-            ) from error
-    checkpoint.put_newest_in_place(folder.last_checkpoint_path, owner=folder.id)
+def _cannot_be_resumed(folder: RunFolder, why: str) -> UserError:
+    return UserError(
+        f"{folder.path} can't be resumed: {why}. Nothing was overwritten; to train it anew: "
+        f"optrun train {folder.config_path}"
+    )
 
 
 def _steps_done(state: State | None, record: RunRecord) -> int:

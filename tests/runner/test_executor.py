@@ -14,7 +14,7 @@ from optrun.runner.engine.signals import signals_heard
 from optrun.runner.errors import UserError
 from optrun.runner.events import EpochRecord, Event, NetworkBuilt, RunEnded, RunStarted, StepDone
 from optrun.runner.plan import plan as plans
-from optrun.runner.plan import resolved
+from optrun.runner.plan import progress
 from optrun.runner.plan.executor import Request, execute
 from optrun.runner.plan.plan import Entry, RunSpec
 from optrun.runner.plan.resources import prepare
@@ -41,7 +41,7 @@ def entry(name: str, *settings: str) -> Entry:
 def spec_of(one: Entry, results: Path) -> Iterator[RunSpec]:
     plan = plans.make([one], sample=True)
     (run,) = plan.runs
-    machine = resolved.machine_for(run.experiment, "cpu", [], deterministic=False)
+    machine = progress.machine_for(run.experiment, "cpu", [], deterministic=False)
     display = Display(Console(), quiet=True)
     resources = prepare([(run, machine)], display=display, results=results)
     yield resources.spec(run, machine, results, None)

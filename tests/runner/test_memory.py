@@ -147,7 +147,7 @@ def test_too_little_memory_is_said_with_numbers_and_what_would_lower_it(
 
 def test_dry_run_says_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 3 * 10**9)
-    said = memory.described(memory.before_start(experiment("training.precision=auto")))
+    said = memory.described(experiment("training.precision=auto"))
     assert said.startswith("about ")
     assert said.endswith("on the processor, 3.0 GB free")
 
@@ -200,9 +200,9 @@ import psutil
 from optrun.runner import cli
 from optrun.runner.engine import loop
 from optrun.runner.plan import memory
-from optrun.runner.plan import disk_budget as room
+from optrun.runner.plan import forecast
 memory.available_bytes = lambda: 2 * 10**9
-room.free_bytes = lambda folder: None
+forecast.free_bytes = lambda folder: None
 train = loop.train
 from optrun.runner.plan import run
 def train_with_little(*arguments, **more):

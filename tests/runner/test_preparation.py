@@ -10,7 +10,7 @@ from optrun.data.split import Split
 from optrun.runner.config.schema import Experiment
 from optrun.runner.errors import UserError
 from optrun.runner.plan.plan import PlannedRun
-from optrun.runner.plan.resolved import is_deterministic
+from optrun.runner.plan.progress import is_deterministic
 from optrun.runner.plan.resources import _left_out_lines
 
 NOBODY = np.array([], np.int64)

@@ -18,8 +18,8 @@ from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.network import build_classifier
 from optrun.runner.engine.state import Position, State, to_checkpoint
 from optrun.runner.models.base import Architecture
-from optrun.runner.plan import disk_budget as room
-from optrun.runner.plan.disk_budget import Room, room_of
+from optrun.runner.plan import forecast
+from optrun.runner.plan.forecast import Room, room_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}
@@ -149,8 +149,8 @@ def test_of_several_runs_one_has_its_checkpoints_in_the_making() -> None:
 
     assert large.when_completed == 160
     assert large.at_most == 300 + 100 + 10
-    assert room.at_most([small]) == small.at_most
-    assert room.at_most([large, small, small]) == 160 + 16 + 16 + (410 - 160)
+    assert forecast.at_most([small]) == small.at_most
+    assert forecast.at_most([large, small, small]) == 160 + 16 + 16 + (410 - 160)
 
 
 def test_photos_to_be_prepared_on_the_same_disk_count(
@@ -160,8 +160,8 @@ def test_photos_to_be_prepared_on_the_same_disk_count(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(2 * free, free, free))
     rooms = [Room(last=100_000_000, best=50_000_000, others=1_000_000)]
 
-    assert room.shortage(rooms, tmp_path / "not" / "yet") is None
-    said = room.shortage(rooms, tmp_path, cache_bytes=700_000_000)
+    assert forecast.shortage(rooms, tmp_path / "not" / "yet") is None
+    said = forecast.shortage(rooms, tmp_path, cache_bytes=700_000_000)
     assert said is not None
     assert "1.1 GB" in said
     assert "700 MB of them for prepared photos" in said
@@ -174,8 +174,8 @@ def test_a_file_system_that_does_not_tell_its_size_is_trusted(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 0))
     rooms = [Room(last=10**12, best=10**12, others=0)]
 
-    assert room.shortage(rooms, tmp_path) is None
-    assert "free" not in room.line(rooms, tmp_path)
+    assert forecast.shortage(rooms, tmp_path) is None
+    assert "free" not in forecast.room_line(rooms, tmp_path)
 
 
 def test_a_plan_that_the_disk_has_no_room_for_is_refused_before_it_starts(

@@ -19,6 +19,7 @@ from optrun.runner.config.load import load
 from optrun.runner.engine import checkpoint
 from optrun.runner.errors import UserError
 from optrun.runner.plan.executor import Request
+from optrun.runner.plan.plan import Entry
 from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.verify import (
     BEGUN,
@@ -50,7 +51,8 @@ request = json.loads(sys.argv[1])
 behaviour = os.environ.get("IMITATION", "")
 
 def tell(kind, steps_done):
-    event = {"kind": kind, "steps_done": steps_done, "steps_per_epoch": PER_EPOCH, "steps": STEPS}
+    event = {"kind": kind, "steps_done": steps_done, "steps_per_epoch": PER_EPOCH, "steps": STEPS,
+             "at": time.monotonic()}
     os.write(1, json.dumps(event).encode() + b"\\n")
 
 def rows(steps):
@@ -74,7 +76,7 @@ def save(run, steps):
     checkpoint.save(places.best(run), [weights], {"epoch": 1})
     checkpoint.save(places.last(run), arrays, facts, keep_previous=True)
 
-if "configs" in request:
+if "entries" in request:
     if behaviour == "diverges":
         sys.exit(3)
     run = Path(request["results"]) / "verify-s1-abcdef"
@@ -100,6 +102,7 @@ for step in range(done, STEPS):
         time.sleep(0.05)
         tell("epoch", step + 1)
         save(run, step + 1)
+time.sleep(0.1)
 events = [{"event": "epoch", "time": time.time(), **row} for row in rows(STEPS)]
 if killed and behaviour == "row":
     events[1]["loss"] = 0.25
@@ -132,7 +135,7 @@ def completed(tmp_path: Path, imitation: functools.partial[Training]) -> Callabl
     """Makes a completed run."""
 
     def make(name: str) -> Path:
-        request = Request([Path("x")], [], results=tmp_path / name)
+        request = Request([Entry(Path("x"))], results=tmp_path / name)
         log = tmp_path / f"{name}.log"
         with imitation(request, log=log, cache=tmp_path) as training:
             assert training.wait() == 0, log.read_text()
@@ -309,7 +312,7 @@ def test_the_same_seed_draws_the_same_moments() -> None:
 
 
 def test_the_built_in_experiment_is_the_shipped_one(tmp_path: Path) -> None:
-    verified = choose(None, [], seed=4, folder=tmp_path).experiment
+    verified = choose(None, [], seed=4, folder=tmp_path)[0].runs[0].experiment
     shipped = load(ROOT / "configs" / "lookahead_vgg19.yaml", sample=True).experiment
     assert verified.optimizer == shipped.optimizer
     assert verified.training.seed == 4
@@ -319,11 +322,12 @@ def test_the_built_in_experiment_is_the_shipped_one(tmp_path: Path) -> None:
 def test_what_a_person_sets_outranks_the_shortening(tmp_path: Path) -> None:
     config = ROOT / "configs" / "soft_batch_vgg19.yaml"
     overrides = ["training.epochs=5", "training.batch_size=32"]
-    verified = choose(config, overrides, sample=True, folder=tmp_path)
-    assert verified.experiment.training.epochs == 5
-    assert verified.experiment.data.limit == 320
-    assert verified.experiment.data.image_size == 48
-    assert verified.request.sample
+    plan, request = choose(config, overrides, sample=True, folder=tmp_path)
+    (run,) = plan.runs
+    assert run.experiment.training.epochs == 5
+    assert run.experiment.data.limit == 320
+    assert run.experiment.data.image_size == 48
+    assert request.sample
 
 
 def test_help_needs_no_tensorflow() -> None:

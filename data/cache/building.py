@@ -1,11 +1,17 @@
-"""Decoding all photos of a source into a folder of the cache, on all cores."""
+"""Decoding all photos of a source into a folder of the cache, on all cores; a killed build goes on.
+
+A journal on the disk says what became of each photo. Of it, nothing is trusted but what the pixels
+beside it confirm.
+"""
 
 import hashlib
-from collections.abc import Collection, Iterator, Set
-from dataclasses import replace
+import itertools
+import json
+from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.cache.journal import Decoded, Journal, Record, Unusable
 from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.images.decode import Pixels, UndecodableError, examine, photo
 from optrun.data.images.duplicates import pixel_digest
@@ -13,14 +19,78 @@ from optrun.data.images.resizing import as_resized
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.sources.source import Photo, Source
 
+_FORMAT = 1
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A photo whose pixels are in the file."""
+
+    digest: bytes  # SHA-256 of its encoded bytes
+    pixel_digest: bytes
+    row: int  # where in the file
+
+
+Record = Decoded | str  # a text is the reason why a photo is left out
+
+
+class Journal:
+    """Lines of JSON, one for each photo, below a first line that says what is being built.
+
+    A line is written when the pixels are, so whatever ends the process, a line may at worst be
+    torn, and is then ignored. After a crash of the whole machine pixels may be missing though
+    their line is there: a reader must compare the digests.
+
+    Args:
+        path: The file; lines are added to what is in it.
+        header: What is being built. Where the file is about anything else, it is begun anew.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, object]) -> None:
+        first = json.dumps({"format": _FORMAT, **header}, sort_keys=True).encode()
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        goes_on = lines[:1] == [first]
+        self.records: dict[str, Record] = {}  # what was known when the file was opened, by id
+        for line in lines[1:] if goes_on else []:
+            self.records |= _parsed(line)
+        self._file = path.open("ab" if goes_on else "wb", buffering=0)
+        # Of an earlier build, the last line may be torn.
+        self._file.write(b"\n" if goes_on else first + b"\n")
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def add(self, name: str, record: Record) -> None:
+        """Notes what became of the photo with this id; several threads may do so at once."""
+        if isinstance(record, Decoded):
+            digests = record.digest.hex(), record.pixel_digest.hex()
+            values: list[object] = [name, *digests, record.row]
+        else:
+            values = [name, record]
+        self._file.write(json.dumps(values).encode() + b"\n")
+
+
+def _parsed(line: bytes) -> dict[str, Record]:
+    """Returns the record in a line by its id; nothing where the line is torn or empty."""
+    try:
+        match json.loads(line):
+            case [str(name), str(reason)]:
+                return {name: reason}
+            case [str(name), str(digest), str(of_pixels), int(row)]:
+                digests = bytes.fromhex(digest), bytes.fromhex(of_pixels)
+                if all(len(one) == _DIGEST_BYTES for one in digests) and row >= 0:
+                    return {name: Decoded(*digests, row)}
+    except ValueError:
+        pass
+    return {}
+
 
 class Builder:
-    """Decodes photos into a file, and knows what became of each.
-
-    Attributes:
-        decoded: What is in the file, by id.
-        left_out: Why a photo can't be used, by id.
-    """
+    """Decodes photos into a file, and knows what is in it and what is left out, and why, by id."""
 
     def __init__(self, source: Source, how: Preparation, file: PixelFile, journal: Journal) -> None:
         self.decoded: dict[str, Decoded] = {}
@@ -39,21 +109,24 @@ class Builder:
         """
         done = {}
         for name, record in self._journal.records.items():
-            if isinstance(record, Unusable):
-                self.left_out[name] = record.reason
-            else:
+            if isinstance(record, Decoded):
                 done[name] = record
+            else:
+                self.left_out[name] = record
         rows: set[int] = set()
-        for place, (name, record) in enumerate(sorted(done.items())):
-            for row in (record.row, place):
-                if row not in rows and _is_in(self._file, row, record):
+        for place, (name, found) in enumerate(sorted(done.items())):
+            for row in (found.row, place):
+                # Nothing but the pixels themselves is trusted after a crash.
+                if row not in rows and pixel_digest(self._file.read(row)) == found.pixel_digest:
                     rows.add(row)
-                    self.decoded[name] = replace(record, row=row)
+                    self.decoded[name] = replace(found, row=row)
                     break
 
     def decode(self, wanted: Collection[str]) -> Iterator[int]:
         """Decodes the photos with these ids, and yields how many are dealt with in all."""
-        rows = dict(zip(sorted(wanted), self._free_rows(), strict=False))
+        taken = {record.row for record in self.decoded.values()}
+        free = (row for row in itertools.count() if row not in taken)
+        rows = dict(zip(sorted(wanted), free, strict=False))
 
         def work(found: Photo) -> Record:
             record = self._record(found, rows[found.id])
@@ -65,7 +138,7 @@ class Builder:
             if isinstance(record, Decoded):
                 self.decoded[found.id] = record
             else:
-                self.left_out[found.id] = record.reason
+                self.left_out[found.id] = record
             yield len(self.decoded) + len(self.left_out)
 
     def leave_out(self, names: Set[str], reason: str) -> None:
@@ -73,38 +146,27 @@ class Builder:
         for name in sorted(self.decoded.keys() & names):
             del self.decoded[name]
             self.left_out[name] = reason
-            self._journal.add(name, Unusable(reason))
+            self._journal.add(name, reason)
 
     def arrange(self, names: Collection[str]) -> None:
         """Puts the photos with these ids into the file in this order, and drops all others."""
         self._file.arrange([self.decoded[name].row for name in names])
 
-    def _free_rows(self) -> Iterator[int]:
-        taken = {record.row for record in self.decoded.values()}
-        row = 0
-        while True:
-            if row not in taken:
-                yield row
-            row += 1
-
     def _record(self, found: Photo, row: int) -> Record:
         """Decodes a photo into its row, and returns what became of it."""
-        if found.unreadable:
-            return Unusable(found.unreadable)
         try:
-            pixels = self._pixels(found)
+            pixels = square(found, self._how, self._memory)
         except UndecodableError as error:
-            return Unusable(str(error))
+            return str(error)
         self._file.write(row, pixels)
         return Decoded(hashlib.sha256(found.encoded).digest(), pixel_digest(pixels), row)
 
-    def _pixels(self, found: Photo) -> Pixels:
-        how, header = self._how, examine(found.encoded)
-        with self._memory.taken(header.decoding_bytes):
-            whole = photo(found.encoded, header)
-            return as_resized(whole, how.image_size, how.resize, how.antialias)
 
-
-def _is_in(file: PixelFile, row: int, record: Decoded) -> bool:
-    """Whether the pixels of a photo are in a row: nothing else is trusted after a crash."""
-    return pixel_digest(file.read(row)) == record.pixel_digest
+def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:
+    """Decodes a photo of a source, as `how` says, within this memory."""
+    if found.unreadable:
+        raise UndecodableError(found.unreadable)
+    header = examine(found.encoded)
+    with memory.taken(header.decoding_bytes):
+        whole = photo(found.encoded, header)
+        return as_resized(whole, how.image_size, how.resize, how.antialias)

@@ -18,15 +18,14 @@ from optrun.data.cache.cache_key import (
     PIXELS,
     RESIZES,
     Preparation,
-    Resize,
     cache_key,
+    directory,
     folder_name,
 )
 from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.locks import if_free
-from optrun.data.places import cache_root
 from optrun.data.sources.built_in import SAMPLE
 from optrun.data.sources.opening import open_source
 
@@ -42,50 +41,27 @@ _Identities = dict[tuple[str, int | None], Mapping[str, str | int] | str]
 
 @dataclass(frozen=True)
 class Copy:
-    """A folder of prepared photos, or what is left of one.
-
-    Attributes:
-        folder: Where it lies.
-        source: Where the photos come from: a built-in name or a path; empty where the
-            folder does not say.
-        image_size: Side of the photos in pixels; 0 where the folder does not say.
-        resize: How they became squares.
-        antialias: Whether they were smoothed.
-        limit: How many photos were taken at most; None for all.
-        counts: How many photos of each class it holds.
-        left_out: How many files of the source could not be used.
-        fingerprint: See `optrun.data.photos.Photos`.
-        disk_bytes: What it takes on the disk.
-        stale: Why no run will ever use it; empty where runs do.
-        unfinished: Whether its making was stopped, or goes on at this moment.
-    """
+    """A folder of prepared photos, or what is left of one."""
 
     folder: Path
-    source: str
-    image_size: int
-    resize: Resize
-    antialias: bool
-    limit: int | None
-    counts: tuple[int, ...]
-    left_out: int
-    fingerprint: str
+    source: str  # a built-in name or a path; empty where the folder does not say
+    how: Preparation  # its image_size is 0 where the folder does not say
     disk_bytes: int
-    stale: str
-    unfinished: bool = False
+    counts: tuple[int, ...] = (0,) * len(CLASS_NAMES)  # photos of each class
+    left_out: int = 0  # how many files of the source could not be used
+    fingerprint: str = ""
+    stale: str = ""  # why no run will ever use it; empty where runs do
+    unfinished: bool = False  # its making was stopped, or goes on at this moment
 
     @property
-    def how(self) -> Preparation:
-        """How its photos were prepared."""
-        return Preparation(self.image_size, self.resize, self.antialias, self.limit)
+    def usable(self) -> bool:
+        """Whether runs take their photos from it."""
+        return not (self.stale or self.unfinished)
 
 
 def copies() -> list[Copy]:
-    """Returns all prepared copies, by source, then by size.
-
-    Raises:
-        PhotoError: If the cache is there and can't be read.
-    """
-    folder = cache_root() / "photos"
+    """Returns all prepared copies, by source, then by size."""
+    folder = directory()
     try:
         folders = [
             path
@@ -98,15 +74,11 @@ def copies() -> list[Copy]:
         raise PhotoError(f"{folder} can't be read: {error.strerror or error}.") from error
     identities: _Identities = {}
     found = [_copy(path, identities) for path in folders]
-    return sorted(found, key=lambda one: (one.source, one.image_size, str(one.folder)))
+    return sorted(found, key=lambda one: (one.source, one.how.image_size, str(one.folder)))
 
 
 def remove(copy: Copy) -> bool:
-    """Removes a prepared copy; returns False where a process is just building it.
-
-    Raises:
-        PhotoError: If it can't be removed.
-    """
+    """Removes a prepared copy; returns False where a process is just building it."""
     name = copy.folder.name.removesuffix(PARTIAL).removesuffix(_REMOVED)
     try:
         with if_free(copy.folder.with_name(name + ".lock")) as is_free:
@@ -127,19 +99,7 @@ def remove(copy: Copy) -> bool:
 
 
 def _copy(folder: Path, identities: _Identities) -> Copy:
-    unknown = Copy(
-        folder=folder,
-        source="",
-        image_size=0,
-        resize="squash",
-        antialias=False,
-        limit=None,
-        counts=(0,) * len(CLASS_NAMES),
-        left_out=0,
-        fingerprint="",
-        disk_bytes=_disk_bytes(folder),
-        stale="",
-    )
+    unknown = Copy(folder, "", Preparation(0), _disk_bytes(folder))
     if folder.name.endswith(_REMOVED):
         return replace(unknown, stale="left over from a removal")
     unfinished = folder.name.endswith(PARTIAL)
@@ -148,23 +108,16 @@ def _copy(folder: Path, identities: _Identities) -> Copy:
         key, source = about["key"], str(about["source"])
         if key["resize"] not in RESIZES:
             raise ValueError(key["resize"])
-        known = replace(
-            unknown,
-            source=source,
-            image_size=int(key["image_size"]),
-            resize=key["resize"],
-            antialias=bool(key["antialias"]),
-            limit=None if key["limit"] is None else int(key["limit"]),
-            stale=_why_stale(folder, source, key, identities),
-            unfinished=unfinished,
-        )
+        limit = None if key["limit"] is None else int(key["limit"])
+        how = Preparation(int(key["image_size"]), key["resize"], bool(key["antialias"]), limit)
+        stale = _why_stale(folder, source, key, identities)
+        known = replace(unknown, source=source, how=how, stale=stale, unfinished=unfinished)
         return known if unfinished else _counted(known, about)
     except (KeyError, TypeError, ValueError):
         # What can't be read any more can still be removed together with its source's name.
         stated = about.get("source")
-        return replace(
-            unknown, source=stated if isinstance(stated, str) else "", stale=_OTHER_VERSION
-        )
+        source = stated if isinstance(stated, str) else ""
+        return replace(unknown, source=source, stale=_OTHER_VERSION)
 
 
 def _about(file: Path) -> dict[str, Any]:
@@ -180,11 +133,14 @@ def _about(file: Path) -> dict[str, Any]:
 def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
     """Returns the copy with what is in it."""
     try:
-        labels = _label_bytes(copy.folder / LABELS)
+        # A byte each; without NumPy, whose import takes longer than all of this. A .npy file of
+        # version 1.0 holds the length of its header at byte 8, and the array behind it.
+        content = (copy.folder / LABELS).read_bytes()
+        labels = content[10 + int.from_bytes(content[8:10], "little") :]
         pixel_bytes = (copy.folder / PIXELS).stat().st_size
     except OSError:
         labels, pixel_bytes = b"", 0
-    whole = labels and pixel_bytes > len(labels) * copy.image_size**2 * 3
+    whole = labels and pixel_bytes > len(labels) * copy.how.image_size**2 * 3
     return replace(
         copy,
         counts=tuple(map(labels.count, range(len(CLASS_NAMES)))),
@@ -200,7 +156,10 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
     # How many drawings there are is the copy's own affair.
     count = stated.get("count") if isinstance(stated, dict) and source == SAMPLE else None
     if (source, count) not in identities:
-        identities[source, count] = _identity(source, count)
+        try:
+            identities[source, count] = open_source(source, count=count).identity()
+        except (PhotoError, OSError):
+            identities[source, count] = "its source is no longer there"
     identity = identities[source, count]
     if isinstance(identity, str):
         return identity
@@ -210,23 +169,6 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
     wanted = cache_key(identity, Preparation(*(key[name] for name in names)))
     same = folder.name.removesuffix(PARTIAL) == folder_name(source, wanted)
     return "" if same else _OTHER_VERSION
-
-
-def _identity(source: str, count: int | None) -> Mapping[str, str | int] | str:
-    """Returns what tells the source from others today, or why it can't be told."""
-    try:
-        return open_source(source, count=count).identity()
-    except (PhotoError, OSError):
-        return "its source is no longer there"
-
-
-def _label_bytes(file: Path) -> bytes:
-    """Returns the labels, a byte each, without NumPy, whose import takes longer than all of this.
-
-    A .npy file of version 1.0 holds the length of its header at byte 8, and the array behind it.
-    """
-    content = file.read_bytes()
-    return content[10 + int.from_bytes(content[8:10], "little") :]
 
 
 def _disk_bytes(folder: Path) -> int:

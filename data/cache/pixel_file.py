@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,8 @@ class PixelFile:
     """uint8 [n, image_size, image_size, 3] in NumPy's format, with n known only at the end.
 
     Written as a file rather than through a memory map, since a full disk is then an error that can
-    be caught rather than a signal that ends the process. Several threads may read and write at
-    once.
-
-    Args:
-        path: The file. Rows of an earlier build stay in it.
-        image_size: Side of the photos in pixels.
+    be caught rather than a signal that ends the process. Rows of an earlier build stay in it.
+    Several threads may read and write at once.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:
@@ -34,12 +29,7 @@ class PixelFile:
     def __enter__(self) -> "PixelFile":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def write(self, row: int, pixels: Pixels) -> None:
@@ -59,9 +49,6 @@ class PixelFile:
         In place, every row moved once: a place whose own row nobody wants takes its row from
         where that is, which frees that place, and so on. What is left are circles, which are
         opened by keeping one of their rows aside.
-
-        Args:
-            rows: Different rows that have been written.
         """
         left = {place: row for place, row in enumerate(rows) if place != row}
         for place in sorted(left.keys() - left.values()):
@@ -76,9 +63,7 @@ class PixelFile:
     def _fill(self, place: int, left: dict[int, int]) -> int:
         """Fills a place, then the one that its row came from, and so on; returns the last.
 
-        Args:
-            place: The first place to fill.
-            left: The row that belongs to each place; those that are dealt with are taken out.
+        What is dealt with is taken out of `left`, which says which row belongs to each place.
         """
         while True:
             row = left.pop(place)

@@ -1,16 +1,24 @@
 """From a source to photos ready to be fed: each decoded once, then kept."""
 
-import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.building import Builder
-from optrun.data.cache.cache_key import RESIZES, Preparation, Resize, cache_key, folder_name
-from optrun.data.cache.journal import Journal
+from optrun.data.cache.building import Builder, Journal
+from optrun.data.cache.cache_key import (
+    JOURNAL,
+    PIXELS,
+    RESIZES,
+    Preparation,
+    Resize,
+    cache_key,
+    directory,
+    folder_name,
+)
 from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
@@ -18,10 +26,23 @@ from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
 from optrun.data.photos import Photos, fingerprint
 from optrun.data.sources.opening import open_source
 from optrun.data.sources.source import Source
+from optrun.data.split import split
 
 Report = Callable[[int, int | None], None]
 
 _FIRST_LEFT_OUT = 10
+
+
+@dataclass(frozen=True)
+class Count:
+    """Photos in all and for training."""
+
+    photos: int
+    training: int
+    # Whether both were counted; else files are taken for usable photos, and the share of training
+    # photos for what it is in expectation.
+    exact: bool
+    bytes_to_write: int  # pixels that preparing has yet to write
 
 
 def prepare(
@@ -72,50 +93,52 @@ def prepare(
     how = Preparation(image_size, resize, antialias, limit)
     opened = open_source(source, count=limit, obtain=obtain)
     key = cache_key(opened.identity(), how)
-    build = functools.partial(_build, opened, how, progress or _no_report, key)
-    photos = photo_cache.build_once(_folder(opened, key, cache), build)
+    photos = photo_cache.build_once(
+        (cache or directory()) / folder_name(opened.name, key),
+        lambda folder: _build(opened, how, progress, key, folder),
+    )
     if strict and photos.left_out:
         raise PhotoError(_strict_message(photos))
     return photos
 
 
-def prepared(
+def prepared(source: str, how: Preparation) -> Photos | None:
+    """Returns the photos of a source if they are in the user's cache already, else None.
+
+    Decodes, downloads and writes nothing.
+    """
+    return photo_cache.load(_expected(open_source(source, count=how.limit), how))
+
+
+def count(
     source: str,
     *,
     image_size: int,
     resize: Resize = "squash",
     antialias: bool = False,
-    limit: int | None = None,
-) -> Photos | None:
-    """Returns the photos of a source if they are in the user's cache already, else None.
+    limit: int | None,
+    validation_share: float,
+    test_share: float,
+) -> Count:
+    """Counts the photos of a source; exactly where they are prepared already."""
+    how = Preparation(image_size, resize, antialias, limit)
+    opened = open_source(source, count=limit)
+    folder = _expected(opened, how)
+    photos = photo_cache.load(folder)
+    if photos is not None:
+        parts = split(photos, validation_share=validation_share, test_share=test_share)
+        return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
+    total = opened.expected()
+    total = total if limit is None else min(total, limit)
+    training = round(total * (1 - validation_share - test_share))
+    written_bytes = photo_cache.written_bytes(photo_cache.partial(folder))
+    missing_bytes = max(0, total * image_size**2 * 3 - written_bytes)
+    return Count(total, training, exact=False, bytes_to_write=missing_bytes)
 
-    Decodes, downloads and writes nothing. Arguments and errors are those of `prepare`.
-    """
-    return photo_cache.load(_expected(source, Preparation(image_size, resize, antialias, limit)))
 
-
-def bytes_to_write(source: str, photos: int, how: Preparation) -> int:
-    """Returns the bytes of pixels that `prepare` has yet to write for so many photos.
-
-    Of a build that was stopped, what it has written does not count. Errors are those of `prepare`.
-    """
-    pixels = photos * how.image_size**2 * 3
-    return max(0, pixels - photo_cache.written_bytes(_expected(source, how)))
-
-
-def _expected(source: str, how: Preparation) -> Path:
+def _expected(opened: Source, how: Preparation) -> Path:
     """Returns where in the user's cache the prepared photos of a source are, or will be."""
-    opened = open_source(source, count=how.limit)
-    return _folder(opened, cache_key(opened.identity(), how), None)
-
-
-def _folder(source: Source, key: Mapping[str, object], cache: Path | None) -> Path:
-    name = folder_name(source.name, key)
-    return (cache if cache is not None else photo_cache.directory()) / name
-
-
-def _no_report(done: int, total: int | None) -> None:
-    pass
+    return directory() / folder_name(opened.name, cache_key(opened.identity(), how))
 
 
 def _strict_message(photos: Photos) -> str:
@@ -130,7 +153,7 @@ def _strict_message(photos: Photos) -> str:
 def _build(
     source: Source,
     how: Preparation,
-    report: Report,
+    progress: Report | None,
     key: Mapping[str, object],
     folder: Path,
 ) -> None:
@@ -140,10 +163,9 @@ def _build(
     total = len(labels) if limit is None else min(limit, len(labels))
     photo_cache.require_space(folder, total * how.image_size**2 * 3)
     header = {"source": source.name, "key": key}
-    pixels = photo_cache.pixels_path(folder)
     with (
-        Journal(photo_cache.journal_path(folder), header) as journal,
-        PixelFile(pixels, how.image_size) as file,
+        Journal(folder / JOURNAL, header) as journal,
+        PixelFile(folder / PIXELS, how.image_size) as file,
     ):
         builder = Builder(source, how, file, journal)
         builder.go_on()
@@ -161,20 +183,21 @@ def _build(
             if not wanted:
                 break
             for done in builder.decode(wanted):
-                report(min(done, total), total)
+                if progress is not None:
+                    progress(min(done, total), total)
         ids = sorted(builder.decoded)
         missing = set(range(len(CLASS_NAMES))) - {labels[name] for name in ids}
         if not missing:
             builder.arrange(ids)
     if missing:
         # Nothing to go on with.
-        photo_cache.journal_path(folder).unlink()
+        (folder / JOURNAL).unlink()
         raise PhotoError(_none_usable(source, labels, builder, missing.pop()))
     parts = source.parts()
     label_array = np.array([labels[name] for name in ids], np.uint8)
     digest_array = _as_rows(builder.decoded[name].digest for name in ids)
     photos = Photos(
-        pixels=np.load(pixels, mmap_mode="r"),
+        pixels=np.load(folder / PIXELS, mmap_mode="r"),
         ids=tuple(ids),
         labels=label_array,
         digests=digest_array,

@@ -29,12 +29,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
-    """Returns how many batches `count` photos make; the last may be short.
-
-    Example:
-        >>> batches_per_epoch(33, 16)
-        3
-    """
+    """Returns how many batches `count` photos make; the last may be short."""
     return -(-count // batch_size)
 
 
@@ -52,16 +47,7 @@ def training_batches(
 
     Batch number k holds epoch k // batches_per_epoch; nothing is carried from one batch to the
     next, so starting later skips without reading, and yields exactly what an uninterrupted stream
-    would.
-
-    Args:
-        photos: Prepared photos.
-        indices: int64 positions of the training photos.
-        batch_size: Photos per batch, >= 1; an epoch's last batch may be short.
-        seed: The run's seed, >= 0; decides order and augmentation.
-        augmentation: How far photos may be changed; None for not at all.
-        start_epoch: First epoch, counted from 0.
-        start_batch: First batch within it, counted from 0.
+    would. Epochs and batches are counted from 0; an epoch's last batch may be short.
 
     Returns:
         Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and their
@@ -72,48 +58,22 @@ def training_batches(
 
     changes = augmentation if augmentation is not None else Augmentation()
     indices = _checked(indices, batch_size)
-    pixels_of = mapped_rows(photos.pixels)
     image_size = photos.pixels.shape[1]
     per_epoch = batches_per_epoch(len(indices), batch_size)
 
-    def choose(number: np.int64) -> tuple[Indices, Floats]:
-        epoch, batch = divmod(int(number), per_epoch)
-        chosen = _training_indices(indices, batch_size, seed, epoch, batch)
-        return chosen, photos.labels[chosen].astype(np.float32)
+    def choose(number: int) -> Indices:
+        return _training_indices(indices, batch_size, seed, *divmod(number, per_epoch))
 
-    def choose_and_draw(number: np.int64) -> tuple[Indices, Floats, Floats]:
-        chosen, labels = choose(number)
-        rows = parameters(
-            changes,
-            photos.digests[chosen],
-            seed=seed,
-            epoch=int(number) // per_epoch,
-            image_size=image_size,
-        )
-        return chosen, labels, rows
-
-    def load(number: "tf.Tensor") -> "Element":
-        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
-        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
-
-    def load_with_parameters(number: "tf.Tensor") -> "Element":
-        chosen, labels, rows = tf.numpy_function(
-            choose_and_draw, [number], [tf.int64, tf.float32, tf.float32], stateful=False
-        )
-        rows = tf.ensure_shape(rows, [None, PARAMETERS])
-        return (pixels_of(tf.ensure_shape(chosen, [None])), rows), tf.ensure_shape(labels, [None])
+    def draw(number: int, chosen: Indices) -> Floats:
+        digests, epoch = photos.digests[chosen], number // per_epoch
+        return parameters(changes, digests, seed=seed, epoch=epoch, image_size=image_size)
 
     numbers = tf.data.Dataset.counter(start_epoch * per_epoch + start_batch)
-    return _stream(numbers, load if changes.is_identity else load_with_parameters)
+    return _stream(photos, numbers, choose, None if changes.is_identity else draw)
 
 
 def evaluation_batches(photos: Photos, indices: Indices, *, batch_size: int) -> "tf.data.Dataset":
-    """Returns the photos at `indices` once, in that order, unchanged.
-
-    Args:
-        photos: Prepared photos.
-        indices: int64 positions of the photos.
-        batch_size: Photos per batch, >= 1; the last batch may be short.
+    """Returns the photos at `indices` once, in that order, unchanged; the last batch may be short.
 
     Returns:
         Dataset of (uint8 [b, s, s, 3], float32 [b]) that knows its length.
@@ -121,17 +81,8 @@ def evaluation_batches(photos: Photos, indices: Indices, *, batch_size: int) -> 
     import tensorflow as tf
 
     indices = _checked(indices, batch_size)
-    pixels_of = mapped_rows(photos.pixels)
-
-    def choose(number: np.int64) -> tuple[Indices, Floats]:
-        chosen = indices[int(number) * batch_size :][:batch_size]
-        return chosen, photos.labels[chosen].astype(np.float32)
-
-    def load(number: "tf.Tensor") -> "Element":
-        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
-        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
-
-    return _stream(tf.data.Dataset.range(batches_per_epoch(len(indices), batch_size)), load)
+    numbers = tf.data.Dataset.range(batches_per_epoch(len(indices), batch_size))
+    return _stream(photos, numbers, lambda number: indices[number * batch_size :][:batch_size])
 
 
 def first_batches_hash(
@@ -173,7 +124,34 @@ def _checked(indices: Indices, batch_size: int) -> Indices:
 
 
 def _stream(
-    numbers: "tf.data.Dataset", load: "Callable[[tf.Tensor], Element]"
+    photos: Photos,
+    numbers: "tf.data.Dataset",
+    choose: Callable[[int], Indices],
+    draw: Callable[[int, Indices], Floats] | None = None,
 ) -> "tf.data.Dataset":
+    """Returns the batches with these numbers.
+
+    Args:
+        photos: Prepared photos.
+        numbers: Of the batches.
+        choose: From a number to the positions of its photos.
+        draw: From a number and its positions to the rows of `augmentation.parameters`, if any.
+    """
+    import tensorflow as tf
+
+    pixels_of = mapped_rows(photos.pixels)
+    types = [tf.int64, tf.float32] + ([] if draw is None else [tf.float32])
+
+    def choose_and_draw(number: np.int64) -> tuple[Indices | Floats, ...]:
+        chosen = choose(int(number))
+        labels = photos.labels[chosen].astype(np.float32)
+        return (chosen, labels) if draw is None else (chosen, labels, draw(int(number), chosen))
+
+    def load(number: "tf.Tensor") -> "Element":
+        chosen, labels, *rows = tf.numpy_function(choose_and_draw, [number], types, stateful=False)
+        pixels = pixels_of(tf.ensure_shape(chosen, [None]))
+        inputs = (pixels, tf.ensure_shape(rows[0], [None, PARAMETERS])) if rows else pixels
+        return inputs, tf.ensure_shape(labels, [None])
+
     batches = numbers.map(load, num_parallel_calls=_PARALLEL_READS, deterministic=True)
     return batches.prefetch(_BATCHES_AHEAD)

@@ -13,23 +13,6 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     Each position gets a 64-bit key from a counter-based generator (Philox; Salmon et al., "Parallel
     random numbers: as easy as 1, 2, 3", 2011), and the keys are sorted. The raw output of NumPy's
     bit generators is fixed for all its versions, which that of `Generator.permutation` is not.
-
-    Args:
-        count: How many photos the epoch visits, >= 0.
-        seed: The run's seed, >= 0.
-        epoch: Which epoch, counted from 0.
-
-    Returns:
-        int64 of shape [count], each of 0 ... count - 1 once.
-
-    Example:
-        >>> order = epoch_order(1000, seed=1, epoch=0)
-        >>> sorted(order.tolist()) == list(range(1000))
-        True
-        >>> (order == epoch_order(1000, seed=1, epoch=0)).all()
-        np.True_
-        >>> (order == epoch_order(1000, seed=1, epoch=1)).all()
-        np.False_
     """
     seeds = np.random.SeedSequence([_STREAM, seed, epoch])
     keys = np.random.Philox(seeds).random_raw(count)

@@ -31,6 +31,7 @@ _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
 _STRIP_PIXELS = 2**20
 
 Pixels = npt.NDArray[np.uint8]
+Decoder = Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
 
 
 class UndecodableError(Exception):
@@ -39,20 +40,14 @@ class UndecodableError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of a usable image file say.
+    """What the first bytes of a usable image file say."""
 
-    Attributes:
-        width: In pixels.
-        height: In pixels.
-        decoder: What decodes it. JPEG with four colours is TensorFlow's, and so is what is odd in
-            other ways: their pixels would differ by 1.
-        decoding_bytes: About how much memory decoding takes, in bytes.
-    """
-
-    width: int
+    width: int  # in pixels
     height: int
-    decoder: Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
-    decoding_bytes: int
+    # What decodes it. JPEG with four colours is TensorFlow's, and so is what is odd in other ways:
+    # their pixels would differ by 1.
+    decoder: Decoder
+    decoding_bytes: int  # about how much memory decoding takes
 
 
 def decode(
@@ -66,28 +61,18 @@ def decode(
     alone; safe, and meant, to be called from several threads.
 
     Args:
-        encoded: The bytes of an image file.
+        encoded: The bytes of an image file; `UndecodableError` says why they are not usable.
         image_size: Side of the result in pixels.
         resize: "squash" to the square; "crop": scale the shorter side, and keep the middle; "pad":
             scale the longer side, and put the photo in the middle of a black square.
         antialias: Whether making a photo smaller averages over all pixels, rather than taking the
             nearest two along each axis.
-
-    Returns:
-        uint8 [image_size, image_size, 3], RGB.
-
-    Raises:
-        UndecodableError: If the bytes are not a usable photo.
     """
     return as_resized(photo(encoded, examine(encoded)), image_size, resize, antialias)
 
 
 def examine(encoded: bytes) -> Header:
-    """Judges a photo by its header, before any memory is taken for its pixels.
-
-    Raises:
-        UndecodableError: If the header says that the photo can't be used.
-    """
+    """Judges a photo by its header, before any memory is taken for its pixels."""
     if not encoded:
         raise UndecodableError("empty file")
     try:
@@ -96,9 +81,8 @@ def examine(encoded: bytes) -> Header:
         return _examine_other(encoded)
     _check_size(width, height)
     per_pixel = _PROGRESSIVE_JPEG if _PROGRESSIVE in encoded else _BASELINE_JPEG
-    decoder: Literal["libjpeg-turbo", "TensorFlow"] = (
-        "libjpeg-turbo" if colours in ("YCbCr", "Gray", "RGB") else "TensorFlow"
-    )
+    is_usual = colours in ("YCbCr", "Gray", "RGB")
+    decoder: Decoder = "libjpeg-turbo" if is_usual else "TensorFlow"
     return Header(width, height, decoder, width * height * per_pixel)
 
 
@@ -113,7 +97,7 @@ def _examine_other(encoded: bytes) -> Header:
             is_jpeg = image.format in ("JPEG", "MPO")
             if not is_jpeg and getattr(image, "is_animated", False):
                 raise UndecodableError("animated")
-            decoder: Literal["TensorFlow", "Pillow"] = "TensorFlow" if is_jpeg else "Pillow"
+            decoder: Decoder = "TensorFlow" if is_jpeg else "Pillow"
             return Header(width, height, decoder, width * height * _OTHER_FORMAT)
     except UnidentifiedImageError as error:
         raise UndecodableError("not an image") from error
@@ -124,11 +108,7 @@ def _examine_other(encoded: bytes) -> Header:
 
 
 def photo(encoded: bytes, header: Header) -> Pixels:
-    """Returns a photo in its own size, uint8 [height, width, 3], RGB.
-
-    Raises:
-        UndecodableError: If the file is damaged behind its header.
-    """
+    """Returns a photo in its own size, uint8 [height, width, 3], RGB."""
     try:
         if header.decoder == "Pillow":
             with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:

@@ -19,18 +19,9 @@ def as_resized(photo: Pixels, image_size: int, resize: Resize, antialias: bool) 
 
     A pixel of the result lies at (i + 1/2) a - 1/2 among those of the photo, a being how many of
     them it stands for along an axis. Without antialiasing its value is interpolated between the two
-    on either side; with it, all within a of that place are averaged, weighted by a triangle.
-
-    Args:
-        photo: uint8 [height, width, 3].
-        image_size: Side of the result in pixels.
-        resize: "squash", "crop" or "pad"; see `data.images.decode.decode`. The middle that
-            is cropped is a square of whole pixels of the photo; what is padded has at least one
-            pixel.
-        antialias: Whether to average when a photo becomes smaller.
-
-    Returns:
-        uint8 [image_size, image_size, 3], rounded half to even.
+    on either side; with it, all within a of that place are averaged, weighted by a triangle. Values
+    are rounded half to even. The middle that is cropped is a square of whole pixels of the photo;
+    what is padded has at least one pixel.
     """
     height, width, _ = photo.shape
     if resize == "squash":

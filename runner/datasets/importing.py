@@ -3,14 +3,13 @@
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import numpy as np
 from optrun.data.cache import library, prepare
-from optrun.data.cache.cache import directory
-from optrun.data.cache.cache_key import Preparation
+from optrun.data.cache.cache_key import Preparation, directory
 from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
@@ -45,16 +44,16 @@ def import_photos(
         how: In which way.
         strict: Whether junk is an error.
         verbose: Whether to list all that was left out and all duplicates.
-
-    Raises:
-        UserError: No photos, a name that is taken, junk where that is an error.
     """
     with photo_errors():
         where = _place(path)
-        chosen = name if name is not None else _name_of(where) or library.name_for(where)
-        library.require_free(chosen, where)
+        if name is None:
+            entries = library.read().entries.values()
+            known = (entry.name for entry in entries if entry.path == str(where))
+            name = next(known, None) or library.name_for(where)
+        library.require_free(name, where)
         photos, seconds = prepared(str(where), how)
-        before = library.entry(chosen)
+        before = library.entry(name)
         if strict and photos.left_out:
             raise _refusal(
                 photos,
@@ -62,26 +61,19 @@ def import_photos(
                 "Take these out, or import without --strict: then they are left out of every run.",
             )
         if before is None or before.fingerprint != photos.fingerprint:
-            library.register(chosen, where, photos.fingerprint)
-    click.echo(f"{chosen}: {where}")
-    _print_report(chosen, photos, how, seconds, before=before, verbose=verbose)
+            library.register(name, where, photos.fingerprint)
+    click.echo(f"{name}: {where}")
+    _print_report(name, photos, how, seconds, before=before, verbose=verbose)
 
 
 def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verbose: bool) -> None:
     """Obtain the public photos, decode them once, and say what is in them.
 
-    Args:
-        archive: The published archive, downloaded by the person; None to download it.
-        how: In which way.
-        strict: Whether photos that can't be used are an error.
-        verbose: Whether to list all that was left out and all duplicates.
-
-    Raises:
-        UserError: They can't be had, or hold what `strict` does not allow.
+    The archive is the published one, downloaded by the person; None to download it.
     """
     with photo_errors():
         place = None
-        if archive is not None or prepare.prepared(PUBLIC, **vars(how)) is None:
+        if archive is not None or prepare.prepared(PUBLIC, how) is None:
             with native_stderr_captured():
                 place = obtain(Console(stderr=True), archive)
         photos, seconds = prepared(PUBLIC, how, place)
@@ -114,8 +106,22 @@ def _print_report(
         before: What was known of the name, if it was known.
         verbose: Whether to list all that was left out and all duplicates.
     """
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
-    for heading, lines in _report(photos, how, seconds, before, width - _INDENT - 2, verbose):
+    width = min(shutil.get_terminal_size().columns, _WIDEST) - _INDENT - 2
+    done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
+    report = {
+        "photos": [f"{len(photos):,}: {in_classes(photos.labels)}"],
+        "parts": _divided(photos, width),
+        "duplicates": _duplicated(photos, width, verbose=verbose),
+        "left out": _junk(photos, width, verbose=verbose),
+        "fingerprint": [photos.fingerprint[:16]],
+        "prepared": [f"{how}, {done}", f"{size(photos.pixels.nbytes)} in {directory()}"],
+    }
+    if before is not None and before.fingerprint != photos.fingerprint:
+        report["changed"] = [
+            f"other photos than at the last import, {before.imported[:10]}: "
+            f"the fingerprint was {before.fingerprint[:16]}"
+        ]
+    for heading, lines in report.items():
         for number, line in enumerate(lines):
             click.echo(f"  {heading if number == 0 else '':<{_INDENT - 2}}{line}")
     click.echo(f"Use it:  optrun train CONFIG --set data.source={name}")
@@ -133,40 +139,6 @@ def _place(path: str) -> Path:
     return Path(where).resolve()
 
 
-def _name_of(where: Path) -> str | None:
-    """The name that photos at a path have already."""
-    entries = library.read().entries.values()
-    return next((entry.name for entry in entries if entry.path == str(where)), None)
-
-
-def _report(
-    photos: Photos,
-    how: Preparation,
-    seconds: float | None,
-    before: library.Entry | None,
-    width: int,
-    verbose: bool,
-) -> Iterator[tuple[str, Sequence[str]]]:
-    """The lines to print, below the heading of each."""
-    yield "photos", [f"{len(photos):,}: {in_classes(photos.labels)}"]
-    yield "parts", _divided(photos, width)
-    if lines := _duplicated(photos, width, verbose=verbose):
-        yield "duplicates", lines
-    if lines := _junk(photos, width, verbose=verbose):
-        yield "left out", lines
-    yield "fingerprint", [photos.fingerprint[:16]]
-    done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
-    yield "prepared", [f"{how}, {done}", f"{size(photos.pixels.nbytes)} in {directory()}"]
-    if before is not None and before.fingerprint != photos.fingerprint:
-        yield (
-            "changed",
-            [
-                f"other photos than at the last import, {before.imported[:10]}: "
-                f"the fingerprint was {before.fingerprint[:16]}"
-            ],
-        )
-
-
 def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
     lines = _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]
     count = number_of(len(photos.left_out), "file")
@@ -175,34 +147,28 @@ def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
 
 def _divided(photos: Photos, width: int) -> list[str]:
     """Which parts of the split the folders name, and how many photos a part has by default."""
-    shares = Data()
+    shares = Data().validation_share, Data().test_share
     named = [part for part in _PARTS if np.any(photos.parts == part)]
     outside = int(np.sum(photos.parts == NO_PART))
-    by_default = f"with the default shares ({shares.validation_share:g}, {shares.test_share:g}):"
+    lines = ["by the content of each photo, since no folders name any"]
     if named:
         counts = ", ".join(f"{np.sum(photos.parts == part):,} {_PARTS[part]}" for part in named)
         beside = f", {outside:,} outside of them" if outside else ""
         lines = [f"as the folders say: {counts}{beside}"]
-    else:
-        lines = ["by the content of each photo, since no folders name any"]
     try:
-        parts = split(
-            photos, validation_share=shares.validation_share, test_share=shares.test_share
-        )
+        parts = split(photos, validation_share=shares[0], test_share=shares[1])
     except PhotoError as error:
         return [*lines, str(error)]
-    counts = (
-        f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
-        f"{len(parts.test):,} test"
-    )
     if outside or len(named) < len(_PARTS):
-        lines += [by_default, counts]
-    if parts.dropped:
-        copies = [copy for copy, _ in parts.dropped]
+        lines.append(f"with the default shares ({shares[0]:g}, {shares[1]:g}):")
         lines.append(
-            f"{number_of(len(copies), 'photo')} in none, since a copy lies in another part:"
+            f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
+            f"{len(parts.test):,} test"
         )
-        lines.append(_some(copies, width))
+    if parts.dropped:
+        count = number_of(len(parts.dropped), "photo")
+        lines.append(f"{count} in none, since a copy lies in another part:")
+        lines.append(_some([copy for copy, _ in parts.dropped], width))
     return lines
 
 
@@ -240,11 +206,9 @@ def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in photos.left_out:
         by_reason[_SIZE_FIRST.sub("", reason)].append(name)
-    many = len(photos.left_out) > 1
-    lines = [
-        f"{number_of(len(photos.left_out), 'file')} that {'are' if many else 'is'} no usable photo"
-        f"{'s' if many else ''}:"
-    ]
+    count = len(photos.left_out)
+    are = "is no usable photo" if count == 1 else "are no usable photos"
+    lines = [f"{number_of(count, 'file')} that {are}:"]
     reasons = sorted(by_reason, key=lambda reason: (-len(by_reason[reason]), reason))
     widest = max(len(printable(reason)) for reason in reasons)
     for reason in reasons:

@@ -19,17 +19,7 @@ _MOST_LISTED = 100
 
 
 def verify_photos(source: str) -> int:
-    """Compare, and print what differs.
-
-    Args:
-        source: A name, or the path of a folder or an archive.
-
-    Returns:
-        0 where everything is as it was prepared, 1 where anything differs.
-
-    Raises:
-        UserError: The photos are not here, or nothing is prepared from them.
-    """
+    """Compare, and print what differs; returns 0 where nothing does, 1 where anything does."""
     where = library.location(source)
     display = Display(Console(stderr=True))
     started = time.monotonic()

@@ -36,15 +36,9 @@ def prepared(
 ) -> tuple[Photos, float | None]:
     """The photos, and how many seconds it took to decode them; None where they were there.
 
-    Args:
-        source: As `data.source` has it.
-        how: In which way.
-        place: What `obtain` has returned; None to call it when it is needed.
-
-    Raises:
-        PhotoError: They can't be had.
+    `place` is what `obtain` has returned; None to call it when it is needed.
     """
-    here = prepare.prepared(source, **vars(how))
+    here = prepare.prepared(source, how)
     if here is not None:
         return here, None
     display = Display(Console(stderr=True))
@@ -68,18 +62,8 @@ def prepared(
 def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False) -> Path:
     """Obtain the public photos, where they are not here, and show how it goes on.
 
-    What `open_source` and `prepare` take as `obtain` is this, with the console given.
-
-    Args:
-        console: Where to: a live line where it is a terminal, a line now and then elsewhere.
-        archive: The published archive, downloaded by the person; None to download it.
-        quiet: Show nothing.
-
-    Returns:
-        Where they are.
-
-    Raises:
-        PhotoError: They can't be had.
+    What `open_source` and `prepare` take as `obtain` is this, with the console given. The archive
+    is the published one, downloaded by the person; None to download it.
     """
     view = View(console, quiet=quiet)
     try:
@@ -92,9 +76,7 @@ def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False
 class View:
     """Shows how the photos are obtained: bytes, rate, time left.
 
-    Attributes:
-        console: Where to.
-        quiet: Show nothing.
+    That is a live line where the console is a terminal, a line now and then elsewhere.
     """
 
     console: Console

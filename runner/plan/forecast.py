@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.counting import count
+from optrun.data.cache import cache_key
+from optrun.data.cache.prepare import count
 from optrun.data.feed.batches import batches_per_epoch
 from optrun.runner.config.schema import Experiment, as_mapping
 from optrun.runner.errors import UserError, photo_errors
@@ -107,7 +107,7 @@ def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int 
 def _shortage(
     runs: Sequence[PlannedRun], costs: Costs, results: Path, *, present_bytes: int = 0
 ) -> str | None:
-    shared = room.same_disk(results, photo_cache.directory())
+    shared = room.same_disk(results, cache_key.directory())
     return room.shortage(
         [costs[run.key].room for run in runs],
         results,

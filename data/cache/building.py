@@ -40,11 +40,8 @@ class Journal:
 
     A line is written when the pixels are, so whatever ends the process, a line may at worst be
     torn, and is then ignored. After a crash of the whole machine pixels may be missing though
-    their line is there: a reader must compare the digests.
-
-    Args:
-        path: The file; lines are added to what is in it.
-        header: What is being built. Where the file is about anything else, it is begun anew.
+    their line is there: a reader must compare the digests. A file that is about anything else than
+    `header` says is begun anew.
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
@@ -66,12 +63,10 @@ class Journal:
 
     def add(self, name: str, record: Record) -> None:
         """Notes what became of the photo with this id; several threads may do so at once."""
+        values: list[object] = [record]
         if isinstance(record, Decoded):
-            digests = record.digest.hex(), record.pixel_digest.hex()
-            values: list[object] = [name, *digests, record.row]
-        else:
-            values = [name, record]
-        self._file.write(json.dumps(values).encode() + b"\n")
+            values = [record.digest.hex(), record.pixel_digest.hex(), record.row]
+        self._file.write(json.dumps([name, *values]).encode() + b"\n")
 
 
 def _parsed(line: bytes) -> dict[str, Record]:
@@ -95,10 +90,8 @@ class Builder:
     def __init__(self, source: Source, how: Preparation, file: PixelFile, journal: Journal) -> None:
         self.decoded: dict[str, Decoded] = {}
         self.left_out: dict[str, str] = {}
-        self._source = source
-        self._how = how
-        self._file = file
-        self._journal = journal
+        self._source, self._how = source, how
+        self._file, self._journal = file, journal
         self._memory = Memory(DECODING_BYTES)
 
     def go_on(self) -> None:
@@ -107,14 +100,11 @@ class Builder:
         A build that was stopped while it arranged its photos has some of them at their last place
         already.
         """
-        done = {}
-        for name, record in self._journal.records.items():
-            if isinstance(record, Decoded):
-                done[name] = record
-            else:
-                self.left_out[name] = record
+        records = self._journal.records.items()
+        self.left_out |= {name: reason for name, reason in records if isinstance(reason, str)}
+        done = sorted((name, one) for name, one in records if isinstance(one, Decoded))
         rows: set[int] = set()
-        for place, (name, found) in enumerate(sorted(done.items())):
+        for place, (name, found) in enumerate(done):
             for row in (found.row, place):
                 # Nothing but the pixels themselves is trusted after a crash.
                 if row not in rows and pixel_digest(self._file.read(row)) == found.pixel_digest:
@@ -129,7 +119,15 @@ class Builder:
         rows = dict(zip(sorted(wanted), free, strict=False))
 
         def work(found: Photo) -> Record:
-            record = self._record(found, rows[found.id])
+            record: Record
+            try:
+                pixels = square(found, self._how, self._memory)
+            except UndecodableError as error:
+                record = str(error)
+            else:
+                row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
+                self._file.write(row, pixels)
+                record = Decoded(digest, pixel_digest(pixels), row)
             self._journal.add(found.id, record)
             return record
 
@@ -151,15 +149,6 @@ class Builder:
     def arrange(self, names: Collection[str]) -> None:
         """Puts the photos with these ids into the file in this order, and drops all others."""
         self._file.arrange([self.decoded[name].row for name in names])
-
-    def _record(self, found: Photo, row: int) -> Record:
-        """Decodes a photo into its row, and returns what became of it."""
-        try:
-            pixels = square(found, self._how, self._memory)
-        except UndecodableError as error:
-            return str(error)
-        self._file.write(row, pixels)
-        return Decoded(hashlib.sha256(found.encoded).digest(), pixel_digest(pixels), row)
 
 
 def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:

@@ -12,6 +12,8 @@ from optrun.data.files import disk_bytes, sync
 from optrun.data.locks import exclusive
 from optrun.data.photos import Photos
 
+_STATED = ("source", "is_sample", "fingerprint")  # of `Photos`, in the index as they are
+
 
 def load(folder: Path) -> Photos | None:
     """Returns the photos kept in `folder`, their pixels mapped rather than read, or None.
@@ -27,11 +29,9 @@ def load(folder: Path) -> Photos | None:
         }
         photos = Photos(
             ids=ids,
-            fingerprint=index["fingerprint"],
-            source=index["source"],
-            is_sample=index["is_sample"],
             left_out=tuple((name, reason) for name, reason in index["left_out"]),
             preprocessing=index["key"]["preprocessing"],
+            **{name: index[name] for name in _STATED},
             **arrays,
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
@@ -49,14 +49,8 @@ def save_index(folder: Path, photos: Photos, key: Mapping[str, object]) -> None:
     """
     for name, file in ARRAYS.items():
         np.save(folder / file, getattr(photos, name), allow_pickle=False)
-    index = {
-        "format": FORMAT,
-        "key": key,
-        "source": photos.source,
-        "is_sample": photos.is_sample,
-        "fingerprint": photos.fingerprint,
-        "left_out": photos.left_out,
-    }
+    stated = {name: getattr(photos, name) for name in (*_STATED, "left_out")}
+    index = {"format": FORMAT, "key": key, **stated}
     (folder / IDS).write_text(json.dumps(photos.ids, indent=0), "utf-8")
     (folder / INDEX).write_text(json.dumps(index, indent=0), "utf-8")
 

@@ -46,11 +46,10 @@ class Preparation:
         >>> str(Preparation(224)), str(Preparation(128, "crop", True, 2000))
         ('224 px', '128 px, crop, antialiased, limit 2,000')
         """
-        words = [f"{self.image_size} px"]
-        words += [self.resize] if self.resize != "squash" else []
-        words += ["antialiased"] if self.antialias else []
-        words += [f"limit {self.limit:,}"] if self.limit is not None else []
-        return ", ".join(words)
+        resize = self.resize if self.resize != "squash" else ""
+        antialias = "antialiased" if self.antialias else ""
+        limit = f"limit {self.limit:,}" if self.limit is not None else ""
+        return ", ".join(filter(None, (f"{self.image_size} px", resize, antialias, limit)))
 
     @property
     def preprocessing(self) -> str:

@@ -32,19 +32,11 @@ class Finding(NamedTuple):
 def check(
     source: str, copies: Sequence[Copy], *, progress: Report | None = None
 ) -> dict[Path, list[Finding]]:
-    """Compares prepared copies with their source, which is read once.
+    """Returns what differs between copies and their source, read once, by the folder of each copy.
 
     Compared are ids, labels, parts and the reasons why files are left out; the digest of every
-    photo's bytes; the pixels of every photo, decoded and resized anew; where photos have a digest
-    of their pixels, that too; and the fingerprint that all of this makes.
-
-    Args:
-        source: A built-in name or a path.
-        copies: What is prepared from it.
-        progress: Called with (photos done, photos in all).
-
-    Returns:
-        What differs, by the folder of each copy.
+    photo's bytes; the pixels of every photo, decoded and resized anew; the digest of these; and the
+    fingerprint that all of this makes.
     """
     findings: dict[Path, list[Finding]] = {copy.folder: [] for copy in copies}
     opened = []

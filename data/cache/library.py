@@ -11,15 +11,14 @@ from pathlib import Path
 from optrun.data.exceptions import PhotoError
 from optrun.data.files import write_atomically
 from optrun.data.locks import exclusive
-from optrun.data.places import cache_root
+from optrun.data.places import cache_root, expanded
 from optrun.data.sources.built_in import NAMES as BUILT_IN
 
 _FORMAT = 1
 _MAXIMUM_BYTES = 64 * 1024
 _LONGEST_NAME = 40
 # What YAML reads as something else, and what Windows keeps for devices.
-_NO_NAMES = frozenset(("null", "true", "false", "con", "prn", "aux", "nul"))
-_NUMBERED_DEVICE = re.compile(r"(com|lpt)[0-9]")
+_NO_NAMES = re.compile(r"null|true|false|con|prn|aux|nul|(com|lpt)[0-9]")
 
 
 @dataclass(frozen=True)
@@ -47,24 +46,18 @@ def folder() -> Path:
 
 def read() -> Library:
     """Returns all names, and the files that are none."""
-    entries: dict[str, Entry] = {}
-    damaged: list[Path] = []
     try:
         files = sorted(file for file in folder().iterdir() if file.suffix == ".json")
     except FileNotFoundError:
         files = []
     except OSError as error:
-        raise PhotoError(
-            f"{folder()} can't be read: {error.strerror or error}. "
-            "Set OPTRUN_CACHE to a folder of your own."
-        ) from error
-    for file in files:
-        entry = _entry_in(file)
-        if entry is None:
-            damaged.append(file)
-        else:
-            entries[entry.name] = entry
-    return Library(entries, damaged)
+        why = f"{folder()} can't be read: {error.strerror or error}"
+        raise PhotoError(f"{why}. Set OPTRUN_CACHE to a folder of your own.") from error
+    found = {file: _entry_in(file) for file in files}
+    return Library(
+        {entry.name: entry for entry in found.values() if entry},
+        [file for file, entry in found.items() if not entry],
+    )
 
 
 def names() -> tuple[str, ...]:
@@ -92,14 +85,6 @@ def location(source: str) -> str:
     return imported.path if imported else str(expanded(source).resolve())
 
 
-def expanded(path: str) -> Path:
-    """Returns the path with the home of a user in the place of a leading "~"."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # there is no such user: then "~" is part of a name
-        return Path(path)
-
-
 def is_damaged(name: str) -> bool:
     """Returns whether there is a file for `name` that can't be read."""
     name = unicodedata.normalize("NFC", name)
@@ -116,7 +101,7 @@ def problem_with(name: str) -> str | None:
         return "is the name of built-in photos"
     if not re.fullmatch(r"[^\W\d_][\w-]*", name) or len(name) > _LONGEST_NAME:
         return f'must be 1 to {_LONGEST_NAME} letters, digits, "_" or "-", the first a letter'
-    if name.casefold() in _NO_NAMES or _NUMBERED_DEVICE.fullmatch(name.casefold()):
+    if _NO_NAMES.fullmatch(name.casefold()):
         return "is a word that YAML or Windows takes for something else"
     return None
 
@@ -151,10 +136,9 @@ def register(name: str, path: Path, fingerprint: str) -> Entry:
             require_free(name, path)
             write_atomically(_file(name), content.encode("ascii"))
     except OSError as error:
-        raise PhotoError(
-            f"The name {name} can't be kept in {folder()}: {error.strerror or error}. "
-            "Set OPTRUN_CACHE to a folder that is writable and has room."
-        ) from error
+        why = f"The name {name} can't be kept in {folder()}: {error.strerror or error}"
+        advice = "Set OPTRUN_CACHE to a folder that is writable and has room."
+        raise PhotoError(f"{why}. {advice}") from error
     return wanted
 
 

@@ -76,8 +76,7 @@ class PixelFile:
         """Writes the header and returns its length, which NumPy keeps the same for any count."""
         self._file.seek(0)
         np.lib.format.write_array_header_1_0(
-            self._file,
-            {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)},
+            self._file, {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
         )
         return self._file.tell()
 

@@ -21,7 +21,7 @@ from optrun.data.cache.cache_key import (
 )
 from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.exceptions import PhotoError
-from optrun.data.images import duplicates
+from optrun.data.images.duplicates import BOTH_LABELS, labelled_both
 from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
 from optrun.data.photos import Photos, fingerprint
 from optrun.data.sources.opening import open_source
@@ -64,9 +64,9 @@ def prepare(
     the source gives both labels. A call that was stopped is gone on with by the next.
 
     Args:
-        source: A built-in name, an imported one, or the path of a folder or zip archive.
+        source: See `optrun.data.sources.opening.open_source`, like `obtain`.
         image_size: Side in pixels of the squares that photos become, >= 1.
-        resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
+        resize: See `optrun.data.images.decode.decode`, like `antialias`.
         antialias: Whether to average when photos become smaller.
         limit: How many photos to take at most, >= 2; None for all. Half of them of each class (as
             far as there are enough), those whose SHA-256 comes first: a function of the photos
@@ -74,14 +74,7 @@ def prepare(
         strict: Whether files that can't be used are an error.
         cache: Where decoded photos are kept; None for $OPTRUN_CACHE or the user's cache folder.
         progress: Called with (photos done, photos in all) as decoding goes on.
-        obtain: How the public photos are obtained if they are asked for and not here; see
-            `optrun.data.sources.open_source`.
-
-    Raises:
-        PhotoError: If the source is missing, damaged or lacks a class, the disk is full, or
-            `strict` is asked for and files can't be used.
-        Unavailable: If the public photos were never obtained and their host can't be reached.
-        ValueError: If `image_size`, `resize` or `limit` is out of range.
+        obtain: How the public photos are obtained if they are asked for and not here.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
@@ -98,7 +91,13 @@ def prepare(
         lambda folder: _build(opened, how, progress, key, folder),
     )
     if strict and photos.left_out:
-        raise PhotoError(_strict_message(photos))
+        count = len(photos.left_out)
+        files = "1 file" if count == 1 else f"{count:,} files"
+        lines = [f"{photos.source} holds {files} that can't be used:"]
+        lines += [f"  {name}: {why}" for name, why in photos.left_out[:_FIRST_LEFT_OUT]]
+        if count > _FIRST_LEFT_OUT:
+            lines.append(f"  and {count - _FIRST_LEFT_OUT:,} more")
+        raise PhotoError("\n".join(lines))
     return photos
 
 
@@ -141,21 +140,8 @@ def _expected(opened: Source, how: Preparation) -> Path:
     return directory() / folder_name(opened.name, cache_key(opened.identity(), how))
 
 
-def _strict_message(photos: Photos) -> str:
-    count = len(photos.left_out)
-    lines = [f"  {name}: {reason}" for name, reason in photos.left_out[:_FIRST_LEFT_OUT]]
-    if count > _FIRST_LEFT_OUT:
-        lines.append(f"  and {count - _FIRST_LEFT_OUT:,} more")
-    files = "file" if count == 1 else "files"
-    return "\n".join([f"{photos.source} holds {count:,} {files} that can't be used:", *lines])
-
-
 def _build(
-    source: Source,
-    how: Preparation,
-    progress: Report | None,
-    key: Mapping[str, object],
-    folder: Path,
+    source: Source, how: Preparation, progress: Report | None, key: dict[str, object], folder: Path
 ) -> None:
     """Decodes the photos of `source` into `folder`, or goes on with what is there."""
     labels = source.entries()
@@ -163,22 +149,24 @@ def _build(
     total = len(labels) if limit is None else min(limit, len(labels))
     photo_cache.require_space(folder, total * how.image_size**2 * 3)
     header = {"source": source.name, "key": key}
-    with (
-        Journal(folder / JOURNAL, header) as journal,
-        PixelFile(folder / PIXELS, how.image_size) as file,
-    ):
+    pixels = folder / PIXELS
+    with Journal(folder / JOURNAL, header) as journal, PixelFile(pixels, how.image_size) as file:
         builder = Builder(source, how, file, journal)
         builder.go_on()
-        digests = {} if limit is None else _digests(source, builder)
-        candidates = list(labels) if limit is None else sorted(digests, key=digests.__getitem__)
+        digests: dict[str, bytes] = {}
+        for photo in source.read() if limit is not None else ():
+            if photo.unreadable:
+                builder.left_out[photo.id] = photo.unreadable
+            else:
+                digests[photo.id] = hashlib.sha256(photo.encoded).digest()
+        # Photos with the same bytes come by their ids.
+        by_digest = sorted(sorted(digests), key=digests.__getitem__)
+        candidates = list(labels) if limit is None else by_digest
         # What turns out to be unusable is replaced by the next candidate, so there may be rounds.
         while True:
             pixel_digests = {name: one.pixel_digest for name, one in builder.decoded.items()}
-            builder.leave_out(
-                duplicates.labelled_both(digests, labels)
-                | duplicates.labelled_both(pixel_digests, labels),
-                duplicates.BOTH_LABELS,
-            )
+            both = labelled_both(digests, labels) | labelled_both(pixel_digests, labels)
+            builder.leave_out(both, BOTH_LABELS)
             wanted = _still_wanted(candidates, labels, builder, total)
             if not wanted:
                 break
@@ -192,12 +180,15 @@ def _build(
     if missing:
         # Nothing to go on with.
         (folder / JOURNAL).unlink()
-        raise PhotoError(_none_usable(source, labels, builder, missing.pop()))
+        label = missing.pop()
+        name, why = min(item for item in builder.left_out.items() if labels[item[0]] == label)
+        which = f"None of the {PLURAL_NAMES[label]} in {source.name} can be used"
+        raise PhotoError(f"{which}. The first, {name}: {why}.")
     parts = source.parts()
     label_array = np.array([labels[name] for name in ids], np.uint8)
     digest_array = _as_rows(builder.decoded[name].digest for name in ids)
     photos = Photos(
-        pixels=np.load(folder / PIXELS, mmap_mode="r"),
+        pixels=np.load(pixels, mmap_mode="r"),
         ids=tuple(ids),
         labels=label_array,
         digests=digest_array,
@@ -210,17 +201,6 @@ def _build(
         preprocessing=str(key["preprocessing"]),
     )
     photo_cache.save_index(folder, photos, key)
-
-
-def _digests(source: Source, builder: Builder) -> dict[str, bytes]:
-    """Returns the SHA-256 of every photo's bytes, by id, in the order of the ids."""
-    digests: dict[str, bytes] = {}
-    for photo in source.read():
-        if photo.unreadable:
-            builder.left_out[photo.id] = photo.unreadable
-        else:
-            digests[photo.id] = hashlib.sha256(photo.encoded).digest()
-    return dict(sorted(digests.items()))
 
 
 def _still_wanted(
@@ -236,12 +216,6 @@ def _still_wanted(
     first = min(counts[0], total - second)
     second = min(counts[1], total - first)
     return {*usable[0][:first], *usable[1][:second]} - builder.decoded.keys()
-
-
-def _none_usable(source: Source, labels: Mapping[str, int], builder: Builder, missing: int) -> str:
-    name, reason = min(item for item in builder.left_out.items() if labels[item[0]] == missing)
-    which = f"None of the {PLURAL_NAMES[missing]} in {source.name}"
-    return f"{which} can be used. The first, {name}: {reason}."
 
 
 def _as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:

@@ -5,7 +5,6 @@ eight numbers a photo; the pixels are computed from them where the network is.
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 # The largest value of each setting; the smallest is 0.
-LARGEST_CHANGES: Mapping[str, float] = {
-    "shift": 0.5,
-    "zoom": 0.5,
-    "rotation": 180,
-    "brightness": 1,
-    "contrast": 1,
-}
+LARGEST_CHANGES = {"shift": 0.5, "zoom": 0.5, "rotation": 180, "brightness": 1, "contrast": 1}
 PARAMETERS = 8  # numbers a photo
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601: of red, green and blue
 
@@ -44,9 +37,8 @@ class Augmentation:
         for name, largest in LARGEST_CHANGES.items():
             value = getattr(self, name)
             if not 0 <= value <= largest:
-                raise ValueError(
-                    f"augmentation {name} must be from 0 to {largest}, received: {value}"
-                )
+                expected = f"augmentation {name} must be from 0 to {largest}"
+                raise ValueError(f"{expected}, received: {value}")
 
     @property
     def is_identity(self) -> bool:
@@ -105,17 +97,14 @@ def parameters(
     away_x = centre + augmentation.shift * image_size * shift_x
     away_y = centre + augmentation.shift * image_size * shift_y
 
-    rows = np.zeros((len(digests), PARAMETERS), np.float64)
-    rows[:, 0] = mirror * np.cos(angle) / scale
-    rows[:, 1] = mirror * np.sin(angle) / scale
-    rows[:, 3] = -np.sin(angle) / scale
-    rows[:, 4] = np.cos(angle) / scale
-    rows[:, 2] = centre - rows[:, 0] * away_x - rows[:, 1] * away_y
-    rows[:, 5] = centre - rows[:, 3] * away_x - rows[:, 4] * away_y
+    cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
+    a0, a1, b0, b1 = mirror * cosine, mirror * sine, -sine, cosine
+    a2, b2 = (centre - x * away_x - y * away_y for x, y in ((a0, a1), (b0, b1)))
     # A stream of its own: numbers drawn with the others would have changed those.
     brighter, sharper = 2 * _uniform("augmentation colours 1", 2, digests, seed, epoch).T - 1
-    rows[:, 6] = 1 + augmentation.brightness * brighter
-    rows[:, 7] = 1 + augmentation.contrast * sharper
+    brightness = 1 + augmentation.brightness * brighter
+    contrast = 1 + augmentation.contrast * sharper
+    rows = np.stack([a0, a1, a2, b0, b1, b2, brightness, contrast], axis=1)
     # -0.0 reads badly in a table, and means nothing here.
     return (rows + 0.0).astype(np.float32)
 

@@ -27,6 +27,8 @@ EVALUATION_BATCH = 64
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
+_order = functools.lru_cache(maxsize=4)(epoch_order)
+
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
     """Returns how many batches `count` photos make; the last may be short."""
@@ -61,22 +63,19 @@ def training_batches(
     image_size = photos.pixels.shape[1]
     per_epoch = batches_per_epoch(len(indices), batch_size)
 
-    def choose(number: int) -> Indices:
-        return _training_indices(indices, batch_size, seed, *divmod(number, per_epoch))
-
     def draw(number: int, chosen: Indices) -> Floats:
         digests, epoch = photos.digests[chosen], number // per_epoch
         return parameters(changes, digests, seed=seed, epoch=epoch, image_size=image_size)
 
     numbers = tf.data.Dataset.counter(start_epoch * per_epoch + start_batch)
+    choose = functools.partial(_batch, indices, batch_size, seed)
     return _stream(photos, numbers, choose, None if changes.is_identity else draw)
 
 
 def evaluation_batches(photos: Photos, indices: Indices, *, batch_size: int) -> "tf.data.Dataset":
     """Returns the photos at `indices` once, in that order, unchanged; the last batch may be short.
 
-    Returns:
-        Dataset of (uint8 [b, s, s, 3], float32 [b]) that knows its length.
+    That is a dataset of (uint8 [b, s, s, 3], float32 [b]) that knows its length.
     """
     import tensorflow as tf
 
@@ -93,26 +92,19 @@ def first_batches_hash(
     Two runs with the same hash were fed the same photos in the same order.
     """
     indices = _checked(indices, batch_size)
-    per_epoch = batches_per_epoch(len(indices), batch_size)
     whole = hashlib.sha256()
     for number in range(count):
-        epoch, batch = divmod(number, per_epoch)
-        for index in _training_indices(indices, batch_size, seed, epoch, batch):
+        for index in _batch(indices, batch_size, seed, number):
             whole.update(photos.ids[index].encode("utf-8", "surrogateescape") + b"\0")
         whole.update(b"\0")
     return whole.hexdigest()
 
 
-def _training_indices(
-    indices: Indices, batch_size: int, seed: int, epoch: int, batch: int
-) -> Indices:
-    order = _order(len(indices), seed, epoch)
+def _batch(indices: Indices, batch_size: int, seed: int, number: int) -> Indices:
+    """Returns the positions of the photos in a training batch."""
+    epoch, batch = divmod(number, batches_per_epoch(len(indices), batch_size))
+    order = _order(len(indices), seed=seed, epoch=epoch)
     return indices[order[batch * batch_size :][:batch_size]]
-
-
-@functools.lru_cache(maxsize=4)
-def _order(count: int, seed: int, epoch: int) -> Indices:
-    return epoch_order(count, seed=seed, epoch=epoch)
 
 
 def _checked(indices: Indices, batch_size: int) -> Indices:
@@ -131,11 +123,8 @@ def _stream(
 ) -> "tf.data.Dataset":
     """Returns the batches with these numbers.
 
-    Args:
-        photos: Prepared photos.
-        numbers: Of the batches.
-        choose: From a number to the positions of its photos.
-        draw: From a number and its positions to the rows of `augmentation.parameters`, if any.
+    `choose` makes a number the positions of its photos, and `draw` these the rows of
+    `augmentation.parameters`.
     """
     import tensorflow as tf
 

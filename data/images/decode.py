@@ -20,12 +20,16 @@ _EIGHT_BIT_MODES = frozenset(
 )
 _MINIMUM_SIDE_PX = 8
 _MAXIMUM_PIXELS = 80_000_000
+_TOO_MANY_PIXELS = f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
 
 # What decoding takes, in bytes per pixel. A progressive JPEG keeps the coefficients of all its
 # colours, 2 bytes each; Pillow's picture has 4 bytes per pixel, and WebP's reader another two such.
 # Compressed data never holds the marker of a progressive frame; a preview before it may.
 _PROGRESSIVE = b"\xff\xc2"
 _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
+
+# What Pillow's readers raise on damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 # Pixels of another format that are converted to RGB at a time.
 _STRIP_PIXELS = 2**20
@@ -102,7 +106,7 @@ def _examine_other(encoded: bytes) -> Header:
     except UnidentifiedImageError as error:
         raise UndecodableError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UndecodableError(_too_many_pixels()) from error
+        raise UndecodableError(_TOO_MANY_PIXELS) from error
     except _DAMAGE as error:
         raise UndecodableError("truncated or damaged") from error
 
@@ -128,21 +132,12 @@ def photo(encoded: bytes, header: Header) -> Pixels:
         raise UndecodableError("truncated or damaged") from error
 
 
-# What Pillow's readers raise on damaged files.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-
-
 def _check_size(width: int, height: int) -> None:
     if width * height > _MAXIMUM_PIXELS:
-        raise UndecodableError(_too_many_pixels())
+        raise UndecodableError(_TOO_MANY_PIXELS)
     if min(width, height) < _MINIMUM_SIDE_PX:
-        raise UndecodableError(
-            f"{width} x {height} px: smaller than {_MINIMUM_SIDE_PX} px on a side"
-        )
-
-
-def _too_many_pixels() -> str:
-    return f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
+        too_small = f"smaller than {_MINIMUM_SIDE_PX} px on a side"
+        raise UndecodableError(f"{width} x {height} px: {too_small}")
 
 
 def _decode_by_tensorflow(encoded: bytes) -> Pixels:

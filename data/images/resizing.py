@@ -24,13 +24,12 @@ def as_resized(photo: Pixels, image_size: int, resize: Resize, antialias: bool) 
     what is padded has at least one pixel.
     """
     height, width, _ = photo.shape
-    if resize == "squash":
-        return _interpolated(photo, image_size, image_size, antialias)
     if resize == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        middle = photo[top : top + side, left : left + side]
-        return _interpolated(middle, image_size, image_size, antialias)
+        photo = photo[top : top + side, left : left + side]
+    if resize != "pad":
+        return _interpolated(photo, image_size, image_size, antialias)
     scale = image_size / max(height, width)
     inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
     square = np.zeros((image_size, image_size, 3), np.uint8)

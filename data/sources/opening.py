@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optrun.data.cache import library
 from optrun.data.exceptions import PhotoError
+from optrun.data.places import expanded
 from optrun.data.printable import printable
 from optrun.data.sources.built_in import NAMES, built_in
 from optrun.data.sources.source import Source
@@ -38,7 +39,7 @@ def open_source(
     from optrun.data.sources.labelled_files import Files
 
     imported = library.entry(source)
-    path = Path(imported.path) if imported else library.expanded(source)
+    path = Path(imported.path) if imported else expanded(source)
     try:
         exists = path.exists()
     except OSError as error:

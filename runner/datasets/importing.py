@@ -14,6 +14,7 @@ from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos
+from optrun.data.places import expanded
 from optrun.data.printable import printable
 from optrun.data.sources.built_in import NAMES, PUBLIC
 from optrun.data.sources.opening import open_source
@@ -38,15 +39,17 @@ def import_photos(
 ) -> None:
     """Prepare photos, say what is in them, and keep a name for them.
 
-    Args:
-        path: A folder or an archive; or a name, to prepare its photos in another way.
-        name: What to call them; None takes the one they have, or makes one of the file's name.
-        how: In which way.
-        strict: Whether junk is an error.
-        verbose: Whether to list all that was left out and all duplicates.
+    The path may be a name, to prepare its photos in another way. Without a name, photos keep the
+    one they have, or get one made of their file's.
     """
     with photo_errors():
-        where = _place(path)
+        here = expanded(path)
+        if path in NAMES and not here.exists():
+            advice = "; `optrun data prepare` obtains it" if path == PUBLIC else ""
+            raise UserError(f"{path} is built in and needs no import{advice}.")
+        where = Path(here.absolute() if here.exists() else library.location(path)).resolve()
+        if not where.exists():
+            open_source(path)  # says what is missing, and what may be meant
         if name is None:
             entries = library.read().entries.values()
             known = (entry.name for entry in entries if entry.path == str(where))
@@ -96,15 +99,9 @@ def _print_report(
     before: library.Entry | None = None,
     verbose: bool,
 ) -> None:
-    """Print what is in prepared photos, and how to train on them.
+    """Print what is in photos that were prepared, in so many seconds if just now, and their use.
 
-    Args:
-        name: What stands in `data.source`.
-        photos: What was prepared.
-        how: In which way.
-        seconds: How long it took; None where it was there.
-        before: What was known of the name, if it was known.
-        verbose: Whether to list all that was left out and all duplicates.
+    `before` is what was known of the name, if it was known.
     """
     width = min(shutil.get_terminal_size().columns, _WIDEST) - _INDENT - 2
     done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
@@ -127,18 +124,6 @@ def _print_report(
     click.echo(f"Use it:  optrun train CONFIG --set data.source={name}")
 
 
-def _place(path: str) -> Path:
-    """The folder or archive, made sure that there is one."""
-    here = library.expanded(path)
-    if path in NAMES and not here.exists():
-        advice = "; `optrun data prepare` obtains it" if path == PUBLIC else ""
-        raise UserError(f"{path} is built in and needs no import{advice}.")
-    where = str(here.absolute()) if here.exists() else library.location(path)
-    if not Path(where).exists():
-        open_source(path)  # says what is missing, and what may be meant
-    return Path(where).resolve()
-
-
 def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
     lines = _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]
     count = number_of(len(photos.left_out), "file")
@@ -148,11 +133,11 @@ def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
 def _divided(photos: Photos, width: int) -> list[str]:
     """Which parts of the split the folders name, and how many photos a part has by default."""
     shares = Data().validation_share, Data().test_share
-    named = [part for part in _PARTS if np.any(photos.parts == part)]
-    outside = int(np.sum(photos.parts == NO_PART))
+    sizes = np.bincount(photos.parts, minlength=len(_PARTS) + 1)
+    named, outside = [part for part in _PARTS if sizes[part]], sizes[NO_PART]
     lines = ["by the content of each photo, since no folders name any"]
     if named:
-        counts = ", ".join(f"{np.sum(photos.parts == part):,} {_PARTS[part]}" for part in named)
+        counts = ", ".join(f"{sizes[part]:,} {_PARTS[part]}" for part in named)
         beside = f", {outside:,} outside of them" if outside else ""
         lines = [f"as the folders say: {counts}{beside}"]
     try:
@@ -177,17 +162,12 @@ def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     groups = duplicates.groups(photos.pixel_digests)
     if not groups:
         return []
-    copies = sum(len(group) - 1 for group in groups)
-    same_bytes = sum(
-        len(group) - len({photos.digests[position].tobytes() for position in group})
-        for group in groups
-    )
-    if same_bytes == copies:
-        how = "byte for byte"
-    elif same_bytes == 0:
-        how = "pixel for pixel"
-    else:
-        how = f"{same_bytes:,} byte for byte, {copies - same_bytes:,} pixel for pixel"
+    files = sum(map(len, groups))
+    copies = files - len(groups)
+    same_bytes = files - sum(len(np.unique(photos.digests[group], axis=0)) for group in groups)
+    how = f"{same_bytes:,} byte for byte, {copies - same_bytes:,} pixel for pixel"
+    if same_bytes in (0, copies):
+        how = "byte for byte" if same_bytes else "pixel for pixel"
     verb = "is a copy of another" if copies == 1 else "are copies of others"
     lines = [f"{number_of(copies, 'photo')} {verb}, {how}:"]
     shown = groups if verbose else groups[:_MOST_SHOWN]
@@ -201,26 +181,23 @@ def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
 
 def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     """Files that were left out, by reason, the most frequent first; empty where there are none."""
-    if not photos.left_out:
-        return []
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in photos.left_out:
         by_reason[_SIZE_FIRST.sub("", reason)].append(name)
     count = len(photos.left_out)
     are = "is no usable photo" if count == 1 else "are no usable photos"
-    lines = [f"{number_of(count, 'file')} that {are}:"]
-    reasons = sorted(by_reason, key=lambda reason: (-len(by_reason[reason]), reason))
-    widest = max(len(printable(reason)) for reason in reasons)
-    for reason in reasons:
-        names = by_reason[reason]
+    lines = [f"{number_of(count, 'file')} that {are}:"] if count else []
+    widest = max((len(printable(reason)) for reason in by_reason), default=0)
+    for reason, names in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         start = f"{len(names):>{_COUNT_WIDTH - 2},}  {printable(reason):<{widest}}  "
-        if verbose:
-            lines.append(start.rstrip())
-            lines += [" " * _COUNT_WIDTH + printable(name) for name in names]
-        elif len(start) + len(", ".join(map(printable, names))) <= width:
-            lines.append(start + _some(names, width - len(start)))
-        else:
-            lines += [start.rstrip(), " " * _COUNT_WIDTH + _some(names, width - _COUNT_WIDTH)]
+        shown = [printable(name) for name in names]
+        if not verbose:
+            if len(start) + len(", ".join(shown)) <= width:
+                lines.append(start + ", ".join(shown))
+                continue
+            shown = [_some(names, width - _COUNT_WIDTH)]
+        lines.append(start.rstrip())
+        lines += [" " * _COUNT_WIDTH + line for line in shown]
     return lines
 
 
@@ -231,9 +208,9 @@ def _some(names: Sequence[str], width: int) -> str:
     'Cat/0.jpg, Cat/1.jpg, 1 more'
     """
     shown = [printable(name, longest=max(width - 12, 12)) for name in names]
-    for count in range(len(shown), 0, -1):
-        rest = len(shown) - count
-        text = ", ".join(shown[:count] + ([f"{rest:,} more"] if rest else []))
+    text = ", ".join(shown)
+    for count in range(len(shown) - 1, 0, -1):
         if len(text) <= width:
-            return text
-    return shown[0] + (f", {len(shown) - 1:,} more" if len(shown) > 1 else "")
+            break
+        text = ", ".join([*shown[:count], f"{len(shown) - count:,} more"])
+    return text

@@ -42,18 +42,16 @@ def verify_photos(source: str) -> int:
             finally:
                 display.end_bar()
     click.echo(where)
-    differing = [copy for copy in here if findings[copy.folder]]
     for copy in here:
         _tell(copy, findings[copy.folder])
-    seconds = time.monotonic() - started
+    differing = sum(1 for found in findings.values() if found)
     if not differing:
+        seconds = time.monotonic() - started
         click.echo(f"All as it was prepared. Read and decoded anew in {seconds:,.1f} s.")
         return 0
-    copies_ = "prepared copy differs" if len(differing) == 1 else "prepared copies differ"
-    click.echo(
-        f"{len(differing)} {copies_}. To prepare anew: optrun data remove {source}, then "
-        f"optrun data import {where}"
-    )
+    differ = "prepared copy differs" if differing == 1 else "prepared copies differ"
+    anew = f"optrun data remove {source}, then optrun data import {where}"
+    click.echo(f"{differing} {differ}. To prepare anew: {anew}")
     return 1
 
 

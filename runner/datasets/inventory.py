@@ -1,7 +1,6 @@
 """`optrun data list` and `remove`: the photos that are here, without opening any."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ class Listed:
     source: str  # a built-in name, or a path
     state: str  # what a person should know, such as "not obtained"; empty where all is well
     copies: Sequence[Copy]  # what is prepared and of use
+    entry: library.Entry | None = None
 
 
 def list_photos(*, layout: str) -> None:
@@ -43,7 +43,7 @@ def list_photos(*, layout: str) -> None:
         found = copies()
     listed = list(_listed(names, [copy for copy in found if copy.source and copy.usable]))
     if layout == "json":
-        click.echo(json.dumps(_content(listed, names, found), indent=1))
+        click.echo(json.dumps(_content(listed, names.damaged, found), indent=1))
     else:
         click.echo("\n".join(_lines(listed, found)))
     for file in names.damaged:
@@ -64,7 +64,7 @@ def _listed(names: library.Library, current: Sequence[Copy]) -> Iterator[Listed]
         whole = [copy for copy in here if not copy.how.limit]
         if here and all(copy.fingerprint != entry.fingerprint for copy in whole):
             state = "its photos have changed since the import"
-        yield Listed(entry.name, entry.path, state, here)
+        yield Listed(entry.name, entry.path, state, here, entry)
     for name in NAMES:
         yield Listed(name, name, built_in(name).missing(), by_source.get(name, []))
     named = {entry.path for entry in names.entries.values()} | set(NAMES)
@@ -92,15 +92,11 @@ def _lines(listed: Sequence[Listed], found: Sequence[Copy]) -> Iterator[str]:
 
 def _rows(one: Listed) -> Iterator[Sequence[str]]:
     """A row for each copy, then remarks; the name stands in the first row alone."""
-    rows: list[tuple[str, ...]] = [
-        (
-            str(copy.how),
-            *(f"{count:,}" for count in copy.counts),
-            copy.fingerprint[:_FINGERPRINT_DIGITS],
-            size(copy.disk_bytes),
-        )
-        for copy in one.copies
-    ]
+    rows: list[tuple[str, ...]] = []
+    for copy in one.copies:
+        counts = [f"{count:,}" for count in copy.counts]
+        fingerprint = copy.fingerprint[:_FINGERPRINT_DIGITS]
+        rows.append((str(copy.how), *counts, fingerprint, size(copy.disk_bytes)))
     if one.state or not one.copies:
         rows.append((one.state or "not prepared yet",))
     if one.source not in NAMES:
@@ -110,10 +106,9 @@ def _rows(one: Listed) -> Iterator[Sequence[str]]:
 
 
 def _content(
-    listed: Sequence[Listed], names: library.Library, found: Sequence[Copy]
+    listed: Sequence[Listed], damaged: Sequence[Path], found: Sequence[Copy]
 ) -> dict[str, Any]:
     """All that is known, as plain values."""
-    entries = [names.entries.get(one.name or "") for one in listed]
     return {
         "cache": str(directory()),
         "disk_bytes": _total_bytes(found),
@@ -123,15 +118,15 @@ def _content(
                 "source": one.source,
                 "built_in": one.source in NAMES,
                 "state": one.state,
-                "imported": entry.imported if entry else None,
-                "fingerprint": entry.fingerprint if entry else None,
+                "imported": one.entry and one.entry.imported,
+                "fingerprint": one.entry and one.entry.fingerprint,
                 "prepared": [_copy(copy) for copy in one.copies],
             }
-            for one, entry in zip(listed, entries, strict=True)
+            for one in listed
         ],
         "unfinished": [_copy(copy) for copy in found if copy.unfinished],
         "stale": [_copy(copy) for copy in found if copy.stale],
-        "damaged_names": [os.fspath(file) for file in names.damaged],
+        "damaged_names": [str(file) for file in damaged],
     }
 
 
@@ -159,14 +154,9 @@ def _copy_line(copy: Copy) -> str:
 
 
 def remove_photos(source: str | None, *, yes: bool) -> int:
-    """Remove a name with what is prepared from its photos, or what is stale.
+    """Remove a name, or path, with what is prepared from its photos; None for what is stale.
 
-    Args:
-        source: A name, or the path of photos that have none; None for all that is stale.
-        yes: Whether not to ask.
-
-    Returns:
-        0 done; 1 where the person said no, or another process is at work on it.
+    Returns 0 where it is done, 1 where the person said no or another process is at work on it.
     """
     with photo_errors():
         if source is None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache, library
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.cache.copies import copies
+from optrun.data.cache.copies import Copy, copies
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.feed.augmentation import augmented as augmented_pixels
 from optrun.data.files import write_atomically
@@ -39,15 +39,9 @@ def show_photos(
     augmented: Path | None,
     overrides: Sequence[str],
 ) -> None:
-    """Write a contact sheet, and say where.
+    """Write a contact sheet, and say where: by default beside us, named after the photos.
 
-    Args:
-        source: A name, or a path.
-        output: The file; None for one named after the photos, in the working directory.
-        count: How many tiles at most.
-        part: all, train, validation or test.
-        augmented: The config whose augmentation is to be seen; None for photos as they are.
-        overrides: `KEY=VALUE` for it.
+    `augmented` is the config whose augmentation is to be seen; None for photos as they are.
     """
     experiment = None if augmented is None else load(augmented, overrides).experiment
     if experiment is not None and _augmentation(experiment).is_identity:
@@ -64,8 +58,7 @@ def show_photos(
         else:
             how = Preparation(data.image_size, data.resize, data.antialias, data.limit)
             photos, _ = prepared(source, how)
-        shares = {"validation_share": data.validation_share, "test_share": data.test_share}
-        parts = split(photos, **shares)
+        parts = split(photos, validation_share=data.validation_share, test_share=data.test_share)
         if experiment is None:
             tiles, title = _plain(photos, parts, part, count)
         else:
@@ -88,16 +81,14 @@ def _augmentation(experiment: Experiment) -> Augmentation:
 
 def _any(source: str, where: str) -> Photos:
     """The photos as they are prepared already, in whatever way; else prepared in the usual one."""
+
+    def awkwardness(copy: Copy) -> tuple[bool, bool, int]:
+        # All photos rather than some, undistorted colours of a size that fills a tile.
+        side = copy.how.image_size
+        return copy.how.limit is not None, side < _TILE_PX, side
+
     here = [copy for copy in copies() if copy.source == where and copy.usable]
-    # All photos rather than some, undistorted colours of a size that fills a tile.
-    here.sort(
-        key=lambda one: (
-            one.how.limit is not None,
-            one.how.image_size < _TILE_PX,
-            one.how.image_size,
-        )
-    )
-    for copy in here:
+    for copy in sorted(here, key=awkwardness):
         photos = cache.load(copy.folder)
         if photos is not None:
             return photos
@@ -136,12 +127,9 @@ def _changed(
         ]
     tiles = []
     for row, i in enumerate(chosen):
-        tiles.append(
-            Tile(pixels[row], f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, as it is")
-        )
-        tiles += [
-            Tile(changed[row], f"epoch {epoch}") for epoch, changed in enumerate(by_epoch, start=1)
-        ]
+        caption = f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, as it is"
+        tiles.append(Tile(pixels[row], caption))
+        tiles += [Tile(changed[row], f"epoch {epoch}") for epoch, changed in enumerate(by_epoch, 1)]
     settings = ", ".join(
         f"{key} on" if value is True else f"{key} {value:g}"
         for key, value in experiment.data.augmentation.model_dump().items()

@@ -1,11 +1,12 @@
 """What is prepared on this disk, found by looking: nothing is decoded, no array is read."""
 
 import contextlib
+import functools
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ _OURS = re.compile(rf".+-[0-9a-f]{{20}}({re.escape(PARTIAL)}|{re.escape(_REMOVED
 
 _OTHER_VERSION = "made by another version of optrun"
 
-# By source and number of drawings; a text where there is none, which says why.
-_Identities = dict[tuple[str, int | None], Mapping[str, str | int] | str]
+# From a source and a number of drawings; a text where there is none, which says why.
+_Identify = Callable[[str, int | None], Mapping[str, str | int] | str]
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def copies() -> list[Copy]:
         return []
     except OSError as error:
         raise PhotoError(f"{folder} can't be read: {error.strerror or error}.") from error
-    identities: _Identities = {}
-    found = [_copy(path, identities) for path in folders]
+    identify = functools.cache(_identify)
+    found = [_copy(path, identify) for path in folders]
     return sorted(found, key=lambda one: (one.source, one.how.image_size, str(one.folder)))
 
 
@@ -98,7 +99,7 @@ def remove(copy: Copy) -> bool:
     return True
 
 
-def _copy(folder: Path, identities: _Identities) -> Copy:
+def _copy(folder: Path, identify: _Identify) -> Copy:
     unknown = Copy(folder, "", Preparation(0), _disk_bytes(folder))
     if folder.name.endswith(_REMOVED):
         return replace(unknown, stale="left over from a removal")
@@ -110,7 +111,7 @@ def _copy(folder: Path, identities: _Identities) -> Copy:
             raise ValueError(key["resize"])
         limit = None if key["limit"] is None else int(key["limit"])
         how = Preparation(int(key["image_size"]), key["resize"], bool(key["antialias"]), limit)
-        stale = _why_stale(folder, source, key, identities)
+        stale = _why_stale(folder, source, key, identify)
         known = replace(unknown, source=source, how=how, stale=stale, unfinished=unfinished)
         return known if unfinished else _counted(known, about)
     except (KeyError, TypeError, ValueError):
@@ -150,17 +151,12 @@ def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
     )
 
 
-def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _Identities) -> str:
+def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identify: _Identify) -> str:
     """Returns why nobody will ask for a copy again; empty where somebody may."""
     stated = key["source"]
     # How many drawings there are is the copy's own affair.
     count = stated.get("count") if isinstance(stated, dict) and source == SAMPLE else None
-    if (source, count) not in identities:
-        try:
-            identities[source, count] = open_source(source, count=count).identity()
-        except (PhotoError, OSError):
-            identities[source, count] = "its source is no longer there"
-    identity = identities[source, count]
+    identity = identify(source, count)
     if isinstance(identity, str):
         return identity
     if stated != identity:
@@ -169,6 +165,13 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
     wanted = cache_key(identity, Preparation(*(key[name] for name in names)))
     same = folder.name.removesuffix(PARTIAL) == folder_name(source, wanted)
     return "" if same else _OTHER_VERSION
+
+
+def _identify(source: str, count: int | None) -> Mapping[str, str | int] | str:
+    try:
+        return open_source(source, count=count).identity()
+    except (PhotoError, OSError):
+        return "its source is no longer there"
 
 
 def _disk_bytes(folder: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.building import Builder, Journal
+from optrun.data.cache.building import Builder, Journal, PixelFile
 from optrun.data.cache.cache_key import (
     JOURNAL,
     PIXELS,
@@ -19,7 +19,6 @@ from optrun.data.cache.cache_key import (
     directory,
     folder_name,
 )
-from optrun.data.cache.pixel_file import PixelFile
 from optrun.data.exceptions import PhotoError
 from optrun.data.images.duplicates import BOTH_LABELS, labelled_both
 from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES

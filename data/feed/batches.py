@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.feed.augmentation import PARAMETERS, Augmentation, parameters
 from optrun.data.feed.mapped_tensor import mapped_rows
-from optrun.data.feed.order import epoch_order
 from optrun.data.photos import Photos
 
 if TYPE_CHECKING:
@@ -27,12 +26,28 @@ EVALUATION_BATCH = 64
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
-_order = functools.lru_cache(maxsize=4)(epoch_order)
+# Tells these random numbers from others drawn with the same seed.
+_STREAM = 0x6F72646572  # "order"
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
     """Returns how many batches `count` photos make; the last may be short."""
     return -(-count // batch_size)
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Returns a permutation of `count` positions, the same on every machine and at any time.
+
+    Each position gets a 64-bit key from a counter-based generator (Philox; Salmon et al., "Parallel
+    random numbers: as easy as 1, 2, 3", 2011), and the keys are sorted. The raw output of NumPy's
+    bit generators is fixed for all its versions, which that of `Generator.permutation` is not.
+    """
+    seeds = np.random.SeedSequence([_STREAM, seed, epoch])
+    keys = np.random.Philox(seeds).random_raw(count)
+    return np.argsort(keys, kind="stable").astype(np.int64)
+
+
+_order = functools.lru_cache(maxsize=4)(epoch_order)
 
 
 def training_batches(

@@ -124,7 +124,7 @@ def verify(source: str) -> None:
     Exit code: 0 where all is as it was prepared, 1 where anything differs, 2 for photos that are
     not here.
     """
-    from optrun.runner.datasets.integrity import verify_photos
+    from optrun.runner.datasets.importing import verify_photos
 
     raise click.exceptions.Exit(verify_photos(source))
 

@@ -1,7 +1,8 @@
-"""`optrun data import` and `prepare`: photos decoded once, looked through, and given a name."""
+"""`optrun data import`, `prepare` and `verify`: photos decoded, looked through, and compared."""
 
 import re
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +11,21 @@ import click
 import numpy as np
 from optrun.data.cache import library, prepare
 from optrun.data.cache.cache_key import Preparation, directory
+from optrun.data.cache.checking import Finding, check
+from optrun.data.cache.copies import Copy, copies
 from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos
 from optrun.data.places import expanded
 from optrun.data.printable import printable
-from optrun.data.sources.built_in import NAMES, PUBLIC
+from optrun.data.sources.built_in import NAMES, PUBLIC, built_in
 from optrun.data.sources.opening import open_source
 from optrun.data.split import split
 from optrun.runner.config.schema import Data
 from optrun.runner.datasets.preparation import in_classes, obtain, prepared
 from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import number_of, size
 from rich.console import Console
@@ -31,6 +35,7 @@ _INDENT = 15  # where the text of a line begins, behind its heading
 _PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 _COUNT_WIDTH = 7
 _MOST_SHOWN = 3  # groups of duplicates
+_MOST_LISTED = 100  # differences
 _SIZE_FIRST = re.compile(r"^\d+ x \d+ px: ")
 
 
@@ -88,6 +93,56 @@ def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verb
         )
     click.echo(f"{PUBLIC}: the public photos")
     _print_report(PUBLIC, photos, how, seconds, verbose=verbose)
+
+
+def verify_photos(source: str) -> int:
+    """Compare, and print what differs; returns 0 where nothing does, 1 where anything does."""
+    where = library.location(source)
+    display = Display(Console(stderr=True))
+    started = time.monotonic()
+    with photo_errors():
+        if where in NAMES and built_in(where).missing():
+            raise UserError(
+                f"{where} was never obtained here, so there is nothing to compare with. "
+                "`optrun data prepare` obtains it."
+            )
+        here = [copy for copy in copies() if copy.source == where and not copy.unfinished]
+        if not here:
+            raise UserError(
+                f"Nothing is prepared from {where}, so there is nothing to verify. "
+                f"`optrun data import {source}` prepares it."
+            )
+        with native_stderr_captured():
+            try:
+                display.photos_prepared(0, None)
+                findings = check(where, here, progress=display.photos_prepared)
+            finally:
+                display.end_bar()
+    click.echo(where)
+    for copy in here:
+        _tell(copy, findings[copy.folder])
+    differing = sum(1 for found in findings.values() if found)
+    if not differing:
+        seconds = time.monotonic() - started
+        click.echo(f"All as it was prepared. Read and decoded anew in {seconds:,.1f} s.")
+        return 0
+    differ = "prepared copy differs" if differing == 1 else "prepared copies differ"
+    anew = f"optrun data remove {source}, then optrun data import {where}"
+    click.echo(f"{differing} {differ}. To prepare anew: {anew}")
+    return 1
+
+
+def _tell(copy: Copy, findings: Sequence[Finding]) -> None:
+    photos = number_of(sum(copy.counts), "photo")
+    verdict = f"{number_of(len(findings), 'difference')}" if findings else "whole"
+    click.echo(f"  {copy.how}: {photos}, {copy.left_out:,} left out: {verdict}")
+    if copy.stale:
+        click.echo(f"    note: no run uses it any more: {copy.stale}")
+    for finding in findings[:_MOST_LISTED]:
+        subject = printable(finding.photo_id) + ": " if finding.photo_id else ""
+        click.echo(f"    {subject}{finding.what}")
+    if len(findings) > _MOST_LISTED:
+        click.echo(f"    and {len(findings) - _MOST_LISTED:,} more")
 
 
 def _print_report(
@@ -163,13 +218,13 @@ def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     if not groups:
         return []
     files = sum(map(len, groups))
-    copies = files - len(groups)
+    again = files - len(groups)
     same_bytes = files - sum(len(np.unique(photos.digests[group], axis=0)) for group in groups)
-    how = f"{same_bytes:,} byte for byte, {copies - same_bytes:,} pixel for pixel"
-    if same_bytes in (0, copies):
+    how = f"{same_bytes:,} byte for byte, {again - same_bytes:,} pixel for pixel"
+    if same_bytes in (0, again):
         how = "byte for byte" if same_bytes else "pixel for pixel"
-    verb = "is a copy of another" if copies == 1 else "are copies of others"
-    lines = [f"{number_of(copies, 'photo')} {verb}, {how}:"]
+    verb = "is a copy of another" if again == 1 else "are copies of others"
+    lines = [f"{number_of(again, 'photo')} {verb}, {how}:"]
     shown = groups if verbose else groups[:_MOST_SHOWN]
     for group in shown:
         names = " = ".join(printable(photos.ids[position]) for position in group)
@@ -193,7 +248,7 @@ def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
         shown = [printable(name) for name in names]
         if not verbose:
             if len(start) + len(", ".join(shown)) <= width:
-                lines.append(start + ", ".join(shown))
+                lines.append(start + _some(names, width - len(start)))
                 continue
             shown = [_some(names, width - _COUNT_WIDTH)]
         lines.append(start.rstrip())

@@ -272,7 +272,7 @@ def _largest_difference(trained: "Trained", path: Path, kind: Kind) -> float:
     Tried on the first drawings of the built-in sample, which every machine has.
     """
     import tensorflow as tf
-    from optrun.data.images.resizing import as_resized
+    from optrun.data.images.decode import as_resized
     from optrun.data.sample import SAMPLE_SEED, draw
 
     size = trained.image_size

@@ -26,6 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache
+from optrun.data.cache.cache_key import PIXELS
 from optrun.data.feed.augmentation import Augmentation, augment, parameters
 from optrun.data.feed.batches import training_batches
 from optrun.data.photos import Photos
@@ -50,7 +51,7 @@ def prepared_photos(folder: Path, count: int, *, noise: bool) -> Photos:
     folder.mkdir()
     rng = np.random.default_rng(1)
     shape = (count, IMAGE_SIZE, IMAGE_SIZE, 3)
-    pixels = np.lib.format.open_memmap(cache.pixels_path(folder), "w+", np.uint8, shape)
+    pixels = np.lib.format.open_memmap(folder / PIXELS, "w+", np.uint8, shape)
     for start in range(0, count if noise else 0, 256):
         rows = pixels[start : start + 256]
         rows[...] = rng.integers(0, 256, rows.shape, np.uint8)

@@ -9,9 +9,12 @@ import platformdirs
 def cache_root() -> Path:
     """Returns $OPTRUN_CACHE, or this user's cache folder."""
     chosen = os.environ.get("OPTRUN_CACHE")
-    if not chosen:
-        return platformdirs.user_cache_path("optrun")
+    return expanded(chosen) if chosen else platformdirs.user_cache_path("optrun")
+
+
+def expanded(path: str) -> Path:
+    """Returns the path with the home of a user in the place of a leading "~"."""
     try:
-        return Path(chosen).expanduser()
+        return Path(path).expanduser()
     except RuntimeError:  # there is no such user: then "~" is part of a name
-        return Path(chosen)
+        return Path(path)

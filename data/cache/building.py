@@ -1,34 +1,175 @@
-"""Decoding all photos of a source into a folder of the cache, on all cores."""
+"""Decoding all photos of a source into a folder of the cache, on all cores; a killed build goes on.
+
+A journal on the disk says what became of each photo. Of it, nothing is trusted but what the pixels
+beside it confirm.
+"""
 
 import hashlib
-from collections.abc import Collection, Iterator, Set
-from dataclasses import replace
+import itertools
+import json
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.cache.journal import Decoded, Journal, Record, Unusable
-from optrun.data.cache.pixel_file import PixelFile
-from optrun.data.images.decode import Pixels, UndecodableError, examine, photo
+from optrun.data.images.decode import Pixels, UndecodableError, as_resized, examine, photo
 from optrun.data.images.duplicates import pixel_digest
-from optrun.data.images.resizing import as_resized
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.sources.source import Photo, Source
 
+_FORMAT = 1
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A photo whose pixels are in the file."""
+
+    digest: bytes  # SHA-256 of its encoded bytes
+    pixel_digest: bytes
+    row: int  # where in the file
+
+
+Record = Decoded | str  # a text is the reason why a photo is left out
+
+
+class Journal(AbstractContextManager["Journal"]):
+    """Lines of JSON, one for each photo, below a first line that says what is being built.
+
+    A line is written when the pixels are, so whatever ends the process, a line may at worst be
+    torn, and is then ignored. After a crash of the whole machine pixels may be missing though
+    their line is there: a reader must compare the digests. A file that is about anything else than
+    `header` says is begun anew.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, object]) -> None:
+        first = json.dumps({"format": _FORMAT, **header}, sort_keys=True).encode()
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        goes_on = lines[:1] == [first]
+        self.records: dict[str, Record] = {}  # what was known when the file was opened, by id
+        for line in lines[1:] if goes_on else []:
+            self.records |= _parsed(line)
+        self._file = path.open("ab" if goes_on else "wb", buffering=0)
+        # Of an earlier build, the last line may be torn.
+        self._file.write(b"\n" if goes_on else first + b"\n")
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def add(self, name: str, record: Record) -> None:
+        """Notes what became of the photo with this id; several threads may do so at once."""
+        values: list[object] = [record]
+        if isinstance(record, Decoded):
+            values = [record.digest.hex(), record.pixel_digest.hex(), record.row]
+        self._file.write(json.dumps([name, *values]).encode() + b"\n")
+
+
+def _parsed(line: bytes) -> dict[str, Record]:
+    """Returns the record in a line by its id; nothing where the line is torn or empty."""
+    try:
+        match json.loads(line):
+            case [str(name), str(reason)]:
+                return {name: reason}
+            case [str(name), str(digest), str(of_pixels), int(row)]:
+                digests = bytes.fromhex(digest), bytes.fromhex(of_pixels)
+                if all(len(one) == _DIGEST_BYTES for one in digests) and row >= 0:
+                    return {name: Decoded(*digests, row)}
+    except ValueError:
+        pass
+    return {}
+
+
+class PixelFile(AbstractContextManager["PixelFile"]):
+    """uint8 [n, image_size, image_size, 3] in NumPy's format, with n known only at the end.
+
+    Written as a file rather than through a memory map, since a full disk is then an error that can
+    be caught rather than a signal that ends the process. Rows of an earlier build stay in it.
+    Several threads may read and write at once.
+    """
+
+    def __init__(self, path: Path, image_size: int) -> None:
+        path.touch()
+        self._file = path.open("r+b", buffering=0)
+        self._shape = (image_size, image_size, 3)
+        self._row_bytes = image_size * image_size * 3
+        self._lock = threading.Lock()
+        self._start = self._write_header(0)
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, row: int, pixels: Pixels) -> None:
+        """Writes one photo, uint8 [image_size, image_size, 3]."""
+        self._write(row, np.ascontiguousarray(pixels).data.cast("B"))
+
+    def read(self, row: int) -> Pixels:
+        """Returns the photo in a row; black as far as nothing was written there."""
+        # The last rows of a file that others were written past may not be there yet: zeros, as
+        # those between are.
+        content = self._read(row).ljust(self._row_bytes, b"\0")
+        return np.frombuffer(content, np.uint8).reshape(self._shape)
+
+    def arrange(self, rows: Sequence[int]) -> None:
+        """Puts the row now at `rows[k]` at place k, for every k, and drops all others.
+
+        In place, every row moved once: a place whose own row nobody wants takes its row from
+        where that is, which frees that place, and so on. What is left are circles, which are
+        opened by keeping one of their rows aside.
+        """
+        left = {place: row for place, row in enumerate(rows) if place != row}
+        for place in sorted(left.keys() - left.values()):
+            self._fill(place, left)
+        while left:
+            place = next(iter(left))
+            aside = self._read(place)
+            self._write(self._fill(place, left), aside)
+        self._file.truncate(self._start + len(rows) * self._row_bytes)
+        self._write_header(len(rows))
+
+    def _fill(self, place: int, left: dict[int, int]) -> int:
+        """Fills a place, then the one that its row came from, and so on; returns the last.
+
+        What is dealt with is taken out of `left`, which says which row belongs to each place.
+        """
+        while True:
+            row = left.pop(place)
+            self._write(place, self._read(row))
+            if row not in left:
+                return place
+            place = row
+
+    def _write_header(self, count: int) -> int:
+        """Writes the header and returns its length, which NumPy keeps the same for any count."""
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
+        )
+        return self._file.tell()
+
+    def _write(self, row: int, content: bytes | memoryview) -> None:
+        rest = memoryview(content)
+        with self._lock:
+            self._file.seek(self._start + row * self._row_bytes)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def _read(self, row: int) -> bytes:
+        with self._lock:
+            self._file.seek(self._start + row * self._row_bytes)
+            return self._file.read(self._row_bytes)
+
 
 class Builder:
-    """Decodes photos into a file, and knows what became of each.
-
-    Attributes:
-        decoded: What is in the file, by id.
-        left_out: Why a photo can't be used, by id.
-    """
+    """Decodes photos into a file, and knows what is in it and what is left out, and why, by id."""
 
     def __init__(self, source: Source, how: Preparation, file: PixelFile, journal: Journal) -> None:
         self.decoded: dict[str, Decoded] = {}
         self.left_out: dict[str, str] = {}
-        self._source = source
-        self._how = how
-        self._file = file
-        self._journal = journal
+        self._source, self._how = source, how
+        self._file, self._journal = file, journal
         self._memory = Memory(DECODING_BYTES)
 
     def go_on(self) -> None:
@@ -37,26 +178,34 @@ class Builder:
         A build that was stopped while it arranged its photos has some of them at their last place
         already.
         """
-        done = {}
-        for name, record in self._journal.records.items():
-            if isinstance(record, Unusable):
-                self.left_out[name] = record.reason
-            else:
-                done[name] = record
+        records = self._journal.records.items()
+        self.left_out |= {name: reason for name, reason in records if isinstance(reason, str)}
+        done = sorted((name, one) for name, one in records if isinstance(one, Decoded))
         rows: set[int] = set()
-        for place, (name, record) in enumerate(sorted(done.items())):
-            for row in (record.row, place):
-                if row not in rows and _is_in(self._file, row, record):
+        for place, (name, found) in enumerate(done):
+            for row in (found.row, place):
+                # Nothing but the pixels themselves is trusted after a crash.
+                if row not in rows and pixel_digest(self._file.read(row)) == found.pixel_digest:
                     rows.add(row)
-                    self.decoded[name] = replace(record, row=row)
+                    self.decoded[name] = replace(found, row=row)
                     break
 
     def decode(self, wanted: Collection[str]) -> Iterator[int]:
         """Decodes the photos with these ids, and yields how many are dealt with in all."""
-        rows = dict(zip(sorted(wanted), self._free_rows(), strict=False))
+        taken = {record.row for record in self.decoded.values()}
+        free = (row for row in itertools.count() if row not in taken)
+        rows = dict(zip(sorted(wanted), free, strict=False))
 
         def work(found: Photo) -> Record:
-            record = self._record(found, rows[found.id])
+            record: Record
+            try:
+                pixels = square(found, self._how, self._memory)
+            except UndecodableError as error:
+                record = str(error)
+            else:
+                row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
+                self._file.write(row, pixels)
+                record = Decoded(digest, pixel_digest(pixels), row)
             self._journal.add(found.id, record)
             return record
 
@@ -65,7 +214,7 @@ class Builder:
             if isinstance(record, Decoded):
                 self.decoded[found.id] = record
             else:
-                self.left_out[found.id] = record.reason
+                self.left_out[found.id] = record
             yield len(self.decoded) + len(self.left_out)
 
     def leave_out(self, names: Set[str], reason: str) -> None:
@@ -73,38 +222,18 @@ class Builder:
         for name in sorted(self.decoded.keys() & names):
             del self.decoded[name]
             self.left_out[name] = reason
-            self._journal.add(name, Unusable(reason))
+            self._journal.add(name, reason)
 
     def arrange(self, names: Collection[str]) -> None:
         """Puts the photos with these ids into the file in this order, and drops all others."""
         self._file.arrange([self.decoded[name].row for name in names])
 
-    def _free_rows(self) -> Iterator[int]:
-        taken = {record.row for record in self.decoded.values()}
-        row = 0
-        while True:
-            if row not in taken:
-                yield row
-            row += 1
 
-    def _record(self, found: Photo, row: int) -> Record:
-        """Decodes a photo into its row, and returns what became of it."""
-        if found.unreadable:
-            return Unusable(found.unreadable)
-        try:
-            pixels = self._pixels(found)
-        except UndecodableError as error:
-            return Unusable(str(error))
-        self._file.write(row, pixels)
-        return Decoded(hashlib.sha256(found.encoded).digest(), pixel_digest(pixels), row)
-
-    def _pixels(self, found: Photo) -> Pixels:
-        how, header = self._how, examine(found.encoded)
-        with self._memory.taken(header.decoding_bytes):
-            whole = photo(found.encoded, header)
-            return as_resized(whole, how.image_size, how.resize, how.antialias)
-
-
-def _is_in(file: PixelFile, row: int, record: Decoded) -> bool:
-    """Whether the pixels of a photo are in a row: nothing else is trusted after a crash."""
-    return pixel_digest(file.read(row)) == record.pixel_digest
+def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:
+    """Decodes a photo of a source, as `how` says, within this memory."""
+    if found.unreadable:
+        raise UndecodableError(found.unreadable)
+    header = examine(found.encoded)
+    with memory.taken(header.decoding_bytes):
+        whole = photo(found.encoded, header)
+        return as_resized(whole, how.image_size, how.resize, how.antialias)

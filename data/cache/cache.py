@@ -11,12 +11,8 @@ from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes, sync
 from optrun.data.locks import exclusive
 from optrun.data.photos import Photos
-from optrun.data.places import cache_root
 
-
-def directory() -> Path:
-    """Returns where decoded photos are kept: $OPTRUN_CACHE, or this user's cache folder."""
-    return cache_root() / "photos"
+_STATED = ("source", "is_sample", "fingerprint")  # of `Photos`, in the index as they are
 
 
 def load(folder: Path) -> Photos | None:
@@ -33,16 +29,12 @@ def load(folder: Path) -> Photos | None:
         }
         photos = Photos(
             ids=ids,
-            fingerprint=index["fingerprint"],
-            source=index["source"],
-            is_sample=index["is_sample"],
             left_out=tuple((name, reason) for name, reason in index["left_out"]),
             preprocessing=index["key"]["preprocessing"],
+            **{name: index[name] for name in _STATED},
             **arrays,
         )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, EOFError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
         return None
     except OSError as error:
         raise PhotoError(_disk_message(folder, error)) from error
@@ -57,36 +49,20 @@ def save_index(folder: Path, photos: Photos, key: Mapping[str, object]) -> None:
     """
     for name, file in ARRAYS.items():
         np.save(folder / file, getattr(photos, name), allow_pickle=False)
-    index = {
-        "format": FORMAT,
-        "key": key,
-        "source": photos.source,
-        "is_sample": photos.is_sample,
-        "fingerprint": photos.fingerprint,
-        "left_out": photos.left_out,
-    }
+    stated = {name: getattr(photos, name) for name in (*_STATED, "left_out")}
+    index = {"format": FORMAT, "key": key, **stated}
     (folder / IDS).write_text(json.dumps(photos.ids, indent=0), "utf-8")
     (folder / INDEX).write_text(json.dumps(index, indent=0), "utf-8")
 
 
-def pixels_path(folder: Path) -> Path:
-    """Returns the path of the pixels within a folder of the cache."""
-    return folder / PIXELS
-
-
-def journal_path(folder: Path) -> Path:
-    """Returns the path of a build's journal within the folder that it fills."""
-    return folder / JOURNAL
-
-
-def lock_path(folder: Path) -> Path:
-    """Returns the lock file that whoever builds or removes `folder` holds."""
-    return folder.with_name(folder.name + ".lock")
+def partial(folder: Path) -> Path:
+    """Returns the folder that a build of `folder` fills."""
+    return folder.with_name(folder.name + PARTIAL)
 
 
 def written_bytes(folder: Path) -> int:
-    """Returns what an earlier build that was stopped has left for `folder` on the disk."""
-    pixels = pixels_path(_partial(folder))
+    """Returns what the pixels that a build has left in its folder take on the disk."""
+    pixels = folder / PIXELS
     return disk_bytes(pixels.stat()) if pixels.exists() else 0
 
 
@@ -97,16 +73,13 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
     Processes that ask at once wait for the one that builds. Whatever ends it leaves nothing that
     `load` finds. What `build` had made stays where it was, for the next call to go on with, if
     there is a journal beside it.
-
-    Raises:
-        PhotoError: If the disk is full or may not be written.
     """
     photos = load(folder)
     if photos is not None:
         return photos
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(lock_path(folder)):
+        with exclusive(folder.with_name(folder.name + ".lock")):
             photos = load(folder)
             if photos is None:
                 _build(folder, build)
@@ -123,38 +96,33 @@ def require_space(folder: Path, needed_bytes: int) -> None:
 
     Those that an earlier build has left there count.
     """
-    pixels = pixels_path(folder)
-    missing_bytes = needed_bytes - (disk_bytes(pixels.stat()) if pixels.exists() else 0)
-    free = shutil.disk_usage(folder).free
-    if free < missing_bytes:
+    missing_bytes = needed_bytes - written_bytes(folder)
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < missing_bytes:
         raise PhotoError(
-            f"The decoded photos need {_gigabytes(missing_bytes)} in {folder.parent}, where "
-            f"{_gigabytes(free)} are free. Free some, or set OPTRUN_CACHE to a folder on another "
-            "disk, data.limit to fewer photos, or data.image_size to smaller ones."
+            f"The decoded photos need {missing_bytes / 1e9:,.1f} GB in {folder.parent}, where "
+            f"{free_bytes / 1e9:,.1f} GB are free. Free some, or set OPTRUN_CACHE to a folder on "
+            "another disk, data.limit to fewer photos, or data.image_size to smaller ones."
         )
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     # One name, whoever builds: under the lock, what has it is left from a process that was stopped.
-    partial = _partial(folder)
+    unfinished = partial(folder)
     if folder.exists():
         shutil.rmtree(folder)
     try:
-        partial.mkdir(exist_ok=True)
-        build(partial)
-        for path in (*partial.iterdir(), partial):
+        unfinished.mkdir(exist_ok=True)
+        build(unfinished)
+        for path in (*unfinished.iterdir(), unfinished):
             sync(path)
-        partial.rename(folder)
+        unfinished.rename(folder)
         # Not before: whoever ends the process in between would end all it had done.
-        journal_path(folder).unlink(missing_ok=True)
+        (folder / JOURNAL).unlink(missing_ok=True)
         sync(folder.parent)
     finally:
-        if not journal_path(partial).exists():
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _partial(folder: Path) -> Path:
-    return folder.with_name(folder.name + PARTIAL)
+        if not (unfinished / JOURNAL).exists():
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _disk_message(folder: Path, error: OSError) -> str:
@@ -162,7 +130,3 @@ def _disk_message(folder: Path, error: OSError) -> str:
         f"The decoded photos can't be kept in {folder.parent}: {error.strerror or error}. "
         "Set OPTRUN_CACHE to a folder that is writable and has room."
     )
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB"

@@ -1,4 +1,4 @@
-"""What decides prepared photos, in words, and the name of the folder that holds them.
+"""What decides prepared photos, in words, and the folder that holds them.
 
 Listing what is prepared takes no more than this, so nothing of weight is imported here.
 """
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
+
+from optrun.data.places import cache_root
 
 Resize = Literal["squash", "crop", "pad"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
@@ -31,19 +33,12 @@ JOURNAL, PARTIAL = "journal.jsonl", ".partial"
 
 @dataclass(frozen=True)
 class Preparation:
-    """How photos are made ready.
+    """How photos are made ready."""
 
-    Attributes:
-        image_size: Side in pixels of the squares that photos become, >= 1.
-        resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
-        antialias: Whether to average when photos become smaller.
-        limit: How many photos at most; None for all.
-    """
-
-    image_size: int
-    resize: Resize = "squash"
+    image_size: int  # side in pixels of the squares that photos become, >= 1
+    resize: Resize = "squash"  # see `optrun.data.images.decode.decode`
     antialias: bool = False
-    limit: int | None = None
+    limit: int | None = None  # how many photos at most; None for all
 
     def __str__(self) -> str:
         """As a person reads it; what is usual goes without saying.
@@ -51,11 +46,10 @@ class Preparation:
         >>> str(Preparation(224)), str(Preparation(128, "crop", True, 2000))
         ('224 px', '128 px, crop, antialiased, limit 2,000')
         """
-        words = [f"{self.image_size} px"]
-        words += [self.resize] if self.resize != "squash" else []
-        words += ["antialiased"] if self.antialias else []
-        words += [f"limit {self.limit:,}"] if self.limit is not None else []
-        return ", ".join(words)
+        resize = self.resize if self.resize != "squash" else ""
+        antialias = "antialiased" if self.antialias else ""
+        limit = f"limit {self.limit:,}" if self.limit is not None else ""
+        return ", ".join(filter(None, (f"{self.image_size} px", resize, antialias, limit)))
 
     @property
     def preprocessing(self) -> str:
@@ -69,6 +63,11 @@ class Preparation:
         return f"tf-integer-fast bilinear {self.resize}{smooth} 1"
 
 
+def directory() -> Path:
+    """Returns where decoded photos are kept: in $OPTRUN_CACHE, or this user's cache folder."""
+    return cache_root() / "photos"
+
+
 def cache_key(identity: Mapping[str, str | int], how: Preparation) -> dict[str, object]:
     """Returns what decides the prepared photos: what their source is, and how they are prepared."""
     return {"source": dict(identity), **vars(how), "preprocessing": how.preprocessing}
@@ -77,9 +76,8 @@ def cache_key(identity: Mapping[str, str | int], how: Preparation) -> dict[str, 
 def folder_name(source_name: str, key: Mapping[str, object]) -> str:
     """Returns the name under which photos are kept: readable, and different for every key.
 
-    Example:
-        >>> folder_name("/home/ann/dogs-vs-cats.zip", {"image_size": 64})
-        'dogs-vs-cats-...'
+    >>> folder_name("/home/ann/dogs-vs-cats.zip", {"image_size": 64})
+    'dogs-vs-cats-...'
     """
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source_name).stem).strip("-")[:40] or "photos"
     text = json.dumps({"format": FORMAT, **key}, sort_keys=True)

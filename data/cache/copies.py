@@ -1,11 +1,12 @@
 """What is prepared on this disk, found by looking: nothing is decoded, no array is read."""
 
 import contextlib
+import functools
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,14 @@ from optrun.data.cache.cache_key import (
     PIXELS,
     RESIZES,
     Preparation,
-    Resize,
     cache_key,
+    directory,
     folder_name,
 )
 from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.locks import if_free
-from optrun.data.places import cache_root
 from optrun.data.sources.built_in import SAMPLE
 from optrun.data.sources.opening import open_source
 
@@ -36,56 +36,33 @@ _OURS = re.compile(rf".+-[0-9a-f]{{20}}({re.escape(PARTIAL)}|{re.escape(_REMOVED
 
 _OTHER_VERSION = "made by another version of optrun"
 
-# By source and number of drawings; a text where there is none, which says why.
-_Identities = dict[tuple[str, int | None], Mapping[str, str | int] | str]
+# From a source and a number of drawings; a text where there is none, which says why.
+_Identify = Callable[[str, int | None], Mapping[str, str | int] | str]
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A folder of prepared photos, or what is left of one.
-
-    Attributes:
-        folder: Where it lies.
-        source: Where the photos come from: a built-in name or a path; empty where the
-            folder does not say.
-        image_size: Side of the photos in pixels; 0 where the folder does not say.
-        resize: How they became squares.
-        antialias: Whether they were smoothed.
-        limit: How many photos were taken at most; None for all.
-        counts: How many photos of each class it holds.
-        left_out: How many files of the source could not be used.
-        fingerprint: See `optrun.data.photos.Photos`.
-        disk_bytes: What it takes on the disk.
-        stale: Why no run will ever use it; empty where runs do.
-        unfinished: Whether its making was stopped, or goes on at this moment.
-    """
+    """A folder of prepared photos, or what is left of one."""
 
     folder: Path
-    source: str
-    image_size: int
-    resize: Resize
-    antialias: bool
-    limit: int | None
-    counts: tuple[int, ...]
-    left_out: int
-    fingerprint: str
+    source: str  # a built-in name or a path; empty where the folder does not say
+    how: Preparation  # its image_size is 0 where the folder does not say
     disk_bytes: int
-    stale: str
-    unfinished: bool = False
+    counts: tuple[int, ...] = (0,) * len(CLASS_NAMES)  # photos of each class
+    left_out: int = 0  # how many files of the source could not be used
+    fingerprint: str = ""
+    stale: str = ""  # why no run will ever use it; empty where runs do
+    unfinished: bool = False  # its making was stopped, or goes on at this moment
 
     @property
-    def how(self) -> Preparation:
-        """How its photos were prepared."""
-        return Preparation(self.image_size, self.resize, self.antialias, self.limit)
+    def usable(self) -> bool:
+        """Whether runs take their photos from it."""
+        return not (self.stale or self.unfinished)
 
 
 def copies() -> list[Copy]:
-    """Returns all prepared copies, by source, then by size.
-
-    Raises:
-        PhotoError: If the cache is there and can't be read.
-    """
-    folder = cache_root() / "photos"
+    """Returns all prepared copies, by source, then by size."""
+    folder = directory()
     try:
         folders = [
             path
@@ -96,17 +73,13 @@ def copies() -> list[Copy]:
         return []
     except OSError as error:
         raise PhotoError(f"{folder} can't be read: {error.strerror or error}.") from error
-    identities: _Identities = {}
-    found = [_copy(path, identities) for path in folders]
-    return sorted(found, key=lambda one: (one.source, one.image_size, str(one.folder)))
+    identify = functools.cache(_identify)
+    found = [_copy(path, identify) for path in folders]
+    return sorted(found, key=lambda one: (one.source, one.how.image_size, str(one.folder)))
 
 
 def remove(copy: Copy) -> bool:
-    """Removes a prepared copy; returns False where a process is just building it.
-
-    Raises:
-        PhotoError: If it can't be removed.
-    """
+    """Removes a prepared copy; returns False where a process is just building it."""
     name = copy.folder.name.removesuffix(PARTIAL).removesuffix(_REMOVED)
     try:
         with if_free(copy.folder.with_name(name + ".lock")) as is_free:
@@ -126,20 +99,8 @@ def remove(copy: Copy) -> bool:
     return True
 
 
-def _copy(folder: Path, identities: _Identities) -> Copy:
-    unknown = Copy(
-        folder=folder,
-        source="",
-        image_size=0,
-        resize="squash",
-        antialias=False,
-        limit=None,
-        counts=(0,) * len(CLASS_NAMES),
-        left_out=0,
-        fingerprint="",
-        disk_bytes=_disk_bytes(folder),
-        stale="",
-    )
+def _copy(folder: Path, identify: _Identify) -> Copy:
+    unknown = Copy(folder, "", Preparation(0), _disk_bytes(folder))
     if folder.name.endswith(_REMOVED):
         return replace(unknown, stale="left over from a removal")
     unfinished = folder.name.endswith(PARTIAL)
@@ -148,23 +109,16 @@ def _copy(folder: Path, identities: _Identities) -> Copy:
         key, source = about["key"], str(about["source"])
         if key["resize"] not in RESIZES:
             raise ValueError(key["resize"])
-        known = replace(
-            unknown,
-            source=source,
-            image_size=int(key["image_size"]),
-            resize=key["resize"],
-            antialias=bool(key["antialias"]),
-            limit=None if key["limit"] is None else int(key["limit"]),
-            stale=_why_stale(folder, source, key, identities),
-            unfinished=unfinished,
-        )
+        limit = None if key["limit"] is None else int(key["limit"])
+        how = Preparation(int(key["image_size"]), key["resize"], bool(key["antialias"]), limit)
+        stale = _why_stale(folder, source, key, identify)
+        known = replace(unknown, source=source, how=how, stale=stale, unfinished=unfinished)
         return known if unfinished else _counted(known, about)
     except (KeyError, TypeError, ValueError):
         # What can't be read any more can still be removed together with its source's name.
         stated = about.get("source")
-        return replace(
-            unknown, source=stated if isinstance(stated, str) else "", stale=_OTHER_VERSION
-        )
+        source = stated if isinstance(stated, str) else ""
+        return replace(unknown, source=source, stale=_OTHER_VERSION)
 
 
 def _about(file: Path) -> dict[str, Any]:
@@ -180,11 +134,14 @@ def _about(file: Path) -> dict[str, Any]:
 def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
     """Returns the copy with what is in it."""
     try:
-        labels = _label_bytes(copy.folder / LABELS)
+        # A byte each; without NumPy, whose import takes longer than all of this. A .npy file of
+        # version 1.0 holds the length of its header at byte 8, and the array behind it.
+        content = (copy.folder / LABELS).read_bytes()
+        labels = content[10 + int.from_bytes(content[8:10], "little") :]
         pixel_bytes = (copy.folder / PIXELS).stat().st_size
     except OSError:
         labels, pixel_bytes = b"", 0
-    whole = labels and pixel_bytes > len(labels) * copy.image_size**2 * 3
+    whole = labels and pixel_bytes > len(labels) * copy.how.image_size**2 * 3
     return replace(
         copy,
         counts=tuple(map(labels.count, range(len(CLASS_NAMES)))),
@@ -194,14 +151,12 @@ def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
     )
 
 
-def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _Identities) -> str:
+def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identify: _Identify) -> str:
     """Returns why nobody will ask for a copy again; empty where somebody may."""
     stated = key["source"]
     # How many drawings there are is the copy's own affair.
     count = stated.get("count") if isinstance(stated, dict) and source == SAMPLE else None
-    if (source, count) not in identities:
-        identities[source, count] = _identity(source, count)
-    identity = identities[source, count]
+    identity = identify(source, count)
     if isinstance(identity, str):
         return identity
     if stated != identity:
@@ -212,21 +167,11 @@ def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identities: _I
     return "" if same else _OTHER_VERSION
 
 
-def _identity(source: str, count: int | None) -> Mapping[str, str | int] | str:
-    """Returns what tells the source from others today, or why it can't be told."""
+def _identify(source: str, count: int | None) -> Mapping[str, str | int] | str:
     try:
         return open_source(source, count=count).identity()
     except (PhotoError, OSError):
         return "its source is no longer there"
-
-
-def _label_bytes(file: Path) -> bytes:
-    """Returns the labels, a byte each, without NumPy, whose import takes longer than all of this.
-
-    A .npy file of version 1.0 holds the length of its header at byte 8, and the array behind it.
-    """
-    content = file.read_bytes()
-    return content[10 + int.from_bytes(content[8:10], "little") :]
 
 
 def _disk_bytes(folder: Path) -> int:

@@ -11,45 +11,32 @@ from pathlib import Path
 from optrun.data.exceptions import PhotoError
 from optrun.data.files import write_atomically
 from optrun.data.locks import exclusive
-from optrun.data.places import cache_root
+from optrun.data.places import cache_root, expanded
 from optrun.data.sources.built_in import NAMES as BUILT_IN
 
 _FORMAT = 1
 _MAXIMUM_BYTES = 64 * 1024
 _LONGEST_NAME = 40
 # What YAML reads as something else, and what Windows keeps for devices.
-_NO_NAMES = frozenset(("null", "true", "false", "con", "prn", "aux", "nul"))
-_NUMBERED_DEVICE = re.compile(r"(com|lpt)[0-9]")
+_NO_NAMES = re.compile(r"null|true|false|con|prn|aux|nul|(com|lpt)[0-9]")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One name.
+    """One name."""
 
-    Attributes:
-        name: What stands in `data.source`.
-        path: The folder or archive it stands for, absolute.
-        fingerprint: That of all its photos when they were imported; see `data.photos.Photos`.
-        imported: When, ISO 8601 in UTC.
-    """
-
-    name: str
-    path: str
-    fingerprint: str
-    imported: str
+    name: str  # what stands in `data.source`
+    path: str  # the folder or archive it stands for, absolute
+    fingerprint: str  # that of all its photos when they were imported; see `data.photos.Photos`
+    imported: str  # when, ISO 8601 in UTC
 
 
 @dataclass(frozen=True)
 class Library:
-    """All names.
+    """All names."""
 
-    Attributes:
-        entries: By name, in alphabetical order.
-        damaged: Files beside them that can't be read as a name.
-    """
-
-    entries: Mapping[str, Entry]
-    damaged: Sequence[Path]
+    entries: Mapping[str, Entry]  # by name, in alphabetical order
+    damaged: Sequence[Path]  # files beside them that can't be read as a name
 
 
 def folder() -> Path:
@@ -58,26 +45,19 @@ def folder() -> Path:
 
 
 def read() -> Library:
-    """Returns all names, and the files that are none.
-
-    Raises:
-        PhotoError: If the folder is there and can't be read.
-    """
-    entries: dict[str, Entry] = {}
-    damaged: list[Path] = []
+    """Returns all names, and the files that are none."""
     try:
         files = sorted(file for file in folder().iterdir() if file.suffix == ".json")
     except FileNotFoundError:
         files = []
     except OSError as error:
-        raise PhotoError(_unreadable(folder(), error)) from error
-    for file in files:
-        entry = _entry_in(file)
-        if entry is None:
-            damaged.append(file)
-        else:
-            entries[entry.name] = entry
-    return Library(entries, damaged)
+        why = f"{folder()} can't be read: {error.strerror or error}"
+        raise PhotoError(f"{why}. Set OPTRUN_CACHE to a folder of your own.") from error
+    found = {file: _entry_in(file) for file in files}
+    return Library(
+        {entry.name: entry for entry in found.values() if entry},
+        [file for file, entry in found.items() if not entry],
+    )
 
 
 def names() -> tuple[str, ...]:
@@ -105,14 +85,6 @@ def location(source: str) -> str:
     return imported.path if imported else str(expanded(source).resolve())
 
 
-def expanded(path: str) -> Path:
-    """Returns the path with the home of a user in the place of a leading "~"."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # there is no such user: then "~" is part of a name
-        return Path(path)
-
-
 def is_damaged(name: str) -> bool:
     """Returns whether there is a file for `name` that can't be read."""
     name = unicodedata.normalize("NFC", name)
@@ -122,16 +94,14 @@ def is_damaged(name: str) -> bool:
 def problem_with(name: str) -> str | None:
     """Returns why photos can't have this name, or None where they can.
 
-    Example:
-        >>> problem_with("dogs-vs-cats")
-        >>> problem_with("dogs/cats")
-        'must be 1 to 40 letters, digits, "_" or "-", the first a letter'
+    >>> problem_with("dogs/cats")
+    'must be 1 to 40 letters, digits, "_" or "-", the first a letter'
     """
     if name.casefold() in BUILT_IN:
         return "is the name of built-in photos"
     if not re.fullmatch(r"[^\W\d_][\w-]*", name) or len(name) > _LONGEST_NAME:
         return f'must be 1 to {_LONGEST_NAME} letters, digits, "_" or "-", the first a letter'
-    if name.casefold() in _NO_NAMES or _NUMBERED_DEVICE.fullmatch(name.casefold()):
+    if _NO_NAMES.fullmatch(name.casefold()):
         return "is a word that YAML or Windows takes for something else"
     return None
 
@@ -139,9 +109,8 @@ def problem_with(name: str) -> str | None:
 def name_for(path: Path) -> str:
     """Returns a name that photos can have, as near to their file's name as may be.
 
-    Example:
-        >>> name_for(Path("/home/ann/Photos of 2019.zip")), name_for(Path("/data/123"))
-        ('Photos-of-2019', 'photos-123')
+    >>> name_for(Path("/home/ann/Photos of 2019.zip")), name_for(Path("/data/123"))
+    ('Photos-of-2019', 'photos-123')
     """
     stem = path.stem if path.suffix.lower() == ".zip" else path.name
     text = unicodedata.normalize("NFC", stem)
@@ -155,16 +124,11 @@ def register(name: str, path: Path, fingerprint: str) -> Entry:
     """Keeps `name` for the photos at `path`; a name for the same path is renewed.
 
     Of processes that ask for one name at once, the first gets it.
-
-    Raises:
-        PhotoError: If the name can't be one or stands for other photos, or the cache can't be
-            written.
     """
     name = unicodedata.normalize("NFC", name)
     require_free(name, path)
-    wanted = Entry(
-        name, str(path.resolve()), fingerprint, datetime.now(UTC).isoformat("T", "seconds")
-    )
+    now = datetime.now(UTC).isoformat("T", "seconds")
+    wanted = Entry(name, str(path.resolve()), fingerprint, now)
     content = json.dumps({"format": _FORMAT, **vars(wanted)}, indent=1) + "\n"
     try:
         folder().mkdir(parents=True, exist_ok=True)
@@ -172,10 +136,9 @@ def register(name: str, path: Path, fingerprint: str) -> Entry:
             require_free(name, path)
             write_atomically(_file(name), content.encode("ascii"))
     except OSError as error:
-        raise PhotoError(
-            f"The name {name} can't be kept in {folder()}: {error.strerror or error}. "
-            "Set OPTRUN_CACHE to a folder that is writable and has room."
-        ) from error
+        why = f"The name {name} can't be kept in {folder()}: {error.strerror or error}"
+        advice = "Set OPTRUN_CACHE to a folder that is writable and has room."
+        raise PhotoError(f"{why}. {advice}") from error
     return wanted
 
 
@@ -196,11 +159,7 @@ def require_free(name: str, path: Path) -> None:
 
 
 def remove(name: str) -> bool:
-    """Forgets a name; returns whether there was one. The photos stay as they are.
-
-    Raises:
-        PhotoError: If the cache can't be written.
-    """
+    """Forgets a name; returns whether there was one. The photos stay as they are."""
     name = unicodedata.normalize("NFC", name)
     if problem_with(name) or not _file(name).exists():
         return False
@@ -230,10 +189,3 @@ def _entry_in(file: Path) -> Entry | None:
     texts = all(isinstance(value, str) for value in vars(found).values())
     whole = texts and not problem_with(name) and Path(found.path).is_absolute()
     return found if whole and content.get("name") == name else None
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    return (
-        f"{path} can't be read: {error.strerror or error}. "
-        "Set OPTRUN_CACHE to a folder of your own."
-    )

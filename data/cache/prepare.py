@@ -1,27 +1,47 @@
 """From a source to photos ready to be fed: each decoded once, then kept."""
 
-import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.building import Builder
-from optrun.data.cache.cache_key import RESIZES, Preparation, Resize, cache_key, folder_name
-from optrun.data.cache.journal import Journal
-from optrun.data.cache.pixel_file import PixelFile
+from optrun.data.cache.building import Builder, Journal, PixelFile
+from optrun.data.cache.cache_key import (
+    JOURNAL,
+    PIXELS,
+    RESIZES,
+    Preparation,
+    Resize,
+    cache_key,
+    directory,
+    folder_name,
+)
 from optrun.data.exceptions import PhotoError
-from optrun.data.images import duplicates
+from optrun.data.images.duplicates import BOTH_LABELS, labelled_both
 from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
 from optrun.data.photos import Photos, fingerprint
 from optrun.data.sources.opening import open_source
 from optrun.data.sources.source import Source
+from optrun.data.split import split
 
 Report = Callable[[int, int | None], None]
 
 _FIRST_LEFT_OUT = 10
+
+
+@dataclass(frozen=True)
+class Count:
+    """Photos in all and for training."""
+
+    photos: int
+    training: int
+    # Whether both were counted; else files are taken for usable photos, and the share of training
+    # photos for what it is in expectation.
+    exact: bool
+    bytes_to_write: int  # pixels that preparing has yet to write
 
 
 def prepare(
@@ -43,9 +63,9 @@ def prepare(
     the source gives both labels. A call that was stopped is gone on with by the next.
 
     Args:
-        source: A built-in name, an imported one, or the path of a folder or zip archive.
+        source: See `optrun.data.sources.opening.open_source`, like `obtain`.
         image_size: Side in pixels of the squares that photos become, >= 1.
-        resize: "squash", "crop" or "pad"; see `optrun.data.images.decode.decode`.
+        resize: See `optrun.data.images.decode.decode`, like `antialias`.
         antialias: Whether to average when photos become smaller.
         limit: How many photos to take at most, >= 2; None for all. Half of them of each class (as
             far as there are enough), those whose SHA-256 comes first: a function of the photos
@@ -53,14 +73,7 @@ def prepare(
         strict: Whether files that can't be used are an error.
         cache: Where decoded photos are kept; None for $OPTRUN_CACHE or the user's cache folder.
         progress: Called with (photos done, photos in all) as decoding goes on.
-        obtain: How the public photos are obtained if they are asked for and not here; see
-            `optrun.data.sources.open_source`.
-
-    Raises:
-        PhotoError: If the source is missing, damaged or lacks a class, the disk is full, or
-            `strict` is asked for and files can't be used.
-        Unavailable: If the public photos were never obtained and their host can't be reached.
-        ValueError: If `image_size`, `resize` or `limit` is out of range.
+        obtain: How the public photos are obtained if they are asked for and not here.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
@@ -72,67 +85,62 @@ def prepare(
     how = Preparation(image_size, resize, antialias, limit)
     opened = open_source(source, count=limit, obtain=obtain)
     key = cache_key(opened.identity(), how)
-    build = functools.partial(_build, opened, how, progress or _no_report, key)
-    photos = photo_cache.build_once(_folder(opened, key, cache), build)
+    photos = photo_cache.build_once(
+        (cache or directory()) / folder_name(opened.name, key),
+        lambda folder: _build(opened, how, progress, key, folder),
+    )
     if strict and photos.left_out:
-        raise PhotoError(_strict_message(photos))
+        count = len(photos.left_out)
+        files = "1 file" if count == 1 else f"{count:,} files"
+        lines = [f"{photos.source} holds {files} that can't be used:"]
+        lines += [f"  {name}: {why}" for name, why in photos.left_out[:_FIRST_LEFT_OUT]]
+        if count > _FIRST_LEFT_OUT:
+            lines.append(f"  and {count - _FIRST_LEFT_OUT:,} more")
+        raise PhotoError("\n".join(lines))
     return photos
 
 
-def prepared(
+def prepared(source: str, how: Preparation) -> Photos | None:
+    """Returns the photos of a source if they are in the user's cache already, else None.
+
+    Decodes, downloads and writes nothing.
+    """
+    return photo_cache.load(_expected(open_source(source, count=how.limit), how))
+
+
+def count(
     source: str,
     *,
     image_size: int,
     resize: Resize = "squash",
     antialias: bool = False,
-    limit: int | None = None,
-) -> Photos | None:
-    """Returns the photos of a source if they are in the user's cache already, else None.
+    limit: int | None,
+    validation_share: float,
+    test_share: float,
+) -> Count:
+    """Counts the photos of a source; exactly where they are prepared already."""
+    how = Preparation(image_size, resize, antialias, limit)
+    opened = open_source(source, count=limit)
+    folder = _expected(opened, how)
+    photos = photo_cache.load(folder)
+    if photos is not None:
+        parts = split(photos, validation_share=validation_share, test_share=test_share)
+        return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
+    total = opened.expected()
+    total = total if limit is None else min(total, limit)
+    training = round(total * (1 - validation_share - test_share))
+    written_bytes = photo_cache.written_bytes(photo_cache.partial(folder))
+    missing_bytes = max(0, total * image_size**2 * 3 - written_bytes)
+    return Count(total, training, exact=False, bytes_to_write=missing_bytes)
 
-    Decodes, downloads and writes nothing. Arguments and errors are those of `prepare`.
-    """
-    return photo_cache.load(_expected(source, Preparation(image_size, resize, antialias, limit)))
 
-
-def bytes_to_write(source: str, photos: int, how: Preparation) -> int:
-    """Returns the bytes of pixels that `prepare` has yet to write for so many photos.
-
-    Of a build that was stopped, what it has written does not count. Errors are those of `prepare`.
-    """
-    pixels = photos * how.image_size**2 * 3
-    return max(0, pixels - photo_cache.written_bytes(_expected(source, how)))
-
-
-def _expected(source: str, how: Preparation) -> Path:
+def _expected(opened: Source, how: Preparation) -> Path:
     """Returns where in the user's cache the prepared photos of a source are, or will be."""
-    opened = open_source(source, count=how.limit)
-    return _folder(opened, cache_key(opened.identity(), how), None)
-
-
-def _folder(source: Source, key: Mapping[str, object], cache: Path | None) -> Path:
-    name = folder_name(source.name, key)
-    return (cache if cache is not None else photo_cache.directory()) / name
-
-
-def _no_report(done: int, total: int | None) -> None:
-    pass
-
-
-def _strict_message(photos: Photos) -> str:
-    count = len(photos.left_out)
-    lines = [f"  {name}: {reason}" for name, reason in photos.left_out[:_FIRST_LEFT_OUT]]
-    if count > _FIRST_LEFT_OUT:
-        lines.append(f"  and {count - _FIRST_LEFT_OUT:,} more")
-    files = "file" if count == 1 else "files"
-    return "\n".join([f"{photos.source} holds {count:,} {files} that can't be used:", *lines])
+    return directory() / folder_name(opened.name, cache_key(opened.identity(), how))
 
 
 def _build(
-    source: Source,
-    how: Preparation,
-    report: Report,
-    key: Mapping[str, object],
-    folder: Path,
+    source: Source, how: Preparation, progress: Report | None, key: dict[str, object], folder: Path
 ) -> None:
     """Decodes the photos of `source` into `folder`, or goes on with what is there."""
     labels = source.entries()
@@ -140,36 +148,41 @@ def _build(
     total = len(labels) if limit is None else min(limit, len(labels))
     photo_cache.require_space(folder, total * how.image_size**2 * 3)
     header = {"source": source.name, "key": key}
-    pixels = photo_cache.pixels_path(folder)
-    with (
-        Journal(photo_cache.journal_path(folder), header) as journal,
-        PixelFile(pixels, how.image_size) as file,
-    ):
+    pixels = folder / PIXELS
+    with Journal(folder / JOURNAL, header) as journal, PixelFile(pixels, how.image_size) as file:
         builder = Builder(source, how, file, journal)
         builder.go_on()
-        digests = {} if limit is None else _digests(source, builder)
-        candidates = list(labels) if limit is None else sorted(digests, key=digests.__getitem__)
+        digests: dict[str, bytes] = {}
+        for photo in source.read() if limit is not None else ():
+            if photo.unreadable:
+                builder.left_out[photo.id] = photo.unreadable
+            else:
+                digests[photo.id] = hashlib.sha256(photo.encoded).digest()
+        # Photos with the same bytes come by their ids.
+        by_digest = sorted(sorted(digests), key=digests.__getitem__)
+        candidates = list(labels) if limit is None else by_digest
         # What turns out to be unusable is replaced by the next candidate, so there may be rounds.
         while True:
             pixel_digests = {name: one.pixel_digest for name, one in builder.decoded.items()}
-            builder.leave_out(
-                duplicates.labelled_both(digests, labels)
-                | duplicates.labelled_both(pixel_digests, labels),
-                duplicates.BOTH_LABELS,
-            )
+            both = labelled_both(digests, labels) | labelled_both(pixel_digests, labels)
+            builder.leave_out(both, BOTH_LABELS)
             wanted = _still_wanted(candidates, labels, builder, total)
             if not wanted:
                 break
             for done in builder.decode(wanted):
-                report(min(done, total), total)
+                if progress is not None:
+                    progress(min(done, total), total)
         ids = sorted(builder.decoded)
         missing = set(range(len(CLASS_NAMES))) - {labels[name] for name in ids}
         if not missing:
             builder.arrange(ids)
     if missing:
         # Nothing to go on with.
-        photo_cache.journal_path(folder).unlink()
-        raise PhotoError(_none_usable(source, labels, builder, missing.pop()))
+        (folder / JOURNAL).unlink()
+        label = missing.pop()
+        name, why = min(item for item in builder.left_out.items() if labels[item[0]] == label)
+        which = f"None of the {PLURAL_NAMES[label]} in {source.name} can be used"
+        raise PhotoError(f"{which}. The first, {name}: {why}.")
     parts = source.parts()
     label_array = np.array([labels[name] for name in ids], np.uint8)
     digest_array = _as_rows(builder.decoded[name].digest for name in ids)
@@ -189,17 +202,6 @@ def _build(
     photo_cache.save_index(folder, photos, key)
 
 
-def _digests(source: Source, builder: Builder) -> dict[str, bytes]:
-    """Returns the SHA-256 of every photo's bytes, by id, in the order of the ids."""
-    digests: dict[str, bytes] = {}
-    for photo in source.read():
-        if photo.unreadable:
-            builder.left_out[photo.id] = photo.unreadable
-        else:
-            digests[photo.id] = hashlib.sha256(photo.encoded).digest()
-    return dict(sorted(digests.items()))
-
-
 def _still_wanted(
     candidates: Sequence[str], labels: Mapping[str, int], builder: Builder, total: int
 ) -> set[str]:
@@ -213,12 +215,6 @@ def _still_wanted(
     first = min(counts[0], total - second)
     second = min(counts[1], total - first)
     return {*usable[0][:first], *usable[1][:second]} - builder.decoded.keys()
-
-
-def _none_usable(source: Source, labels: Mapping[str, int], builder: Builder, missing: int) -> str:
-    name, reason = min(item for item in builder.left_out.items() if labels[item[0]] == missing)
-    which = f"None of the {PLURAL_NAMES[missing]} in {source.name}"
-    return f"{which} can be used. The first, {name}: {reason}."
 
 
 def _as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:

@@ -5,7 +5,6 @@ eight numbers a photo; the pixels are computed from them where the network is.
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 # The largest value of each setting; the smallest is 0.
-LARGEST_CHANGES: Mapping[str, float] = {
-    "shift": 0.5,
-    "zoom": 0.5,
-    "rotation": 180,
-    "brightness": 1,
-    "contrast": 1,
-}
+LARGEST_CHANGES = {"shift": 0.5, "zoom": 0.5, "rotation": 180, "brightness": 1, "contrast": 1}
 PARAMETERS = 8  # numbers a photo
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601: of red, green and blue
 
@@ -30,21 +23,13 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601: of red, green and blue
 class Augmentation:
     """How far photos may be changed; by default not at all.
 
-    Attributes:
-        flip: Mirror left and right for half of the photos.
-        shift: Largest shift along each axis, as a share of the side, 0 ... 0.5.
-        zoom: Largest change of scale: the factor is uniform in 1 - zoom ... 1 + zoom, 0 ... 0.5.
-        rotation: Largest rotation to either side, in degrees, 0 ... 180.
-        brightness: Largest change of brightness: the factor is uniform in 1 - brightness ... 1 +
-            brightness, 0 ... 1.
-        contrast: Largest change of contrast: the factor is uniform in 1 - contrast ... 1 +
-            contrast, 0 ... 1.
+    Zoom, brightness and contrast are factors, uniform in 1 - setting ... 1 + setting.
     """
 
-    flip: bool = False
-    shift: float = 0.0
+    flip: bool = False  # mirror left and right for half of the photos
+    shift: float = 0.0  # at most, along each axis, as a share of the side
     zoom: float = 0.0
-    rotation: float = 0.0
+    rotation: float = 0.0  # at most, to either side, in degrees
     brightness: float = 0.0
     contrast: float = 0.0
 
@@ -52,9 +37,8 @@ class Augmentation:
         for name, largest in LARGEST_CHANGES.items():
             value = getattr(self, name)
             if not 0 <= value <= largest:
-                raise ValueError(
-                    f"augmentation {name} must be from 0 to {largest}, received: {value}"
-                )
+                expected = f"augmentation {name} must be from 0 to {largest}"
+                raise ValueError(f"{expected}, received: {value}")
 
     @property
     def is_identity(self) -> bool:
@@ -80,11 +64,12 @@ def parameters(
     epoch: int,
     image_size: int,
 ) -> "npt.NDArray[np.float32]":
-    """Draws what is to be done to each photo.
+    """Draws what is to be done to each photo: float32 [b, 8], from its uint8 [b, 32] digests.
 
-    The first six numbers take a pixel p = (x, y) of the result to the place in the photo that it
-    shows. With the centre c = (image_size - 1) / 2, the drawn angle θ, scale z, shift t and mirror
-    m = ±1 that is
+    A row is (a0, a1, a2, b0, b1, b2, brightness, contrast). The first six numbers take a pixel
+    p = (x, y) of the result to the place in the photo that it shows: x_photo = a0 x + a1 y + a2 and
+    y_photo = b0 x + b1 y + b2. With the centre c = (image_size - 1) / 2, the drawn angle θ, scale
+    z, shift t and mirror m = ±1 that is
 
         p_photo = c + diag(m, 1) · R(-θ) / z · (p - c - t)
 
@@ -95,22 +80,10 @@ def parameters(
     optimizer or on the device; nor does what one setting draws depend on the others. Copies of one
     photo are changed alike within an epoch.
 
-    Args:
-        augmentation: How far photos may be changed.
-        digests: uint8 [b, 32], the photos' digests.
-        seed: The run's seed, >= 0.
-        epoch: Which epoch, counted from 0.
-        image_size: Side of the square photos in pixels.
-
-    Returns:
-        float32 [b, 8], rows (a0, a1, a2, b0, b1, b2, brightness, contrast), where
-        x_photo = a0 x + a1 y + a2 and y_photo = b0 x + b1 y + b2.
-
-    Example:
-        >>> import numpy as np
-        >>> digest = np.zeros((1, 32), np.uint8)
-        >>> parameters(Augmentation(), digest, seed=1, epoch=0, image_size=64)
-        array([[1., 0., 0., 0., 1., 0., 1., 1.]], dtype=float32)
+    >>> import numpy as np
+    >>> digest = np.zeros((1, 32), np.uint8)
+    >>> parameters(Augmentation(), digest, seed=1, epoch=0, image_size=64)
+    array([[1., 0., 0., 0., 1., 0., 1., 1.]], dtype=float32)
     """
     import numpy as np
 
@@ -124,17 +97,14 @@ def parameters(
     away_x = centre + augmentation.shift * image_size * shift_x
     away_y = centre + augmentation.shift * image_size * shift_y
 
-    rows = np.zeros((len(digests), PARAMETERS), np.float64)
-    rows[:, 0] = mirror * np.cos(angle) / scale
-    rows[:, 1] = mirror * np.sin(angle) / scale
-    rows[:, 3] = -np.sin(angle) / scale
-    rows[:, 4] = np.cos(angle) / scale
-    rows[:, 2] = centre - rows[:, 0] * away_x - rows[:, 1] * away_y
-    rows[:, 5] = centre - rows[:, 3] * away_x - rows[:, 4] * away_y
+    cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
+    a0, a1, b0, b1 = mirror * cosine, mirror * sine, -sine, cosine
+    a2, b2 = (centre - x * away_x - y * away_y for x, y in ((a0, a1), (b0, b1)))
     # A stream of its own: numbers drawn with the others would have changed those.
     brighter, sharper = 2 * _uniform("augmentation colours 1", 2, digests, seed, epoch).T - 1
-    rows[:, 6] = 1 + augmentation.brightness * brighter
-    rows[:, 7] = 1 + augmentation.contrast * sharper
+    brightness = 1 + augmentation.brightness * brighter
+    contrast = 1 + augmentation.contrast * sharper
+    rows = np.stack([a0, a1, a2, b0, b1, b2, brightness, contrast], axis=1)
     # -0.0 reads badly in a table, and means nothing here.
     return (rows + 0.0).astype(np.float32)
 
@@ -155,16 +125,13 @@ def augment(images: "tf.Tensor", rows: "tf.Tensor", augmentation: Augmentation) 
     c d | d c b a). At the end values are rounded to the nearest whole number.
 
     Written in operations that XLA compiles. On the CPU it is several times faster compiled; pixels
-    then differ by 1 where a value lies within rounding errors of a half.
+    then differ by 1 where a value lies within rounding errors of a half. A photo that is only
+    mirrored is so exactly.
 
     Args:
         images: uint8 [b, s, s, 3], with s known.
         rows: float32 [b, 8], from `parameters`.
-        augmentation: The settings that the rows were drawn with; what they leave off is not
-            computed.
-
-    Returns:
-        uint8 [b, s, s, 3]; a photo that is only mirrored is so exactly.
+        augmentation: What the rows were drawn with; what it leaves off is not computed.
     """
     import tensorflow as tf
 
@@ -187,18 +154,7 @@ def augmented(
     seed: int,
     epoch: int,
 ) -> "npt.NDArray[np.uint8]":
-    """Returns photos as the network gets to see them in an epoch.
-
-    Args:
-        pixels: uint8 [b, s, s, 3].
-        digests: uint8 [b, 32], the photos' digests.
-        augmentation: How far they may be changed.
-        seed: The run's seed, >= 0.
-        epoch: Which epoch, counted from 0.
-
-    Returns:
-        uint8 [b, s, s, 3].
-    """
+    """Returns photos, uint8 [b, s, s, 3], as the network gets to see them in an epoch."""
     import numpy as np
 
     rows = parameters(augmentation, digests, seed=seed, epoch=epoch, image_size=pixels.shape[1])
@@ -243,11 +199,7 @@ def _places(
 ) -> tuple["tf.Tensor", "tf.Tensor"]:
     """Returns int32 and float32 [b, s, s]: along one axis, the pixel before a place, and how far.
 
-    Args:
-        by_x: float32 [b], the coordinate's change per pixel of the result along x.
-        by_y: float32 [b], the same along y.
-        offset: float32 [b], the coordinate of the result's pixel (0, 0).
-        size: Side of the photos.
+    The coordinate in the photo is by_x x + by_y y + offset, each float32 [b].
     """
     import tensorflow as tf
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.feed.augmentation import PARAMETERS, Augmentation, parameters
 from optrun.data.feed.mapped_tensor import mapped_rows
-from optrun.data.feed.order import epoch_order
 from optrun.data.photos import Photos
 
 if TYPE_CHECKING:
@@ -27,15 +26,28 @@ EVALUATION_BATCH = 64
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
+# Tells these random numbers from others drawn with the same seed.
+_STREAM = 0x6F72646572  # "order"
+
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
-    """Returns how many batches `count` photos make; the last may be short.
-
-    Example:
-        >>> batches_per_epoch(33, 16)
-        3
-    """
+    """Returns how many batches `count` photos make; the last may be short."""
     return -(-count // batch_size)
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Returns a permutation of `count` positions, the same on every machine and at any time.
+
+    Each position gets a 64-bit key from a counter-based generator (Philox; Salmon et al., "Parallel
+    random numbers: as easy as 1, 2, 3", 2011), and the keys are sorted. The raw output of NumPy's
+    bit generators is fixed for all its versions, which that of `Generator.permutation` is not.
+    """
+    seeds = np.random.SeedSequence([_STREAM, seed, epoch])
+    keys = np.random.Philox(seeds).random_raw(count)
+    return np.argsort(keys, kind="stable").astype(np.int64)
+
+
+_order = functools.lru_cache(maxsize=4)(epoch_order)
 
 
 def training_batches(
@@ -52,16 +64,7 @@ def training_batches(
 
     Batch number k holds epoch k // batches_per_epoch; nothing is carried from one batch to the
     next, so starting later skips without reading, and yields exactly what an uninterrupted stream
-    would.
-
-    Args:
-        photos: Prepared photos.
-        indices: int64 positions of the training photos.
-        batch_size: Photos per batch, >= 1; an epoch's last batch may be short.
-        seed: The run's seed, >= 0; decides order and augmentation.
-        augmentation: How far photos may be changed; None for not at all.
-        start_epoch: First epoch, counted from 0.
-        start_batch: First batch within it, counted from 0.
+    would. Epochs and batches are counted from 0; an epoch's last batch may be short.
 
     Returns:
         Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and their
@@ -72,66 +75,28 @@ def training_batches(
 
     changes = augmentation if augmentation is not None else Augmentation()
     indices = _checked(indices, batch_size)
-    pixels_of = mapped_rows(photos.pixels)
     image_size = photos.pixels.shape[1]
     per_epoch = batches_per_epoch(len(indices), batch_size)
 
-    def choose(number: np.int64) -> tuple[Indices, Floats]:
-        epoch, batch = divmod(int(number), per_epoch)
-        chosen = _training_indices(indices, batch_size, seed, epoch, batch)
-        return chosen, photos.labels[chosen].astype(np.float32)
-
-    def choose_and_draw(number: np.int64) -> tuple[Indices, Floats, Floats]:
-        chosen, labels = choose(number)
-        rows = parameters(
-            changes,
-            photos.digests[chosen],
-            seed=seed,
-            epoch=int(number) // per_epoch,
-            image_size=image_size,
-        )
-        return chosen, labels, rows
-
-    def load(number: "tf.Tensor") -> "Element":
-        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
-        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
-
-    def load_with_parameters(number: "tf.Tensor") -> "Element":
-        chosen, labels, rows = tf.numpy_function(
-            choose_and_draw, [number], [tf.int64, tf.float32, tf.float32], stateful=False
-        )
-        rows = tf.ensure_shape(rows, [None, PARAMETERS])
-        return (pixels_of(tf.ensure_shape(chosen, [None])), rows), tf.ensure_shape(labels, [None])
+    def draw(number: int, chosen: Indices) -> Floats:
+        digests, epoch = photos.digests[chosen], number // per_epoch
+        return parameters(changes, digests, seed=seed, epoch=epoch, image_size=image_size)
 
     numbers = tf.data.Dataset.counter(start_epoch * per_epoch + start_batch)
-    return _stream(numbers, load if changes.is_identity else load_with_parameters)
+    choose = functools.partial(_batch, indices, batch_size, seed)
+    return _stream(photos, numbers, choose, None if changes.is_identity else draw)
 
 
 def evaluation_batches(photos: Photos, indices: Indices, *, batch_size: int) -> "tf.data.Dataset":
-    """Returns the photos at `indices` once, in that order, unchanged.
+    """Returns the photos at `indices` once, in that order, unchanged; the last batch may be short.
 
-    Args:
-        photos: Prepared photos.
-        indices: int64 positions of the photos.
-        batch_size: Photos per batch, >= 1; the last batch may be short.
-
-    Returns:
-        Dataset of (uint8 [b, s, s, 3], float32 [b]) that knows its length.
+    That is a dataset of (uint8 [b, s, s, 3], float32 [b]) that knows its length.
     """
     import tensorflow as tf
 
     indices = _checked(indices, batch_size)
-    pixels_of = mapped_rows(photos.pixels)
-
-    def choose(number: np.int64) -> tuple[Indices, Floats]:
-        chosen = indices[int(number) * batch_size :][:batch_size]
-        return chosen, photos.labels[chosen].astype(np.float32)
-
-    def load(number: "tf.Tensor") -> "Element":
-        chosen, labels = tf.numpy_function(choose, [number], [tf.int64, tf.float32], stateful=False)
-        return pixels_of(tf.ensure_shape(chosen, [None])), tf.ensure_shape(labels, [None])
-
-    return _stream(tf.data.Dataset.range(batches_per_epoch(len(indices), batch_size)), load)
+    numbers = tf.data.Dataset.range(batches_per_epoch(len(indices), batch_size))
+    return _stream(photos, numbers, lambda number: indices[number * batch_size :][:batch_size])
 
 
 def first_batches_hash(
@@ -142,26 +107,19 @@ def first_batches_hash(
     Two runs with the same hash were fed the same photos in the same order.
     """
     indices = _checked(indices, batch_size)
-    per_epoch = batches_per_epoch(len(indices), batch_size)
     whole = hashlib.sha256()
     for number in range(count):
-        epoch, batch = divmod(number, per_epoch)
-        for index in _training_indices(indices, batch_size, seed, epoch, batch):
+        for index in _batch(indices, batch_size, seed, number):
             whole.update(photos.ids[index].encode("utf-8", "surrogateescape") + b"\0")
         whole.update(b"\0")
     return whole.hexdigest()
 
 
-def _training_indices(
-    indices: Indices, batch_size: int, seed: int, epoch: int, batch: int
-) -> Indices:
-    order = _order(len(indices), seed, epoch)
+def _batch(indices: Indices, batch_size: int, seed: int, number: int) -> Indices:
+    """Returns the positions of the photos in a training batch."""
+    epoch, batch = divmod(number, batches_per_epoch(len(indices), batch_size))
+    order = _order(len(indices), seed=seed, epoch=epoch)
     return indices[order[batch * batch_size :][:batch_size]]
-
-
-@functools.lru_cache(maxsize=4)
-def _order(count: int, seed: int, epoch: int) -> Indices:
-    return epoch_order(count, seed=seed, epoch=epoch)
 
 
 def _checked(indices: Indices, batch_size: int) -> Indices:
@@ -173,7 +131,31 @@ def _checked(indices: Indices, batch_size: int) -> Indices:
 
 
 def _stream(
-    numbers: "tf.data.Dataset", load: "Callable[[tf.Tensor], Element]"
+    photos: Photos,
+    numbers: "tf.data.Dataset",
+    choose: Callable[[int], Indices],
+    draw: Callable[[int, Indices], Floats] | None = None,
 ) -> "tf.data.Dataset":
+    """Returns the batches with these numbers.
+
+    `choose` makes a number the positions of its photos, and `draw` these the rows of
+    `augmentation.parameters`.
+    """
+    import tensorflow as tf
+
+    pixels_of = mapped_rows(photos.pixels)
+    types = [tf.int64, tf.float32] + ([] if draw is None else [tf.float32])
+
+    def choose_and_draw(number: np.int64) -> tuple[Indices | Floats, ...]:
+        chosen = choose(int(number))
+        labels = photos.labels[chosen].astype(np.float32)
+        return (chosen, labels) if draw is None else (chosen, labels, draw(int(number), chosen))
+
+    def load(number: "tf.Tensor") -> "Element":
+        chosen, labels, *rows = tf.numpy_function(choose_and_draw, [number], types, stateful=False)
+        pixels = pixels_of(tf.ensure_shape(chosen, [None]))
+        inputs = (pixels, tf.ensure_shape(rows[0], [None, PARAMETERS])) if rows else pixels
+        return inputs, tf.ensure_shape(labels, [None])
+
     batches = numbers.map(load, num_parallel_calls=_PARALLEL_READS, deterministic=True)
     return batches.prefetch(_BATCHES_AHEAD)

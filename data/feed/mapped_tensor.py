@@ -30,10 +30,6 @@ def mapped_tensor(array: npt.NDArray[np.uint8]) -> "tf.Tensor":
     their own, which no code in Python can hold up. Memory that TensorFlow cannot use where it is,
     not contiguous or not at a multiple of 64 bytes, is copied; that of a mapped .npy file always
     is.
-
-    Example:
-        >>> print(mapped_tensor(np.arange(3, dtype=np.uint8)).numpy())
-        [0 1 2]
     """
     import tensorflow as tf
 
@@ -51,12 +47,6 @@ def mapped_rows(array: npt.NDArray[np.uint8]) -> "Callable[[tf.Tensor], tf.Tenso
 
     It is made of TensorFlow's operations, for functions of a `tf.data.Dataset` too: a batch is
     copied out of the mapped pages once.
-
-    Example:
-        >>> rows = mapped_rows(np.arange(6, dtype=np.uint8).reshape(3, 2))
-        >>> print(rows(np.array([2, 0])).numpy())
-        [[4 5]
-         [0 1]]
     """
     import tensorflow as tf
     from tensorflow.python.eager import context

@@ -1,5 +1,6 @@
 """Photos side by side in one picture, each above a caption."""
 
+import bisect
 import importlib.util
 import io
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ Emphasis = Literal["none", "right", "wrong"]
 _BACKGROUND, _INK, _FAINT = "#ffffff", "#1a1a1a", "#666666"
 # Told apart by most who see fewer colours (Okabe & Ito 2008), and by the width of the frame too.
 _COLOURS: dict[Emphasis, str] = {"none": _INK, "right": "#007a5a", "wrong": "#c44a00"}
-_FRAME_PX: dict[Emphasis, int] = {"none": 0, "right": 3, "wrong": 6}
+_FRAMES_PX: dict[Emphasis, int] = {"none": 0, "right": 3, "wrong": 6}
 _GAP_PX, _MARGIN_PX = 10, 20
 _CAPTION_PX, _TITLE_PX = 13, 18
 _LINE_HEIGHT = 1.3
@@ -27,44 +28,20 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a contact sheet.
+    """One picture of a contact sheet."""
 
-    Attributes:
-        pixels: uint8 [h, w, 3], RGB.
-        caption: Lines of plain text to stand below it.
-        emphasis: "right" and "wrong" frame the picture and colour its caption.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    caption: str
-    emphasis: Emphasis = "none"
+    pixels: npt.NDArray[np.uint8]  # [h, w, 3], RGB
+    caption: str  # lines of plain text to stand below it
+    emphasis: Emphasis = "none"  # the others frame the picture and colour its caption
 
 
 def contact_sheet(
     tiles: Sequence[Tile], *, title: str, tile_px: int = 160, columns: int = 8
 ) -> bytes:
-    r"""Draws pictures row by row, each fitted into a square, below a title.
+    """Draws pictures row by row, each fitted into a square, below a title; returns a PNG file.
 
     A line of text that is too long is cut and ends with "…". What can't be printed, such as a
     control character in a file's name, becomes "�".
-
-    Args:
-        tiles: At least one.
-        title: Lines of plain text.
-        tile_px: Side of the square that a picture is fitted into, >= 32.
-        columns: Pictures in a row, >= 1.
-
-    Returns:
-        The bytes of a PNG file.
-
-    Raises:
-        ValueError: If there is no tile, or an argument is out of range.
-
-    Example:
-        >>> grey = np.full((30, 40, 3), 128, np.uint8)
-        >>> sheet = contact_sheet([Tile(grey, "cat")] * 3, title="Three", tile_px=64, columns=2)
-        >>> sheet[:8]
-        b'\x89PNG\r\n\x1a\n'
     """
     if not tiles:
         raise ValueError("tiles must hold at least one, received: none")
@@ -87,7 +64,7 @@ def contact_sheet(
         row, column = divmod(number, columns)
         left = _MARGIN_PX + column * step_x
         top = _MARGIN_PX + heading_px + row * step_y
-        colour, frame_px = _COLOURS[tile.emphasis], _FRAME_PX[tile.emphasis]
+        colour, frame_px = _COLOURS[tile.emphasis], _FRAMES_PX[tile.emphasis]
         picture = _fitted(tile.pixels, tile_px - 2 * frame_px)
         corner = (left + (tile_px - picture.width) // 2, top + (tile_px - picture.height) // 2)
         sheet.paste(picture, corner)
@@ -109,12 +86,7 @@ def _fitted(pixels: npt.NDArray[np.uint8], side: int) -> Image.Image:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw,
-    place: tuple[int, int],
-    text: str,
-    size: int,
-    width: int,
-    colour: str,
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, width: int, colour: str
 ) -> None:
     """Writes lines one below the other, the further ones of a caption fainter."""
     font = _font(size)
@@ -130,13 +102,11 @@ def _cut(line: str, font: _Font, width: int) -> str:
     shown = "".join(letter if letter.isprintable() else "�" for letter in line[:1000])
     if len(line) <= 1000 and font.getlength(shown) <= width:
         return shown
-    fits, too_long = 0, len(shown) + 1
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        if font.getlength(shown[:middle].rstrip() + "…") <= width:
-            fits = middle
-        else:
-            too_long = middle
+
+    def width_of(count: int) -> float:
+        return font.getlength(shown[:count].rstrip() + "…")
+
+    fits = bisect.bisect_right(range(1, len(shown) + 1), float(width), key=width_of)
     return shown[:fits].rstrip() + "…"
 
 

@@ -1,18 +1,21 @@
 """From the bytes of an image file to a square of pixels."""
 
+import functools
 import io
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from optrun.data.cache.cache_key import Resize
-from optrun.data.feed.mapped_tensor import ALIGNMENT
-from optrun.data.images.resizing import as_resized
+from optrun.data.feed.mapped_tensor import ALIGNMENT, mapped_tensor
 from PIL import Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 _EIGHT_BIT_MODES = frozenset(
@@ -20,6 +23,7 @@ _EIGHT_BIT_MODES = frozenset(
 )
 _MINIMUM_SIDE_PX = 8
 _MAXIMUM_PIXELS = 80_000_000
+_TOO_MANY_PIXELS = f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
 
 # What decoding takes, in bytes per pixel. A progressive JPEG keeps the coefficients of all its
 # colours, 2 bytes each; Pillow's picture has 4 bytes per pixel, and WebP's reader another two such.
@@ -27,10 +31,14 @@ _MAXIMUM_PIXELS = 80_000_000
 _PROGRESSIVE = b"\xff\xc2"
 _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
 
+# What Pillow's readers raise on damaged files.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+
 # Pixels of another format that are converted to RGB at a time.
 _STRIP_PIXELS = 2**20
 
 Pixels = npt.NDArray[np.uint8]
+Decoder = Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
 
 
 class UndecodableError(Exception):
@@ -39,20 +47,14 @@ class UndecodableError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of a usable image file say.
+    """What the first bytes of a usable image file say."""
 
-    Attributes:
-        width: In pixels.
-        height: In pixels.
-        decoder: What decodes it. JPEG with four colours is TensorFlow's, and so is what is odd in
-            other ways: their pixels would differ by 1.
-        decoding_bytes: About how much memory decoding takes, in bytes.
-    """
-
-    width: int
+    width: int  # in pixels
     height: int
-    decoder: Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
-    decoding_bytes: int
+    # What decodes it. JPEG with four colours is TensorFlow's, and so is what is odd in other ways:
+    # their pixels would differ by 1.
+    decoder: Decoder
+    decoding_bytes: int  # about how much memory decoding takes
 
 
 def decode(
@@ -66,28 +68,18 @@ def decode(
     alone; safe, and meant, to be called from several threads.
 
     Args:
-        encoded: The bytes of an image file.
+        encoded: The bytes of an image file; `UndecodableError` says why they are not usable.
         image_size: Side of the result in pixels.
         resize: "squash" to the square; "crop": scale the shorter side, and keep the middle; "pad":
             scale the longer side, and put the photo in the middle of a black square.
         antialias: Whether making a photo smaller averages over all pixels, rather than taking the
             nearest two along each axis.
-
-    Returns:
-        uint8 [image_size, image_size, 3], RGB.
-
-    Raises:
-        UndecodableError: If the bytes are not a usable photo.
     """
     return as_resized(photo(encoded, examine(encoded)), image_size, resize, antialias)
 
 
 def examine(encoded: bytes) -> Header:
-    """Judges a photo by its header, before any memory is taken for its pixels.
-
-    Raises:
-        UndecodableError: If the header says that the photo can't be used.
-    """
+    """Judges a photo by its header, before any memory is taken for its pixels."""
     if not encoded:
         raise UndecodableError("empty file")
     try:
@@ -96,9 +88,8 @@ def examine(encoded: bytes) -> Header:
         return _examine_other(encoded)
     _check_size(width, height)
     per_pixel = _PROGRESSIVE_JPEG if _PROGRESSIVE in encoded else _BASELINE_JPEG
-    decoder: Literal["libjpeg-turbo", "TensorFlow"] = (
-        "libjpeg-turbo" if colours in ("YCbCr", "Gray", "RGB") else "TensorFlow"
-    )
+    is_usual = colours in ("YCbCr", "Gray", "RGB")
+    decoder: Decoder = "libjpeg-turbo" if is_usual else "TensorFlow"
     return Header(width, height, decoder, width * height * per_pixel)
 
 
@@ -113,22 +104,18 @@ def _examine_other(encoded: bytes) -> Header:
             is_jpeg = image.format in ("JPEG", "MPO")
             if not is_jpeg and getattr(image, "is_animated", False):
                 raise UndecodableError("animated")
-            decoder: Literal["TensorFlow", "Pillow"] = "TensorFlow" if is_jpeg else "Pillow"
+            decoder: Decoder = "TensorFlow" if is_jpeg else "Pillow"
             return Header(width, height, decoder, width * height * _OTHER_FORMAT)
     except UnidentifiedImageError as error:
         raise UndecodableError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UndecodableError(_too_many_pixels()) from error
+        raise UndecodableError(_TOO_MANY_PIXELS) from error
     except _DAMAGE as error:
         raise UndecodableError("truncated or damaged") from error
 
 
 def photo(encoded: bytes, header: Header) -> Pixels:
-    """Returns a photo in its own size, uint8 [height, width, 3], RGB.
-
-    Raises:
-        UndecodableError: If the file is damaged behind its header.
-    """
+    """Returns a photo in its own size, uint8 [height, width, 3], RGB."""
     try:
         if header.decoder == "Pillow":
             with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
@@ -148,21 +135,12 @@ def photo(encoded: bytes, header: Header) -> Pixels:
         raise UndecodableError("truncated or damaged") from error
 
 
-# What Pillow's readers raise on damaged files.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-
-
 def _check_size(width: int, height: int) -> None:
     if width * height > _MAXIMUM_PIXELS:
-        raise UndecodableError(_too_many_pixels())
+        raise UndecodableError(_TOO_MANY_PIXELS)
     if min(width, height) < _MINIMUM_SIDE_PX:
-        raise UndecodableError(
-            f"{width} x {height} px: smaller than {_MINIMUM_SIDE_PX} px on a side"
-        )
-
-
-def _too_many_pixels() -> str:
-    return f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
+        too_small = f"smaller than {_MINIMUM_SIDE_PX} px on a side"
+        raise UndecodableError(f"{width} x {height} px: {too_small}")
 
 
 def _decode_by_tensorflow(encoded: bytes) -> Pixels:
@@ -198,3 +176,53 @@ def _aligned(height: int, width: int) -> Pixels:
     memory = np.empty(count + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + count].reshape(height, width, 3)
+
+
+def as_resized(photo: Pixels, image_size: int, resize: Resize, antialias: bool) -> Pixels:
+    """Returns a photo as a square.
+
+    A pixel of the result lies at (i + 1/2) a - 1/2 among those of the photo, a being how many of
+    them it stands for along an axis. Without antialiasing its value is interpolated between the two
+    on either side; with it, all within a of that place are averaged, weighted by a triangle. Values
+    are rounded half to even. The middle that is cropped is a square of whole pixels of the photo;
+    what is padded has at least one pixel.
+    """
+    height, width, _ = photo.shape
+    if resize == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        photo = photo[top : top + side, left : left + side]
+    if resize != "pad":
+        return _interpolated(photo, image_size, image_size, antialias)
+    scale = image_size / max(height, width)
+    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+    square = np.zeros((image_size, image_size, 3), np.uint8)
+    top, left = (image_size - inner_height) // 2, (image_size - inner_width) // 2
+    inner = _interpolated(photo, inner_height, inner_width, antialias)
+    square[top : top + inner_height, left : left + inner_width] = inner
+    return square
+
+
+def _interpolated(photo: Pixels, height: int, width: int, antialias: bool) -> Pixels:
+    import tensorflow as tf
+
+    if photo.shape[:2] == (height, width):
+        return photo.copy()
+    with tf.device("/CPU:0"):
+        images, size = mapped_tensor(photo[None]), _size(height, width)
+        if antialias:
+            resized = tf.image.resize(images, size, antialias=True)
+        else:
+            resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True)
+    # Rounded by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory.
+    pixels = np.empty((height, width, 3), np.uint8)
+    np.rint(np.asarray(memoryview(resized))[0], out=pixels, casting="unsafe")
+    return pixels
+
+
+@functools.lru_cache(maxsize=1000)
+def _size(height: int, width: int) -> "tf.Tensor":
+    """Kept, since a tensor takes as long to make as a photo to be rounded."""
+    import tensorflow as tf
+
+    return tf.constant((height, width), tf.int32)

@@ -15,14 +15,10 @@ Positions = npt.NDArray[np.int64]
 def pixel_digest(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Returns 32 bytes that are the same for two photos where their pixels are: BLAKE3.
 
-    Args:
-        pixels: uint8 [height, width, 3].
-
-    Example:
-        >>> photo = np.zeros((20, 30, 3), np.uint8)
-        >>> same, turned = photo.copy(), photo.reshape(30, 20, 3)
-        >>> pixel_digest(photo) == pixel_digest(same), pixel_digest(photo) == pixel_digest(turned)
-        (True, False)
+    >>> photo = np.zeros((20, 30, 3), np.uint8)
+    >>> same, turned = photo.copy(), photo.reshape(30, 20, 3)
+    >>> pixel_digest(photo) == pixel_digest(same), pixel_digest(photo) == pixel_digest(turned)
+    (True, False)
     """
     height, width, _ = pixels.shape
     content = np.ascontiguousarray(pixels).data.cast("B")
@@ -32,19 +28,13 @@ def pixel_digest(pixels: npt.NDArray[np.uint8]) -> bytes:
 def groups(pixel_digests: npt.NDArray[np.uint8]) -> list[Positions]:
     """Returns the positions of photos that have the same pixels, two or more in each group.
 
-    The same bytes are the same pixels, so that these groups hold all duplicates.
+    The same bytes are the same pixels, so that these groups hold all duplicates. Positions ascend
+    in each group; the groups come by their first.
 
-    Args:
-        pixel_digests: uint8 [n, 32]; see `optrun.data.photos.Photos`.
-
-    Returns:
-        int64 positions, ascending in each group; the groups by their first position.
-
-    Example:
-        >>> digests = np.zeros((4, 32), np.uint8)
-        >>> digests[[1, 3], 7] = 1, 2
-        >>> [group.tolist() for group in groups(digests)]
-        [[0, 2]]
+    >>> digests = np.zeros((4, 32), np.uint8)
+    >>> digests[[1, 3], 7] = 1, 2
+    >>> [group.tolist() for group in groups(digests)]
+    [[0, 2]]
     """
     if len(pixel_digests) < 2:
         return []
@@ -59,14 +49,12 @@ def groups(pixel_digests: npt.NDArray[np.uint8]) -> list[Positions]:
     return sorted(found, key=lambda group: int(group[0]))
 
 
-def labelled_both(pixel_digests: Mapping[str, bytes], labels: Mapping[str, int]) -> set[str]:
+def labelled_both(digests: Mapping[str, bytes], labels: Mapping[str, int]) -> set[str]:
     """Returns the ids of the photos to which the source gives both labels.
 
-    Args:
-        pixel_digests: What is equal where two photos are the same, by id.
-        labels: Each photo's label, by id.
+    Digests, by id, are of anything that is equal where two photos are the same.
     """
     seen: dict[bytes, set[int]] = {}
-    for name, digest in pixel_digests.items():
+    for name, digest in digests.items():
         seen.setdefault(digest, set()).add(labels[name])
-    return {name for name, digest in pixel_digests.items() if len(seen[digest]) > 1}
+    return {name for name, digest in digests.items() if len(seen[digest]) > 1}

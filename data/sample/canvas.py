@@ -11,8 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from optrun.data.sample.colours import BLACK, Colour
 from PIL import Image
+
+Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
+BLACK: Colour = (0, 0, 0)
+WHITE: Colour = (255, 255, 255)
 
 Placement = tuple[float, float, float, float, float, float]
 Indices = npt.NDArray[np.int64]
@@ -20,20 +23,22 @@ Indices = npt.NDArray[np.int64]
 _SUBPIXELS = 16  # to the pixel; a power of two, so that scaling by it is exact
 
 
+def mix(first: Colour, second: Colour, share: float) -> Colour:
+    """The colour `share` (0 to 1) of the way from the first to the second."""
+    return (
+        int(first[0] + (second[0] - first[0]) * share + 0.5),
+        int(first[1] + (second[1] - first[1]) * share + 0.5),
+        int(first[2] + (second[2] - first[2]) * share + 0.5),
+    )
+
+
 class Canvas:
-    """Polygons to be painted over each other on a black square.
+    """Polygons to be painted over each other on a black square of `size` pixels a side.
 
-    Args:
-        size: pixels a side.
-
-    Example:
-        >>> canvas = Canvas(size=4)
-        >>> canvas.add([(0, 0), (1, 0), (1, 1), (0, 1)], (2, 0, 1, 0, 2, 1), (255, 0, 0))
-        >>> canvas.paint()[:, :, 0]
-        array([[  0,   0,   0,   0],
-               [  0, 255, 255,   0],
-               [  0, 255, 255,   0],
-               [  0,   0,   0,   0]], dtype=uint8)
+    >>> canvas = Canvas(size=4)
+    >>> canvas.add([(0, 0), (1, 0), (1, 1), (0, 1)], (2, 0, 1, 0, 2, 1), (255, 0, 0))
+    >>> canvas.paint()[1, :, 0].tolist()
+    [0, 255, 255, 0]
     """
 
     def __init__(self, size: int) -> None:
@@ -51,14 +56,10 @@ class Canvas:
         colour: Colour,
         margin: float = 0,
     ) -> None:
-        """Adds a polygon on top of those before.
+        """Adds a polygon on top of those before: at least 3 corners, in any orientation.
 
-        Args:
-            corners: at least 3 points (x, y), in any orientation.
-            placement: (a, b, left, c, d, top): the point lies at the canvas pixel
-                (a x + b y + left, c x + d y + top).
-            colour: red, green, blue, 0 to 255.
-            margin: by which every corner is moved outwards, in pixels.
+        With placement (a, b, left, c, d, top) a corner (x, y) lies at the canvas pixel
+        (a x + b y + left, c x + d y + top), moved outwards by `margin` pixels.
         """
         self._corners += corners
         self._counts.append(len(corners))
@@ -67,13 +68,9 @@ class Canvas:
         self._colours.append(colour)
 
     def paint(self, shrink: int = 1) -> npt.NDArray[np.uint8]:
-        """Paints the polygons, at most 255 colours in all.
+        """Paints the polygons, of at most 255 colours: uint8 [size / shrink, size / shrink, 3].
 
-        Args:
-            shrink: pixels of the canvas, along each axis, whose mean is one pixel of the picture.
-
-        Returns:
-            uint8 [size / shrink, size / shrink, 3].
+        A pixel of the picture is the mean of `shrink` pixels of the canvas along each axis.
         """
         colours = dict.fromkeys([BLACK, *self._colours])
         number = {colour: place for place, colour in enumerate(colours)}

@@ -14,17 +14,6 @@ class Dice:
 
     They come from the raw bits of PCG64, a stream that NumPy promises never to change; the methods
     of its Generator may change with any version (NEP 19).
-
-    Args:
-        seed: 0 or more.
-        index: 0 or more.
-
-    Example:
-        >>> dice = Dice(seed=1, index=0)
-        >>> 2 <= dice.between(2, 3) < 3
-        True
-        >>> dice.one_of("ab") in "ab"
-        True
     """
 
     def __init__(self, seed: int, index: int) -> None:

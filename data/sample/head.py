@@ -1,6 +1,6 @@
 """The head of a cat or a dog: radius 1 around the origin of the pen."""
 
-from optrun.data.sample.colours import BLACK, WHITE, Colour, mix
+from optrun.data.sample.canvas import BLACK, WHITE, Colour, mix
 from optrun.data.sample.looks import PINK, Coat, Looks
 from optrun.data.sample.pen import Pen, Points, ellipse, polygon, smooth, stroke
 

@@ -7,7 +7,7 @@ short muzzle. Coats come from one distribution, so colour tells nothing.
 
 from dataclasses import dataclass
 
-from optrun.data.sample.colours import BLACK, WHITE, Colour, mix
+from optrun.data.sample.canvas import BLACK, WHITE, Colour, mix
 from optrun.data.sample.dice import Dice
 
 FURS: tuple[Colour, ...] = (

@@ -13,8 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from optrun.data.sample.canvas import Canvas, Placement
-from optrun.data.sample.colours import Colour
+from optrun.data.sample.canvas import Canvas, Colour, Placement
 
 Point = tuple[float, float]
 Points = list[Point]
@@ -109,12 +108,7 @@ class Pen:
     ) -> Pen:
         """The pen whose origin is this pen's (x, y), its unit `scale` of this pen's.
 
-        Args:
-            x: of the new origin, in this pen's units.
-            y: of the new origin, in this pen's units.
-            scale: above 0.
-            turn: tangent of half the angle, clockwise.
-            mirror: whether left and right are exchanged.
+        `turn` is the tangent of half its angle, clockwise; `mirror` exchanges left and right.
         """
         a, b, left, c, d, top = self.placement
         cosine, sine = rotation(turn)

@@ -1,4 +1,7 @@
-"""One picture of the sample: a scene, an animal in it, light and noise."""
+"""One picture of the sample: a scene, an animal in it, light and noise; and its PNG file."""
+
+import struct
+import zlib
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +15,6 @@ from optrun.data.sample.scenery import draw_obstacle, draw_scene
 SAMPLE_VERSION = 5  # raised with every change that alters a drawing
 SAMPLE_SEED = 1
 IMAGE_SIZE = 64  # pixels a side
-CLASS_NAMES = ("cat", "dog")
 
 _OVERSAMPLING = 3  # canvas pixels per pixel and axis, for smooth edges
 
@@ -23,22 +25,7 @@ def label(index: int) -> int:
 
 
 def draw(seed: int, index: int) -> npt.NDArray[np.uint8]:
-    """Draws one picture.
-
-    Args:
-        seed: of the whole sample, 0 or more.
-        index: of the picture in it, 0 or more; even ones show a cat, odd ones a dog.
-
-    Returns:
-        uint8 [64, 64, 3], RGB.
-
-    Example:
-        >>> picture = draw(seed=1, index=0)
-        >>> picture.shape, picture.dtype
-        ((64, 64, 3), dtype('uint8'))
-        >>> bool((picture == draw(seed=1, index=0)).all())
-        True
-    """
+    """Draws one picture of a sample: uint8 [64, 64, 3], RGB."""
     dice = Dice(seed, index)
     canvas = Canvas(IMAGE_SIZE * _OVERSAMPLING)
     pen = Pen(canvas).at(0, 0, scale=IMAGE_SIZE * _OVERSAMPLING)
@@ -65,3 +52,28 @@ def _photographed(picture: npt.NDArray[np.uint8], dice: Dice) -> npt.NDArray[np.
     noise = (first.astype(np.int32) - second) * strength >> 8
     finished: npt.NDArray[np.uint8] = np.clip(lit + noise, 0, 255).astype(np.uint8)
     return finished
+
+
+def encode(picture: npt.NDArray[np.uint8]) -> bytes:
+    """The picture as an uncompressed PNG (W3C, Portable Network Graphics, third edition, 2025).
+
+    Its bytes depend on nothing but the pixels, uint8 [height, width, 3].
+    """
+    height, width, _ = picture.shape
+    # Each row is preceded by its filter, 0 (none).
+    rows = b"".join(b"\0" + row.tobytes() for row in picture)
+    if len(rows) > 0xFFFF:
+        raise ValueError(
+            "picture must hold at most 65,535 bytes, a filter byte per row included. "
+            f"Received: {len(rows):,} bytes, shape={picture.shape}"
+        )
+    # One stored block of the DEFLATE format (RFC 1951, section 3.2.4) in a zlib stream (RFC 1950).
+    stored = struct.pack("<BHH", 1, len(rows), len(rows) ^ 0xFFFF) + rows
+    stream = b"\x78\x01" + stored + struct.pack(">I", zlib.adler32(rows))
+    # 8 bits a channel, RGB, the only compression and filter methods there are, not interlaced.
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", stream), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )

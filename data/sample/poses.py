@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from optrun.data.sample.colours import BLACK, Colour, mix
+from optrun.data.sample.canvas import BLACK, Colour, mix
 from optrun.data.sample.dice import Dice
 from optrun.data.sample.head import SIDES, draw_head
 from optrun.data.sample.looks import Coat, Looks
@@ -18,22 +18,17 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """How to draw a pose, and where in the picture it fits.
+    """How to draw a pose, and where in the picture it fits, in sides of the picture.
 
-    Attributes:
-        draw: draws the animal with its head at the origin and its body on the right, if anywhere.
-        weight: how often it comes up, compared with the others.
-        scale: radius of the head in sides of the picture.
-        x: of the head in sides of the picture, when the body is on the right.
-        y: of the head in sides of the picture.
-        shadow: x, y and half the width of the shadow on the ground; None without feet in view.
+    It is drawn with the head at the origin and the body on the right, if anywhere.
     """
 
     draw: Callable[[Pen, Dice, Looks, Coat], None]
-    weight: int
-    scale: Range
-    x: Range
+    weight: int  # how often it comes up, compared with the others
+    scale: Range  # radius of the head
+    x: Range  # of the head, when the body is on the right
     y: Range
+    # x, y and half the width of the shadow on the ground; None without feet in view
     shadow: tuple[float, float, float] | None
 
 

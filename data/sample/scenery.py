@@ -1,6 +1,6 @@
 """Rooms, gardens, and the things that stand about in them; the picture is the unit square."""
 
-from optrun.data.sample.colours import BLACK, WHITE, Colour, mix
+from optrun.data.sample.canvas import BLACK, WHITE, Colour, mix
 from optrun.data.sample.dice import Dice
 from optrun.data.sample.pen import Pen, ellipse, polygon, rectangle, smooth, stroke
 

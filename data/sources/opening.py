@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optrun.data.cache import library
 from optrun.data.exceptions import PhotoError
+from optrun.data.places import expanded
 from optrun.data.printable import printable
 from optrun.data.sources.built_in import NAMES, built_in
 from optrun.data.sources.labelled_files import Files
@@ -36,7 +37,7 @@ def open_source(
     if source in NAMES:
         return built_in(source).source(count=count, obtain=obtain)
     imported = library.entry(source)
-    path = Path(imported.path) if imported else library.expanded(source)
+    path = Path(imported.path) if imported else expanded(source)
     try:
         exists = path.exists()
     except OSError as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from optrun.data.cache.cache_key import RESIZES, Preparation
 from optrun.runner.commands.options import ANY_PATH, format_option, set_option, yes_option
 
 
@@ -14,7 +15,7 @@ def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--antialias", is_flag=True, help="Smooth photos when they are made smaller."),
         click.option(
             "--resize",
-            type=click.Choice(["squash", "crop", "pad"]),
+            type=click.Choice(RESIZES),
             default="squash",
             show_default=True,
             help="How a photo becomes a square: squashed, its middle cropped, or padded with "
@@ -65,7 +66,6 @@ def import_(path: str, name: str | None, strict: bool, verbose: bool, **how: Any
 
     Exit code: 0 done; 2 for no photos, a name that is taken, or, with --strict, junk.
     """
-    from optrun.data.cache.cache_key import Preparation
     from optrun.runner.datasets.importing import import_photos
 
     import_photos(path, name=name, how=Preparation(**how), strict=strict, verbose=verbose)
@@ -94,7 +94,6 @@ def prepare(archive: Path | None, strict: bool, verbose: bool, **how: Any) -> No
 
     Exit code: 0 done; 2 where they can't be had, with the reason and the ways out.
     """
-    from optrun.data.cache.cache_key import Preparation
     from optrun.runner.datasets.importing import prepare_public
 
     prepare_public(archive, how=Preparation(**how), strict=strict, verbose=verbose)
@@ -125,7 +124,7 @@ def verify(source: str) -> None:
     Exit code: 0 where all is as it was prepared, 1 where anything differs, 2 for photos that are
     not here.
     """
-    from optrun.runner.datasets.integrity import verify_photos
+    from optrun.runner.datasets.importing import verify_photos
 
     raise click.exceptions.Exit(verify_photos(source))
 

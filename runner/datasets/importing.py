@@ -1,27 +1,31 @@
-"""`optrun data import` and `prepare`: photos decoded once, looked through, and given a name."""
+"""`optrun data import`, `prepare` and `verify`: photos decoded, looked through, and compared."""
 
 import re
 import shutil
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import numpy as np
 from optrun.data.cache import library, prepare
-from optrun.data.cache.cache import directory
-from optrun.data.cache.cache_key import Preparation
+from optrun.data.cache.cache_key import Preparation, directory
+from optrun.data.cache.checking import Finding, check
+from optrun.data.cache.copies import Copy, copies
 from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos
+from optrun.data.places import expanded
 from optrun.data.printable import printable
-from optrun.data.sources.built_in import NAMES, PUBLIC
+from optrun.data.sources.built_in import NAMES, PUBLIC, built_in
 from optrun.data.sources.opening import open_source
 from optrun.data.split import split
 from optrun.runner.config.schema import Data
 from optrun.runner.datasets.preparation import in_classes, obtain, prepared
 from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import number_of, size
 from rich.console import Console
@@ -31,6 +35,7 @@ _INDENT = 15  # where the text of a line begins, behind its heading
 _PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 _COUNT_WIDTH = 7
 _MOST_SHOWN = 3  # groups of duplicates
+_MOST_LISTED = 100  # differences
 _SIZE_FIRST = re.compile(r"^\d+ x \d+ px: ")
 
 
@@ -39,22 +44,24 @@ def import_photos(
 ) -> None:
     """Prepare photos, say what is in them, and keep a name for them.
 
-    Args:
-        path: A folder or an archive; or a name, to prepare its photos in another way.
-        name: What to call them; None takes the one they have, or makes one of the file's name.
-        how: In which way.
-        strict: Whether junk is an error.
-        verbose: Whether to list all that was left out and all duplicates.
-
-    Raises:
-        UserError: No photos, a name that is taken, junk where that is an error.
+    The path may be a name, to prepare its photos in another way. Without a name, photos keep the
+    one they have, or get one made of their file's.
     """
     with photo_errors():
-        where = _place(path)
-        chosen = name if name is not None else _name_of(where) or library.name_for(where)
-        library.require_free(chosen, where)
+        here = expanded(path)
+        if path in NAMES and not here.exists():
+            advice = "; `optrun data prepare` obtains it" if path == PUBLIC else ""
+            raise UserError(f"{path} is built in and needs no import{advice}.")
+        where = Path(here.absolute() if here.exists() else library.location(path)).resolve()
+        if not where.exists():
+            open_source(path)  # says what is missing, and what may be meant
+        if name is None:
+            entries = library.read().entries.values()
+            known = (entry.name for entry in entries if entry.path == str(where))
+            name = next(known, None) or library.name_for(where)
+        library.require_free(name, where)
         photos, seconds = prepared(str(where), how)
-        before = library.entry(chosen)
+        before = library.entry(name)
         if strict and photos.left_out:
             raise _refusal(
                 photos,
@@ -62,26 +69,19 @@ def import_photos(
                 "Take these out, or import without --strict: then they are left out of every run.",
             )
         if before is None or before.fingerprint != photos.fingerprint:
-            library.register(chosen, where, photos.fingerprint)
-    click.echo(f"{chosen}: {where}")
-    _print_report(chosen, photos, how, seconds, before=before, verbose=verbose)
+            library.register(name, where, photos.fingerprint)
+    click.echo(f"{name}: {where}")
+    _print_report(name, photos, how, seconds, before=before, verbose=verbose)
 
 
 def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verbose: bool) -> None:
     """Obtain the public photos, decode them once, and say what is in them.
 
-    Args:
-        archive: The published archive, downloaded by the person; None to download it.
-        how: In which way.
-        strict: Whether photos that can't be used are an error.
-        verbose: Whether to list all that was left out and all duplicates.
-
-    Raises:
-        UserError: They can't be had, or hold what `strict` does not allow.
+    The archive is the published one, downloaded by the person; None to download it.
     """
     with photo_errors():
         place = None
-        if archive is not None or prepare.prepared(PUBLIC, **vars(how)) is None:
+        if archive is not None or prepare.prepared(PUBLIC, how) is None:
             with native_stderr_captured():
                 place = obtain(Console(stderr=True), archive)
         photos, seconds = prepared(PUBLIC, how, place)
@@ -95,6 +95,56 @@ def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verb
     _print_report(PUBLIC, photos, how, seconds, verbose=verbose)
 
 
+def verify_photos(source: str) -> int:
+    """Compare, and print what differs; returns 0 where nothing does, 1 where anything does."""
+    where = library.location(source)
+    display = Display(Console(stderr=True))
+    started = time.monotonic()
+    with photo_errors():
+        if where in NAMES and built_in(where).missing():
+            raise UserError(
+                f"{where} was never obtained here, so there is nothing to compare with. "
+                "`optrun data prepare` obtains it."
+            )
+        here = [copy for copy in copies() if copy.source == where and not copy.unfinished]
+        if not here:
+            raise UserError(
+                f"Nothing is prepared from {where}, so there is nothing to verify. "
+                f"`optrun data import {source}` prepares it."
+            )
+        with native_stderr_captured():
+            try:
+                display.photos_prepared(0, None)
+                findings = check(where, here, progress=display.photos_prepared)
+            finally:
+                display.end_bar()
+    click.echo(where)
+    for copy in here:
+        _tell(copy, findings[copy.folder])
+    differing = sum(1 for found in findings.values() if found)
+    if not differing:
+        seconds = time.monotonic() - started
+        click.echo(f"All as it was prepared. Read and decoded anew in {seconds:,.1f} s.")
+        return 0
+    differ = "prepared copy differs" if differing == 1 else "prepared copies differ"
+    anew = f"optrun data remove {source}, then optrun data import {where}"
+    click.echo(f"{differing} {differ}. To prepare anew: {anew}")
+    return 1
+
+
+def _tell(copy: Copy, findings: Sequence[Finding]) -> None:
+    photos = number_of(sum(copy.counts), "photo")
+    verdict = f"{number_of(len(findings), 'difference')}" if findings else "whole"
+    click.echo(f"  {copy.how}: {photos}, {copy.left_out:,} left out: {verdict}")
+    if copy.stale:
+        click.echo(f"    note: no run uses it any more: {copy.stale}")
+    for finding in findings[:_MOST_LISTED]:
+        subject = printable(finding.photo_id) + ": " if finding.photo_id else ""
+        click.echo(f"    {subject}{finding.what}")
+    if len(findings) > _MOST_LISTED:
+        click.echo(f"    and {len(findings) - _MOST_LISTED:,} more")
+
+
 def _print_report(
     name: str,
     photos: Photos,
@@ -104,67 +154,29 @@ def _print_report(
     before: library.Entry | None = None,
     verbose: bool,
 ) -> None:
-    """Print what is in prepared photos, and how to train on them.
+    """Print what is in photos that were prepared, in so many seconds if just now, and their use.
 
-    Args:
-        name: What stands in `data.source`.
-        photos: What was prepared.
-        how: In which way.
-        seconds: How long it took; None where it was there.
-        before: What was known of the name, if it was known.
-        verbose: Whether to list all that was left out and all duplicates.
+    `before` is what was known of the name, if it was known.
     """
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
-    for heading, lines in _report(photos, how, seconds, before, width - _INDENT - 2, verbose):
+    width = min(shutil.get_terminal_size().columns, _WIDEST) - _INDENT - 2
+    done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
+    report = {
+        "photos": [f"{len(photos):,}: {in_classes(photos.labels)}"],
+        "parts": _divided(photos, width),
+        "duplicates": _duplicated(photos, width, verbose=verbose),
+        "left out": _junk(photos, width, verbose=verbose),
+        "fingerprint": [photos.fingerprint[:16]],
+        "prepared": [f"{how}, {done}", f"{size(photos.pixels.nbytes)} in {directory()}"],
+    }
+    if before is not None and before.fingerprint != photos.fingerprint:
+        report["changed"] = [
+            f"other photos than at the last import, {before.imported[:10]}: "
+            f"the fingerprint was {before.fingerprint[:16]}"
+        ]
+    for heading, lines in report.items():
         for number, line in enumerate(lines):
             click.echo(f"  {heading if number == 0 else '':<{_INDENT - 2}}{line}")
     click.echo(f"Use it:  optrun train CONFIG --set data.source={name}")
-
-
-def _place(path: str) -> Path:
-    """The folder or archive, made sure that there is one."""
-    here = library.expanded(path)
-    if path in NAMES and not here.exists():
-        advice = "; `optrun data prepare` obtains it" if path == PUBLIC else ""
-        raise UserError(f"{path} is built in and needs no import{advice}.")
-    where = str(here.absolute()) if here.exists() else library.location(path)
-    if not Path(where).exists():
-        open_source(path)  # says what is missing, and what may be meant
-    return Path(where).resolve()
-
-
-def _name_of(where: Path) -> str | None:
-    """The name that photos at a path have already."""
-    entries = library.read().entries.values()
-    return next((entry.name for entry in entries if entry.path == str(where)), None)
-
-
-def _report(
-    photos: Photos,
-    how: Preparation,
-    seconds: float | None,
-    before: library.Entry | None,
-    width: int,
-    verbose: bool,
-) -> Iterator[tuple[str, Sequence[str]]]:
-    """The lines to print, below the heading of each."""
-    yield "photos", [f"{len(photos):,}: {in_classes(photos.labels)}"]
-    yield "parts", _divided(photos, width)
-    if lines := _duplicated(photos, width, verbose=verbose):
-        yield "duplicates", lines
-    if lines := _junk(photos, width, verbose=verbose):
-        yield "left out", lines
-    yield "fingerprint", [photos.fingerprint[:16]]
-    done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
-    yield "prepared", [f"{how}, {done}", f"{size(photos.pixels.nbytes)} in {directory()}"]
-    if before is not None and before.fingerprint != photos.fingerprint:
-        yield (
-            "changed",
-            [
-                f"other photos than at the last import, {before.imported[:10]}: "
-                f"the fingerprint was {before.fingerprint[:16]}"
-            ],
-        )
 
 
 def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
@@ -175,34 +187,28 @@ def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
 
 def _divided(photos: Photos, width: int) -> list[str]:
     """Which parts of the split the folders name, and how many photos a part has by default."""
-    shares = Data()
-    named = [part for part in _PARTS if np.any(photos.parts == part)]
-    outside = int(np.sum(photos.parts == NO_PART))
-    by_default = f"with the default shares ({shares.validation_share:g}, {shares.test_share:g}):"
+    shares = Data().validation_share, Data().test_share
+    sizes = np.bincount(photos.parts, minlength=len(_PARTS) + 1)
+    named, outside = [part for part in _PARTS if sizes[part]], sizes[NO_PART]
+    lines = ["by the content of each photo, since no folders name any"]
     if named:
-        counts = ", ".join(f"{np.sum(photos.parts == part):,} {_PARTS[part]}" for part in named)
+        counts = ", ".join(f"{sizes[part]:,} {_PARTS[part]}" for part in named)
         beside = f", {outside:,} outside of them" if outside else ""
         lines = [f"as the folders say: {counts}{beside}"]
-    else:
-        lines = ["by the content of each photo, since no folders name any"]
     try:
-        parts = split(
-            photos, validation_share=shares.validation_share, test_share=shares.test_share
-        )
+        parts = split(photos, validation_share=shares[0], test_share=shares[1])
     except PhotoError as error:
         return [*lines, str(error)]
-    counts = (
-        f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
-        f"{len(parts.test):,} test"
-    )
     if outside or len(named) < len(_PARTS):
-        lines += [by_default, counts]
-    if parts.dropped:
-        copies = [copy for copy, _ in parts.dropped]
+        lines.append(f"with the default shares ({shares[0]:g}, {shares[1]:g}):")
         lines.append(
-            f"{number_of(len(copies), 'photo')} in none, since a copy lies in another part:"
+            f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
+            f"{len(parts.test):,} test"
         )
-        lines.append(_some(copies, width))
+    if parts.dropped:
+        count = number_of(len(parts.dropped), "photo")
+        lines.append(f"{count} in none, since a copy lies in another part:")
+        lines.append(_some([copy for copy, _ in parts.dropped], width))
     return lines
 
 
@@ -211,19 +217,14 @@ def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     groups = duplicates.groups(photos.pixel_digests)
     if not groups:
         return []
-    copies = sum(len(group) - 1 for group in groups)
-    same_bytes = sum(
-        len(group) - len({photos.digests[position].tobytes() for position in group})
-        for group in groups
-    )
-    if same_bytes == copies:
-        how = "byte for byte"
-    elif same_bytes == 0:
-        how = "pixel for pixel"
-    else:
-        how = f"{same_bytes:,} byte for byte, {copies - same_bytes:,} pixel for pixel"
-    verb = "is a copy of another" if copies == 1 else "are copies of others"
-    lines = [f"{number_of(copies, 'photo')} {verb}, {how}:"]
+    files = sum(map(len, groups))
+    again = files - len(groups)
+    same_bytes = files - sum(len(np.unique(photos.digests[group], axis=0)) for group in groups)
+    how = f"{same_bytes:,} byte for byte, {again - same_bytes:,} pixel for pixel"
+    if same_bytes in (0, again):
+        how = "byte for byte" if same_bytes else "pixel for pixel"
+    verb = "is a copy of another" if again == 1 else "are copies of others"
+    lines = [f"{number_of(again, 'photo')} {verb}, {how}:"]
     shown = groups if verbose else groups[:_MOST_SHOWN]
     for group in shown:
         names = " = ".join(printable(photos.ids[position]) for position in group)
@@ -235,28 +236,23 @@ def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
 
 def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     """Files that were left out, by reason, the most frequent first; empty where there are none."""
-    if not photos.left_out:
-        return []
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in photos.left_out:
         by_reason[_SIZE_FIRST.sub("", reason)].append(name)
-    many = len(photos.left_out) > 1
-    lines = [
-        f"{number_of(len(photos.left_out), 'file')} that {'are' if many else 'is'} no usable photo"
-        f"{'s' if many else ''}:"
-    ]
-    reasons = sorted(by_reason, key=lambda reason: (-len(by_reason[reason]), reason))
-    widest = max(len(printable(reason)) for reason in reasons)
-    for reason in reasons:
-        names = by_reason[reason]
+    count = len(photos.left_out)
+    are = "is no usable photo" if count == 1 else "are no usable photos"
+    lines = [f"{number_of(count, 'file')} that {are}:"] if count else []
+    widest = max((len(printable(reason)) for reason in by_reason), default=0)
+    for reason, names in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         start = f"{len(names):>{_COUNT_WIDTH - 2},}  {printable(reason):<{widest}}  "
-        if verbose:
-            lines.append(start.rstrip())
-            lines += [" " * _COUNT_WIDTH + printable(name) for name in names]
-        elif len(start) + len(", ".join(map(printable, names))) <= width:
-            lines.append(start + _some(names, width - len(start)))
-        else:
-            lines += [start.rstrip(), " " * _COUNT_WIDTH + _some(names, width - _COUNT_WIDTH)]
+        shown = [printable(name) for name in names]
+        if not verbose:
+            if len(start) + len(", ".join(shown)) <= width:
+                lines.append(start + _some(names, width - len(start)))
+                continue
+            shown = [_some(names, width - _COUNT_WIDTH)]
+        lines.append(start.rstrip())
+        lines += [" " * _COUNT_WIDTH + line for line in shown]
     return lines
 
 
@@ -267,9 +263,9 @@ def _some(names: Sequence[str], width: int) -> str:
     'Cat/0.jpg, Cat/1.jpg, 1 more'
     """
     shown = [printable(name, longest=max(width - 12, 12)) for name in names]
-    for count in range(len(shown), 0, -1):
-        rest = len(shown) - count
-        text = ", ".join(shown[:count] + ([f"{rest:,} more"] if rest else []))
+    text = ", ".join(shown)
+    for count in range(len(shown) - 1, 0, -1):
         if len(text) <= width:
-            return text
-    return shown[0] + (f", {len(shown) - 1:,} more" if len(shown) > 1 else "")
+            break
+        text = ", ".join([*shown[:count], f"{len(shown) - count:,} more"])
+    return text

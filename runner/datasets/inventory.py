@@ -1,65 +1,49 @@
 """`optrun data list` and `remove`: the photos that are here, without opening any."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from optrun.data.cache import library
+from optrun.data.cache.cache_key import directory
 from optrun.data.cache.copies import Copy, copies, remove
 from optrun.data.labels import PLURAL_NAMES
-from optrun.data.places import cache_root
 from optrun.data.printable import printable
 from optrun.data.sources.built_in import NAMES, built_in
 from optrun.data.sources.opening import open_source
 from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.ui.table import Column, row_lines
+from optrun.runner.ui.text import widest
 from optrun.runner.ui.wording import size
 
-_HEADER = ("NAME", "PREPARED", *map(str.upper, PLURAL_NAMES), "FINGERPRINT", "DISK")
+_COUNTS = tuple(map(str.upper, PLURAL_NAMES))
+_HEADER = ("NAME", "PREPARED", *_COUNTS, "FINGERPRINT", "DISK")
 _FINGERPRINT_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One source with what is prepared from it.
+    """One source with what is prepared from it."""
 
-    Attributes:
-        name: Its name; None for a path that was never imported.
-        source: A built-in name, or a path.
-        state: What a person should know, such as "not obtained"; empty where all is well.
-        copies: What is prepared and of use.
-    """
-
-    name: str | None
-    source: str
-    state: str
-    copies: Sequence[Copy]
+    name: str | None  # None for a path that was never imported
+    source: str  # a built-in name, or a path
+    state: str  # what a person should know, such as "not obtained"; empty where all is well
+    copies: Sequence[Copy]  # what is prepared and of use
+    entry: library.Entry | None = None
 
 
 def list_photos(*, layout: str) -> None:
-    """Print the photos that are here.
-
-    Args:
-        layout: table or json.
-
-    Raises:
-        UserError: The cache can't be read.
-    """
+    """Print the photos that are here, as a table or json."""
     with photo_errors():
         names = library.read()
         found = copies()
-    listed = list(
-        _listed(
-            names,
-            [copy for copy in found if copy.source and not copy.stale and not copy.unfinished],
-        )
-    )
+    listed = list(_listed(names, [copy for copy in found if copy.source and copy.usable]))
     if layout == "json":
-        click.echo(json.dumps(_content(listed, names, found), indent=1))
+        click.echo(json.dumps(_content(listed, names.damaged, found), indent=1))
     else:
         click.echo("\n".join(_lines(listed, found)))
     for file in names.damaged:
@@ -77,9 +61,10 @@ def _listed(names: library.Library, current: Sequence[Copy]) -> Iterator[Listed]
     for entry in names.entries.values():
         state = "" if Path(entry.path).exists() else "its source is no longer there"
         here = by_source.get(entry.path, [])
-        if here and all(copy.fingerprint != entry.fingerprint for copy in here if not copy.limit):
+        whole = [copy for copy in here if not copy.how.limit]
+        if here and all(copy.fingerprint != entry.fingerprint for copy in whole):
             state = "its photos have changed since the import"
-        yield Listed(entry.name, entry.path, state, here)
+        yield Listed(entry.name, entry.path, state, here, entry)
     for name in NAMES:
         yield Listed(name, name, built_in(name).missing(), by_source.get(name, []))
     named = {entry.path for entry in names.entries.values()} | set(NAMES)
@@ -89,105 +74,89 @@ def _listed(names: library.Library, current: Sequence[Copy]) -> Iterator[Listed]
 
 def _lines(listed: Sequence[Listed], found: Sequence[Copy]) -> Iterator[str]:
     rows = [_HEADER, *(row for one in listed for row in _rows(one))]
-    widths = [max(len(row[column]) for row in rows if len(row) > 2) for column in range(6)]
+    cells = list(zip(*(row for row in rows if len(row) > 2), strict=True))
+    columns = [Column(widest(texts), right=texts[0] in (*_COUNTS, "DISK")) for texts in cells]
     for row in rows:
         if len(row) == 2:  # a remark, which no column holds
-            yield f"{row[0]:<{widths[0]}}  {row[1]}".rstrip()
-            continue
-        cells = [
-            f"{cell:>{width}}" if column in (2, 3, 5) else f"{cell:<{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
+            yield from row_lines(row, [columns[0], Column(0)])
+        else:
+            yield from row_lines(row, columns)
     if rest := [copy for copy in found if copy.unfinished and not copy.stale]:
-        yield ""
-        yield "Unfinished; a build goes on where it was when the photos are asked for again:"
+        yield "\nUnfinished; a build goes on where it was when the photos are asked for again:"
         yield from (f"  {_copy_line(copy)}" for copy in rest)
     if stale := [copy for copy in found if copy.stale]:
-        yield ""
-        yield "Stale, of use to no run any more (optrun data remove --stale):"
+        yield "\nStale, of use to no run any more (optrun data remove --stale):"
         yield from (f"  {_copy_line(copy)}" for copy in stale)
-    total = sum(copy.disk_bytes for copy in found)
-    yield ""
-    yield f"{size(total)} in {cache_root() / 'photos'}"
+    yield f"\n{size(_total_bytes(found))} in {directory()}"
 
 
 def _rows(one: Listed) -> Iterator[Sequence[str]]:
-    name = one.name or "(no name)"
+    """A row for each copy, then remarks; the name stands in the first row alone."""
+    rows: list[tuple[str, ...]] = []
     for copy in one.copies:
-        yield (
-            name,
-            str(copy.how),
-            *(f"{count:,}" for count in copy.counts),
-            copy.fingerprint[:_FINGERPRINT_DIGITS],
-            size(copy.disk_bytes),
-        )
-        name = ""
-    if not one.copies:
-        yield name, one.state or "not prepared yet"
-        name = ""
-    elif one.state:
-        yield name, one.state
+        counts = [f"{count:,}" for count in copy.counts]
+        fingerprint = copy.fingerprint[:_FINGERPRINT_DIGITS]
+        rows.append((str(copy.how), *counts, fingerprint, size(copy.disk_bytes)))
+    if one.state or not one.copies:
+        rows.append((one.state or "not prepared yet",))
     if one.source not in NAMES:
-        yield name, f"from {printable(one.source)}"
+        rows.append((f"from {printable(one.source)}",))
+    for number, row in enumerate(rows):
+        yield ("" if number else one.name or "(no name)", *row)
 
 
 def _content(
-    listed: Sequence[Listed], names: library.Library, found: Sequence[Copy]
+    listed: Sequence[Listed], damaged: Sequence[Path], found: Sequence[Copy]
 ) -> dict[str, Any]:
     """All that is known, as plain values."""
     return {
-        "cache": str(cache_root() / "photos"),
-        "disk_bytes": sum(copy.disk_bytes for copy in found),
-        "sources": [_source(one, names.entries.get(one.name or "")) for one in listed],
+        "cache": str(directory()),
+        "disk_bytes": _total_bytes(found),
+        "sources": [
+            {
+                "name": one.name,
+                "source": one.source,
+                "built_in": one.source in NAMES,
+                "state": one.state,
+                "imported": one.entry and one.entry.imported,
+                "fingerprint": one.entry and one.entry.fingerprint,
+                "prepared": [_copy(copy) for copy in one.copies],
+            }
+            for one in listed
+        ],
         "unfinished": [_copy(copy) for copy in found if copy.unfinished],
         "stale": [_copy(copy) for copy in found if copy.stale],
-        "damaged_names": [os.fspath(file) for file in names.damaged],
-    }
-
-
-def _source(one: Listed, entry: library.Entry | None) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "source": one.source,
-        "built_in": one.source in NAMES,
-        "state": one.state,
-        "imported": entry.imported if entry else None,
-        "fingerprint": entry.fingerprint if entry else None,
-        "prepared": [_copy(copy) for copy in one.copies],
+        "damaged_names": [str(file) for file in damaged],
     }
 
 
 def _copy(copy: Copy) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for name, value in asdict(copy).items():
-        content |= (
-            dict(zip(PLURAL_NAMES, value, strict=True)) if name == "counts" else {name: value}
-        )
-    return content | {"folder": str(copy.folder)}
+    return {
+        "folder": str(copy.folder),
+        "source": copy.source,
+        **vars(copy.how),
+        **dict(zip(PLURAL_NAMES, copy.counts, strict=True)),
+        "left_out": copy.left_out,
+        "fingerprint": copy.fingerprint,
+        "disk_bytes": copy.disk_bytes,
+        "stale": copy.stale,
+        "unfinished": copy.unfinished,
+    }
 
 
 def _copy_line(copy: Copy) -> str:
     """A prepared copy in a line: from where, how, what it takes, why it is stale."""
     what = printable(copy.source) if copy.source else copy.folder.name
-    if copy.image_size:
+    if copy.how.image_size:
         what += f" at {copy.how}"
     why = f": {copy.stale}" if copy.stale else ""
     return f"{what}, {size(copy.disk_bytes)}{why}"
 
 
 def remove_photos(source: str | None, *, yes: bool) -> int:
-    """Remove a name with what is prepared from its photos, or what is stale.
+    """Remove a name, or path, with what is prepared from its photos; None for what is stale.
 
-    Args:
-        source: A name, or the path of photos that have none; None for all that is stale.
-        yes: Whether not to ask.
-
-    Returns:
-        0 done; 1 where the person said no, or another process is at work on it.
-
-    Raises:
-        UserError: There is nothing of that name, or it can't be removed.
+    Returns 0 where it is done, 1 where the person said no or another process is at work on it.
     """
     with photo_errors():
         if source is None:
@@ -221,7 +190,6 @@ def _meant(source: str) -> tuple[str | None, list[Copy]]:
 
 
 def _remove(name: str | None, here: Sequence[Copy], *, yes: bool) -> int:
-    total = size(sum(copy.disk_bytes for copy in here))
     if name is None and not here:
         click.echo("Nothing is stale.")
         return 0
@@ -230,11 +198,15 @@ def _remove(name: str | None, here: Sequence[Copy], *, yes: bool) -> int:
     )
     for copy in here:
         click.echo(f"  {_copy_line(copy)}")
-    if not yes and not _confirmed(what, total):
-        click.echo("Nothing was removed.")
-        return 1
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
+        total = size(_total_bytes(here))
+        if not click.confirm(f"Remove {what} ({total})? Your own files stay."):
+            click.echo("Nothing was removed.")
+            return 1
     kept = [copy for copy in here if not remove(copy)]
-    freed = size(sum(copy.disk_bytes for copy in here) - sum(copy.disk_bytes for copy in kept))
+    freed = size(_total_bytes(here) - _total_bytes(kept))
     if kept:
         click.echo(f"{freed} freed.")
         names = ", ".join(copy.folder.name for copy in kept)
@@ -250,10 +222,8 @@ def _remove(name: str | None, here: Sequence[Copy], *, yes: bool) -> int:
     return 0
 
 
-def _confirmed(what: str, total: str) -> bool:
-    if not sys.stdin.isatty():
-        raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
-    return click.confirm(f"Remove {what} ({total})? Your own files stay.")
+def _total_bytes(here: Sequence[Copy]) -> int:
+    return sum(copy.disk_bytes for copy in here)
 
 
 def _copies(count: int) -> str:

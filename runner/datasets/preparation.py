@@ -2,7 +2,6 @@
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,15 +35,9 @@ def prepared(
 ) -> tuple[Photos, float | None]:
     """The photos, and how many seconds it took to decode them; None where they were there.
 
-    Args:
-        source: As `data.source` has it.
-        how: In which way.
-        place: What `obtain` has returned; None to call it when it is needed.
-
-    Raises:
-        PhotoError: They can't be had.
+    `place` is what `obtain` has returned; None to call it when it is needed.
     """
-    here = prepare.prepared(source, **vars(how))
+    here = prepare.prepared(source, how)
     if here is not None:
         return here, None
     display = Display(Console(stderr=True))
@@ -68,18 +61,8 @@ def prepared(
 def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False) -> Path:
     """Obtain the public photos, where they are not here, and show how it goes on.
 
-    What `open_source` and `prepare` take as `obtain` is this, with the console given.
-
-    Args:
-        console: Where to: a live line where it is a terminal, a line now and then elsewhere.
-        archive: The published archive, downloaded by the person; None to download it.
-        quiet: Show nothing.
-
-    Returns:
-        Where they are.
-
-    Raises:
-        PhotoError: They can't be had.
+    What `open_source` and `prepare` take as `obtain` is this, with the console given. The archive
+    is the published one, downloaded by the person; None to download it.
     """
     view = View(console, quiet=quiet)
     try:
@@ -88,30 +71,33 @@ def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False
         view.end()
 
 
-@dataclass
 class View:
     """Shows how the photos are obtained: bytes, rate, time left.
 
-    Attributes:
-        console: Where to.
-        quiet: Show nothing.
+    That is a live line where the console is a terminal, a line now and then elsewhere.
     """
 
-    console: Console
-    quiet: bool = False
-    _line: Progress | None = field(default=None, init=False)
-    _task: TaskID = field(default=TaskID(0), init=False)
-    _stage: str = field(default="", init=False)
-    _seen: deque[tuple[float, int]] = field(default_factory=deque, init=False)
-    _next_line_s: float = field(default=0.0, init=False)
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._display = Display(console, quiet)
+        self._line: Progress | None = None
+        self._task = TaskID(0)
+        self._stage = ""
+        self._seen: deque[tuple[float, int]] = deque()
+        self._next_line_s = 0.0
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Show how many bytes of a stage are done; called often."""
-        if self.quiet:
+        if self._display.quiet:
             return
         now = time.monotonic()
         if stage != self._stage:
-            self._begin(stage, total, now)
+            self.end()
+            self._stage, self._next_line_s = stage, now
+            self._seen.clear()
+            if self._display.console.is_terminal:
+                self._line = live_line(self._display.console, indent=2)
+                self._task = self._line.add_task(stage, total=total, numbers="")
+                self._line.start()
         elif done < self._seen[-1][1]:
             self._seen.clear()  # a download that began anew
         elif now < self._seen[-1][0] + _SHOW_EVERY_S and done < total:
@@ -123,27 +109,17 @@ class View:
             self._line.update(self._task, completed=done, numbers=self._numbers(done, total))
         elif now >= self._next_line_s:
             self._next_line_s = now + LINE_EVERY_S
-            self._print(f"  {stage} {self._numbers(done, total)}")
+            self._display.say(f"  {stage} {self._numbers(done, total)}")
 
     def say(self, text: str) -> None:
         """Print what a person should know."""
-        if not self.quiet:
-            self._print(f"  note: {text}", style="yellow")
+        self._display.notice(text)
 
     def end(self) -> None:
         """Take the live line away."""
         if self._line is not None:
             self._line.stop()
             self._line = None
-
-    def _begin(self, stage: str, total: int, now: float) -> None:
-        self.end()
-        self._stage, self._next_line_s = stage, now
-        self._seen.clear()
-        if self.console.is_terminal:
-            self._line = live_line(self.console, indent=2)
-            self._task = self._line.add_task(stage, total=total, numbers="")
-            self._line.start()
 
     def _numbers(self, done: int, total: int) -> str:
         """How much is done, how fast it goes, how long it will take."""
@@ -154,6 +130,3 @@ class View:
             words += f", {rate / 1e6:,.1f} MB/s"
             words += f", {duration((total - done) / rate)} left" if done < total else ""
         return words
-
-    def _print(self, text: str, *, style: str | None = None) -> None:
-        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

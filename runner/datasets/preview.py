@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache, library
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.cache.copies import copies
+from optrun.data.cache.copies import Copy, copies
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.feed.augmentation import augmented as augmented_pixels
 from optrun.data.files import write_atomically
@@ -39,29 +39,29 @@ def show_photos(
     augmented: Path | None,
     overrides: Sequence[str],
 ) -> None:
-    """Write a contact sheet, and say where.
+    """Write a contact sheet, and say where: by default beside us, named after the photos.
 
-    Args:
-        source: A name, or a path.
-        output: The file; None for one named after the photos, in the working directory.
-        count: How many tiles at most.
-        part: all, train, validation or test.
-        augmented: The config whose augmentation is to be seen; None for photos as they are.
-        overrides: `KEY=VALUE` for it.
-
-    Raises:
-        UserError: There are no such photos, nothing to see, or the file can't be written.
+    `augmented` is the config whose augmentation is to be seen; None for photos as they are.
     """
-    experiment = None if augmented is None else _augmenting(augmented, overrides)
+    experiment = None if augmented is None else load(augmented, overrides).experiment
+    if experiment is not None and _augmentation(experiment).is_identity:
+        raise UserError(
+            f"{augmented} leaves photos as they are: all of data.augmentation is off. "
+            "Try --set data.augmentation.flip=true --set data.augmentation.rotation=15"
+        )
+    data = Data() if experiment is None else experiment.data
     where = library.location(source)
-    name = source if where in NAMES or library.entry(source) else None
-    name = name or library.name_for(Path(where))
+    name = source if where in NAMES or library.entry(source) else library.name_for(Path(where))
     with photo_errors():
         if experiment is None:
-            photos, parts = _divided(_any(source, where), Data())
+            photos = _any(source, where)
+        else:
+            how = Preparation(data.image_size, data.resize, data.antialias, data.limit)
+            photos, _ = prepared(source, how)
+        parts = split(photos, validation_share=data.validation_share, test_share=data.test_share)
+        if experiment is None:
             tiles, title = _plain(photos, parts, part, count)
         else:
-            photos, parts = _divided(_as_trained(source, experiment), experiment.data)
             tiles, title = _changed(photos, parts, count, experiment)
     suffix = "" if experiment is None else "-augmented"
     file = output or Path(f"{name}{suffix}.png")
@@ -75,75 +75,42 @@ def show_photos(
     click.echo(f"Wrote {file.absolute()}: {title.splitlines()[0]}")
 
 
-def _augmenting(config: Path, overrides: Sequence[str]) -> Experiment:
-    """The experiment whose augmentation is to be seen.
-
-    Raises:
-        UserError: The config is wrong, or leaves photos as they are.
-    """
-    experiment = load(config, overrides).experiment
-    if _augmentation(experiment).is_identity:
-        raise UserError(
-            f"{config} leaves photos as they are: all of data.augmentation is off. "
-            "Try --set data.augmentation.flip=true --set data.augmentation.rotation=15"
-        )
-    return experiment
-
-
 def _augmentation(experiment: Experiment) -> Augmentation:
     return Augmentation(**experiment.data.augmentation.model_dump())
 
 
 def _any(source: str, where: str) -> Photos:
     """The photos as they are prepared already, in whatever way; else prepared in the usual one."""
-    whole = [
-        copy for copy in copies() if copy.source == where and not copy.stale and not copy.unfinished
-    ]
-    # All photos rather than some, undistorted colours of a size that fills a tile.
-    whole.sort(
-        key=lambda copy: (copy.limit is not None, copy.image_size < _TILE_PX, copy.image_size)
-    )
-    for copy in whole:
+
+    def awkwardness(copy: Copy) -> tuple[bool, bool, int]:
+        # All photos rather than some, undistorted colours of a size that fills a tile.
+        side = copy.how.image_size
+        return copy.how.limit is not None, side < _TILE_PX, side
+
+    here = [copy for copy in copies() if copy.source == where and copy.usable]
+    for copy in sorted(here, key=awkwardness):
         photos = cache.load(copy.folder)
         if photos is not None:
             return photos
     return prepared(source, Preparation(Data().image_size))[0]
 
 
-def _as_trained(source: str, experiment: Experiment) -> Photos:
-    """The photos as the experiment's network gets them, but for augmentation."""
-    data = experiment.data
-    how = Preparation(data.image_size, data.resize, data.antialias, data.limit)
-    return prepared(source, how)[0]
-
-
-def _divided(photos: Photos, data: Data) -> tuple[Photos, Split]:
-    return photos, split(photos, validation_share=data.validation_share, test_share=data.test_share)
-
-
 def _plain(photos: Photos, parts: Split, part: str, count: int) -> tuple[list[Tile], str]:
     """Tiles of the photos of a part, or of all."""
-    positions = {
-        "all": np.arange(len(photos)),
-        "train": parts.train,
-        "validation": parts.validation,
-        "test": parts.test,
-    }[part]
+    positions = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     part_of = np.full(len(photos), "in no part", dtype="<U12")
-    for name, members in (
-        ("train", parts.train),
-        ("validation", parts.validation),
-        ("test", parts.test),
-    ):
+    for name, members in positions.items():
         part_of[members] = name
-    chosen = _spread(photos, positions, count)
+    shown = positions.get(part, np.arange(len(photos)))
+    chosen = _spread(photos, shown, count)
     tiles = [
         Tile(photos.pixels[i], f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, {part_of[i]}")
         for i in chosen
     ]
     of_part = "photo" if part == "all" else f"{part} photo"
-    title = f"{len(chosen):,} of {number_of(len(positions), of_part)}"
-    return tiles, f"{title}\n{_sizes(photos, positions)}"
+    title = f"{len(chosen):,} of {number_of(len(shown), of_part)}"
+    classes = in_classes(photos.labels[shown])
+    return tiles, f"{title}\n{classes}, prepared at {photos.pixels.shape[1]} px"
 
 
 def _changed(
@@ -160,25 +127,17 @@ def _changed(
         ]
     tiles = []
     for row, i in enumerate(chosen):
-        tiles.append(
-            Tile(pixels[row], f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, as it is")
-        )
-        tiles += [
-            Tile(changed[row], f"epoch {epoch}") for epoch, changed in enumerate(by_epoch, start=1)
-        ]
+        caption = f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, as it is"
+        tiles.append(Tile(pixels[row], caption))
+        tiles += [Tile(changed[row], f"epoch {epoch}") for epoch, changed in enumerate(by_epoch, 1)]
     settings = ", ".join(
-        f"{key} {_setting(value)}"
+        f"{key} on" if value is True else f"{key} {value:g}"
         for key, value in experiment.data.augmentation.model_dump().items()
         if value
     )
-    title = (
-        f"{number_of(len(chosen), 'training photo')} in {_COLUMNS - 1} epochs of {experiment.name}"
-    )
+    photos_ = number_of(len(chosen), "training photo")
+    title = f"{photos_} in {_COLUMNS - 1} epochs of {experiment.name}"
     return tiles, f"{title}\n{settings}; seed {seed}; prepared at {pixels.shape[1]} px"
-
-
-def _setting(value: float | bool) -> str:
-    return "on" if value is True else f"{value:g}"
 
 
 def _spread(photos: Photos, positions: Positions, count: int) -> list[int]:
@@ -191,7 +150,3 @@ def _spread(photos: Photos, positions: Positions, count: int) -> list[int]:
         chosen.append(members[places].tolist())
     longest = max(map(len, chosen))
     return [one[k] for k in range(longest) for one in chosen if k < len(one)]
-
-
-def _sizes(photos: Photos, positions: Positions) -> str:
-    return f"{in_classes(photos.labels[positions])}, prepared at {photos.pixels.shape[1]} px"

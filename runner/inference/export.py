@@ -199,7 +199,7 @@ def _largest_difference(trained: "Trained", path: Path) -> float:
     """
     import keras
     import tensorflow as tf
-    from optrun.data.images.resizing import as_resized
+    from optrun.data.images.decode import as_resized
     from optrun.data.sample import SAMPLE_SEED, draw
 
     size = trained.image_size

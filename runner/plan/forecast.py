@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optrun.data.cache import cache as photo_cache
-from optrun.data.cache.counting import Count, count
+from optrun.data.cache import cache_key
+from optrun.data.cache.prepare import Count, count
 from optrun.data.feed.batches import batches_per_epoch
 from optrun.runner.config.schema import Experiment, as_mapping
 from optrun.runner.errors import UserError, photo_errors
@@ -124,7 +124,7 @@ def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int 
 def _shortage(
     runs: Sequence[PlannedRun], costs: Costs, results: Path, *, present_bytes: int = 0
 ) -> str | None:
-    places = (_existing(results), _existing(photo_cache.directory()))
+    places = (_existing(results), _existing(cache_key.directory()))
     shared = places[0].stat().st_dev == places[1].stat().st_dev
     return shortage(
         [costs[run.key].room for run in runs],

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from optrun.data import locks
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.cache.copies import copies, remove
 from optrun.data.cache.prepare import prepare
 
@@ -33,11 +34,11 @@ def test_a_copy_is_told_by_how_it_was_made_and_what_is_in_it(cache: Path, archiv
     photos = prepare(str(archive), image_size=16)
     prepare(str(archive), image_size=16, resize="crop", antialias=True, limit=4)
     few, whole = sorted(copies(), key=lambda copy: copy.counts)
-    assert (whole.source, whole.image_size) == (str(archive), 16)
-    assert (whole.resize, whole.antialias, whole.limit) == ("squash", False, None)
+    assert (whole.source, whole.how.image_size) == (str(archive), 16)
+    assert whole.how == Preparation(16)
     assert (whole.counts, whole.left_out) == ((4, 3), 1)
     assert whole.fingerprint == photos.fingerprint
-    assert (few.resize, few.antialias, few.limit) == ("crop", True, 4)
+    assert few.how == Preparation(16, "crop", True, 4)
     assert few.counts == (2, 2)
     assert not few.stale
     assert not whole.stale
@@ -153,7 +154,7 @@ def test_an_unfinished_build_is_known_by_its_journal(cache: Path, archive: Path)
     with pytest.raises(KeyboardInterrupt):
         prepare(str(archive), image_size=16, progress=stop)
     (found,) = copies()
-    assert (found.source, found.image_size) == (str(archive), 16)
+    assert (found.source, found.how.image_size) == (str(archive), 16)
     assert found.unfinished
     assert not found.stale
     os.utime(archive, ns=(1, 1))

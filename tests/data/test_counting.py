@@ -1,8 +1,7 @@
 from pathlib import Path
 
 import pytest
-from optrun.data.cache.counting import count
-from optrun.data.cache.prepare import prepare
+from optrun.data.cache.prepare import count, prepare
 from optrun.data.split import split
 
 SHARES = {"validation_share": 0.2, "test_share": 0.1}

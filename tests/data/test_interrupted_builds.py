@@ -24,11 +24,11 @@ PROGRAM = """
 import hashlib, json, os, signal, sys, threading
 from pathlib import Path
 import numpy as np
-from optrun.data.cache import building, cache, journal, pixel_file, prepare
+from optrun.data.cache import building, cache, prepare
 
 source, folder, log, end = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 
-def pixels(builder, found):
+def square(found, how, memory):
     if found.encoded == b"junk":
         raise building.UndecodableError("not an image")
     with log.open("a") as file:
@@ -49,13 +49,13 @@ def killed_at(owner, name, call, before=lambda *arguments: None):
 def half_a_line(journal, name, record):
     journal._file.write(b'["' + name.encode())
 
-building.Builder._pixels = pixels
+building.square = square
 if end == "decoding":
-    killed_at(pixel_file.PixelFile, "write", 25)
+    killed_at(building.PixelFile, "write", 25)
 if end == "writing the journal":
-    killed_at(journal.Journal, "add", 25, half_a_line)
+    killed_at(building.Journal, "add", 25, half_a_line)
 if end == "arranging":
-    killed_at(pixel_file.PixelFile, "_write", 40 + 12)
+    killed_at(building.PixelFile, "_write", 40 + 12)
 if end == "writing the index":
     killed_at(cache, "save_index", 1)
 if end == "flushing":
@@ -196,7 +196,7 @@ def test_a_full_disk_is_said_and_what_is_built_stays(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from optrun.data.cache.pixel_file import PixelFile
+    from optrun.data.cache.building import PixelFile
     from optrun.data.cache.prepare import prepare
 
     folder = write_folder(tmp_path / "photos", kaggle(COUNT))

@@ -1,7 +1,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from optrun.data.feed.order import epoch_order
+from optrun.data.feed.batches import epoch_order
 
 counts = st.integers(0, 500)
 seeds = st.integers(0, 2**32)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optrun.data.cache.pixel_file import PixelFile
+from optrun.data.cache.building import PixelFile
 
 
 def photo(number: int) -> "np.typing.NDArray[np.uint8]":

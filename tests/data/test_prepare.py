@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optrun.data.cache import cache
+from optrun.data.cache import cache_key
 from optrun.data.cache.cache_key import Resize
 from optrun.data.cache.prepare import prepare
 from optrun.data.exceptions import PhotoError
@@ -218,7 +218,7 @@ def test_where_the_cache_lies_is_up_to_the_environment(
     assert (tmp_path / "elsewhere" / "photos") in Path(photos.pixels.filename).parents
     monkeypatch.delenv("OPTRUN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.directory().parent.name == "optrun"
+    assert cache_key.directory().parent.name == "optrun"
 
 
 def test_what_is_stopped_is_gone_on_with(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from optrun.data import sample
+from optrun.data.labels import CLASS_NAMES
 from optrun.data.sample import dice as dice_module
 from optrun.data.sample import looks, picture
 from PIL import Image
@@ -85,7 +86,7 @@ def test_even_drawings_are_cats_and_odd_ones_dogs(monkeypatch: pytest.MonkeyPatc
         sample.draw(1, index)
 
     assert drawn == ["choose_cat", "choose_dog"] * 10
-    assert [sample.CLASS_NAMES[sample.label(index)] for index in range(2)] == ["cat", "dog"]
+    assert [CLASS_NAMES[sample.label(index)] for index in range(2)] == ["cat", "dog"]
 
 
 def test_cats_and_dogs_wear_the_same_coats() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from optrun.optimizers import registry, specification
+from optrun.optimizers import registry
 from optrun.runner.config.documentation import expected, fields, is_section
 from optrun.runner.config.load import Loaded, load
 from optrun.runner.config.problems import Path as Keys
@@ -192,7 +192,7 @@ def test_the_other_network_differs_in_the_model_and_the_rate_alone(sample: bool)
     )
     assert one.model.network == ("resnet_small" if sample else "resnet50")
     assert (one.data, one.training) == (other.data, other.training)
-    assert specification.describe(one.optimizer).startswith("Lookahead(SGD ")
+    assert one.optimizer.description.startswith("Lookahead(SGD ")
 
 
 def test_lookahead_is_the_article_s() -> None:

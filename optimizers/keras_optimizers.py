@@ -6,6 +6,7 @@ module is data and imports no Keras.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from optrun.optimizers.entry import (
@@ -31,9 +32,8 @@ def _switch(name: str, default: bool, description: str) -> Argument:
 
 
 def _momentum(default: float) -> Argument:
-    return number(
-        "momentum", default, "share of the last step kept, in [0, 1]", minimum=0, maximum=1
-    )
+    description = "share of the last step kept, in [0, 1]"
+    return number("momentum", default, description, minimum=0, maximum=1)
 
 
 _EPSILON = positive("epsilon", 1e-7, "keeps the division finite")
@@ -75,18 +75,15 @@ def _keras(
     weight_decay: float | None = None,
     weight_decay_optional: bool = True,
     **more: Any,
-) -> Entry:
-    return Entry(
+) -> Callable[..., Entry]:
+    """The entry of an optimizer, complete but for its card."""
+    decay = weight_decay_argument(weight_decay, optional=weight_decay_optional)
+    return partial(
+        Entry,
         name=name,
         class_name=class_name,
         module="keras.optimizers",
-        arguments=(
-            LEARNING_RATE,
-            *arguments,
-            weight_decay_argument(weight_decay, optional=weight_decay_optional),
-            *CLIPPING,
-            GRADIENT_CENTRALIZATION,
-        ),
+        arguments=(LEARNING_RATE, *arguments, decay, *CLIPPING, GRADIENT_CENTRALIZATION),
         extra_weight_copies=copies,
         aliases=ALIASES,
         withheld=WITHHELD,
@@ -128,6 +125,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         combination_problems=_nesterov_needs_momentum,
         copies=0,
         also_called=("stochasticgradientdescent", "gradientdescent"),
+    )(
         description="Gradient descent; with momentum (heavy ball) or Nesterov's look-ahead point.",
         paper="Robbins & Monro 1951; Polyak 1964; Nesterov 1983",
         summary="gradient descent; heavy ball, Nesterov",
@@ -166,13 +164,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         cost_note="With momentum it keeps 1 copy, v.",
     ),
     _keras(
-        "adam",
-        "Adam",
-        *_BETAS,
-        _EPSILON,
-        _AMSGRAD,
-        more_state=_copy_for_each("amsgrad"),
-        copies=2,
+        "adam", "Adam", *_BETAS, _EPSILON, _AMSGRAD, more_state=_copy_for_each("amsgrad"), copies=2
+    )(
         description="Steps scaled per weight by moving averages of the gradient and of its square.",
         paper="Kingma & Ba 2015, ICLR",
         summary="steps scaled by two moving averages",
@@ -204,6 +197,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         copies=2,
         weight_decay_optional=False,
         weight_decay=0.004,
+    )(
         description="Adam with weight decay taken out of the gradient.",
         paper="Loshchilov & Hutter 2019, ICLR",
         summary="Adam with decoupled weight decay",
@@ -228,12 +222,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adamw", "learning_rate": 2e-5, "weight_decay": 0.01},
         cost_note="With amsgrad it keeps 1 more.",
     ),
-    _keras(
-        "adamax",
-        "Adamax",
-        *_BETAS,
-        _EPSILON,
-        copies=2,
+    _keras("adamax", "Adamax", *_BETAS, _EPSILON, copies=2)(
         description="Adam with the largest recent gradient in place of the second moment.",
         paper="Kingma & Ba 2015, ICLR, section 7",
         summary="Adam scaled by the largest recent gradient",
@@ -252,12 +241,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "adamax", "learning_rate": 4e-5},
     ),
-    _keras(
-        "nadam",
-        "Nadam",
-        *_BETAS,
-        _EPSILON,
-        copies=2,
+    _keras("nadam", "Nadam", *_BETAS, _EPSILON, copies=2)(
         description="Adam with Nesterov's momentum.",
         paper="Dozat 2016, ICLR workshop",
         summary="Adam with Nesterov's momentum",
@@ -283,6 +267,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         _EPSILON,
         momentum="never",
         copies=1,
+    )(
         description="Steps scaled per weight by the sum of all squared gradients so far.",
         paper="Duchi, Hazan & Singer 2011, JMLR 12",
         summary="steps scaled by all past squared gradients",
@@ -310,6 +295,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         _EPSILON,
         momentum="never",
         copies=2,
+    )(
         description="Steps scaled per weight by the ratio of recent updates to recent gradients.",
         paper="Zeiler 2012, arXiv 1212.5701",
         summary="steps scaled by recent steps over gradients",
@@ -345,6 +331,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         more_state=_copy_for_each("momentum", "centered"),
         momentum="stated",
         copies=1,
+    )(
         description="Steps scaled per weight by a moving average of the squared gradient.",
         paper="Tieleman & Hinton 2012, Coursera lecture 6.5",
         summary="steps scaled by recent squared gradients",
@@ -381,6 +368,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         number("beta", 0.0, "the paper's β, added to the root of the sum", minimum=0),
         momentum="never",
         copies=2,
+    )(
         description="Follow the regularised leader: per-weight rates with L1 and L2 shrinkage.",
         paper="McMahan et al. 2013, KDD",
         summary="regularised leader, for sparse models",
@@ -425,6 +413,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         more_state=_rows_and_columns,
         momentum="never",
         copies=1,
+    )(
         description="Adam's second moment kept as one value per row and column instead of per "
         "weight.",
         paper="Shazeer & Stern 2018, ICML",
@@ -451,12 +440,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adafactor", "learning_rate": 1e-3},
         cost_note="A row and a column for each matrix besides.",
     ),
-    _keras(
-        "lamb",
-        "Lamb",
-        *_BETAS,
-        _EPSILON,
-        copies=2,
+    _keras("lamb", "Lamb", *_BETAS, _EPSILON, copies=2)(
         description="Adam with each layer's step scaled to the norm of its weights, for large "
         "batches.",
         paper="You et al. 2020, ICLR",
@@ -488,6 +472,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         decay_rate("beta_2", 0.99, "decay of the momentum, in [0, 1)"),
         copies=1,
+    )(
         description="Steps of one size in the sign of the momentum; wants a rate 3 to 10 times "
         "below Adam's.",
         paper="Chen et al. 2023, NeurIPS",
@@ -537,6 +522,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         more_state=_one_copy_less_for_matrices,
         copies=2,
         weight_decay=0.004,
+    )(
         description="Orthogonalised momentum for matrices; Adam for every other variable.",
         paper="Jordan et al. 2024; Liu et al. 2025, arXiv 2502.16982",
         summary="orthogonalised momentum for matrices",

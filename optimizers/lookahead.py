@@ -180,8 +180,8 @@ class Lookahead(Wrapper):
         maintain   it stays as it is, the paper's choice outside its appendix;
         reset      it becomes what it is at the start, and the bias corrections count from 0 again.
                    Schedules and `iterations` go on counting all updates;
-        pullback   momenta v take part in the sync, v ← v₀ + α (vₖ − v₀), with v₀ that of the
-                   cycle's start; the rest stays.
+        pullback   momenta v, slots of that name as Keras' optimizers have, take part in the sync,
+                   v ← v₀ + α (vₖ − v₀), with v₀ that of the cycle's start; the rest stays.
 
     Where a cycle is discarded, at the end of `fit`, so is what it did to the state: "reset" starts
     anew, "pullback" returns to v₀.
@@ -192,21 +192,15 @@ class Lookahead(Wrapper):
 
     Args:
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
-            and decay belong to it.
+            and decay belong to it. Refused are LossScaleOptimizer, SoftBatch, another Lookahead,
+            `use_ema` and `gradient_accumulation_steps`; for "pullback" one without a momentum, for
+            "reset" one that has made updates.
         sync_period: the paper's k, updates between two syncs, 1 or more.
         slow_step_size: the paper's α, in [0, 1]. 1 is the inner optimizer itself.
-        inner_state: "maintain", "reset" or "pullback". A momentum is a slot that is named so, as
-            in Keras' optimizers.
+        inner_state: "maintain", "reset" or "pullback".
         name: prefix of the names of the optimizer's variables.
         track_fast_weights: whether to keep one more copy of the weights for
             `fast_weights_before_sync`.
-
-    Raises:
-        TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
-        ValueError: if an argument is out of its range, or around LossScaleOptimizer, SoftBatch,
-            another Lookahead, or an optimizer with `use_ema` or `gradient_accumulation_steps`; for
-            "pullback", around one without a momentum; for "reset", around one that has made
-            updates.
 
     Source: Zhang, Lucas, Hinton & Ba, "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS
     2019, algorithm 1 (https://arxiv.org/abs/1907.08610).
@@ -365,18 +359,16 @@ class Lookahead(Wrapper):
     def slow_weights(self) -> Iterator[None]:
         """Put the slow weights into the model for a while; the fast ones return bit for bit.
 
-        At the end of a cycle the model is on the slow weights already. For eager use, between
-        training steps; outside, training goes on as if nothing had happened, and what is done to
-        the weights inside is undone. It may stand inside `fast_weights_before_sync`, or that in it.
+        At the end of a cycle the model is on them already. For eager use, between training steps;
+        what is done to the weights inside is undone. It may stand inside
+        `fast_weights_before_sync`, or that in it.
         """
         with self._standing_in(self._slow if self._is_inside_cycle() else self._training_weights):
             yield
 
     @contextmanager
     def fast_weights_before_sync(self) -> Iterator[None]:
-        """Put the fast weights into the model as they stood right before the last sync.
-
-        As `slow_weights`, also where the model is on the slow weights now, at the end of a cycle.
+        """As `slow_weights`, the fast weights as they stood right before the last sync.
 
         Raises:
             RuntimeError: without `track_fast_weights`, or before the first sync: see `has_synced`.

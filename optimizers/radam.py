@@ -30,13 +30,9 @@ from optrun.optimizers.unwrapping import find
 
 _ALIASES: Mapping[str, str] = {
     **ALIASES,
-    "sma_threshold": "threshold",
-    "rho_threshold": "threshold",
-    "n_sma_threshold": "threshold",
-    "N_sma_threshold": "threshold",
-    "N_sma_threshhold": "threshold",
-    "degenerated_to_sgd": "unadapted_steps",
-    "degenerate_to_sgd": "unadapted_steps",
+    **dict.fromkeys(("sma_threshold", "rho_threshold", "n_sma_threshold"), "threshold"),
+    **dict.fromkeys(("N_sma_threshold", "N_sma_threshhold"), "threshold"),
+    **dict.fromkeys(("degenerated_to_sgd", "degenerate_to_sgd"), "unadapted_steps"),
 }
 _WITHHELD: Mapping[str, str] = {
     **WITHHELD,
@@ -238,12 +234,7 @@ def sma_length(update: Any, beta_2: float) -> Any:
     as 4.987 in place of 4.996 for β₂ = 0.999, and rₜ, hence the first adapted steps, wrong by 1 %.
     These are scalars, so it costs nothing, and XLA has float64.
 
-    Args:
-        update: t, 1 for the first update.
-        beta_2: the decay of the second moment, in (0, 1).
-
-    Returns:
-        A float64 scalar.
+    t is 1 for the first update, β₂ in (0, 1), the result a float64 scalar.
 
     Example:
         >>> [f"{float(sma_length(update, 0.999)):.4f}" for update in (1, 2, 5)]
@@ -259,9 +250,7 @@ def rectification(length: Any, beta_2: float) -> Any:
 
         rₜ = √( (ρₜ − 4) (ρₜ − 2) ρ∞ / ((ρ∞ − 4) (ρ∞ − 2) ρₜ) )
 
-    Args:
-        length: ρₜ, 4 or more; the variance does not exist below.
-        beta_2: the decay of the second moment, greater than 0.6, where ρ∞ = 4.
+    ρₜ is 4 or more, since the variance does not exist below, and β₂ greater than 0.6.
 
     Example:
         >>> f"{float(rectification(sma_length(6, 0.999), 0.999)):.5f}"
@@ -306,16 +295,8 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
             where rₜ is 0; the authors' code and most others 5.
         unadapted_steps: what the updates before do: "sgd", the paper's step of plain momentum, or
             "skip", nothing but gather the moments.
-        weight_decay: decoupled decay: each update, adapted or not, takes learning_rate times this
-            share off every weight first; None for none.
-        clipnorm: largest norm of each variable's gradient.
-        clipvalue: largest magnitude of a gradient's elements.
-        global_clipnorm: largest norm of all gradients together.
-        name: prefix of the names of the optimizer's variables.
-        kwargs: what else `keras.optimizers.Optimizer` takes.
-
-    Raises:
-        ValueError: if an argument is out of its range.
+        weight_decay: decoupled decay of each update, adapted or not.
+        clipnorm, clipvalue, global_clipnorm, name, kwargs: as for any Keras optimizer.
 
     Source: Liu, Jiang, He, Chen, Liu, Gao & Han, "On the Variance of the Adaptive Learning Rate and
     Beyond", ICLR 2020, algorithm 2 (https://arxiv.org/abs/1908.03265).
@@ -444,10 +425,6 @@ class Ranger(Lookahead):
         gradient_centralization: whether gradients are centralized. If so, train with
             `optimizers.Model`, or call `learn_layers`.
 
-    Raises:
-        TypeError: for an argument it does not take.
-        ValueError: if an argument is out of its range.
-
     Source: Wright, "Ranger - a synergistic optimizer", 2019, version 20.4.11
     (https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer).
 
@@ -503,12 +480,9 @@ class Ranger(Lookahead):
         )
 
     def learn_layers(self, model: keras.Model) -> None:
-        """Take from a plain `keras.Model`, before training, which gradients to centralize.
+        """Take from a plain `keras.Model`, built and not yet trained, which gradients to centralize.
 
         `optimizers.Model` needs no such call.
-
-        Raises:
-            ValueError: if the model has no weights yet.
         """
         centralization = find(self, GradientCentralization)
         if centralization is not None:

@@ -21,12 +21,7 @@ from typing import cast
 from optrun.optimizers.entry import Entry, did_you_mean
 from optrun.optimizers.keras_optimizers import KERAS_ENTRIES
 
-MODULES = (
-    "lookahead",
-    "soft_batch",
-    "runge_kutta",
-    "radam",
-)
+MODULES = ("lookahead", "soft_batch", "runge_kutta", "radam")
 
 
 def entries_of(module: str) -> tuple[Entry, ...]:

@@ -28,15 +28,10 @@ _ARGUMENTS = (
     GRADIENT_CENTRALIZATION,
 )
 _ALIASES = {
-    "lr": "learning_rate",
-    "h": "learning_rate",
-    "step_size": "learning_rate",
-    "decay": "weight_decay",
-    "wd": "weight_decay",
-    "gc": "gradient_centralization",
-    "use_gc": "gradient_centralization",
+    **dict.fromkeys(("lr", "h", "step_size"), "learning_rate"),
+    **dict.fromkeys(("decay", "wd"), "weight_decay"),
+    **dict.fromkeys(("gc", "use_gc"), "gradient_centralization"),
 }
-
 
 _SYMBOLS: Mapping[str, str] = {
     "K(θ)": "∇L(θ) + λθ, L the loss of this one batch",
@@ -187,10 +182,6 @@ class RungeKutta(SeveralGradients):
     All evaluations use the same batch. A last point whose bᵢ is 0, which methods with an error
     estimate have, would not enter the step and is left out.
 
-    Attributes:
-        stages: the rows aᵢⱼ of the tableau after the first, which is empty.
-        shares: the weights bᵢ, which sum to 1.
-
     Args:
         learning_rate: the step size h, a float greater than 0 or a schedule; read once per step.
         weight_decay: λ, 0 or more, or None for none. It is part of the flow, so it enters at every
@@ -199,13 +190,10 @@ class RungeKutta(SeveralGradients):
             factor, from the first stage, scales all of them, which is a shorter step: direction
             and order are kept.
         name: prefix of the names of the optimizer's variables.
-
-    Raises:
-        ValueError: if an argument is out of its range, and when trained outside `optimizers.Model`.
     """
 
-    stages: ClassVar[tuple[tuple[Fraction, ...], ...]]
-    shares: ClassVar[tuple[Fraction, ...]]
+    stages: ClassVar[tuple[tuple[Fraction, ...], ...]]  # the rows aᵢⱼ after the first, empty one
+    shares: ClassVar[tuple[Fraction, ...]]  # the weights bᵢ, which sum to 1
 
     def __init__(
         self,

@@ -20,21 +20,10 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     summed over the replicas before the next point is chosen. Since one gradient cannot make such a
     step, `apply` refuses gradients that `step` did not combine.
 
-    Attributes:
-        evaluations: gradients in one step, 2 or more; a class attribute or a property.
-
     Args:
         learning_rate: the step size h, a float greater than 0 or a schedule.
-        weight_decay: as for any Keras optimizer, and like the others after it, this acts on the
-            combined gradient: each update takes h times this share off every weight.
-        clipnorm: largest norm of each variable's combined gradient.
-        clipvalue: largest magnitude of the combined gradient's elements.
-        global_clipnorm: largest norm of the whole combined gradient.
-        name: prefix of the names of the optimizer's variables.
-        more: what else `keras.optimizers.Optimizer` takes.
-
-    Raises:
-        TypeError: if the class does not state its evaluations.
+        weight_decay, ..., more: as for any Keras optimizer; decay and clipping act on the combined
+            gradient: each update takes h times the decay off every weight.
 
     Example:
         The extragradient step (Korpelevich 1976) goes along the gradient one plain step ahead. On
@@ -59,7 +48,7 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
         0.75
     """
 
-    evaluations: int
+    evaluations: int  # gradients in one step, 2 or more; a class attribute or a property
 
     def __init__(
         self,
@@ -122,11 +111,7 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
             self._open_steps -= 1
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Go one step along a combined gradient.
-
-        Raises:
-            ValueError: outside `combined_gradient`.
-        """
+        """Go one step along a combined gradient; ValueError outside `combined_gradient`."""
         if self._open_steps == 0:
             own = type(self).__name__
             raise ValueError(

@@ -72,9 +72,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         extra_weight_copies=1,
         aliases={
-            "n": "batches_per_update",
-            "steps": "batches_per_update",
-            "accumulate": "batches_per_update",
+            **dict.fromkeys(("n", "steps", "accumulate"), "batches_per_update"),
             "accumulation_steps": "batches_per_update",
             "gradient_accumulation_steps": "batches_per_update",
             **INNER_ALIASES,
@@ -137,17 +135,14 @@ class SoftBatch(Wrapper):
     batches are taken as equal, and `FlushTail` as a callback marks the epoch's end.
 
     Args:
-        inner_optimizer: any Keras optimizer; rate, clipping and decay belong to it.
+        inner_optimizer: any Keras optimizer; rate, clipping and decay belong to it. Refused are
+            LossScaleOptimizer, another SoftBatch, several evaluations per step and
+            `gradient_accumulation_steps`.
         batches_per_update: batches in a window, 1 or more; 1 is the inner optimizer itself.
         tail: what becomes of a window that the epoch's end cuts short: "flush" makes an update of
             the batches it has, "carry" goes on filling it in the next epoch, "drop" forgets it.
             After the last epoch of `fit`, "carry" flushes too.
         name: prefix of the names of the optimizer's variables.
-
-    Raises:
-        TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
-        ValueError: if an argument is out of its range, or around LossScaleOptimizer, another
-            SoftBatch, or an optimizer with several evaluations or `gradient_accumulation_steps`.
 
     Example:
         >>> import keras
@@ -195,13 +190,8 @@ class SoftBatch(Wrapper):
         super().build(variables)
 
     def _count(self, name: str, dtype: str, initializer: str) -> Any:
-        return self.add_variable(
-            shape=(),
-            dtype=dtype,
-            initializer=initializer,
-            aggregation="only_first_replica",
-            name=name,
-        )
+        aggregation = "only_first_replica"
+        return self.add_variable((), initializer, dtype, aggregation, name=name)
 
     def _gradient_sum(self, variable: Any) -> Any:
         # A sum over many batches needs more than the eight bits of a bfloat16 gradient.
@@ -304,13 +294,10 @@ class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Validation begins: `fit` has made the epoch's last step."""
-        self._end_epoch()
+        self.on_epoch_end(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """The epoch ends, validated or not."""
-        self._end_epoch()
-
-    def _end_epoch(self) -> None:
         soft_batch = find(self.model.optimizer, SoftBatch)
         if soft_batch is not None:
             soft_batch.end_epoch()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
-from optrun.optimizers.entry import did_you_mean
+from optrun.optimizers.entry import CLIPPING, WITHHELD, did_you_mean
 from optrun.optimizers.keras_internals import own_variables, without_count_and_rate
 from optrun.optimizers.registry import ENTRIES
 from optrun.optimizers.unwrapping import find
@@ -18,18 +18,8 @@ _ACCUMULATION_INSIDE = (
     "its gradient_accumulation_steps count batches as updates: wrap it in SoftBatch instead, "
     "outermost"
 )
-_OPTIMIZER_ARGUMENTS = (
-    "learning_rate",
-    "weight_decay",
-    "clipnorm",
-    "clipvalue",
-    "global_clipnorm",
-    "use_ema",
-    "ema_momentum",
-    "ema_overwrite_frequency",
-    "loss_scale_factor",
-    "gradient_accumulation_steps",
-)
+_OPTIMIZER_ARGUMENTS = {"learning_rate", "weight_decay"} | WITHHELD.keys() - {"name"}
+_OPTIMIZER_ARGUMENTS |= {one.name for one in CLIPPING}
 
 
 class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
@@ -39,16 +29,7 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     that sets the rate of the wrapper sets that one. Each wrapper saves its own variables alone,
     since Keras saves the inner optimizer beside it.
 
-    Args:
-        inner_optimizer: the optimizer that makes the updates, or the name of one of Keras' for its
-            defaults, such as "adam".
-        name: prefix of the names of the wrapper's variables.
-        unsupported: arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer.
-
-    Raises:
-        TypeError: if `inner_optimizer` is no Keras optimizer, or for an argument that it should
-            have been given instead.
-        ValueError: if the inner optimizer cannot stand inside this one, or none has that name.
+    Arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer are `unsupported`.
     """
 
     def __init__(

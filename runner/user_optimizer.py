@@ -81,12 +81,7 @@ def facts(experiment: Experiment) -> list[dict[str, str]]:
     """What run.json says about the code: where it was, what it was, where its copy is."""
     names = _copy_names(experiment)
     return [
-        {
-            "name": one.name,
-            "file": str(one.file),
-            "sha256": one.sha256,
-            "copy": names[one.file],
-        }
+        {"name": one.name, "file": str(one.file), "sha256": one.sha256, "copy": names[one.file]}
         for one in _loaded(experiment)
     ]
 

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 from optrun.optimizers.keras_internals import key_of, layers_of, own_trained
-from optrun.optimizers.unwrapping import find, with_several_evaluations
-from optrun.optimizers.wrapper import Wrapper
+from optrun.optimizers.wrapper import Wrapper, find, with_several_evaluations
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from optrun.optimizers.distribution import update_each
 from optrun.optimizers.entry import NO_MOMENTUM, reason_against_pullback
 from optrun.optimizers.keras_internals import count_of, rate_of
 from optrun.optimizers.registry import ENTRIES
-from optrun.optimizers.unwrapping import core_of
+from optrun.optimizers.wrapper import core_of
 
 
 def reason_against(inner_state: str, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
@@ -31,11 +31,7 @@ def reason_against(inner_state: str, inner_optimizer: keras.optimizers.Optimizer
 
 
 def momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The first moments of a built optimizer: the slots that Keras' convention names momentum.
-
-    Raises:
-        ValueError: if there are none.
-    """
+    """The first moments of a built optimizer: the slots that Keras' convention names momentum."""
     core = core_of(inner_optimizer)
     found = [one for one in core.variables if one.name.endswith("_momentum")]
     if not found:
@@ -54,11 +50,7 @@ class InitialState:
     """
 
     def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
-        """Remember the state; for eager use, since a graph has no values yet.
-
-        Raises:
-            ValueError: if the optimizer has made updates.
-        """
+        """Remember the state; for eager use, since a graph has no values yet."""
         core = core_of(inner_optimizer)
         made = int(ops.convert_to_numpy(core.iterations))
         if made:
@@ -87,32 +79,23 @@ def _uniform_value(values: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="optimizers")
 class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule read at the count since the last reset plus the updates before it.
+    """A schedule read at the count since the last reset plus the updates before it, a variable.
 
-    It is saved as the schedule inside, and loaded as that.
+    It is saved as the schedule inside, and loaded as that: whoever resets the count wraps it anew.
     """
 
     def __init__(self, schedule: Any, updates_before_reset: Any) -> None:
-        """Set up.
-
-        Args:
-            schedule: the `LearningRateSchedule` as the core was given it.
-            updates_before_reset: a variable with the updates that the core no longer counts.
-        """
         self.schedule = schedule
         self.updates_before_reset = updates_before_reset
 
     def __call__(self, step: Any) -> Any:
-        """The rate at the core's own count `step`."""
         return self.schedule(step + self.updates_before_reset)
 
     def get_config(self) -> dict[str, Any]:
-        """The schedule inside."""
         return {"schedule": keras.saving.serialize_keras_object(self.schedule)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """The schedule inside: whoever resets the count wraps it anew."""
         return keras.saving.deserialize_keras_object(config["schedule"])
 
 

@@ -47,7 +47,6 @@ def own_strategy(optimizer: keras.optimizers.Optimizer) -> tf.distribute.Strateg
 
 
 def index_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
-    """The place of a trained variable among all."""
     return int(optimizer._get_variable_index(variable))
 
 

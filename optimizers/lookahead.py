@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -31,8 +31,7 @@ from optrun.optimizers.inner_state import (
 )
 from optrun.optimizers.keras_internals import own_strategy, own_trained
 from optrun.optimizers.soft_batch import SoftBatch
-from optrun.optimizers.unwrapping import core_of, find
-from optrun.optimizers.wrapper import Wrapper
+from optrun.optimizers.wrapper import Wrapper, core_of, find
 
 LOOKAHEAD_IN_LOOKAHEAD = (
     "Lookahead around Lookahead keeps two sets of slow weights, and nothing says which of them the "
@@ -435,3 +434,15 @@ class Lookahead(Wrapper):
             "inner_state": self.inner_state,
             "track_fast_weights": self.track_fast_weights,
         }
+
+
+@contextmanager
+def evaluation_weights(model: keras.Model) -> Iterator[None]:
+    """Put a compiled model on the weights it is measured on: Lookahead's slow ones, if it has them.
+
+    The training weights return bit for bit. Finds Lookahead inside SoftBatch and
+    LossScaleOptimizer. For eager use, between epochs; do not train inside it.
+    """
+    lookahead = find(getattr(model, "optimizer", None), Lookahead)
+    with nullcontext() if lookahead is None else lookahead.slow_weights():
+        yield

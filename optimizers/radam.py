@@ -26,7 +26,7 @@ from optrun.optimizers.entry import (
 from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.keras_internals import index_of
 from optrun.optimizers.lookahead import Lookahead
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.wrapper import find
 
 _ALIASES: Mapping[str, str] = {
     **ALIASES,
@@ -344,13 +344,7 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         if reason is not None:
             raise ValueError(f"`beta_2` {reason}. Received: {beta_2=}")
         super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            name=name,
-            **kwargs,
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name=name, **kwargs
         )
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -396,14 +390,8 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "threshold": self.threshold,
-            "unadapted_steps": self.unadapted_steps,
-        }
+        own = ("beta_1", "beta_2", "epsilon", "threshold", "unadapted_steps")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -459,17 +447,9 @@ class Ranger(Lookahead):
                 f"`gradient_centralization` must be True or False. Received: "
                 f"{gradient_centralization!r}"
             )
+        decay_and_clipping = (weight_decay, clipnorm, clipvalue, global_clipnorm)
         core: keras.optimizers.Optimizer = RAdam(
-            learning_rate=learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            threshold=threshold,
-            unadapted_steps=unadapted_steps,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
+            learning_rate, beta_1, beta_2, epsilon, threshold, unadapted_steps, *decay_and_clipping
         )
         super().__init__(
             GradientCentralization(core) if gradient_centralization else core,
@@ -480,7 +460,7 @@ class Ranger(Lookahead):
         )
 
     def learn_layers(self, model: keras.Model) -> None:
-        """Take from a plain `keras.Model`, built and not yet trained, which gradients to centralize.
+        """Take from a plain `keras.Model`, built and not yet trained, what to centralize.
 
         `optimizers.Model` needs no such call.
         """
@@ -492,14 +472,11 @@ class Ranger(Lookahead):
         """The constructor's arguments."""
         core = find(self, RAdam).get_config()  # type: ignore[union-attr]
         lookahead = super().get_config()
-        taken = [one.name for one in ENTRIES[0].arguments if one.of_class]
+        own = ("sync_period", "slow_step_size", "name", "track_fast_weights")
         return {
-            **{argument: core[argument] for argument in taken},
-            "sync_period": lookahead["sync_period"],
-            "slow_step_size": lookahead["slow_step_size"],
+            **{one.name: core[one.name] for one in ENTRIES[0].arguments if one.of_class},
+            **{name: lookahead[name] for name in own},
             "gradient_centralization": find(self, GradientCentralization) is not None,
-            "name": lookahead["name"],
-            "track_fast_weights": lookahead["track_fast_weights"],
         }
 
     @classmethod

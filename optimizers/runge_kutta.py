@@ -246,8 +246,7 @@ class RungeKutta(SeveralGradients):
         """The constructor's arguments."""
         base = super().get_config()
         return {
-            "name": base["name"],
-            "learning_rate": base["learning_rate"],
+            **{name: base[name] for name in ("name", "learning_rate")},
             "weight_decay": self.flow_weight_decay,
             "global_clipnorm": self.flow_global_clipnorm,
         }

@@ -61,13 +61,7 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
         **more: Any,
     ) -> None:
         super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            name=name,
-            **more,
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name=name, **more
         )
         # A property may need what the subclass sets after this.
         stated = getattr(type(self), "evaluations", None)

@@ -23,8 +23,7 @@ from optrun.optimizers.entry import (
     Entry,
 )
 from optrun.optimizers.keras_internals import index_of, own_strategy, own_trained, refuse_unknown
-from optrun.optimizers.unwrapping import find, with_several_evaluations
-from optrun.optimizers.wrapper import Wrapper
+from optrun.optimizers.wrapper import Wrapper, find, with_several_evaluations
 
 SOFT_BATCH_IN_SOFT_BATCH = (
     "a soft batch of soft batches is one soft batch: multiply the two `batches_per_update`"

@@ -1,14 +1,14 @@
-"""What every optimizer around another one has in common."""
+"""What every optimizer around another one has in common, and how to find one inside."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 import keras
 from optrun.optimizers.entry import CLIPPING, WITHHELD, did_you_mean
 from optrun.optimizers.keras_internals import own_variables, without_count_and_rate
 from optrun.optimizers.registry import ENTRIES
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.several_gradients import SeveralGradients
 
 _LOSS_SCALE_INSIDE = (
     "a loss scale inside would skip batches that the wrapper around it has counted: put "
@@ -20,6 +20,32 @@ _ACCUMULATION_INSIDE = (
 )
 _OPTIMIZER_ARGUMENTS = {"learning_rate", "weight_decay"} | WITHHELD.keys() - {"name"}
 _OPTIMIZER_ARGUMENTS |= {one.name for one in CLIPPING}
+
+
+Found = TypeVar("Found")
+
+
+def chain(optimizer: Any) -> Iterator[Any]:
+    """The optimizer, its `inner_optimizer`, that one's, and so on."""
+    while optimizer is not None:
+        yield optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+
+
+def core_of(optimizer: Any) -> Any:
+    """The innermost optimizer, which has the count of updates and the learning rate."""
+    *_, core = chain(optimizer)
+    return core
+
+
+def find(optimizer: Any, kind: type[Found]) -> Found | None:
+    """The outermost optimizer of a class, or None."""
+    return next((one for one in chain(optimizer) if isinstance(one, kind)), None)
+
+
+def with_several_evaluations(optimizer: Any) -> SeveralGradients | None:
+    """The optimizer whose step takes more than one gradient, or None."""
+    return find(optimizer, SeveralGradients)
 
 
 class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]

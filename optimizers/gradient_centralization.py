@@ -51,8 +51,7 @@ class GradientCentralization(Wrapper):
 
     Which variables are such kernels is read off the model's layers, once: `optimizers.Model` does
     it by itself, for a plain `keras.Model` call `learn_layers`. Around an optimizer with several
-    gradients per step `optimizers.Model` centralizes each of them, and not the decay that the step
-    adds to them.
+    gradients per step each of them is centralized, and not the decay that the step adds to them.
 
     Args:
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping

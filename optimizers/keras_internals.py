@@ -16,7 +16,6 @@ _distribute = tf.__internal__.distribute
 
 
 def count_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The variable in which an optimizer counts its updates."""
     return optimizer._iterations
 
 
@@ -32,17 +31,14 @@ def without_count_and_rate(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def own_variables(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The variables that an optimizer made itself."""
     return list(optimizer._variables)
 
 
 def own_trained(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The variables that a built optimizer trains."""
     return list(optimizer._trainable_variables)
 
 
 def own_strategy(optimizer: keras.optimizers.Optimizer) -> tf.distribute.Strategy:
-    """The distribution strategy under which an optimizer was made."""
     return optimizer._distribution_strategy
 
 
@@ -66,12 +62,10 @@ def layers_of(model: keras.Model) -> list[Any]:
 
 
 def takes_training(model: keras.Model) -> bool:
-    """Whether the model's call has a `training` argument."""
     return bool(model._call_has_training_arg)
 
 
 def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
-    """The metric of a compiled model's loss."""
     return model._loss_tracker
 
 

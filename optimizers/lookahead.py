@@ -1,7 +1,7 @@
 """Lookahead: slow weights that follow an inner optimizer's fast ones."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -13,6 +13,7 @@ from optrun.optimizers.entry import (
     INNER_ALIASES,
     INNER_EXAMPLE,
     INNER_WITHHELD,
+    NO_MOMENTUM,
     SYNC_ALIASES,
     TRACKING_WITHHELD,
     Argument,
@@ -22,14 +23,8 @@ from optrun.optimizers.entry import (
     Shape,
     reason_against_pullback,
 )
-from optrun.optimizers.inner_state import (
-    InitialState,
-    keep_schedule_going,
-    momenta,
-    reason_against,
-    schedule_as_given,
-)
-from optrun.optimizers.keras_internals import own_strategy, own_trained
+from optrun.optimizers.keras_internals import count_of, own_strategy, own_trained, rate_of
+from optrun.optimizers.registry import ENTRIES as REGISTERED
 from optrun.optimizers.soft_batch import SoftBatch
 from optrun.optimizers.wrapper import Wrapper, core_of, find
 
@@ -159,6 +154,116 @@ ENTRIES: tuple[Entry, ...] = (
 )
 
 
+def _against_state(inner_state: str, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
+    """Why a sync cannot do that with this optimizer's state; None where it can, or may.
+
+    The slots exist once it is built: `momenta` knows for certain.
+    """
+    core = core_of(inner_optimizer)
+    if inner_state != "maintain" and isinstance(core, keras.optimizers.MultiOptimizer):
+        return (
+            "each of its optimizers has a count and a state of its own: use inner_state 'maintain'"
+        )
+    if inner_state == "pullback":
+        name = type(core).__name__
+        entry = next((one for one in REGISTERED.values() if one.class_name == name), None)
+        return reason_against_pullback(entry, momentum=getattr(core, "momentum", None))
+    return None
+
+
+def momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The first moments of a built optimizer: the slots that Keras' convention names momentum."""
+    core = core_of(inner_optimizer)
+    found = [one for one in core.variables if one.name.endswith("_momentum")]
+    if not found:
+        raise ValueError(
+            f"Lookahead cannot pull back the momentum of {type(core).__name__}: {NO_MOMENTUM}."
+        )
+    return found
+
+
+class InitialState:
+    """The state that a newly built optimizer has, and the way back to it.
+
+    All its variables but the count of updates and the learning rate, those of the optimizers
+    between it and its core included. A variable whose elements are equal, as Keras' slots are, is
+    kept as one number.
+    """
+
+    def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
+        """Remember the state; for eager use, since a graph has no values yet."""
+        core = core_of(inner_optimizer)
+        made = int(ops.convert_to_numpy(core.iterations))
+        if made:
+            raise ValueError(
+                f"Lookahead resets the inner optimizer to the state it begins with, and this "
+                f"{type(core).__name__} has made {made} updates already: give it a new one."
+            )
+        others = (id(count_of(core)), id(rate_of(core)))
+        self._variables = [one for one in inner_optimizer.variables if id(one) not in others]
+        self._values = [_uniform_value(ops.convert_to_numpy(one)) for one in self._variables]
+
+    def restore(self, assign: Callable[[Any, Any], None]) -> None:
+        """Give every variable its initial value, with `assign(variable, value)`."""
+
+        def put_back(variable: Any, value: Any) -> None:
+            assign(variable, ops.broadcast_to(ops.cast(value, variable.dtype), variable.shape))
+
+        update_each(put_back, self._variables, self._values)
+
+
+def _uniform_value(values: Any) -> Any:
+    """The number that all elements equal, or the values where they differ."""
+    first = values.flat[0].item() if values.size else 0
+    return first if (values == first).all() else ops.convert_to_tensor(values)
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule read at the count since the last reset plus the updates before it, a variable.
+
+    It is saved as the schedule inside, and loaded as that: whoever resets the count wraps it anew.
+    """
+
+    def __init__(self, schedule: Any, updates_before_reset: Any) -> None:
+        self.schedule = schedule
+        self.updates_before_reset = updates_before_reset
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step + self.updates_before_reset)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return keras.saving.deserialize_keras_object(config["schedule"])
+
+
+def keep_schedule_going(inner_optimizer: keras.optimizers.Optimizer, updates_before: Any) -> None:
+    """Let the core's schedule, if it has one, count the updates before a reset too."""
+    core = core_of(inner_optimizer)
+    schedule = rate_of(core)
+    is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+    if is_schedule and not isinstance(schedule, CountingAllUpdates):
+        core.learning_rate = CountingAllUpdates(schedule, updates_before)
+
+
+@contextmanager
+def schedule_as_given(inner_optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Inside, the core has the schedule that it was made with, as its config states it."""
+    core = core_of(inner_optimizer)
+    present = rate_of(core)
+    if not isinstance(present, CountingAllUpdates):
+        yield
+        return
+    core.learning_rate = present.schedule
+    try:
+        yield
+    finally:
+        core.learning_rate = present
+
+
 @keras.saving.register_keras_serializable(package="optimizers")
 class Lookahead(Wrapper):
     """Lets an inner optimizer run ahead, then goes a share of the way after it.
@@ -221,6 +326,8 @@ class Lookahead(Wrapper):
         0.7952
     """
 
+    own_arguments = ("sync_period", "slow_step_size", "inner_state", "track_fast_weights")
+
     def __init__(
         self,
         inner_optimizer: keras.optimizers.Optimizer | str,
@@ -240,7 +347,7 @@ class Lookahead(Wrapper):
                 f"`track_fast_weights` must be True or False. Received: {track_fast_weights=}"
             )
         super().__init__(inner_optimizer, name=name, unsupported=unsupported)
-        reason = reason_against(inner_state, self.inner_optimizer)
+        reason = _against_state(inner_state, self.inner_optimizer)
         if reason is not None:
             raise ValueError(f"`inner_state` cannot be {inner_state!r}: {reason}.")
         self.sync_period = int(sync_period)
@@ -286,11 +393,6 @@ class Lookahead(Wrapper):
                 self.add_variable_from_reference(one, "at_cycle_start")
                 for one in momenta(self.inner_optimizer)
             ]
-
-    def _scalar(self, name: str, dtype: str) -> Any:
-        return self.add_variable(
-            shape=(), dtype=dtype, initializer="zeros", aggregation="only_first_replica", name=name
-        )
 
     @property
     def iterations(self) -> Any:
@@ -426,14 +528,7 @@ class Lookahead(Wrapper):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         with schedule_as_given(self.inner_optimizer):
-            config = super().get_config()
-        return {
-            **config,
-            "sync_period": self.sync_period,
-            "slow_step_size": self.slow_step_size,
-            "inner_state": self.inner_state,
-            "track_fast_weights": self.track_fast_weights,
-        }
+            return super().get_config()
 
 
 @contextmanager

@@ -252,9 +252,6 @@ def rectification(length: Any, beta_2: float) -> Any:
 
     ρₜ is 4 or more, since the variance does not exist below, and β₂ greater than 0.6.
 
-    Example:
-        >>> f"{float(rectification(sma_length(6, 0.999), 0.999)):.5f}"
-        '0.02582'
     """
     longest = _longest(beta_2)
     scale = longest / ((longest - 4) * (longest - 2))
@@ -416,11 +413,6 @@ class Ranger(Lookahead):
     Source: Wright, "Ranger - a synergistic optimizer", 2019, version 20.4.11
     (https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer).
 
-    Example:
-        >>> ranger = Ranger(1e-3)
-        >>> centralization = ranger.inner_optimizer
-        >>> type(centralization).__name__, type(centralization.inner_optimizer).__name__
-        ('GradientCentralization', 'RAdam')
     """
 
     def __init__(

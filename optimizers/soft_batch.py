@@ -156,6 +156,8 @@ class SoftBatch(Wrapper):
         1
     """
 
+    own_arguments = ("batches_per_update", "tail")
+
     def __init__(
         self,
         inner_optimizer: keras.optimizers.Optimizer,
@@ -182,15 +184,11 @@ class SoftBatch(Wrapper):
         """Create the window's gradient sum and its counts, and the inner optimizer's state."""
         if self.built:
             return
-        self._batches = self._count("batches_in_window", "int32", "zeros")
-        self._samples = self._count("samples_in_window", "float32", "zeros")
-        self._next_samples = self._count("samples_in_next_batch", "float32", "ones")
+        self._batches = self._scalar("batches_in_window", "int32")
+        self._samples = self._scalar("samples_in_window", "float32")
+        self._next_samples = self._scalar("samples_in_next_batch", "float32", "ones")
         self._gradient_sums = [self._gradient_sum(variable) for variable in variables]
         super().build(variables)
-
-    def _count(self, name: str, dtype: str, initializer: str) -> Any:
-        aggregation = "only_first_replica"
-        return self.add_variable((), initializer, dtype, aggregation, name=name)
 
     def _gradient_sum(self, variable: Any) -> Any:
         # A sum over many batches needs more than the eight bits of a bfloat16 gradient.
@@ -275,14 +273,6 @@ class SoftBatch(Wrapper):
 
     def _flush(self) -> None:
         own_strategy(self).run(self._update)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "batches_per_update": self.batches_per_update,
-            "tail": self.tail,
-        }
 
 
 class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]

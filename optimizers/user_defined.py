@@ -9,8 +9,6 @@ import difflib
 import functools
 import hashlib
 import importlib
-import importlib.abc
-import importlib.util
 import inspect
 import re
 import sys
@@ -153,22 +151,6 @@ def failure(error: BaseException, file: Path) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}: {said}" if frames else said
 
 
-class _Content(importlib.abc.SourceLoader):
-    """Loads a module from the bytes that were read, and writes no cache beside the file."""
-
-    def __init__(self, path: str, content: bytes) -> None:
-        self._path = path
-        self._content = content
-
-    def get_filename(self, fullname: str) -> str:
-        return self._path
-
-    def get_data(self, path: str | bytes) -> bytes:
-        if path != self._path:
-            raise FileNotFoundError(path)
-        return self._content
-
-
 @functools.cache
 def _file_module(path: str) -> tuple[ModuleType, Path, bytes]:
     file = Path(path)
@@ -182,14 +164,12 @@ def _file_module(path: str) -> tuple[ModuleType, Path, bytes]:
     stem = re.sub(r"\W", "_", file.stem)
     unique = hashlib.sha256(path.encode(errors="surrogateescape") + content).hexdigest()[:16]
     module_name = f"own_optimizer_{stem}_{unique}"
-    loader = _Content(path, content)
-    spec = importlib.util.spec_from_loader(module_name, loader)
-    if spec is None:
-        raise UserOptimizerError(f"{file} cannot be loaded as a module")
-    module = importlib.util.module_from_spec(spec)
+    # Run from the bytes that were read; a loader would write a cache beside the file.
+    module = ModuleType(module_name)
+    module.__file__ = path
     sys.modules[module_name] = module
     try:
-        loader.exec_module(module)
+        exec(compile(content, path, "exec", dont_inherit=True), vars(module))  # noqa: S102
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise UserOptimizerError(f"cannot be imported: {failure(error, file)}") from error

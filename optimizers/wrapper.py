@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import keras
 from optrun.optimizers.entry import CLIPPING, WITHHELD, did_you_mean
@@ -57,6 +57,8 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     Arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer are `unsupported`.
     """
+
+    own_arguments: ClassVar[tuple[str, ...]] = ()  # beside the inner optimizer and the name
 
     def __init__(
         self,
@@ -130,6 +132,9 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
         if not self.inner_optimizer.built:
             self.inner_optimizer.build(list(variables))
 
+    def _scalar(self, name: str, dtype: str, initializer: str = "zeros") -> Any:
+        return self.add_variable((), initializer, dtype, "only_first_replica", name=name)
+
     def _build_on_first_use(self, trainable_variables: Sequence[Any] | None) -> None:
         if self.built:
             return
@@ -173,6 +178,7 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
         return {
             "name": self.name,
             "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+            **{name: getattr(self, name) for name in self.own_arguments},
         }
 
     @classmethod

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 Kind = Literal[
     "float", "int", "bool", "choice", "strings", "text", "any", "optimizer", "learning_rate"
 ]
+Momentum = Literal["always", "stated", "never"]
 Arguments = Mapping[str, object]
 Shape = tuple[int, ...]
 Problems = Iterable[tuple[str, str]]
@@ -109,10 +110,8 @@ def range_in_words(
     """A range, in words that follow "a number"; empty without bounds.
 
     Example:
-        >>> range_in_words(0, 1), range_in_words(0, None, minimum_excluded=True)
-        ('from 0 to 1', 'above 0')
-        >>> range_in_words(0, 1, maximum_excluded=True)
-        'of at least 0 and below 1'
+        >>> range_in_words(0, 1), range_in_words(0, 1, maximum_excluded=True)
+        ('from 0 to 1', 'of at least 0 and below 1')
     """
     if None not in (minimum, maximum) and not minimum_excluded and not maximum_excluded:
         return f"from {minimum:g} to {maximum:g}"
@@ -159,7 +158,7 @@ class Entry:
     extra_weight_copies: int = 0
     more_state: Callable[[Arguments, Shape], int] | None = None
     # Whether it keeps a first moment; "stated" is where its argument `momentum` is more than 0.
-    momentum: Literal["always", "stated", "never"] = "always"
+    momentum: Momentum = "always"
     tracks_fast_weights: bool = False  # whether it can keep those from before each sync
     aliases: Mapping[str, str] = field(
         default_factory=dict
@@ -197,7 +196,6 @@ class Entry:
 
     @property
     def is_wrapper(self) -> bool:
-        """Whether it works around an inner optimizer."""
         return self.argument("inner_optimizer") is not None
 
     @property

@@ -6,7 +6,6 @@ module is data and imports no Keras.
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from optrun.optimizers.entry import (
@@ -18,6 +17,7 @@ from optrun.optimizers.entry import (
     Argument,
     Arguments,
     Entry,
+    Momentum,
     Problems,
     Shape,
     decay_rate,
@@ -36,10 +36,12 @@ def _momentum(default: float) -> Argument:
     return number("momentum", default, description, minimum=0, maximum=1)
 
 
+_DECAY = weight_decay_argument(None)
 _EPSILON = positive("epsilon", 1e-7, "keeps the division finite")
-_BETAS = (
+_ADAM = (
     decay_rate("beta_1", 0.9, "decay of the first moment, in [0, 1)"),
     decay_rate("beta_2", 0.999, "decay of the second moment, in [0, 1)"),
+    _EPSILON,
 )
 _AMSGRAD = _switch("amsgrad", False, "divide by the largest second moment seen so far")
 
@@ -68,27 +70,24 @@ def _nesterov_needs_momentum(arguments: Arguments, _inner: Entry | None) -> Prob
 
 
 def _keras(
-    name: str,
-    class_name: str,
-    *arguments: Argument,
-    copies: int,
-    weight_decay: float | None = None,
-    weight_decay_optional: bool = True,
-    **more: Any,
+    name: str, class_name: str, *, copies: int, momentum: Momentum = "always"
 ) -> Callable[..., Entry]:
-    """The entry of an optimizer, complete but for its card."""
-    decay = weight_decay_argument(weight_decay, optional=weight_decay_optional)
-    return partial(
-        Entry,
-        name=name,
-        class_name=class_name,
-        module="keras.optimizers",
-        arguments=(LEARNING_RATE, *arguments, decay, *CLIPPING, GRADIENT_CENTRALIZATION),
-        extra_weight_copies=copies,
-        aliases=ALIASES,
-        withheld=WITHHELD,
-        **more,
-    )
+    """Makes an optimizer's entry of the arguments of its own, its card and what else is known."""
+
+    def entry(*arguments: Argument, weight_decay: Argument = _DECAY, **more: Any) -> Entry:
+        return Entry(
+            name=name,
+            class_name=class_name,
+            module="keras.optimizers",
+            arguments=(LEARNING_RATE, *arguments, weight_decay, *CLIPPING, GRADIENT_CENTRALIZATION),
+            extra_weight_copies=copies,
+            momentum=momentum,
+            aliases=ALIASES,
+            withheld=WITHHELD,
+            **more,
+        )
+
+    return entry
 
 
 _RETRAIN_ADAPTIVE = "1e-5 – 1e-4 to retrain VGG19; 1e-4 – 1e-2 from random weights"
@@ -115,17 +114,12 @@ _CORRECTION_IN_FLOAT32 = (
 )
 
 KERAS_ENTRIES: tuple[Entry, ...] = (
-    _keras(
-        "sgd",
-        "SGD",
+    _keras("sgd", "SGD", momentum="stated", copies=0)(
         _momentum(0.0),
         _switch("nesterov", False, "evaluate the gradient at the look-ahead point"),
         more_state=_copy_for_each("momentum"),
-        momentum="stated",
         combination_problems=_nesterov_needs_momentum,
-        copies=0,
         also_called=("stochasticgradientdescent", "gradientdescent"),
-    )(
         description="Gradient descent; with momentum (heavy ball) or Nesterov's look-ahead point.",
         paper="Robbins & Monro 1951; Polyak 1964; Nesterov 1983",
         summary="gradient descent; heavy ball, Nesterov",
@@ -163,9 +157,10 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9},
         cost_note="With momentum it keeps 1 copy, v.",
     ),
-    _keras(
-        "adam", "Adam", *_BETAS, _EPSILON, _AMSGRAD, more_state=_copy_for_each("amsgrad"), copies=2
-    )(
+    _keras("adam", "Adam", copies=2)(
+        *_ADAM,
+        _AMSGRAD,
+        more_state=_copy_for_each("amsgrad"),
         description="Steps scaled per weight by moving averages of the gradient and of its square.",
         paper="Kingma & Ba 2015, ICLR",
         summary="steps scaled by two moving averages",
@@ -187,17 +182,11 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adam", "learning_rate": 1e-5},
         cost_note="With amsgrad it keeps 1 more.",
     ),
-    _keras(
-        "adamw",
-        "AdamW",
-        *_BETAS,
-        _EPSILON,
+    _keras("adamw", "AdamW", copies=2)(
+        *_ADAM,
         _AMSGRAD,
         more_state=_copy_for_each("amsgrad"),
-        copies=2,
-        weight_decay_optional=False,
-        weight_decay=0.004,
-    )(
+        weight_decay=weight_decay_argument(0.004, optional=False),
         description="Adam with weight decay taken out of the gradient.",
         paper="Loshchilov & Hutter 2019, ICLR",
         summary="Adam with decoupled weight decay",
@@ -222,7 +211,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adamw", "learning_rate": 2e-5, "weight_decay": 0.01},
         cost_note="With amsgrad it keeps 1 more.",
     ),
-    _keras("adamax", "Adamax", *_BETAS, _EPSILON, copies=2)(
+    _keras("adamax", "Adamax", copies=2)(
+        *_ADAM,
         description="Adam with the largest recent gradient in place of the second moment.",
         paper="Kingma & Ba 2015, ICLR, section 7",
         summary="Adam scaled by the largest recent gradient",
@@ -241,7 +231,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "adamax", "learning_rate": 4e-5},
     ),
-    _keras("nadam", "Nadam", *_BETAS, _EPSILON, copies=2)(
+    _keras("nadam", "Nadam", copies=2)(
+        *_ADAM,
         description="Adam with Nesterov's momentum.",
         paper="Dozat 2016, ICLR workshop",
         summary="Adam with Nesterov's momentum",
@@ -260,14 +251,9 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "nadam", "learning_rate": 2e-5},
     ),
-    _keras(
-        "adagrad",
-        "Adagrad",
+    _keras("adagrad", "Adagrad", momentum="never", copies=1)(
         number("initial_accumulator_value", 0.1, "start of that sum", minimum=0),
         _EPSILON,
-        momentum="never",
-        copies=1,
-    )(
         description="Steps scaled per weight by the sum of all squared gradients so far.",
         paper="Duchi, Hazan & Singer 2011, JMLR 12",
         summary="steps scaled by all past squared gradients",
@@ -288,14 +274,9 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "adagrad", "learning_rate": 1e-4, "initial_accumulator_value": 0.0},
     ),
-    _keras(
-        "adadelta",
-        "Adadelta",
+    _keras("adadelta", "Adadelta", momentum="never", copies=2)(
         decay_rate("rho", 0.95, "decay of both averages, in [0, 1)"),
         _EPSILON,
-        momentum="never",
-        copies=2,
-    )(
         description="Steps scaled per weight by the ratio of recent updates to recent gradients.",
         paper="Zeiler 2012, arXiv 1212.5701",
         summary="steps scaled by recent steps over gradients",
@@ -321,17 +302,12 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "adadelta", "learning_rate": 0.1},
     ),
-    _keras(
-        "rmsprop",
-        "RMSprop",
+    _keras("rmsprop", "RMSprop", momentum="stated", copies=1)(
         decay_rate("rho", 0.9, "decay of the average, in [0, 1)"),
         _momentum(0.0),
         _EPSILON,
         _switch("centered", False, "subtract the squared mean of the gradient: its variance"),
         more_state=_copy_for_each("momentum", "centered"),
-        momentum="stated",
-        copies=1,
-    )(
         description="Steps scaled per weight by a moving average of the squared gradient.",
         paper="Tieleman & Hinton 2012, Coursera lecture 6.5",
         summary="steps scaled by recent squared gradients",
@@ -357,18 +333,13 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "rmsprop", "learning_rate": 2e-5},
         cost_note="With momentum it keeps 1 more, and with centered another.",
     ),
-    _keras(
-        "ftrl",
-        "Ftrl",
+    _keras("ftrl", "Ftrl", momentum="never", copies=2)(
         number("learning_rate_power", -0.5, "power of the accumulated squares", maximum=0),
         number("initial_accumulator_value", 0.1, "start of the sum of squares", minimum=0),
         number("l1_regularization_strength", 0.0, "L1 penalty", minimum=0),
         number("l2_regularization_strength", 0.0, "L2 penalty, stabilising", minimum=0),
         number("l2_shrinkage_regularization_strength", 0.0, "L2 penalty on the size", minimum=0),
         number("beta", 0.0, "the paper's β, added to the root of the sum", minimum=0),
-        momentum="never",
-        copies=2,
-    )(
         description="Follow the regularised leader: per-weight rates with L1 and L2 shrinkage.",
         paper="McMahan et al. 2013, KDD",
         summary="regularised leader, for sparse models",
@@ -402,18 +373,13 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "ftrl", "learning_rate": 0.05},
     ),
-    _keras(
-        "adafactor",
-        "Adafactor",
+    _keras("adafactor", "Adafactor", momentum="never", copies=1)(
         number("beta_2_decay", -0.8, "power of the step count in the decay rate", maximum=0),
         positive("epsilon_1", 1e-30, "keeps the squared gradient above 0"),
         positive("epsilon_2", 1e-3, "smallest scale of a variable"),
         positive("clip_threshold", 1.0, "largest root mean square of an update"),
         _switch("relative_step", True, "bound a constant rate by 1 / sqrt(update)"),
         more_state=_rows_and_columns,
-        momentum="never",
-        copies=1,
-    )(
         description="Adam's second moment kept as one value per row and column instead of per "
         "weight.",
         paper="Shazeer & Stern 2018, ICML",
@@ -440,7 +406,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adafactor", "learning_rate": 1e-3},
         cost_note="A row and a column for each matrix besides.",
     ),
-    _keras("lamb", "Lamb", *_BETAS, _EPSILON, copies=2)(
+    _keras("lamb", "Lamb", copies=2)(
+        *_ADAM,
         description="Adam with each layer's step scaled to the norm of its weights, for large "
         "batches.",
         paper="You et al. 2020, ICLR",
@@ -459,9 +426,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "lamb", "learning_rate": 1e-3},
     ),
-    _keras(
-        "lion",
-        "Lion",
+    _keras("lion", "Lion", copies=1)(
         number(
             "beta_1",
             0.9,
@@ -471,8 +436,6 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
             minimum_excluded=True,
         ),
         decay_rate("beta_2", 0.99, "decay of the momentum, in [0, 1)"),
-        copies=1,
-    )(
         description="Steps of one size in the sign of the momentum; wants a rate 3 to 10 times "
         "below Adam's.",
         paper="Chen et al. 2023, NeurIPS",
@@ -493,9 +456,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         caveats=(_SIGN_STEPS, _DECAY_IS_DECOUPLED),
         example={"name": "lion", "learning_rate": 5e-6},
     ),
-    _keras(
-        "muon",
-        "Muon",
+    _keras("muon", "Muon", copies=2)(
         decay_rate("adam_beta_1", 0.9, "Adam's first decay, in [0, 1)"),
         decay_rate("adam_beta_2", 0.999, "Adam's second decay, in [0, 1)"),
         number(
@@ -520,9 +481,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
             "rms_rate", 0.2, "root mean square of an update; null: as it comes", optional=True
         ),
         more_state=_one_copy_less_for_matrices,
-        copies=2,
-        weight_decay=0.004,
-    )(
+        weight_decay=weight_decay_argument(0.004),
         description="Orthogonalised momentum for matrices; Adam for every other variable.",
         paper="Jordan et al. 2024; Liu et al. 2025, arXiv 2502.16982",
         summary="orthogonalised momentum for matrices",

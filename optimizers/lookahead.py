@@ -186,8 +186,7 @@ class InitialState:
     """The state that a newly built optimizer has, and the way back to it.
 
     All its variables but the count of updates and the learning rate, those of the optimizers
-    between it and its core included. A variable whose elements are equal, as Keras' slots are, is
-    kept as one number.
+    around its core included. Where all elements are equal, as in Keras' slots, one number is kept.
     """
 
     def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
@@ -213,7 +212,6 @@ class InitialState:
 
 
 def _uniform_value(values: Any) -> Any:
-    """The number that all elements equal, or the values where they differ."""
     first = values.flat[0].item() if values.size else 0
     return first if (values == first).all() else ops.convert_to_tensor(values)
 

@@ -41,13 +41,9 @@ _WITHHELD: Mapping[str, str] = {
 
 
 def reason_never_adapted(beta_2: float, threshold: float) -> str | None:
-    """Why RAdam with these would never adapt a step; None where it does.
+    """Why RAdam with these would never adapt a step, or None.
 
     The moving average is no longer than ρ∞ = 2 / (1 − β₂) − 1 gradients.
-
-    Example:
-        >>> reason_never_adapted(0.5, threshold=5)
-        'must be greater than 0.666667 for a threshold of 5, or no step is ever adapted'
     """
     if 2 / (1 - beta_2) - 1 > threshold:
         return None
@@ -230,11 +226,9 @@ def sma_length(update: Any, beta_2: float) -> Any:
 
         ρₜ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ),    ρ∞ = 2 / (1 − β₂) − 1
 
-    It is computed in float64, two nearly equal numbers being subtracted: in float32 ρ₅ comes out
-    as 4.987 in place of 4.996 for β₂ = 0.999, and rₜ, hence the first adapted steps, wrong by 1 %.
-    These are scalars, so it costs nothing, and XLA has float64.
-
-    t is 1 for the first update, β₂ in (0, 1), the result a float64 scalar.
+    t is 1 for the first update, β₂ in (0, 1). It is computed in float64, two nearly equal numbers
+    being subtracted: in float32 ρ₅ comes out as 4.987 in place of 4.996 for β₂ = 0.999, and rₜ,
+    hence the first adapted steps, wrong by 1 %. These are scalars, so it costs nothing.
 
     Example:
         >>> [f"{float(sma_length(update, 0.999)):.4f}" for update in (1, 2, 5)]
@@ -279,8 +273,7 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
     momentum at the rate η meant for adaptive ones: with gradients much larger than 1 they can throw
     the weights far off, which `unadapted_steps="skip"` avoids.
 
-    ε stands beside √v as it is, before the bias correction, as in Keras' Adam, the authors' code
-    and PyTorch.
+    ε stands beside √v before the bias correction, as in Keras' Adam and the authors' code.
 
     Args:
         learning_rate: η, a float greater than 0 or a schedule.
@@ -399,9 +392,6 @@ class Ranger(Lookahead):
     the weights and makes a step of RAdam; every sixth is followed by Lookahead's sync, halfway
     between the slow weights and the fast ones. All parts are this package's: see there. The network
     is measured on the slow weights.
-
-    The article that made Ranger known prints a listing that divides the gradient by its standard
-    deviation as well; the published code does not, and neither does this class.
 
     Args:
         learning_rate, ..., global_clipnorm: as for `RAdam`, with another β₁ and ε; norms are those

@@ -25,9 +25,9 @@ MODULES = (
 def entries_of(module: str) -> tuple[Entry, ...]:
     """The `ENTRIES` that a module of this package begins with, without importing it.
 
-    An optimizer's class needs Keras, whose import takes seconds; its entries are data. So of the
-    module's text only what stands up to `ENTRIES` is run, and of the imports among that only those
-    from the standard library and from `entry`: what `ENTRIES` is made of must need no more.
+    A class needs Keras, whose import takes seconds; its entries are data. So of the module's text
+    only what stands up to `ENTRIES` is run, and of the imports among that only those from the
+    standard library and from `entry`.
     """
     name = f"{__package__}.{module}"
     found = find_spec(name)

@@ -79,15 +79,11 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     def step(self, gradient_at: GradientAt, variables: Sequence[Any]) -> Sequence[Any]:
         """The combined gradient of one step, to be applied inside `combined_gradient`.
 
-        Args:
-            gradient_at: the gradient of the batch's loss, without any loss scale, at a list of
-                tensors that stand in for the variables, of their shapes and dtypes; for None, at
-                the variables as they are. An entry of what it returns is None where the loss does
-                not depend on that variable. To be called `evaluations` times, first with None.
-            variables: the trainable variables. They are to be read, not written.
-
-        Returns:
-            One tensor of the variable's shape, or None to leave it as it is, per variable.
+        `gradient_at`, to be called `evaluations` times, first with None, gives the gradient of the
+        batch's loss, without any loss scale: at a list of tensors that stand in for the variables,
+        of their shapes and dtypes, or for None at the variables as they are. What it and this
+        return has one tensor per variable, or None where the loss does not depend on it. The
+        variables are to be read, not written.
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define `step(self, gradient_at, variables)`, which "

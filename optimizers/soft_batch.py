@@ -128,7 +128,7 @@ class SoftBatch(Wrapper):
     the gradient of one batch of all those samples. Between updates neither the weights nor the
     inner optimizer's state move, and its count, schedule and bias corrections count updates. It is
     the large batch exactly where the loss is a mean over samples and no layer looks across a batch
-    (batch normalisation) or draws at random (dropout: other masks, the same expectation).
+    or draws at random.
 
     `optimizers.Model` states the sample counts and the epoch's end. With a plain `keras.Model`
     batches are taken as equal, and `FlushTail` as a callback marks the epoch's end.

@@ -61,7 +61,10 @@ class _Reader:
         given = {key: value for key, value in stated.items() if key != "name"}
         inner, inside = self._arguments(given, entry, entry.class_name, path)
         if inner is not None:
-            self._nesting(entry, inner, inside, path)
+            several = entry.several_gradients_refused if inside > 1 else ""
+            reason = entry.refused_inside.get(inner.name, several)
+            if reason:
+                self._add((*path, "inner_optimizer"), f"cannot be {inner.name}: {reason}")
         self._combinations(given, entry, inner, path)
         return entry, max(entry.evaluations, inside)
 
@@ -114,13 +117,6 @@ class _Reader:
         given = {key: value for key, value in stated.items() if key != "schedule"}
         self._arguments(given, SCHEDULES[name], f"the schedule '{name}'", path)
 
-    def _nesting(self, outer: Entry, inner: Entry, evaluations: int, path: Path) -> None:
-        reason = outer.refused_inside.get(inner.name)
-        if reason is None and evaluations > 1:
-            reason = outer.several_gradients_refused
-        if reason:
-            self._add((*path, "inner_optimizer"), f"cannot be {inner.name}: {reason}")
-
     def _combinations(
         self, given: Arguments, entry: Entry, inner: Entry | None, path: Path
     ) -> None:
@@ -131,10 +127,8 @@ class _Reader:
             if given.get(one.name) is not None and one.name in arguments
         ]
         if len(clips) > 1:
-            self._add(
-                (*path, clips[-1]),
-                f"only one kind of clipping can be stated; received {' and '.join(clips)}",
-            )
+            message = f"only one kind of clipping can be stated; received {' and '.join(clips)}"
+            self._add((*path, clips[-1]), message)
         values = {name: given.get(name, one.default) for name, one in arguments.items()}
         right = {name: value for name, value in values.items() if arguments[name].fits(value)}
         if entry.combination_problems is not None:

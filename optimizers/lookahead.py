@@ -32,17 +32,9 @@ LOOKAHEAD_IN_LOOKAHEAD = (
     "Lookahead around Lookahead keeps two sets of slow weights, and nothing says which of them the "
     "network is measured on: use one, with the period and step you want"
 )
-RANGER_IN_LOOKAHEAD = (
-    "Ranger is Lookahead around RAdam already: state `sync_period` and `slow_step_size` in it, or "
-    "put radam inside"
-)
 SOFT_BATCH_IN_LOOKAHEAD = (
     "Lookahead counts updates, and a soft batch inside it makes none for most batches: put the "
     "soft batch outside, around Lookahead"
-)
-EMA_INSIDE_LOOKAHEAD = (
-    "its use_ema keeps an average of its own, which would overwrite the weights that the slow "
-    "weights follow: Lookahead's slow weights are the average"
 )
 
 
@@ -102,7 +94,8 @@ ENTRIES: tuple[Entry, ...] = (
         tracks_fast_weights=True,
         refused_inside={
             "lookahead": LOOKAHEAD_IN_LOOKAHEAD,
-            "ranger": RANGER_IN_LOOKAHEAD,
+            "ranger": "Ranger is Lookahead around RAdam already: state `sync_period` and "
+            "`slow_step_size` in it, or put radam inside",
             "soft_batch": SOFT_BATCH_IN_LOOKAHEAD,
         },
         combination_problems=_pullback_needs_momentum,
@@ -361,7 +354,10 @@ class Lookahead(Wrapper):
         if find(inner_optimizer, Lookahead) is not None:
             return LOOKAHEAD_IN_LOOKAHEAD
         if inner_optimizer.use_ema:
-            return EMA_INSIDE_LOOKAHEAD
+            return (
+                "its use_ema keeps an average of its own, which would overwrite the weights that "
+                "the slow weights follow: Lookahead's slow weights are the average"
+            )
         return super()._reason_against(inner_optimizer)
 
     def build(self, variables: Sequence[Any]) -> None:

@@ -211,9 +211,7 @@ class Specification:
             track_fast_weights: whether a Lookahead in it keeps the fast weights from before each
                 sync, for `Lookahead.fast_weights_before_sync`.
 
-        Raises:
-            UserOptimizerError: what a person's own optimizer, or one around it, raised when it was
-                imported or made.
+        UserOptimizerError is what a person's own optimizer, or one around it, raised.
         """
         from optrun.optimizers.construction import construct
 

@@ -309,12 +309,8 @@ class Lookahead(Wrapper):
         >>> optimizer = Lookahead(keras.optimizers.SGD(0.1), sync_period=5, slow_step_size=0.5)
         >>> for step in range(5):
         ...     optimizer.apply([weight.value], [weight])
-        ...     print(f"{float(weight.value):.4f}")
-        0.9000
-        0.8100
-        0.7290
-        0.6561
-        0.7952
+        ...     print(f"{float(weight.value):.4f}", end=" ")
+        0.9000 0.8100 0.7290 0.6561 0.7952
     """
 
     own_arguments = ("sync_period", "slow_step_size", "inner_state", "track_fast_weights")

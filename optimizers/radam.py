@@ -295,17 +295,11 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         With a constant gradient of 0.1 five steps are 0.001 · 0.1, and the sixth 0.001 · r₆.
 
         >>> import keras
-        >>> weight = keras.Variable(1.0)
-        >>> optimizer = RAdam(0.001)
+        >>> weight, optimizer = keras.Variable(1.0), RAdam(0.001)
         >>> for step in range(6):
         ...     optimizer.apply([keras.ops.convert_to_tensor(0.1)], [weight])
-        ...     print(f"{float(weight.value):.6f}")
-        0.999900
-        0.999800
-        0.999700
-        0.999600
-        0.999500
-        0.999474
+        ...     print(f"{float(weight.value):.6f}", end=" ")
+        0.999900 0.999800 0.999700 0.999600 0.999500 0.999474
     """
 
     def __init__(

@@ -149,11 +149,9 @@ class SoftBatch(Wrapper):
         >>> optimizer = SoftBatch(keras.optimizers.SGD(0.1), batches_per_update=2)
         >>> for gradient in (1.0, 3.0):
         ...     optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
-        ...     print(f"{float(weight.value):.2f}")
-        1.00
-        0.80
-        >>> int(optimizer.iterations)
-        1
+        ...     print(f"{float(weight.value):.2f}", int(optimizer.iterations))
+        1.00 0
+        0.80 1
     """
 
     own_arguments = ("batches_per_update", "tail")

@@ -33,8 +33,8 @@ def show(name: str | None, *, layout: str) -> None:
     if layout == "json":
         content = _content(entry) if entry else [_content(one) for one in _ordered()]
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
-        return
-    _print(_list() if entry is None else _card(entry))
+    else:
+        _print(_card(entry) if entry else _list())
 
 
 def _entry(name: str) -> Entry:
@@ -89,13 +89,8 @@ def _list() -> Group:
             table.add_row()
         table.add_row(Text("Not in Keras" if is_ours else "Keras' own", style="bold cyan"))
         for one in entries:
-            name = Text(f"  {one.name}", style="bold")
-            table.add_row(
-                name,
-                card_text.gradients_per_step(one),
-                card_text.extra_weight_copies(one),
-                one.summary,
-            )
+            cost = card_text.gradients_per_step(one), card_text.extra_weight_copies(one)
+            table.add_row(Text(f"  {one.name}", style="bold"), *cost, one.summary)
     hint = Text("One in full, for instance:  optrun optimizers lookahead")
     return Group(table, "", Text(_COST_NOTE, style="dim"), "", hint)
 
@@ -121,9 +116,8 @@ def _card(entry: Entry) -> Group:
 
 
 def _of_inner(cost: str) -> str:
-    return cost.replace("as inner", "those of the inner optimizer").replace(
-        "+ inner", "and those of the inner optimizer"
-    )
+    inner = "those of the inner optimizer"
+    return cost.replace("as inner", inner).replace("+ inner", f"and {inner}")
 
 
 def _section(title: str, *parts: RenderableType) -> tuple[RenderableType, ...]:
@@ -148,11 +142,8 @@ def _arguments(entry: Entry) -> Table:
     names = max(len(argument.name) for argument in entry.arguments)
     group = _grid(gap=0)
     for argument in entry.arguments:
-        name, values = (
-            f"{argument.name:<{names}}",
-            f"  {card_text.default(argument):<8}  {card_text.allowed(argument)}",
-        )
-        group.add_row(Text.assemble((name, "bold"), values))
+        values = f"  {card_text.default(argument):<8}  {card_text.allowed(argument)}"
+        group.add_row(Text.assemble((f"{argument.name:<{names}}", "bold"), values))
         details: list[RenderableType] = [Text(argument.description, style="dim")]
         if argument.name in entry.sensible:
             details.append(Text(f"sensible: {entry.sensible[argument.name]}"))

@@ -21,6 +21,7 @@ from optrun.optimizers.entry import (
     Entry,
     Problems,
     Shape,
+    number,
     reason_against_pullback,
 )
 from optrun.optimizers.keras_internals import count_of, own_strategy, own_trained, rate_of
@@ -68,11 +69,10 @@ ENTRIES: tuple[Entry, ...] = (
                 minimum=1,
                 label="sync",
             ),
-            Argument(
+            number(
                 "slow_step_size",
-                "float",
-                "share of the way to the fast weights that a sync goes (the paper's α)",
                 0.5,
+                "share of the way to the fast weights that a sync goes (the paper's α)",
                 minimum=0,
                 maximum=1,
                 label="slow",

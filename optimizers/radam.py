@@ -156,11 +156,10 @@ ENTRIES: tuple[Entry, ...] = (
             Argument(
                 "sync_period", "int", "updates between two syncs (Lookahead's k)", 6, minimum=1
             ),
-            Argument(
+            number(
                 "slow_step_size",
-                "float",
-                "share of the way to the fast weights that a sync goes (Lookahead's α)",
                 0.5,
+                "share of the way to the fast weights that a sync goes (Lookahead's α)",
                 minimum=0,
                 maximum=1,
             ),

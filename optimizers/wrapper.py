@@ -10,14 +10,6 @@ from optrun.optimizers.keras_internals import own_variables, without_count_and_r
 from optrun.optimizers.registry import ENTRIES
 from optrun.optimizers.several_gradients import SeveralGradients
 
-_LOSS_SCALE_INSIDE = (
-    "a loss scale inside would skip batches that the wrapper around it has counted: put "
-    "LossScaleOptimizer outermost, as Keras does by itself under mixed_float16"
-)
-_ACCUMULATION_INSIDE = (
-    "its gradient_accumulation_steps count batches as updates: wrap it in SoftBatch instead, "
-    "outermost"
-)
 _OPTIMIZER_ARGUMENTS = {"learning_rate", "weight_decay"} | WITHHELD.keys() - {"name"}
 _OPTIMIZER_ARGUMENTS |= {one.name for one in CLIPPING}
 
@@ -89,9 +81,15 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
         """Why this wrapper cannot go around that optimizer, or None."""
         if find(inner_optimizer, keras.optimizers.LossScaleOptimizer) is not None:
-            return _LOSS_SCALE_INSIDE
+            return (
+                "a loss scale inside would skip batches that the wrapper around it has counted: "
+                "put LossScaleOptimizer outermost, as Keras does by itself under mixed_float16"
+            )
         if inner_optimizer.gradient_accumulation_steps:
-            return _ACCUMULATION_INSIDE
+            return (
+                "its gradient_accumulation_steps count batches as updates: wrap it in SoftBatch "
+                "instead, outermost"
+            )
         return None
 
     @property

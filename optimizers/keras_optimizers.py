@@ -130,8 +130,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         when="The one to beat. With momentum 0.9 and a tuned, falling rate it is among the best on "
         "image classifiers, and it keeps the least in memory. The rate has to be tuned.",
         sensible={
-            "learning_rate": "1e-5 – 1e-4 to retrain VGG19 with momentum 0.9 (at 1e-3 it collapses), "
-            "ten times that without momentum; 1e-3 – 1e-1 from random weights",
+            "learning_rate": "1e-5 – 1e-4 to retrain VGG19 with momentum 0.9 (at 1e-3 it "
+            "collapses), ten times that without momentum; 1e-3 – 1e-1 from random weights",
             "momentum": "0.8 – 0.99; 0.9 is in common use",
             "weight_decay": "1e-4 – 1e-2",
             "global_clipnorm": "1 – 10 where single batches blow up",
@@ -436,8 +436,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         when="Large batches and long trainings, with half of Adam's memory. Small batches make its "
         "signs random.",
         sensible={
-            "learning_rate": "3e-6 – 3e-5 to retrain VGG19; 3e-5 – 1e-3 from random weights: a third to a "
-            "tenth of Adam's",
+            "learning_rate": "3e-6 – 3e-5 to retrain VGG19; 3e-5 – 1e-3 from random weights: a third "
+            "to a tenth of Adam's",
             "beta_2": "0.98 – 0.99",
             "weight_decay": "3 to 10 times AdamW's, since it is multiplied by the smaller rate",
         },

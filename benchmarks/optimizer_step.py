@@ -30,7 +30,7 @@ import tensorflow as tf
 from optrun.optimizers import GradientCentralization, Model
 from optrun.optimizers.registry import ENTRIES
 from optrun.optimizers.specification import parse
-from optrun.optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.wrapper import find, with_several_evaluations
 
 Specification = Mapping[str, object]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from optrun.optimizers import user_defined
-from optrun.optimizers.entry import Arguments, Entry, did_you_mean
+from optrun.optimizers.entry import CLIPPING, Arguments, Entry, did_you_mean
 from optrun.optimizers.registry import ENTRIES, NOT_OFFERED, SCHEDULES
 
 Path = tuple[str, ...]
@@ -15,24 +15,14 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a specification.
+    """One thing wrong with a specification."""
 
-    Attributes:
-        path: keys that lead to it, e.g. `("inner_optimizer", "momentum")`; the last of them is
-            absent from the specification where the problem is that it is missing.
-        message: what must be and what was received, without the path.
-    """
-
-    path: Path
-    message: str
+    path: Path  # keys to it, e.g. ("inner_optimizer", "momentum"); the last may be what is missing
+    message: str  # what must be and what was received, without the path
 
 
 def problems(stated: object, *, import_user_code: bool = False) -> list[Problem]:
-    """Everything that is wrong with a specification, none left for a second try.
-
-    Args:
-        stated: the mapping.
-        import_user_code: as for `specification.parse`.
+    """Everything that is wrong with a specification; `import_user_code` as for `parse`.
 
     Example:
         >>> for problem in problems(
@@ -71,7 +61,10 @@ class _Reader:
         given = {key: value for key, value in stated.items() if key != "name"}
         inner, inside = self._arguments(given, entry, entry.class_name, path)
         if inner is not None:
-            self._nesting(entry, inner, inside, path)
+            several = entry.several_gradients_refused if inside > 1 else ""
+            reason = entry.refused_inside.get(inner.name, several)
+            if reason:
+                self._add((*path, "inner_optimizer"), f"cannot be {inner.name}: {reason}")
         self._combinations(given, entry, inner, path)
         return entry, max(entry.evaluations, inside)
 
@@ -124,30 +117,20 @@ class _Reader:
         given = {key: value for key, value in stated.items() if key != "schedule"}
         self._arguments(given, SCHEDULES[name], f"the schedule '{name}'", path)
 
-    def _nesting(self, outer: Entry, inner: Entry, evaluations: int, path: Path) -> None:
-        reason = outer.refused_inside.get(inner.name)
-        if reason is None and evaluations > 1:
-            reason = outer.several_gradients_refused
-        if reason:
-            self._add((*path, "inner_optimizer"), f"cannot be {inner.name}: {reason}")
-
     def _combinations(
         self, given: Arguments, entry: Entry, inner: Entry | None, path: Path
     ) -> None:
+        arguments = {one.name: one for one in entry.arguments}
         clips = [
-            name
-            for name in ("clipnorm", "clipvalue", "global_clipnorm")
-            if given.get(name) is not None and entry.argument(name) is not None
+            one.name
+            for one in CLIPPING
+            if given.get(one.name) is not None and one.name in arguments
         ]
         if len(clips) > 1:
-            self._add(
-                (*path, clips[-1]),
-                f"only one kind of clipping can be stated; received {' and '.join(clips)}",
-            )
-        values = {one.name: given.get(one.name, one.default) for one in entry.arguments}
-        right = {
-            one.name: values[one.name] for one in entry.arguments if one.fits(values[one.name])
-        }
+            message = f"only one kind of clipping can be stated; received {' and '.join(clips)}"
+            self._add((*path, clips[-1]), message)
+        values = {name: given.get(name, one.default) for name, one in arguments.items()}
+        right = {name: value for name, value in values.items() if arguments[name].fits(value)}
         if entry.combination_problems is not None:
             for name, message in entry.combination_problems(right, inner):
                 self._add((*path, name), message)

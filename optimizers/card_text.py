@@ -1,9 +1,11 @@
-"""How cards and pages put an argument's values and an optimizer's cost."""
+"""How cards, pages and the JSON Schema put an argument's values and an optimizer's cost."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from optrun.optimizers.entry import Argument, Entry
+from optrun.optimizers.registry import ENTRIES, SCHEDULES
 
 # What these letters stand for in every rule; an entry explains the others it uses.
 COMMON_SYMBOLS: Mapping[str, str] = {
@@ -16,13 +18,7 @@ COMMON_SYMBOLS: Mapping[str, str] = {
 
 
 def symbols_of(entry: Entry) -> dict[str, str]:
-    """Every letter of an optimizer's rule with its meaning, the common ones first.
-
-    Example:
-        >>> from optrun.optimizers.registry import ENTRIES
-        >>> symbols_of(ENTRIES["heun"])["h"]
-        'learning_rate, the step size'
-    """
+    """Every letter of an optimizer's rule with its meaning, the common ones first."""
     common = {
         letter: meaning
         for letter, meaning in COMMON_SYMBOLS.items()
@@ -41,31 +37,23 @@ def allowed(argument: Argument) -> str:
     """The values an argument takes, in a few characters; a square bracket includes the bound.
 
     Example:
-        >>> from optrun.optimizers.registry import ENTRIES
         >>> [allowed(argument) for argument in ENTRIES["lookahead"].arguments][:3]
         ['an optimizer', 'whole, ≥ 1', '[0, 1]']
         >>> allowed(ENTRIES["sgd"].argument("clipnorm"))
         '> 0 or null'
     """
-    return _values(argument) + (" or null" if argument.optional else "")
-
-
-def _values(argument: Argument) -> str:
-    if argument.kind == "optimizer":
-        return "an optimizer"
-    if argument.kind == "bool":
-        return "true, false"
-    if argument.kind == "choice":
-        return ", ".join(argument.choices)
-    if argument.kind == "strings":
-        return "list of texts"
-    if argument.kind == "text":
-        return "text"
-    if argument.kind == "any":
-        return "any value"
-    if argument.kind == "int":
-        return f"whole, {_range(argument)}"
-    return _range(argument) + (" or schedule" if argument.kind == "learning_rate" else "")
+    values = {
+        "optimizer": "an optimizer",
+        "bool": "true, false",
+        "choice": ", ".join(argument.choices),
+        "strings": "list of texts",
+        "text": "text",
+        "any": "any value",
+        "int": f"whole, {_range(argument)}",
+        "learning_rate": f"{_range(argument)} or schedule",
+        "float": _range(argument),
+    }[argument.kind]
+    return values + (" or null" if argument.optional else "")
 
 
 def _range(argument: Argument) -> str:
@@ -82,13 +70,7 @@ def _range(argument: Argument) -> str:
 
 
 def default(argument: Argument) -> str:
-    """The default as YAML has it, or "required".
-
-    Example:
-        >>> from optrun.optimizers.registry import ENTRIES
-        >>> [default(argument) for argument in ENTRIES["adam"].arguments][:4]
-        ['required', '0.9', '0.999', '1e-7']
-    """
+    """The default as YAML has it, or "required"."""
     return "required" if argument.required else _yaml_value(argument.default)
 
 
@@ -96,7 +78,6 @@ def example_yaml(entry: Entry) -> str:
     """A config file that trains with its card's example; it stands beside the shipped `configs/`.
 
     Example:
-        >>> from optrun.optimizers.registry import ENTRIES
         >>> print(example_yaml(ENTRIES["adam"]), end="")
         extends: configs/vgg19.yaml
         optimizer:
@@ -121,9 +102,7 @@ def _yaml_value(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return number(value)
-    return str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def number(value: float, digits: int = 6) -> str:
@@ -140,24 +119,118 @@ def number(value: float, digits: int = 6) -> str:
 
 
 def gradients_per_step(entry: Entry) -> str:
-    """Gradient evaluations in a step on one batch; a wrapper's are its inner optimizer's.
-
-    Example:
-        >>> from optrun.optimizers.registry import ENTRIES
-        >>> [gradients_per_step(ENTRIES[name]) for name in ("adam", "heun", "lookahead")]
-        ['1', '2', 'as inner']
-    """
-    if entry.is_wrapper and entry.evaluations == 1:
-        return "as inner"
-    return str(entry.evaluations)
+    """Gradient evaluations in a step on one batch; a wrapper's are its inner optimizer's."""
+    return "as inner" if entry.is_wrapper and entry.evaluations == 1 else str(entry.evaluations)
 
 
 def extra_weight_copies(entry: Entry) -> str:
-    """Floats kept for each weight; a wrapper's come on top of its inner optimizer's.
+    """Floats kept for each weight; a wrapper's come on top of its inner optimizer's."""
+    return f"{entry.extra_weight_copies}{' + inner' if entry.is_wrapper else ''}"
+
+
+_OPTIMIZER = {"$ref": "#/$defs/optimizer"}
+_LEARNING_RATE = {"$ref": "#/$defs/learning_rate"}
+
+
+def definitions() -> dict[str, Any]:
+    """The registry as JSON Schema (draft 2020-12): `$defs`, `optimizer` and what that refers to.
+
+    A specification is judged by its `name`. One without a name, which extends another file's, may
+    state any argument of any optimizer. Nothing is required, for the same reason.
 
     Example:
-        >>> from optrun.optimizers.registry import ENTRIES
-        >>> [extra_weight_copies(ENTRIES[name]) for name in ("adam", "lookahead")]
-        ['2', '1 + inner']
+        >>> momentum = definitions()["optimizer.sgd"]["properties"]["momentum"]
+        >>> momentum["type"], momentum["minimum"], momentum["maximum"], momentum["default"]
+        ('number', 0, 1, 0.0)
     """
-    return f"{entry.extra_weight_copies}{' + inner' if entry.is_wrapper else ''}"
+    found = {
+        "optimizer": _chosen("name", "optimizer", ENTRIES),
+        "learning_rate": {
+            "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"$ref": "#/$defs/schedule"}]
+        },
+        "schedule": _chosen("schedule", "schedule", SCHEDULES),
+    }
+    own = {
+        "type": "string",
+        "pattern": r"^.+:[^:/\\]+$",
+        "description": "One of your own: module:Class, or path/to/file.py:Class from here",
+    }
+    stated = {"properties": {"learning_rate": _LEARNING_RATE, "inner_optimizer": _OPTIMIZER}}
+    found["optimizer"]["properties"]["name"]["anyOf"].append(own)
+    found["optimizer"]["allOf"].append(
+        {"if": {"properties": {"name": own}, "required": ["name"]}, "then": stated}
+    )
+    for name, entry in ENTRIES.items():
+        description = f"{entry.description} ({entry.paper})"
+        found[f"optimizer.{name}"] = {**_mapping("name", entry), "description": description}
+    for name, schedule in SCHEDULES.items():
+        found[f"schedule.{name}"] = _mapping("schedule", schedule)
+    return found
+
+
+def _chosen(key: str, prefix: str, entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """A mapping whose `key` says which definition it follows."""
+    names = [{"const": name, "description": entry.description} for name, entry in entries.items()]
+    cases = [
+        {
+            "if": {"properties": {key: {"const": name}}, "required": [key]},
+            "then": {"$ref": f"#/$defs/{prefix}.{name}"},
+        }
+        for name in entries
+    ]
+    return {
+        "type": "object",
+        "properties": {key: {"anyOf": names}},
+        "allOf": [*cases, {"if": {"required": [key]}, "else": _any_of(entries.values())}],
+    }
+
+
+def _any_of(entries: Iterable[Entry]) -> dict[str, Any]:
+    """Every argument of any of the entries."""
+    values: dict[str, list[Any]] = {}
+    for argument in (argument for entry in entries for argument in entry.arguments):
+        schema = _argument_schema(argument)
+        alternatives = values.setdefault(argument.name, [])
+        if schema not in alternatives:
+            alternatives.append(schema)
+    properties = {
+        name: found[0] if len(found) == 1 else {"anyOf": found} for name, found in values.items()
+    }
+    return {"properties": properties, "additionalProperties": False}
+
+
+def _mapping(key: str, entry: Entry) -> dict[str, Any]:
+    arguments = {one.name: _argument_schema(one) for one in entry.arguments}
+    return {"properties": {key: True, **arguments}, "additionalProperties": False}
+
+
+def _argument_schema(argument: Argument) -> dict[str, Any]:
+    """What a value of the argument must be, with its description and default."""
+    schema = _value_schema(argument)
+    if argument.optional:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    if argument.description:
+        schema["description"] = argument.description
+    if not argument.required:
+        schema["default"] = argument.default
+    return schema
+
+
+def _value_schema(argument: Argument) -> dict[str, Any]:
+    bounds = {
+        "exclusiveMinimum" if argument.minimum_excluded else "minimum": argument.minimum,
+        "exclusiveMaximum" if argument.maximum_excluded else "maximum": argument.maximum,
+    }
+    stated = {key: bound for key, bound in bounds.items() if bound is not None}
+    schemas: dict[str, dict[str, Any]] = {
+        "optimizer": {**_OPTIMIZER},
+        "learning_rate": {**_LEARNING_RATE},
+        "choice": {"enum": list(argument.choices)},
+        "strings": {"type": "array", "items": {"type": "string"}},
+        "any": {},
+        "bool": {"type": "boolean"},
+        "int": {"type": "integer", **stated},
+        "float": {"type": "number", **stated},
+        "text": {"type": "string"},
+    }
+    return schemas[argument.kind]

@@ -58,16 +58,16 @@ def _made(
     optimizer_class: Any, given: Mapping[str, Any], specification: "Specification", path: Path
 ) -> keras.optimizers.Optimizer:
     """The optimizer; what a person's own, or one around it, raises says where it stands."""
-    name = specification.name
     if not specification.user_defined_names:
         return optimizer_class(**given)
-    if not is_user_defined(name):
-        try:
-            return optimizer_class(**given)
-        except (TypeError, ValueError) as error:
-            raise UserOptimizerError(f"cannot be built: {error}", path) from error
     try:
         return optimizer_class(**given)
     except Exception as error:
-        said = failure(error, load(name).file)
-        raise UserOptimizerError(f"cannot be made with these arguments: {said}", path) from error
+        if is_user_defined(specification.name):
+            said = failure(error, load(specification.name).file)
+            message = f"cannot be made with these arguments: {said}"
+        elif isinstance(error, TypeError | ValueError):
+            message = f"cannot be built: {error}"
+        else:
+            raise
+        raise UserOptimizerError(message, path) from error

@@ -22,9 +22,7 @@ from optrun.optimizers.keras_internals import (
 def run_when(condition: Callable[[], Any], action: Callable[[], None]) -> None:
     """Run `action` on every replica if `condition()`, read from shared variables, holds.
 
-    Args:
-        condition: returns a scalar boolean tensor, the same on every replica.
-        action: writes variables, through `update_each` or an optimizer's `apply`.
+    `action` writes variables through `update_each` or an optimizer's `apply`.
     """
     if updates_without_merge_call():
         ops.cond(condition(), action, lambda: None)
@@ -42,13 +40,7 @@ def run_when(condition: Callable[[], Any], action: Callable[[], None]) -> None:
 def update_each(
     update: Callable[..., None], variables: Sequence[Any], *companions: Sequence[Any]
 ) -> None:
-    """Call `update(variable, *companion)` for each variable, on each replica's own copy.
-
-    Args:
-        update: writes the variable it is given.
-        variables: what is written, Keras or TensorFlow variables.
-        companions: for each variable, the variables or tensors that the update reads.
-    """
+    """Call `update(variable, *companion)` for each variable, on each replica's own copy."""
 
     def update_all(strategy: Any, columns: Sequence[Sequence[Any]]) -> None:
         for variable, *others in zip(*columns, strict=True):
@@ -76,9 +68,6 @@ def check_reductions_can_nest(optimizer_name: str) -> None:
 
     TensorFlow numbers collective reductions anew inside a branch, so one made there is taken for
     another made outside: an error where the shapes differ, a wrong sum where they do not.
-
-    Raises:
-        ValueError: with several replicas whose gradients are reduced by collectives.
     """
     strategy = tf.distribute.get_strategy()
     if strategy.num_replicas_in_sync > 1 and reduces_by_collectives(strategy):

@@ -10,11 +10,12 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 Kind = Literal[
     "float", "int", "bool", "choice", "strings", "text", "any", "optimizer", "learning_rate"
 ]
+Momentum = Literal["always", "stated", "never"]
 Arguments = Mapping[str, object]
 Shape = tuple[int, ...]
 Problems = Iterable[tuple[str, str]]
@@ -22,39 +23,24 @@ Problems = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an optimizer or a schedule, as a specification may state it.
+    """One argument of an optimizer or a schedule, as a specification may state it."""
 
-    Attributes:
-        name: the keyword of the class, and the key in a specification.
-        kind: what a value must be; `"strings"` is a list of texts, `"optimizer"` a nested
-            specification, `"learning_rate"` a number or a schedule, `"any"` whatever YAML can say.
-        description: what it does, in one line, with its unit where it has one.
-        default: the value of the class when it is not stated; meaningless where `required`.
-        required: whether it must be stated.
-        optional: whether `null` is a value.
-        minimum: the smallest number allowed, None for no bound.
-        maximum: the largest number allowed, None for no bound.
-        minimum_excluded: whether `minimum` itself is refused.
-        maximum_excluded: whether `maximum` itself is refused.
-        choices: the allowed values of a `"choice"`.
-        label: its short name in a table; an argument with a label of its own is always shown, a
-            `"bool"` only where it is not the default.
-        of_class: whether the class takes it; otherwise building acts on it.
-    """
-
-    name: str
+    name: str  # the keyword of the class, and the key in a specification
+    # What a value must be: "optimizer" is a nested specification, "learning_rate" a number or a
+    # schedule, "strings" a list of texts, "any" whatever YAML can say.
     kind: Kind
-    description: str
-    default: object = None
+    description: str  # in one line, with its unit where it has one
+    default: object = None  # the value of the class when it is not stated
     required: bool = False
-    optional: bool = False
+    optional: bool = False  # whether `null` is a value
     minimum: float | None = None
     maximum: float | None = None
     minimum_excluded: bool = False
     maximum_excluded: bool = False
     choices: tuple[str, ...] = ()
+    # Its short name in a table. With one it is always shown, a "bool" only where it is not default.
     label: str | None = None
-    of_class: bool = True
+    of_class: bool = True  # whether the class takes it; otherwise building acts on it
 
     def fits(self, value: object) -> bool:
         """Whether a plain value is allowed; of nested ones only that they are mappings."""
@@ -82,11 +68,7 @@ class Argument:
         return is_above and is_below
 
     def require(self, value: object) -> None:
-        """Refuse a value that a constructor was given and that is not allowed.
-
-        Raises:
-            ValueError: saying what it must be.
-        """
+        """Raise ValueError, saying what it must be, for a value that is not allowed."""
         if not self.fits(value):
             raise ValueError(
                 f"`{self.name}` must be {self.wanted}. Received: {self.name}={value!r}"
@@ -106,18 +88,16 @@ class Argument:
         }.get(self.kind)
         if words is None:
             noun = "a whole number" if self.kind == "int" else "a number"
-            words = f"{noun} {self._bounds()}".strip()
+            bounds = range_in_words(
+                self.minimum,
+                self.maximum,
+                minimum_excluded=self.minimum_excluded,
+                maximum_excluded=self.maximum_excluded,
+            )
+            words = f"{noun} {bounds}".strip()
         if self.kind == "learning_rate":
             words += " or a schedule such as {schedule: cosine, initial_learning_rate: 0.01}"
         return words + (" or null" if self.optional else "")
-
-    def _bounds(self) -> str:
-        return range_in_words(
-            self.minimum,
-            self.maximum,
-            minimum_excluded=self.minimum_excluded,
-            maximum_excluded=self.maximum_excluded,
-        )
 
 
 def range_in_words(
@@ -130,10 +110,8 @@ def range_in_words(
     """A range, in words that follow "a number"; empty without bounds.
 
     Example:
-        >>> range_in_words(0, 1), range_in_words(0, None, minimum_excluded=True)
-        ('from 0 to 1', 'above 0')
-        >>> range_in_words(0, 1, maximum_excluded=True)
-        'of at least 0 and below 1'
+        >>> range_in_words(0, 1), range_in_words(0, 1, maximum_excluded=True)
+        ('from 0 to 1', 'of at least 0 and below 1')
     """
     if None not in (minimum, maximum) and not minimum_excluded and not maximum_excluded:
         return f"from {minimum:g} to {maximum:g}"
@@ -157,88 +135,67 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, (bool, int, str))
 
 
-_NONE: Mapping[str, str] = {}
+def _empty() -> Any:
+    return field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Entry:
     """One optimizer that a specification can name, or one schedule.
 
-    The attributes from `summary` on make its card, what a person should know before using it.
-
-    Attributes:
-        name: its name in a specification.
-        class_name: the class, for people and for `module`.
-        module: where the class is imported from.
-        description: what it does, in one line.
-        arguments: everything it takes.
-        paper: where it was published: authors, year, place.
-        evaluations: gradient evaluations in one step on one batch.
-        extra_weight_copies: floats it keeps per weight with its default arguments, those of an
-            inner optimizer not counted.
-        more_state: from the arguments and the shape of a variable, the floats it keeps for that
-            beyond `extra_weight_copies`.
-        momentum: whether it keeps a first moment: `"always"`, `"stated"` (where its argument
-            `momentum` is more than 0) or `"never"`.
-        tracks_fast_weights: whether it can keep the fast weights from before each sync.
-        aliases: names people use for an argument, and the name it has here.
-        withheld: arguments of the class that are not offered, and why.
-        refused_inside: names of the optimizers that it cannot go around, and why.
-        several_gradients_refused: why it cannot go around one with several evaluations, or empty.
-        combination_problems: from the arguments that are right by themselves and the inner
-            optimizer's entry, which of them are wrong together, each with a message.
-        count_updates: for one that updates on some batches only: from the arguments, the batches
-            of an epoch and the epochs, the updates of the training. Its argument
-            `batches_per_update` says of how many batches one is made.
-        also_called: what articles and other libraries call it, in lower case without punctuation.
-        summary: what it is, in at most 43 characters, for a list.
-        rule: one update as the class computes it, in lines; products and powers of a variable are
-            element by element.
-        symbols: what the rule's letters stand for, beside those that all rules share: an
-            argument's name, or a few words.
-        when: when to use it.
-        sensible: for arguments worth a choice, the values to choose from.
-        equivalences: settings with which it is another optimizer, and how exactly.
-        caveats: what surprises people.
-        example: a specification to start from.
-        cost_note: what the numbers above leave out.
+    From `summary` on it is the optimizer's card, what a person should know before using it.
     """
 
-    name: str
+    name: str  # in a specification
     class_name: str
-    module: str
-    description: str
+    module: str  # where the class is imported from
+    description: str  # what it does, in one line
     arguments: tuple[Argument, ...]
-    paper: str = ""
-    evaluations: int = 1
+    paper: str = ""  # authors, year, place
+    evaluations: int = 1  # of the gradient, in one step on one batch
+    # Floats kept per weight with the default arguments, those of an inner optimizer not counted;
+    # and from the arguments and the shape of a variable, those it keeps for that beyond them.
     extra_weight_copies: int = 0
     more_state: Callable[[Arguments, Shape], int] | None = None
-    momentum: Literal["always", "stated", "never"] = "always"
-    tracks_fast_weights: bool = False
-    aliases: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    withheld: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    refused_inside: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    several_gradients_refused: str = ""
+    # Whether it keeps a first moment; "stated" is where its argument `momentum` is more than 0.
+    momentum: Momentum = "always"
+    tracks_fast_weights: bool = False  # whether it can keep those from before each sync
+    aliases: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what people call an argument, and its name here
+    withheld: Mapping[str, str] = field(
+        default_factory=dict
+    )  # arguments of the class not offered, and why
+    refused_inside: Mapping[str, str] = field(
+        default_factory=dict
+    )  # optimizers it cannot go around, and why
+    several_gradients_refused: str = ""  # why it cannot go around one of several evaluations
+    # From the arguments that are right by themselves and the inner optimizer's entry, which of them
+    # are wrong together, each with a message.
     combination_problems: Callable[[Arguments, "Entry | None"], Problems] | None = None
+    # For one that updates on every `batches_per_update`-th batch: from the arguments, the batches
+    # of an epoch and the epochs, the updates of the training.
     count_updates: Callable[[Arguments, int, int], int] | None = None
-    also_called: tuple[str, ...] = ()
-    summary: str = ""
-    rule: str = ""
-    symbols: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    when: str = ""
-    sensible: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    equivalences: tuple[str, ...] = ()
-    caveats: tuple[str, ...] = ()
-    example: Mapping[str, object] = field(default_factory=lambda: {})
-    cost_note: str = ""
+    also_called: tuple[str, ...] = ()  # elsewhere, in lower case without punctuation
+    summary: str = ""  # at most 43 characters, for a list
+    rule: str = ""  # one update as the class computes it; products are element by element
+    symbols: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the rule's letters, beside those that all rules share
+    when: str = ""  # to use it
+    sensible: Mapping[str, str] = field(
+        default_factory=dict
+    )  # for arguments worth a choice, the values to choose from
+    equivalences: tuple[str, ...] = ()  # settings with which it is another one, and how exactly
+    caveats: tuple[str, ...] = ()  # what surprises people
+    example: Mapping[str, object] = _empty()  # a specification to start from
+    cost_note: str = ""  # what the numbers above leave out
 
     def argument(self, name: str) -> Argument | None:
-        """The argument of that name, or None."""
         return next((one for one in self.arguments if one.name == name), None)
 
     @property
     def is_wrapper(self) -> bool:
-        """Whether it works around an inner optimizer."""
         return self.argument("inner_optimizer") is not None
 
     @property
@@ -247,11 +204,7 @@ class Entry:
         return self.module.startswith(f"{__package__}.")
 
     def require(self, **values: object) -> None:
-        """Refuse values of arguments that are not allowed: what a constructor begins with.
-
-        Raises:
-            ValueError: naming the first of them.
-        """
+        """What a constructor begins with: raise ValueError for the first value not allowed."""
         for name, value in values.items():
             argument = self.argument(name)
             if argument is not None:
@@ -284,29 +237,23 @@ GRADIENT_CENTRALIZATION = Argument(
 
 
 def number(name: str, default: float | None, description: str, **bounds: object) -> Argument:
-    """An argument that is a number."""
     return Argument(name, "float", description, default, **bounds)  # type: ignore[arg-type]
 
 
 def decay_rate(name: str, default: float, description: str) -> Argument:
-    """A decay rate of a moving average, in [0, 1)."""
     return number(name, default, description, minimum=0, maximum=1, maximum_excluded=True)
 
 
 def positive(name: str, default: float | None, description: str, **more: object) -> Argument:
-    """A number greater than 0."""
     return number(name, default, description, minimum=0, minimum_excluded=True, **more)
 
 
 def weight_decay_argument(default: float | None, *, optional: bool = True) -> Argument:
     """The weight decay of Keras' base class; AdamW alone refuses null."""
-    return number(
-        "weight_decay",
-        default,
-        "decoupled decay: each update takes learning_rate times this share off every weight",
-        minimum=0,
-        optional=optional,
+    description = (
+        "decoupled decay: each update takes learning_rate times this share off every weight"
     )
+    return number("weight_decay", default, description, minimum=0, optional=optional)
 
 
 CLIPPING = (
@@ -317,39 +264,33 @@ CLIPPING = (
 
 # What every optimizer of Keras is called on, and what none is offered.
 ALIASES: Mapping[str, str] = {
-    "lr": "learning_rate",
-    "eta": "learning_rate",
-    "step_size": "learning_rate",
+    **dict.fromkeys(("lr", "eta", "step_size"), "learning_rate"),
     "mu": "momentum",
-    "beta1": "beta_1",
-    "b1": "beta_1",
-    "beta2": "beta_2",
-    "b2": "beta_2",
+    **dict.fromkeys(("beta1", "b1"), "beta_1"),
+    **dict.fromkeys(("beta2", "b2"), "beta_2"),
     "eps": "epsilon",
-    "decay": "weight_decay",
-    "wd": "weight_decay",
+    **dict.fromkeys(("decay", "wd"), "weight_decay"),
     "clip_norm": "clipnorm",
     "clip_value": "clipvalue",
     "global_clip_norm": "global_clipnorm",
-    "gc": "gradient_centralization",
-    "use_gc": "gradient_centralization",
+    **dict.fromkeys(("gc", "use_gc"), "gradient_centralization"),
 }
 WITHHELD: Mapping[str, str] = {
     "gradient_accumulation_steps": "Keras hands the schedule the count of batches, not of "
     "updates, and lets a partial window cross the epoch's end: use the optimizer `soft_batch`",
     "use_ema": "validation would measure other weights than the averaged ones",
-    "ema_momentum": "it belongs to `use_ema`, which is not offered",
-    "ema_overwrite_frequency": "it belongs to `use_ema`, which is not offered",
+    **dict.fromkeys(
+        ("ema_momentum", "ema_overwrite_frequency"),
+        "it belongs to `use_ema`, which is not offered",
+    ),
     "loss_scale_factor": "under mixed_float16 Keras scales the loss by itself",
     "name": "it only names the variables",
 }
 
 # What optimizers with a Lookahead in them share.
 SYNC_ALIASES: Mapping[str, str] = {
-    "k": "sync_period",
-    "la_steps": "sync_period",
-    "alpha": "slow_step_size",
-    "la_alpha": "slow_step_size",
+    **dict.fromkeys(("k", "la_steps"), "sync_period"),
+    **dict.fromkeys(("alpha", "la_alpha"), "slow_step_size"),
 }
 TRACKING_WITHHELD: Mapping[str, str] = {
     "track_fast_weights": "a run asks for it by itself, to measure the fast weights too"
@@ -361,14 +302,8 @@ INNER_ALIASES: Mapping[str, str] = dict.fromkeys(
 )
 INNER_WITHHELD: Mapping[str, str] = dict.fromkeys(
     (
-        "learning_rate",
-        "lr",
-        "momentum",
-        "weight_decay",
-        "clipnorm",
-        "clipvalue",
-        "global_clipnorm",
-        "gradient_centralization",
+        *("learning_rate", "lr", "momentum", "weight_decay", "gradient_centralization"),
+        *(one.name for one in CLIPPING),
     ),
     "it belongs to the inner optimizer: state it under `inner_optimizer`",
 )
@@ -380,13 +315,9 @@ NO_MOMENTUM = (
 
 
 def reason_against_pullback(entry: Entry | None, *, momentum: object) -> str | None:
-    """Why a sync of Lookahead cannot pull back the momentum of such an optimizer, or None.
+    """Why a sync of Lookahead cannot pull back the momentum of such a core, or None.
 
     None for one that is not known: whether it has a momentum shows once it is built.
-
-    Args:
-        entry: the innermost optimizer's.
-        momentum: its argument of that name, if it has one.
     """
     if entry is None or entry.momentum == "always":
         return None

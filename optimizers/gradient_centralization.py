@@ -7,8 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 from optrun.optimizers.keras_internals import key_of, layers_of, own_trained
-from optrun.optimizers.unwrapping import find, with_several_evaluations
-from optrun.optimizers.wrapper import Wrapper
+from optrun.optimizers.wrapper import Wrapper, find, with_several_evaluations
 
 _log = logging.getLogger(__name__)
 
@@ -18,12 +17,8 @@ _COVERED = (keras.layers.Conv2D, keras.layers.Dense)
 def centralize(gradient: Any) -> Any:
     """A kernel's gradient minus, for each output unit, its mean over that unit's weights.
 
-    Args:
-        gradient: of a kernel whose last axis is that of the output units, as in Keras' Dense
-            [in, out] and Conv2D [height, width, in, out].
-
-    Returns:
-        A tensor of the same shape and dtype, of sum 0 along all axes but the last.
+    Of sum 0 along all axes but the last, that of the output units in Keras' Dense [in, out] and
+    Conv2D [height, width, in, out] kernels.
 
     Example:
         Two inputs, three units.
@@ -56,19 +51,13 @@ class GradientCentralization(Wrapper):
 
     Which variables are such kernels is read off the model's layers, once: `optimizers.Model` does
     it by itself, for a plain `keras.Model` call `learn_layers`. Around an optimizer with several
-    gradients per step `optimizers.Model` centralizes each of them, and not the decay that the step
-    adds to them.
+    gradients per step each of them is centralized, and not the decay that the step adds to them.
 
     Args:
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
-            and decay belong to it.
+            and decay belong to it. Refused are LossScaleOptimizer, another GradientCentralization
+            and `gradient_accumulation_steps`.
         name: prefix of the names of the optimizer's variables.
-
-    Raises:
-        TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
-        ValueError: around LossScaleOptimizer, another GradientCentralization, or an optimizer with
-            `gradient_accumulation_steps`; when it is to make an update and does not know the
-            layers.
 
     Source: Yong, Huang, Hua & Zhang, "Gradient Centralization: A New Optimization Technique for
     Deep Neural Networks", ECCV 2020, section 3 (https://arxiv.org/abs/2004.01461).
@@ -103,12 +92,9 @@ class GradientCentralization(Wrapper):
         return super()._reason_against(inner_optimizer)
 
     def learn_layers(self, model: keras.Model) -> None:
-        """Take from a model's layers, of nested models too, which variables to centralize.
+        """Take from a built model's layers, of nested models too, which variables to centralize.
 
         It logs which kernels of other layers it leaves as they are.
-
-        Raises:
-            ValueError: if the model has no weights yet.
         """
         if not model.weights:
             raise ValueError(
@@ -135,21 +121,13 @@ class GradientCentralization(Wrapper):
             )
 
     def knows(self, variables: Sequence[Any]) -> bool:
-        """Whether the layers of all these variables were learned."""
         return all(key_of(self, one) in self._known for one in variables)
 
     def centralized(self, gradients: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
         """The gradients of these variables, those of the kernels among them centralized.
 
         For a training loop of one's own around an optimizer with several gradients per step: to be
-        called on each of them.
-
-        Args:
-            gradients: one per variable, without any loss scale; None stays None.
-            variables: of the model whose layers were learned.
-
-        Raises:
-            ValueError: for a variable of a layer that was not learned.
+        called on each of them, without any loss scale.
         """
         self._check_known(variables)
         return [

@@ -4,6 +4,7 @@ Each has a test of its own, which says at the next upgrade what moved.
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import keras
@@ -15,14 +16,10 @@ __all__ = ["Functional"]  # the class that `keras.Model(inputs, outputs)` is mad
 _distribute = tf.__internal__.distribute
 
 
-def count_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The variable in which an optimizer counts its updates."""
-    return optimizer._iterations
-
-
-def rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
-    """The variable or the schedule that an optimizer has as learning rate."""
-    return optimizer._learning_rate
+count_of = attrgetter("_iterations")  # the variable in which an optimizer counts its updates
+rate_of = attrgetter("_learning_rate")  # the variable or the schedule that it has as learning rate
+own_strategy = attrgetter("_distribution_strategy")  # the one that it was made under
+loss_tracker = attrgetter("_loss_tracker")  # the metric of a compiled model's loss
 
 
 def without_count_and_rate(optimizer: keras.optimizers.Optimizer) -> None:
@@ -32,22 +29,14 @@ def without_count_and_rate(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def own_variables(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The variables that an optimizer made itself."""
     return list(optimizer._variables)
 
 
 def own_trained(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The variables that a built optimizer trains."""
     return list(optimizer._trainable_variables)
 
 
-def own_strategy(optimizer: keras.optimizers.Optimizer) -> tf.distribute.Strategy:
-    """The distribution strategy under which an optimizer was made."""
-    return optimizer._distribution_strategy
-
-
 def index_of(optimizer: keras.optimizers.Optimizer, variable: Any) -> int:
-    """The place of a trained variable among all."""
     return int(optimizer._get_variable_index(variable))
 
 
@@ -67,13 +56,7 @@ def layers_of(model: keras.Model) -> list[Any]:
 
 
 def takes_training(model: keras.Model) -> bool:
-    """Whether the model's call has a `training` argument."""
     return bool(model._call_has_training_arg)
-
-
-def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
-    """The metric of a compiled model's loss."""
-    return model._loss_tracker
 
 
 def updates_without_merge_call() -> bool:

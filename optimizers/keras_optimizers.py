@@ -17,6 +17,7 @@ from optrun.optimizers.entry import (
     Argument,
     Arguments,
     Entry,
+    Momentum,
     Problems,
     Shape,
     decay_rate,
@@ -31,15 +32,16 @@ def _switch(name: str, default: bool, description: str) -> Argument:
 
 
 def _momentum(default: float) -> Argument:
-    return number(
-        "momentum", default, "share of the last step kept, in [0, 1]", minimum=0, maximum=1
-    )
+    description = "share of the last step kept, in [0, 1]"
+    return number("momentum", default, description, minimum=0, maximum=1)
 
 
+_DECAY = weight_decay_argument(None)
 _EPSILON = positive("epsilon", 1e-7, "keeps the division finite")
-_BETAS = (
+_ADAM = (
     decay_rate("beta_1", 0.9, "decay of the first moment, in [0, 1)"),
     decay_rate("beta_2", 0.999, "decay of the second moment, in [0, 1)"),
+    _EPSILON,
 )
 _AMSGRAD = _switch("amsgrad", False, "divide by the largest second moment seen so far")
 
@@ -68,30 +70,24 @@ def _nesterov_needs_momentum(arguments: Arguments, _inner: Entry | None) -> Prob
 
 
 def _keras(
-    name: str,
-    class_name: str,
-    *arguments: Argument,
-    copies: int,
-    weight_decay: float | None = None,
-    weight_decay_optional: bool = True,
-    **more: Any,
-) -> Entry:
-    return Entry(
-        name=name,
-        class_name=class_name,
-        module="keras.optimizers",
-        arguments=(
-            LEARNING_RATE,
-            *arguments,
-            weight_decay_argument(weight_decay, optional=weight_decay_optional),
-            *CLIPPING,
-            GRADIENT_CENTRALIZATION,
-        ),
-        extra_weight_copies=copies,
-        aliases=ALIASES,
-        withheld=WITHHELD,
-        **more,
-    )
+    name: str, class_name: str, *, copies: int, momentum: Momentum = "always"
+) -> Callable[..., Entry]:
+    """Makes an optimizer's entry of the arguments of its own, its card and what else is known."""
+
+    def entry(*arguments: Argument, weight_decay: Argument = _DECAY, **more: Any) -> Entry:
+        return Entry(
+            name=name,
+            class_name=class_name,
+            module="keras.optimizers",
+            arguments=(LEARNING_RATE, *arguments, weight_decay, *CLIPPING, GRADIENT_CENTRALIZATION),
+            extra_weight_copies=copies,
+            momentum=momentum,
+            aliases=ALIASES,
+            withheld=WITHHELD,
+            **more,
+        )
+
+    return entry
 
 
 _RETRAIN_ADAPTIVE = "1e-5 – 1e-4 to retrain VGG19; 1e-4 – 1e-2 from random weights"
@@ -118,15 +114,11 @@ _CORRECTION_IN_FLOAT32 = (
 )
 
 KERAS_ENTRIES: tuple[Entry, ...] = (
-    _keras(
-        "sgd",
-        "SGD",
+    _keras("sgd", "SGD", momentum="stated", copies=0)(
         _momentum(0.0),
         _switch("nesterov", False, "evaluate the gradient at the look-ahead point"),
         more_state=_copy_for_each("momentum"),
-        momentum="stated",
         combination_problems=_nesterov_needs_momentum,
-        copies=0,
         also_called=("stochasticgradientdescent", "gradientdescent"),
         description="Gradient descent; with momentum (heavy ball) or Nesterov's look-ahead point.",
         paper="Robbins & Monro 1951; Polyak 1964; Nesterov 1983",
@@ -138,10 +130,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         when="The one to beat. With momentum 0.9 and a tuned, falling rate it is among the best on "
         "image classifiers, and it keeps the least in memory. The rate has to be tuned.",
         sensible={
-            "learning_rate": (
-                "1e-5 – 1e-4 to retrain VGG19 with momentum 0.9 (at 1e-3 it collapses), ten times "
-                "that without momentum; 1e-3 – 1e-1 from random weights"
-            ),
+            "learning_rate": "1e-5 – 1e-4 to retrain VGG19 with momentum 0.9 (at 1e-3 it "
+            "collapses), ten times that without momentum; 1e-3 – 1e-1 from random weights",
             "momentum": "0.8 – 0.99; 0.9 is in common use",
             "weight_decay": "1e-4 – 1e-2",
             "global_clipnorm": "1 – 10 where single batches blow up",
@@ -165,14 +155,10 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9},
         cost_note="With momentum it keeps 1 copy, v.",
     ),
-    _keras(
-        "adam",
-        "Adam",
-        *_BETAS,
-        _EPSILON,
+    _keras("adam", "Adam", copies=2)(
+        *_ADAM,
         _AMSGRAD,
         more_state=_copy_for_each("amsgrad"),
-        copies=2,
         description="Steps scaled per weight by moving averages of the gradient and of its square.",
         paper="Kingma & Ba 2015, ICLR",
         summary="steps scaled by two moving averages",
@@ -194,16 +180,11 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adam", "learning_rate": 1e-5},
         cost_note="With amsgrad it keeps 1 more.",
     ),
-    _keras(
-        "adamw",
-        "AdamW",
-        *_BETAS,
-        _EPSILON,
+    _keras("adamw", "AdamW", copies=2)(
+        *_ADAM,
         _AMSGRAD,
         more_state=_copy_for_each("amsgrad"),
-        copies=2,
-        weight_decay_optional=False,
-        weight_decay=0.004,
+        weight_decay=weight_decay_argument(0.004, optional=False),
         description="Adam with weight decay taken out of the gradient.",
         paper="Loshchilov & Hutter 2019, ICLR",
         summary="Adam with decoupled weight decay",
@@ -228,12 +209,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adamw", "learning_rate": 2e-5, "weight_decay": 0.01},
         cost_note="With amsgrad it keeps 1 more.",
     ),
-    _keras(
-        "adamax",
-        "Adamax",
-        *_BETAS,
-        _EPSILON,
-        copies=2,
+    _keras("adamax", "Adamax", copies=2)(
+        *_ADAM,
         description="Adam with the largest recent gradient in place of the second moment.",
         paper="Kingma & Ba 2015, ICLR, section 7",
         summary="Adam scaled by the largest recent gradient",
@@ -252,12 +229,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "adamax", "learning_rate": 4e-5},
     ),
-    _keras(
-        "nadam",
-        "Nadam",
-        *_BETAS,
-        _EPSILON,
-        copies=2,
+    _keras("nadam", "Nadam", copies=2)(
+        *_ADAM,
         description="Adam with Nesterov's momentum.",
         paper="Dozat 2016, ICLR workshop",
         summary="Adam with Nesterov's momentum",
@@ -276,13 +249,9 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "nadam", "learning_rate": 2e-5},
     ),
-    _keras(
-        "adagrad",
-        "Adagrad",
+    _keras("adagrad", "Adagrad", momentum="never", copies=1)(
         number("initial_accumulator_value", 0.1, "start of that sum", minimum=0),
         _EPSILON,
-        momentum="never",
-        copies=1,
         description="Steps scaled per weight by the sum of all squared gradients so far.",
         paper="Duchi, Hazan & Singer 2011, JMLR 12",
         summary="steps scaled by all past squared gradients",
@@ -303,13 +272,9 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "adagrad", "learning_rate": 1e-4, "initial_accumulator_value": 0.0},
     ),
-    _keras(
-        "adadelta",
-        "Adadelta",
+    _keras("adadelta", "Adadelta", momentum="never", copies=2)(
         decay_rate("rho", 0.95, "decay of both averages, in [0, 1)"),
         _EPSILON,
-        momentum="never",
-        copies=2,
         description="Steps scaled per weight by the ratio of recent updates to recent gradients.",
         paper="Zeiler 2012, arXiv 1212.5701",
         summary="steps scaled by recent steps over gradients",
@@ -335,16 +300,12 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "adadelta", "learning_rate": 0.1},
     ),
-    _keras(
-        "rmsprop",
-        "RMSprop",
+    _keras("rmsprop", "RMSprop", momentum="stated", copies=1)(
         decay_rate("rho", 0.9, "decay of the average, in [0, 1)"),
         _momentum(0.0),
         _EPSILON,
         _switch("centered", False, "subtract the squared mean of the gradient: its variance"),
         more_state=_copy_for_each("momentum", "centered"),
-        momentum="stated",
-        copies=1,
         description="Steps scaled per weight by a moving average of the squared gradient.",
         paper="Tieleman & Hinton 2012, Coursera lecture 6.5",
         summary="steps scaled by recent squared gradients",
@@ -370,17 +331,13 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "rmsprop", "learning_rate": 2e-5},
         cost_note="With momentum it keeps 1 more, and with centered another.",
     ),
-    _keras(
-        "ftrl",
-        "Ftrl",
+    _keras("ftrl", "Ftrl", momentum="never", copies=2)(
         number("learning_rate_power", -0.5, "power of the accumulated squares", maximum=0),
         number("initial_accumulator_value", 0.1, "start of the sum of squares", minimum=0),
         number("l1_regularization_strength", 0.0, "L1 penalty", minimum=0),
         number("l2_regularization_strength", 0.0, "L2 penalty, stabilising", minimum=0),
         number("l2_shrinkage_regularization_strength", 0.0, "L2 penalty on the size", minimum=0),
         number("beta", 0.0, "the paper's β, added to the root of the sum", minimum=0),
-        momentum="never",
-        copies=2,
         description="Follow the regularised leader: per-weight rates with L1 and L2 shrinkage.",
         paper="McMahan et al. 2013, KDD",
         summary="regularised leader, for sparse models",
@@ -414,17 +371,13 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "ftrl", "learning_rate": 0.05},
     ),
-    _keras(
-        "adafactor",
-        "Adafactor",
+    _keras("adafactor", "Adafactor", momentum="never", copies=1)(
         number("beta_2_decay", -0.8, "power of the step count in the decay rate", maximum=0),
         positive("epsilon_1", 1e-30, "keeps the squared gradient above 0"),
         positive("epsilon_2", 1e-3, "smallest scale of a variable"),
         positive("clip_threshold", 1.0, "largest root mean square of an update"),
         _switch("relative_step", True, "bound a constant rate by 1 / sqrt(update)"),
         more_state=_rows_and_columns,
-        momentum="never",
-        copies=1,
         description="Adam's second moment kept as one value per row and column instead of per "
         "weight.",
         paper="Shazeer & Stern 2018, ICML",
@@ -451,12 +404,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         example={"name": "adafactor", "learning_rate": 1e-3},
         cost_note="A row and a column for each matrix besides.",
     ),
-    _keras(
-        "lamb",
-        "Lamb",
-        *_BETAS,
-        _EPSILON,
-        copies=2,
+    _keras("lamb", "Lamb", copies=2)(
+        *_ADAM,
         description="Adam with each layer's step scaled to the norm of its weights, for large "
         "batches.",
         paper="You et al. 2020, ICLR",
@@ -475,19 +424,9 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         ),
         example={"name": "lamb", "learning_rate": 1e-3},
     ),
-    _keras(
-        "lion",
-        "Lion",
-        number(
-            "beta_1",
-            0.9,
-            "share of the momentum in the sign, in (0, 1]",
-            minimum=0,
-            maximum=1,
-            minimum_excluded=True,
-        ),
+    _keras("lion", "Lion", copies=1)(
+        positive("beta_1", 0.9, "share of the momentum in the sign, in (0, 1]", maximum=1),
         decay_rate("beta_2", 0.99, "decay of the momentum, in [0, 1)"),
-        copies=1,
         description="Steps of one size in the sign of the momentum; wants a rate 3 to 10 times "
         "below Adam's.",
         paper="Chen et al. 2023, NeurIPS",
@@ -497,10 +436,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         when="Large batches and long trainings, with half of Adam's memory. Small batches make its "
         "signs random.",
         sensible={
-            "learning_rate": (
-                "3e-6 – 3e-5 to retrain VGG19; 3e-5 – 1e-3 from random weights: a third to a tenth "
-                "of Adam's"
-            ),
+            "learning_rate": "3e-6 – 3e-5 to retrain VGG19; 3e-5 – 1e-3 from random weights: a third "
+            "to a tenth of Adam's",
             "beta_2": "0.98 – 0.99",
             "weight_decay": "3 to 10 times AdamW's, since it is multiplied by the smaller rate",
         },
@@ -508,9 +445,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         caveats=(_SIGN_STEPS, _DECAY_IS_DECOUPLED),
         example={"name": "lion", "learning_rate": 5e-6},
     ),
-    _keras(
-        "muon",
-        "Muon",
+    _keras("muon", "Muon", copies=2)(
         decay_rate("adam_beta_1", 0.9, "Adam's first decay, in [0, 1)"),
         decay_rate("adam_beta_2", 0.999, "Adam's second decay, in [0, 1)"),
         number(
@@ -535,8 +470,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
             "rms_rate", 0.2, "root mean square of an update; null: as it comes", optional=True
         ),
         more_state=_one_copy_less_for_matrices,
-        copies=2,
-        weight_decay=0.004,
+        weight_decay=weight_decay_argument(0.004),
         description="Orthogonalised momentum for matrices; Adam for every other variable.",
         paper="Jordan et al. 2024; Liu et al. 2025, arXiv 2502.16982",
         summary="orthogonalised momentum for matrices",

@@ -1,8 +1,8 @@
 """Lookahead: slow weights that follow an inner optimizer's fast ones."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from optrun.optimizers.entry import (
     INNER_ALIASES,
     INNER_EXAMPLE,
     INNER_WITHHELD,
+    NO_MOMENTUM,
     SYNC_ALIASES,
     TRACKING_WITHHELD,
     Argument,
@@ -20,35 +21,21 @@ from optrun.optimizers.entry import (
     Entry,
     Problems,
     Shape,
+    number,
     reason_against_pullback,
 )
-from optrun.optimizers.inner_state import (
-    InitialState,
-    keep_schedule_going,
-    momenta,
-    reason_against,
-    schedule_as_given,
-)
-from optrun.optimizers.keras_internals import own_strategy, own_trained
+from optrun.optimizers.keras_internals import count_of, own_strategy, own_trained, rate_of
+from optrun.optimizers.registry import ENTRIES as REGISTERED
 from optrun.optimizers.soft_batch import SoftBatch
-from optrun.optimizers.unwrapping import core_of, find
-from optrun.optimizers.wrapper import Wrapper
+from optrun.optimizers.wrapper import Wrapper, core_of, find
 
 LOOKAHEAD_IN_LOOKAHEAD = (
     "Lookahead around Lookahead keeps two sets of slow weights, and nothing says which of them the "
     "network is measured on: use one, with the period and step you want"
 )
-RANGER_IN_LOOKAHEAD = (
-    "Ranger is Lookahead around RAdam already: state `sync_period` and `slow_step_size` in it, or "
-    "put radam inside"
-)
 SOFT_BATCH_IN_LOOKAHEAD = (
     "Lookahead counts updates, and a soft batch inside it makes none for most batches: put the "
     "soft batch outside, around Lookahead"
-)
-EMA_INSIDE_LOOKAHEAD = (
-    "its use_ema keeps an average of its own, which would overwrite the weights that the slow "
-    "weights follow: Lookahead's slow weights are the average"
 )
 
 
@@ -82,11 +69,10 @@ ENTRIES: tuple[Entry, ...] = (
                 minimum=1,
                 label="sync",
             ),
-            Argument(
+            number(
                 "slow_step_size",
-                "float",
-                "share of the way to the fast weights that a sync goes (the paper's α)",
                 0.5,
+                "share of the way to the fast weights that a sync goes (the paper's α)",
                 minimum=0,
                 maximum=1,
                 label="slow",
@@ -108,7 +94,8 @@ ENTRIES: tuple[Entry, ...] = (
         tracks_fast_weights=True,
         refused_inside={
             "lookahead": LOOKAHEAD_IN_LOOKAHEAD,
-            "ranger": RANGER_IN_LOOKAHEAD,
+            "ranger": "Ranger is Lookahead around RAdam already: state `sync_period` and "
+            "`slow_step_size` in it, or put radam inside",
             "soft_batch": SOFT_BATCH_IN_LOOKAHEAD,
         },
         combination_problems=_pullback_needs_momentum,
@@ -160,6 +147,114 @@ ENTRIES: tuple[Entry, ...] = (
 )
 
 
+def _against_state(inner_state: str, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
+    """Why a sync cannot do that with this optimizer's state; None where it can, or may.
+
+    The slots exist once it is built: `momenta` knows for certain.
+    """
+    core = core_of(inner_optimizer)
+    if inner_state != "maintain" and isinstance(core, keras.optimizers.MultiOptimizer):
+        return (
+            "each of its optimizers has a count and a state of its own: use inner_state 'maintain'"
+        )
+    if inner_state == "pullback":
+        name = type(core).__name__
+        entry = next((one for one in REGISTERED.values() if one.class_name == name), None)
+        return reason_against_pullback(entry, momentum=getattr(core, "momentum", None))
+    return None
+
+
+def momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The first moments of a built optimizer: the slots that Keras' convention names momentum."""
+    core = core_of(inner_optimizer)
+    found = [one for one in core.variables if one.name.endswith("_momentum")]
+    if not found:
+        raise ValueError(
+            f"Lookahead cannot pull back the momentum of {type(core).__name__}: {NO_MOMENTUM}."
+        )
+    return found
+
+
+class InitialState:
+    """The state that a newly built optimizer has, and the way back to it.
+
+    All its variables but the count of updates and the learning rate, those of the optimizers
+    around its core included. Where all elements are equal, as in Keras' slots, one number is kept.
+    """
+
+    def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
+        """Remember the state; for eager use, since a graph has no values yet."""
+        core = core_of(inner_optimizer)
+        made = int(ops.convert_to_numpy(core.iterations))
+        if made:
+            raise ValueError(
+                f"Lookahead resets the inner optimizer to the state it begins with, and this "
+                f"{type(core).__name__} has made {made} updates already: give it a new one."
+            )
+        others = (id(count_of(core)), id(rate_of(core)))
+        self._variables = [one for one in inner_optimizer.variables if id(one) not in others]
+        self._values = [_uniform_value(ops.convert_to_numpy(one)) for one in self._variables]
+
+    def restore(self, assign: Callable[[Any, Any], None]) -> None:
+        """Give every variable its initial value, with `assign(variable, value)`."""
+
+        def put_back(variable: Any, value: Any) -> None:
+            assign(variable, ops.broadcast_to(ops.cast(value, variable.dtype), variable.shape))
+
+        update_each(put_back, self._variables, self._values)
+
+
+def _uniform_value(values: Any) -> Any:
+    first = values.flat[0].item() if values.size else 0
+    return first if (values == first).all() else ops.convert_to_tensor(values)
+
+
+@keras.saving.register_keras_serializable(package="optimizers")
+class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule read at the count since the last reset plus the updates before it, a variable.
+
+    It is saved as the schedule inside, and loaded as that: whoever resets the count wraps it anew.
+    """
+
+    def __init__(self, schedule: Any, updates_before_reset: Any) -> None:
+        self.schedule = schedule
+        self.updates_before_reset = updates_before_reset
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step + self.updates_before_reset)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return keras.saving.deserialize_keras_object(config["schedule"])
+
+
+def keep_schedule_going(inner_optimizer: keras.optimizers.Optimizer, updates_before: Any) -> None:
+    """Let the core's schedule, if it has one, count the updates before a reset too."""
+    core = core_of(inner_optimizer)
+    schedule = rate_of(core)
+    is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+    if is_schedule and not isinstance(schedule, CountingAllUpdates):
+        core.learning_rate = CountingAllUpdates(schedule, updates_before)
+
+
+@contextmanager
+def schedule_as_given(inner_optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Inside, the core has the schedule that it was made with, as its config states it."""
+    core = core_of(inner_optimizer)
+    present = rate_of(core)
+    if not isinstance(present, CountingAllUpdates):
+        yield
+        return
+    core.learning_rate = present.schedule
+    try:
+        yield
+    finally:
+        core.learning_rate = present
+
+
 @keras.saving.register_keras_serializable(package="optimizers")
 class Lookahead(Wrapper):
     """Lets an inner optimizer run ahead, then goes a share of the way after it.
@@ -180,8 +275,8 @@ class Lookahead(Wrapper):
         maintain   it stays as it is, the paper's choice outside its appendix;
         reset      it becomes what it is at the start, and the bias corrections count from 0 again.
                    Schedules and `iterations` go on counting all updates;
-        pullback   momenta v take part in the sync, v ← v₀ + α (vₖ − v₀), with v₀ that of the
-                   cycle's start; the rest stays.
+        pullback   momenta v, slots of that name as Keras' optimizers have, take part in the sync,
+                   v ← v₀ + α (vₖ − v₀), with v₀ that of the cycle's start; the rest stays.
 
     Where a cycle is discarded, at the end of `fit`, so is what it did to the state: "reset" starts
     anew, "pullback" returns to v₀.
@@ -192,21 +287,15 @@ class Lookahead(Wrapper):
 
     Args:
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
-            and decay belong to it.
+            and decay belong to it. Refused are LossScaleOptimizer, SoftBatch, another Lookahead,
+            `use_ema` and `gradient_accumulation_steps`; for "pullback" one without a momentum, for
+            "reset" one that has made updates.
         sync_period: the paper's k, updates between two syncs, 1 or more.
         slow_step_size: the paper's α, in [0, 1]. 1 is the inner optimizer itself.
-        inner_state: "maintain", "reset" or "pullback". A momentum is a slot that is named so, as
-            in Keras' optimizers.
+        inner_state: "maintain", "reset" or "pullback".
         name: prefix of the names of the optimizer's variables.
         track_fast_weights: whether to keep one more copy of the weights for
             `fast_weights_before_sync`.
-
-    Raises:
-        TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
-        ValueError: if an argument is out of its range, or around LossScaleOptimizer, SoftBatch,
-            another Lookahead, or an optimizer with `use_ema` or `gradient_accumulation_steps`; for
-            "pullback", around one without a momentum; for "reset", around one that has made
-            updates.
 
     Source: Zhang, Lucas, Hinton & Ba, "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS
     2019, algorithm 1 (https://arxiv.org/abs/1907.08610).
@@ -220,13 +309,11 @@ class Lookahead(Wrapper):
         >>> optimizer = Lookahead(keras.optimizers.SGD(0.1), sync_period=5, slow_step_size=0.5)
         >>> for step in range(5):
         ...     optimizer.apply([weight.value], [weight])
-        ...     print(f"{float(weight.value):.4f}")
-        0.9000
-        0.8100
-        0.7290
-        0.6561
-        0.7952
+        ...     print(f"{float(weight.value):.4f}", end=" ")
+        0.9000 0.8100 0.7290 0.6561 0.7952
     """
+
+    own_arguments = ("sync_period", "slow_step_size", "inner_state", "track_fast_weights")
 
     def __init__(
         self,
@@ -247,7 +334,7 @@ class Lookahead(Wrapper):
                 f"`track_fast_weights` must be True or False. Received: {track_fast_weights=}"
             )
         super().__init__(inner_optimizer, name=name, unsupported=unsupported)
-        reason = reason_against(inner_state, self.inner_optimizer)
+        reason = _against_state(inner_state, self.inner_optimizer)
         if reason is not None:
             raise ValueError(f"`inner_state` cannot be {inner_state!r}: {reason}.")
         self.sync_period = int(sync_period)
@@ -263,7 +350,10 @@ class Lookahead(Wrapper):
         if find(inner_optimizer, Lookahead) is not None:
             return LOOKAHEAD_IN_LOOKAHEAD
         if inner_optimizer.use_ema:
-            return EMA_INSIDE_LOOKAHEAD
+            return (
+                "its use_ema keeps an average of its own, which would overwrite the weights that "
+                "the slow weights follow: Lookahead's slow weights are the average"
+            )
         return super()._reason_against(inner_optimizer)
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -293,11 +383,6 @@ class Lookahead(Wrapper):
                 self.add_variable_from_reference(one, "at_cycle_start")
                 for one in momenta(self.inner_optimizer)
             ]
-
-    def _scalar(self, name: str, dtype: str) -> Any:
-        return self.add_variable(
-            shape=(), dtype=dtype, initializer="zeros", aggregation="only_first_replica", name=name
-        )
 
     @property
     def iterations(self) -> Any:
@@ -365,18 +450,16 @@ class Lookahead(Wrapper):
     def slow_weights(self) -> Iterator[None]:
         """Put the slow weights into the model for a while; the fast ones return bit for bit.
 
-        At the end of a cycle the model is on the slow weights already. For eager use, between
-        training steps; outside, training goes on as if nothing had happened, and what is done to
-        the weights inside is undone. It may stand inside `fast_weights_before_sync`, or that in it.
+        At the end of a cycle the model is on them already. For eager use, between training steps;
+        what is done to the weights inside is undone. It may stand inside
+        `fast_weights_before_sync`, or that in it.
         """
         with self._standing_in(self._slow if self._is_inside_cycle() else self._training_weights):
             yield
 
     @contextmanager
     def fast_weights_before_sync(self) -> Iterator[None]:
-        """Put the fast weights into the model as they stood right before the last sync.
-
-        As `slow_weights`, also where the model is on the slow weights now, at the end of a cycle.
+        """As `slow_weights`, the fast weights as they stood right before the last sync.
 
         Raises:
             RuntimeError: without `track_fast_weights`, or before the first sync: see `has_synced`.
@@ -435,11 +518,16 @@ class Lookahead(Wrapper):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         with schedule_as_given(self.inner_optimizer):
-            config = super().get_config()
-        return {
-            **config,
-            "sync_period": self.sync_period,
-            "slow_step_size": self.slow_step_size,
-            "inner_state": self.inner_state,
-            "track_fast_weights": self.track_fast_weights,
-        }
+            return super().get_config()
+
+
+@contextmanager
+def evaluation_weights(model: keras.Model) -> Iterator[None]:
+    """Put a compiled model on the weights it is measured on: Lookahead's slow ones, if it has them.
+
+    The training weights return bit for bit. Finds Lookahead inside SoftBatch and
+    LossScaleOptimizer. For eager use, between epochs; do not train inside it.
+    """
+    lookahead = find(getattr(model, "optimizer", None), Lookahead)
+    with nullcontext() if lookahead is None else lookahead.slow_weights():
+        yield

@@ -11,7 +11,7 @@ from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.keras_internals import Functional, loss_tracker, takes_training
 from optrun.optimizers.several_gradients import SeveralGradients
 from optrun.optimizers.soft_batch import FlushTail, SoftBatch
-from optrun.optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.wrapper import find, with_several_evaluations
 
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
@@ -65,7 +65,10 @@ class Model(keras.Model):  # type: ignore[misc]
         """One step on one batch; returns the metrics."""
         centralization = find(self.optimizer, GradientCentralization)
         if centralization is not None:
-            self._teach_layers(centralization, data)
+            if not self.built:
+                self(keras.utils.unpack_x_y_sample_weight(data)[0])
+            if not centralization.knows(self.trainable_variables):
+                centralization.learn_layers(self)
         soft_batch = find(self.optimizer, SoftBatch)
         if soft_batch is not None:
             check_reductions_can_nest("SoftBatch")
@@ -78,12 +81,6 @@ class Model(keras.Model):  # type: ignore[misc]
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             check_reductions_can_nest(f"LossScaleOptimizer around {type(stepper).__name__}")
         return self._train_step_of_stages(stepper, data)
-
-    def _teach_layers(self, centralization: GradientCentralization, data: Any) -> None:
-        if not self.built:
-            self(keras.utils.unpack_x_y_sample_weight(data)[0])
-        if not centralization.knows(self.trainable_variables):
-            centralization.learn_layers(self)
 
     def _train_step_of_stages(self, stepper: SeveralGradients, data: Any) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -119,10 +116,7 @@ class Model(keras.Model):  # type: ignore[misc]
                 ops.cast(tf.convert_to_tensor(point), weight.dtype)
                 for point, weight in zip(probe, weights, strict=True)
             ]
-            standing_in = [
-                *zip(weights, points, strict=True),
-                *zip(state, state_before, strict=True),
-            ]
+            standing_in = [*zip([*weights, *state], [*points, *state_before], strict=True)]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(points)
                 with keras.StatelessScope(state_mapping=standing_in, collect_losses=True):
@@ -132,7 +126,12 @@ class Model(keras.Model):  # type: ignore[misc]
 
         combined = stepper.step(gradient_at, weights)
         _check_one_per_variable(stepper, "returned", combined, weights)
-        _check_evaluations(stepper, taken)
+        if taken != stepper.evaluations:
+            raise ValueError(
+                f"{type(stepper).__name__} states `evaluations = {stepper.evaluations}`, and its "
+                f"step took {taken}, the one at the weights themselves included: state what it "
+                "takes, since its cost is counted by it."
+            )
         # `apply` takes what a tape returns: with the loss scale in it, and to be summed up.
         factor = self.optimizer.scale_loss(1.0) / num_replicas()
         with stepper.combined_gradient():
@@ -143,9 +142,9 @@ class Model(keras.Model):  # type: ignore[misc]
         """A tape's gradients without the loss scale, summed over the replicas, centralized."""
         gradients = _scaled(all_reduce_sum(scaled), 1 / self.optimizer.scale_loss(1.0))
         centralization = find(self.optimizer, GradientCentralization)
-        return (
-            gradients if centralization is None else centralization.centralized(gradients, weights)
-        )
+        if centralization is not None:
+            return centralization.centralized(gradients, weights)
+        return gradients
 
     def _samples_over_replicas(self, data: Any) -> Any:
         """What the loss is a mean over: the samples of the batch, or the sum of their weights."""
@@ -183,15 +182,6 @@ def _check_one_per_variable(
         raise ValueError(
             f"{type(stepper).__name__}.step {did} {len(given)} tensors, where the model has "
             f"{len(weights)} trainable variables: it needs one for each, in their order."
-        )
-
-
-def _check_evaluations(stepper: SeveralGradients, taken: int) -> None:
-    if taken != stepper.evaluations:
-        raise ValueError(
-            f"{type(stepper).__name__} states `evaluations = {stepper.evaluations}`, and its step "
-            f"took {taken}, the one at the weights themselves included: state what it takes, since "
-            "its cost is counted by it."
         )
 
 

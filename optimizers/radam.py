@@ -26,17 +26,13 @@ from optrun.optimizers.entry import (
 from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.keras_internals import index_of
 from optrun.optimizers.lookahead import Lookahead
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.wrapper import find
 
 _ALIASES: Mapping[str, str] = {
     **ALIASES,
-    "sma_threshold": "threshold",
-    "rho_threshold": "threshold",
-    "n_sma_threshold": "threshold",
-    "N_sma_threshold": "threshold",
-    "N_sma_threshhold": "threshold",
-    "degenerated_to_sgd": "unadapted_steps",
-    "degenerate_to_sgd": "unadapted_steps",
+    **dict.fromkeys(("sma_threshold", "rho_threshold", "n_sma_threshold"), "threshold"),
+    **dict.fromkeys(("N_sma_threshold", "N_sma_threshhold"), "threshold"),
+    **dict.fromkeys(("degenerated_to_sgd", "degenerate_to_sgd"), "unadapted_steps"),
 }
 _WITHHELD: Mapping[str, str] = {
     **WITHHELD,
@@ -45,13 +41,9 @@ _WITHHELD: Mapping[str, str] = {
 
 
 def reason_never_adapted(beta_2: float, threshold: float) -> str | None:
-    """Why RAdam with these would never adapt a step; None where it does.
+    """Why RAdam with these would never adapt a step, or None.
 
     The moving average is no longer than ρ∞ = 2 / (1 − β₂) − 1 gradients.
-
-    Example:
-        >>> reason_never_adapted(0.5, threshold=5)
-        'must be greater than 0.666667 for a threshold of 5, or no step is ever adapted'
     """
     if 2 / (1 - beta_2) - 1 > threshold:
         return None
@@ -164,11 +156,10 @@ ENTRIES: tuple[Entry, ...] = (
             Argument(
                 "sync_period", "int", "updates between two syncs (Lookahead's k)", 6, minimum=1
             ),
-            Argument(
+            number(
                 "slow_step_size",
-                "float",
-                "share of the way to the fast weights that a sync goes (Lookahead's α)",
                 0.5,
+                "share of the way to the fast weights that a sync goes (Lookahead's α)",
                 minimum=0,
                 maximum=1,
             ),
@@ -234,16 +225,9 @@ def sma_length(update: Any, beta_2: float) -> Any:
 
         ρₜ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ),    ρ∞ = 2 / (1 − β₂) − 1
 
-    It is computed in float64, two nearly equal numbers being subtracted: in float32 ρ₅ comes out
-    as 4.987 in place of 4.996 for β₂ = 0.999, and rₜ, hence the first adapted steps, wrong by 1 %.
-    These are scalars, so it costs nothing, and XLA has float64.
-
-    Args:
-        update: t, 1 for the first update.
-        beta_2: the decay of the second moment, in (0, 1).
-
-    Returns:
-        A float64 scalar.
+    t is 1 for the first update, β₂ in (0, 1). It is computed in float64, two nearly equal numbers
+    being subtracted: in float32 ρ₅ comes out as 4.987 in place of 4.996 for β₂ = 0.999, and rₜ,
+    hence the first adapted steps, wrong by 1 %. These are scalars, so it costs nothing.
 
     Example:
         >>> [f"{float(sma_length(update, 0.999)):.4f}" for update in (1, 2, 5)]
@@ -259,13 +243,8 @@ def rectification(length: Any, beta_2: float) -> Any:
 
         rₜ = √( (ρₜ − 4) (ρₜ − 2) ρ∞ / ((ρ∞ − 4) (ρ∞ − 2) ρₜ) )
 
-    Args:
-        length: ρₜ, 4 or more; the variance does not exist below.
-        beta_2: the decay of the second moment, greater than 0.6, where ρ∞ = 4.
+    ρₜ is 4 or more, since the variance does not exist below, and β₂ greater than 0.6.
 
-    Example:
-        >>> f"{float(rectification(sma_length(6, 0.999), 0.999)):.5f}"
-        '0.02582'
     """
     longest = _longest(beta_2)
     scale = longest / ((longest - 4) * (longest - 2))
@@ -293,8 +272,7 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
     momentum at the rate η meant for adaptive ones: with gradients much larger than 1 they can throw
     the weights far off, which `unadapted_steps="skip"` avoids.
 
-    ε stands beside √v as it is, before the bias correction, as in Keras' Adam, the authors' code
-    and PyTorch.
+    ε stands beside √v before the bias correction, as in Keras' Adam and the authors' code.
 
     Args:
         learning_rate: η, a float greater than 0 or a schedule.
@@ -306,16 +284,8 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
             where rₜ is 0; the authors' code and most others 5.
         unadapted_steps: what the updates before do: "sgd", the paper's step of plain momentum, or
             "skip", nothing but gather the moments.
-        weight_decay: decoupled decay: each update, adapted or not, takes learning_rate times this
-            share off every weight first; None for none.
-        clipnorm: largest norm of each variable's gradient.
-        clipvalue: largest magnitude of a gradient's elements.
-        global_clipnorm: largest norm of all gradients together.
-        name: prefix of the names of the optimizer's variables.
-        kwargs: what else `keras.optimizers.Optimizer` takes.
-
-    Raises:
-        ValueError: if an argument is out of its range.
+        weight_decay: decoupled decay of each update, adapted or not.
+        clipnorm, clipvalue, global_clipnorm, name, kwargs: as for any Keras optimizer.
 
     Source: Liu, Jiang, He, Chen, Liu, Gao & Han, "On the Variance of the Adaptive Learning Rate and
     Beyond", ICLR 2020, algorithm 2 (https://arxiv.org/abs/1908.03265).
@@ -324,17 +294,11 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         With a constant gradient of 0.1 five steps are 0.001 · 0.1, and the sixth 0.001 · r₆.
 
         >>> import keras
-        >>> weight = keras.Variable(1.0)
-        >>> optimizer = RAdam(0.001)
+        >>> weight, optimizer = keras.Variable(1.0), RAdam(0.001)
         >>> for step in range(6):
         ...     optimizer.apply([keras.ops.convert_to_tensor(0.1)], [weight])
-        ...     print(f"{float(weight.value):.6f}")
-        0.999900
-        0.999800
-        0.999700
-        0.999600
-        0.999500
-        0.999474
+        ...     print(f"{float(weight.value):.6f}", end=" ")
+        0.999900 0.999800 0.999700 0.999600 0.999500 0.999474
     """
 
     def __init__(
@@ -363,13 +327,7 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         if reason is not None:
             raise ValueError(f"`beta_2` {reason}. Received: {beta_2=}")
         super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            name=name,
-            **kwargs,
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name=name, **kwargs
         )
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -415,14 +373,8 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "threshold": self.threshold,
-            "unadapted_steps": self.unadapted_steps,
-        }
+        own = ("beta_1", "beta_2", "epsilon", "threshold", "unadapted_steps")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -434,9 +386,6 @@ class Ranger(Lookahead):
     between the slow weights and the fast ones. All parts are this package's: see there. The network
     is measured on the slow weights.
 
-    The article that made Ranger known prints a listing that divides the gradient by its standard
-    deviation as well; the published code does not, and neither does this class.
-
     Args:
         learning_rate, ..., global_clipnorm: as for `RAdam`, with another β₁ and ε; norms are those
             of the centralized gradients.
@@ -444,18 +393,9 @@ class Ranger(Lookahead):
         gradient_centralization: whether gradients are centralized. If so, train with
             `optimizers.Model`, or call `learn_layers`.
 
-    Raises:
-        TypeError: for an argument it does not take.
-        ValueError: if an argument is out of its range.
-
     Source: Wright, "Ranger - a synergistic optimizer", 2019, version 20.4.11
     (https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer).
 
-    Example:
-        >>> ranger = Ranger(1e-3)
-        >>> centralization = ranger.inner_optimizer
-        >>> type(centralization).__name__, type(centralization.inner_optimizer).__name__
-        ('GradientCentralization', 'RAdam')
     """
 
     def __init__(
@@ -482,17 +422,9 @@ class Ranger(Lookahead):
                 f"`gradient_centralization` must be True or False. Received: "
                 f"{gradient_centralization!r}"
             )
+        decay_and_clipping = (weight_decay, clipnorm, clipvalue, global_clipnorm)
         core: keras.optimizers.Optimizer = RAdam(
-            learning_rate=learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            threshold=threshold,
-            unadapted_steps=unadapted_steps,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
+            learning_rate, beta_1, beta_2, epsilon, threshold, unadapted_steps, *decay_and_clipping
         )
         super().__init__(
             GradientCentralization(core) if gradient_centralization else core,
@@ -503,12 +435,9 @@ class Ranger(Lookahead):
         )
 
     def learn_layers(self, model: keras.Model) -> None:
-        """Take from a plain `keras.Model`, before training, which gradients to centralize.
+        """Take from a plain `keras.Model`, built and not yet trained, what to centralize.
 
         `optimizers.Model` needs no such call.
-
-        Raises:
-            ValueError: if the model has no weights yet.
         """
         centralization = find(self, GradientCentralization)
         if centralization is not None:
@@ -518,14 +447,11 @@ class Ranger(Lookahead):
         """The constructor's arguments."""
         core = find(self, RAdam).get_config()  # type: ignore[union-attr]
         lookahead = super().get_config()
-        taken = [one.name for one in ENTRIES[0].arguments if one.of_class]
+        own = ("sync_period", "slow_step_size", "name", "track_fast_weights")
         return {
-            **{argument: core[argument] for argument in taken},
-            "sync_period": lookahead["sync_period"],
-            "slow_step_size": lookahead["slow_step_size"],
+            **{one.name: core[one.name] for one in ENTRIES[0].arguments if one.of_class},
+            **{name: lookahead[name] for name in own},
             "gradient_centralization": find(self, GradientCentralization) is not None,
-            "name": lookahead["name"],
-            "track_fast_weights": lookahead["track_fast_weights"],
         }
 
     @classmethod

@@ -1,13 +1,6 @@
 """Every optimizer and schedule that a specification can name. Imports neither Keras nor NumPy.
 
 Adding an optimizer takes one module, with its `ENTRIES` and its class, and its line in `MODULES`.
-
-Example:
-    >>> from optrun.optimizers.registry import ENTRIES
-    >>> ENTRIES["heun"].evaluations
-    2
-    >>> [argument.name for argument in ENTRIES["lookahead"].arguments]
-    ['inner_optimizer', 'sync_period', 'slow_step_size', 'inner_state']
 """
 
 import ast
@@ -32,9 +25,9 @@ MODULES = (
 def entries_of(module: str) -> tuple[Entry, ...]:
     """The `ENTRIES` that a module of this package begins with, without importing it.
 
-    An optimizer's class needs Keras, whose import takes seconds; its entries are data. So of the
-    module's text only what stands up to `ENTRIES` is run, and of the imports among that only those
-    from the standard library and from `entry`: what `ENTRIES` is made of must need no more.
+    A class needs Keras, whose import takes seconds; its entries are data. So of the module's text
+    only what stands up to `ENTRIES` is run, and of the imports among that only those from the
+    standard library and from `entry`.
     """
     name = f"{__package__}.{module}"
     found = find_spec(name)
@@ -71,26 +64,26 @@ def _by_name(entries: Iterable[Entry]) -> Mapping[str, Entry]:
 ENTRIES = _by_name([*KERAS_ENTRIES, *(entry for one in MODULES for entry in entries_of(one))])
 SCHEDULES = _by_name(entries_of("schedules"))
 
-_WRAPPED_BY_KERAS = "Keras adds it by itself under mixed_float16"
-NOT_OFFERED: Mapping[str, str] = MappingProxyType(
-    {
-        "schedulefreeadamw": "Keras 3.15 leaves the network on its training weights, where the "
-        "method is measured on the averaged ones",
-        "lossscaleoptimizer": _WRAPPED_BY_KERAS,
-        "multioptimizer": "it needs Python code that says which layer goes with which optimizer",
-    }
-)
+NOT_OFFERED: Mapping[str, str] = {
+    "schedulefreeadamw": "Keras 3.15 leaves the network on its training weights, where the method "
+    "is measured on the averaged ones",
+    "lossscaleoptimizer": "Keras adds it by itself under mixed_float16",
+    "multioptimizer": "it needs Python code that says which layer goes with which optimizer",
+}
 
 # What people may look for among the optimizers, and where it is.
 _ARGUMENTS: Mapping[str, str] = {
     "momentum": "is an argument of sgd (momentum: 0.9): see `optrun optimizers sgd`",
     "heavyball": "is sgd with momentum: 0.9: see `optrun optimizers sgd`",
-    "nesterov": "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
-    "nag": "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
-    "gradientcentralization": "is an argument, gradient_centralization: true, of every optimizer "
-    "that is not around another one; ranger has it by default: see `optrun optimizers ranger`",
-    "gc": "is an argument, gradient_centralization: true, of every optimizer that is not around "
-    "another one; ranger has it by default: see `optrun optimizers ranger`",
+    **dict.fromkeys(
+        ("nesterov", "nag"),
+        "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
+    ),
+    **dict.fromkeys(
+        ("gradientcentralization", "gc"),
+        "is an argument, gradient_centralization: true, of every optimizer that is not around "
+        "another one; ranger has it by default: see `optrun optimizers ranger`",
+    ),
     "amsgrad": "is an argument of adam and adamw (amsgrad: true): see `optrun optimizers adam`",
     "rk4": "is not offered; the Runge-Kutta steps are heun (order 2), rk23 (3) and rk45 (5)",
     "rungekutta": "is heun (order 2), rk23 (3) or rk45 (5)",
@@ -102,17 +95,11 @@ _ARGUMENTS: Mapping[str, str] = {
 def entry_called(name: str) -> Entry:
     """The entry of an optimizer by its name, its class's name or another name in use.
 
-    Raises:
-        LookupError: saying what there is instead, if there is none of that name.
+    LookupError says what there is instead, if there is none of that name.
 
     Example:
         >>> entry_called("AdamW").name, entry_called("Dopri5").name, entry_called("Soft-Batch").name
         ('adamw', 'rk45', 'soft_batch')
-        >>> entry_called("lookahead_adam")
-        Traceback (most recent call last):
-        LookupError: 'lookahead_adam' is lookahead around adam, as `name: lookahead` with
-        `inner_optimizer: {name: adam, ...}`: see `optrun optimizers lookahead` and `optrun
-        optimizers adam`.
     """
     key = _bare(name)
     for entry in ENTRIES.values():
@@ -130,25 +117,15 @@ def _instead(name: str, key: str) -> str:
         return f"is not offered: {NOT_OFFERED[key]}."
     if key in _ARGUMENTS:
         return f"{_ARGUMENTS[key]}."
-    around = _around(key)
-    if around is not None:
-        outer, inner = around
-        return (
-            f"is {outer.name} around {inner.name}, as `name: {outer.name}` with `inner_optimizer: "
-            f"{{name: {inner.name}, ...}}`: see `optrun optimizers {outer.name}` and `optrun "
-            f"optimizers {inner.name}`."
-        )
+    for outer in (one for one in ENTRIES.values() if one.is_wrapper):
+        # Made of a wrapper's name and its inner optimizer's, in either order.
+        rest = key.replace(_bare(outer.name), "", 1)
+        inner = next((one for one in ENTRIES.values() if rest == _bare(one.name)), None)
+        if inner is not None and rest != key:
+            return (
+                f"is {outer.name} around {inner.name}, as `name: {outer.name}` with "
+                f"`inner_optimizer: {{name: {inner.name}, ...}}`: see `optrun optimizers "
+                f"{outer.name}` and `optrun optimizers {inner.name}`."
+            )
     known = ", ".join(sorted(ENTRIES))
     return f"is no optimizer known here{did_you_mean(name, ENTRIES) or '.'} Known: {known}."
-
-
-def _around(key: str) -> tuple[Entry, Entry] | None:
-    """A wrapper and its inner optimizer, where a name is made of theirs, in either order."""
-    for outer in ENTRIES.values():
-        bare = _bare(outer.name)
-        if outer.is_wrapper and bare in key:
-            rest = key.replace(bare, "", 1)
-            inner = next((one for one in ENTRIES.values() if rest == _bare(one.name)), None)
-            if inner is not None:
-                return outer, inner
-    return None

@@ -28,15 +28,10 @@ _ARGUMENTS = (
     GRADIENT_CENTRALIZATION,
 )
 _ALIASES = {
-    "lr": "learning_rate",
-    "h": "learning_rate",
-    "step_size": "learning_rate",
-    "decay": "weight_decay",
-    "wd": "weight_decay",
-    "gc": "gradient_centralization",
-    "use_gc": "gradient_centralization",
+    **dict.fromkeys(("lr", "h", "step_size"), "learning_rate"),
+    **dict.fromkeys(("decay", "wd"), "weight_decay"),
+    **dict.fromkeys(("gc", "use_gc"), "gradient_centralization"),
 }
-
 
 _SYMBOLS: Mapping[str, str] = {
     "K(θ)": "∇L(θ) + λθ, L the loss of this one batch",
@@ -184,12 +179,8 @@ class RungeKutta(SeveralGradients):
 
         Kᵢ = K(θ − h Σⱼ aᵢⱼ Kⱼ), j < i;    θ ← θ − h Σᵢ bᵢ Kᵢ
 
-    All evaluations use the same batch. A last point whose bᵢ is 0, which methods with an error
-    estimate have, would not enter the step and is left out.
-
-    Attributes:
-        stages: the rows aᵢⱼ of the tableau after the first, which is empty.
-        shares: the weights bᵢ, which sum to 1.
+    All evaluations use the same batch, and h is not adapted. A last point whose bᵢ is 0, which
+    methods with an error estimate have, would not enter the step and is left out.
 
     Args:
         learning_rate: the step size h, a float greater than 0 or a schedule; read once per step.
@@ -199,13 +190,10 @@ class RungeKutta(SeveralGradients):
             factor, from the first stage, scales all of them, which is a shorter step: direction
             and order are kept.
         name: prefix of the names of the optimizer's variables.
-
-    Raises:
-        ValueError: if an argument is out of its range, and when trained outside `optimizers.Model`.
     """
 
-    stages: ClassVar[tuple[tuple[Fraction, ...], ...]]
-    shares: ClassVar[tuple[Fraction, ...]]
+    stages: ClassVar[tuple[tuple[Fraction, ...], ...]]  # the rows aᵢⱼ after the first, empty one
+    shares: ClassVar[tuple[Fraction, ...]]  # the weights bᵢ, which sum to 1
 
     def __init__(
         self,
@@ -258,8 +246,7 @@ class RungeKutta(SeveralGradients):
         """The constructor's arguments."""
         base = super().get_config()
         return {
-            "name": base["name"],
-            "learning_rate": base["learning_rate"],
+            **{name: base[name] for name in ("name", "learning_rate")},
             "weight_decay": self.flow_weight_decay,
             "global_clipnorm": self.flow_global_clipnorm,
         }
@@ -302,11 +289,8 @@ class Heun(RungeKutta):
 
         K₁ = K(θ);   K₂ = K(θ − h K₁);   θ ← θ − (h / 2) (K₁ + K₂)
 
-    with K(θ) = ∇L(θ) + λθ. On L = a θ² / 2 a step multiplies θ by 1 + z + z² / 2, z = −h a: stable
-    for h a < 2 as gradient descent is, at twice the cost, and never shrinking θ below half. It
-    follows the flow more closely; do not expect it to train faster for the same gradients.
-
-    Arguments are those of `RungeKutta`.
+    On L = a θ²/2 a step multiplies θ by 1 + z + z² / 2, z = −h a: stable for h a < 2 as
+    gradient descent is, at twice the cost, and never shrinking θ below half.
 
     Source: Heun, "Neue Methoden zur approximativen Integration", 1900; Hairer, Nørsett & Wanner,
     "Solving Ordinary Differential Equations I", 1993, section II.1.
@@ -338,13 +322,9 @@ class BogackiShampine(RungeKutta):
         K₁ = K(θ);   K₂ = K(θ − (h / 2) K₁);   K₃ = K(θ − (3 h / 4) K₂)
         θ ← θ − h (2 K₁ + 3 K₂ + 4 K₃) / 9
 
-    with K(θ) = ∇L(θ) + λθ and a step size h that is not adapted. On L = a θ² / 2 a step multiplies
-    θ by 1 + z + z² / 2 + z³ / 6, z = −h a: stable for h a < 2.51, which is 0.84 per gradient where
-    gradient descent has 2. The published method has a fourth gradient for its error estimate; it is
-    the first one of the next step, but only while the loss stays the same, which a new batch
-    changes. It has no share in the step, so it is not taken.
-
-    Arguments are those of `RungeKutta`.
+    On L = a θ²/2 a step multiplies θ by 1 + z + z² / 2 + z³ / 6, z = −h a: stable for h a < 2.51.
+    The published method has a fourth gradient for its error estimate. It is the first one of the
+    next step, but only while the loss stays the same, which a new batch changes.
 
     Source: Bogacki & Shampine, "A 3(2) pair of Runge-Kutta formulas", Applied Mathematics Letters
     2 (4), 1989.
@@ -362,14 +342,9 @@ class DormandPrince(RungeKutta):
         Kᵢ = K(θ − h Σⱼ aᵢⱼ Kⱼ), j < i = 1 ... 6
         θ ← θ − h (35/384 K₁ + 500/1113 K₃ + 125/192 K₄ − 2187/6784 K₅ + 11/84 K₆)
 
-    with K(θ) = ∇L(θ) + λθ, the paper's aᵢⱼ, and a step size h that is not adapted. On L = a θ² / 2
-    a step multiplies θ by 1 + z + z² / 2 + z³ / 6 + z⁴ / 24 + z⁵ / 120 + z⁶ / 600, z = −h a: stable
-    for h a < 3.31, which is 0.55 per gradient where gradient descent has 2. It shows what the
-    gradient flow itself would do; do not expect it to train faster for the same gradients. The
-    published method has a seventh gradient for its error estimate; it has no share in the step, so
-    it is not taken.
-
-    Arguments are those of `RungeKutta`.
+    On L = a θ²/2 a step multiplies θ by 1 + z + z² / 2 + z³ / 6 + z⁴ / 24 + z⁵ / 120 + z⁶ / 600,
+    z = −h a: stable for h a < 3.31. The published method has a seventh gradient for its error
+    estimate alone.
 
     Source: Dormand & Prince, "A family of embedded Runge-Kutta formulae", Journal of Computational
     and Applied Mathematics 6 (1), 1980, RK5(4)7M.

@@ -1,7 +1,7 @@
 """Learning-rate schedules, counted in updates of the weights, each with a linear warm-up.
 
-With w the updates of the warm-up, η₀ the initial rate, T the `decay_updates` and t = 0, 1, ... the
-updates already made:
+With η₀ the `initial_learning_rate`, above 0, w the `warmup_updates`, 0 or more, T the
+`decay_updates`, 1 or more, r the `decay_rate`, above 0, and t = 0, 1, ... the updates already made:
 
     t < w:   η(t) = η₀ (t + 1) / w
     t ≥ w:   η(t) = decayed(s),  s = t − w
@@ -11,103 +11,71 @@ So the warm-up reaches η₀ at its last update, and the decay begins at the nex
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 from keras import ops
 from optrun.optimizers.entry import Argument, Entry, number, positive
 
-_WARMED_UP = (
-    positive(
-        "initial_learning_rate",
-        None,
-        "the rate at the end of the warm-up, where the decay begins",
-        required=True,
-    ),
-    Argument(
-        "warmup_updates",
-        "int",
-        "updates over which the rate rises linearly from 0; 0 for none",
-        0,
-        minimum=0,
-        label="warm-up",
-    ),
-)
 _WHOLE_BUDGET = "null: from the warm-up to the end of the training"
 
 
-def _decay_updates(description: str, *, required: bool = False) -> Argument:
-    return Argument(
-        "decay_updates",
-        "int",
-        description,
-        required=required,
-        optional=not required,
-        minimum=1,
-        label="over",
+def _entry(name: str, class_name: str, description: str, *arguments: Argument) -> Entry:
+    initial = "the rate at the end of the warm-up, where the decay begins"
+    warmup = "updates over which the rate rises linearly from 0; 0 for none"
+    warmed_up = (
+        positive("initial_learning_rate", None, initial, required=True),
+        Argument("warmup_updates", "int", warmup, 0, minimum=0, label="warm-up"),
     )
+    return Entry(name, class_name, __name__, description, (*warmed_up, *arguments))
 
 
-def _decay_rate(description: str, *, maximum: float | None) -> Argument:
+def _decay_updates(description: str, *, required: bool = False) -> Argument:
+    argument = Argument("decay_updates", "int", description, minimum=1, label="over")
+    return replace(argument, required=required, optional=not required)
+
+
+def _decay_rate(description: str, *, maximum: float | None = None) -> Argument:
     return positive("decay_rate", None, description, required=True, maximum=maximum, label="decay")
 
 
 ENTRIES: tuple[Entry, ...] = (
-    Entry("constant", "Constant", __name__, "the same rate throughout", _WARMED_UP),
-    Entry(
+    _entry("constant", "Constant", "the same rate throughout"),
+    _entry(
         "cosine",
         "Cosine",
-        __name__,
         "half a cosine from the initial rate down to the final one",
-        (
-            *_WARMED_UP,
-            _decay_updates(f"updates until the final rate; {_WHOLE_BUDGET}"),
-            number(
-                "final_learning_rate",
-                0.0,
-                "the rate at the end and after it",
-                minimum=0,
-                label="to",
-            ),
+        _decay_updates(f"updates until the final rate; {_WHOLE_BUDGET}"),
+        number(
+            "final_learning_rate", 0.0, "the rate at the end and after it", minimum=0, label="to"
         ),
     ),
-    Entry(
+    _entry(
         "exponential",
         "Exponential",
-        __name__,
         "multiplied by decay_rate, evenly, over every decay_updates",
-        (
-            *_WARMED_UP,
-            _decay_updates(f"updates for one factor decay_rate; {_WHOLE_BUDGET}"),
-            _decay_rate("factor over decay_updates, in (0, 1]", maximum=1),
-        ),
+        _decay_updates(f"updates for one factor decay_rate; {_WHOLE_BUDGET}"),
+        _decay_rate("factor over decay_updates, in (0, 1]", maximum=1),
     ),
-    Entry(
+    _entry(
         "inverse_time",
         "InverseTime",
-        __name__,
         "divided by 1 + decay_rate · updates / decay_updates",
-        (
-            *_WARMED_UP,
-            _decay_updates(f"unit in which updates are counted; {_WHOLE_BUDGET}"),
-            _decay_rate("growth of the divisor over decay_updates", maximum=None),
-        ),
+        _decay_updates(f"unit in which updates are counted; {_WHOLE_BUDGET}"),
+        _decay_rate("growth of the divisor over decay_updates"),
     ),
-    Entry(
+    _entry(
         "step",
         "Step",
-        __name__,
         "multiplied by decay_rate, at once, after every decay_updates",
-        (
-            *_WARMED_UP,
-            _decay_updates("updates between two drops", required=True),
-            _decay_rate("factor of one drop, in (0, 1]", maximum=1),
-        ),
+        _decay_updates("updates between two drops", required=True),
+        _decay_rate("factor of one drop, in (0, 1]", maximum=1),
     ),
 )
 
 _REGISTER = keras.saving.register_keras_serializable(package="optimizers")
+_ARGUMENTS = dataclass(eq=False, repr=False)
 
 
 class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -116,9 +84,9 @@ class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
     initial_learning_rate: float
     warmup_updates: int
 
-    def __init__(self, **arguments: Any) -> None:
+    def __post_init__(self) -> None:
         for argument in self._entry().arguments:
-            value = arguments[argument.name]
+            value: Any = getattr(self, argument.name)
             # Null, for the whole budget, and a rate that must not grow are a specification's.
             replace(argument, optional=False, maximum=None).require(value)
             setattr(self, argument.name, int(value) if argument.kind == "int" else float(value))
@@ -146,12 +114,9 @@ class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
 
 
 @_REGISTER
+@_ARGUMENTS
 class Constant(_WarmedUp):
     """The same rate throughout: decayed(s) = η₀.
-
-    Args:
-        initial_learning_rate: the rate η₀, greater than 0.
-        warmup_updates: updates of the linear warm-up, 0 or more.
 
     Example:
         >>> schedule = Constant(0.4, warmup_updates=4)
@@ -159,47 +124,26 @@ class Constant(_WarmedUp):
         [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]
     """
 
-    def __init__(self, initial_learning_rate: float, warmup_updates: int = 0) -> None:
-        super().__init__(initial_learning_rate=initial_learning_rate, warmup_updates=warmup_updates)
+    initial_learning_rate: float
+    warmup_updates: int = 0
 
     def decayed(self, updates: Any) -> Any:
         return ops.full_like(_as_float(updates), self.initial_learning_rate)
 
 
 @_REGISTER
+@_ARGUMENTS
 class Cosine(_WarmedUp):
     """Half a cosine: decayed(s) = η_T + (η₀ − η_T) ½ (1 + cos(π min(s, T) / T)).
 
-    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts.
-
-    Args:
-        initial_learning_rate: the rate η₀ after the warm-up, greater than 0.
-        decay_updates: updates T until the final rate, 1 or more.
-        final_learning_rate: the rate η_T from then on, 0 or more.
-        warmup_updates: updates of the linear warm-up, 0 or more.
-
-    Example:
-        >>> schedule = Cosine(0.2, decay_updates=4)
-        >>> [round(float(schedule(t)), 4) for t in (0, 2, 4, 9)]
-        [0.2, 0.1, 0.0, 0.0]
+    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts. η_T is `final_learning_rate`, 0
+    or more.
     """
 
+    initial_learning_rate: float
     decay_updates: int
-    final_learning_rate: float
-
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_updates: int,
-        final_learning_rate: float = 0.0,
-        warmup_updates: int = 0,
-    ) -> None:
-        super().__init__(
-            initial_learning_rate=initial_learning_rate,
-            decay_updates=decay_updates,
-            final_learning_rate=final_learning_rate,
-            warmup_updates=warmup_updates,
-        )
+    final_learning_rate: float = 0.0
+    warmup_updates: int = 0
 
     def decayed(self, updates: Any) -> Any:
         share = _as_float(ops.minimum(updates, self.decay_updates)) / self.decay_updates
@@ -207,41 +151,19 @@ class Cosine(_WarmedUp):
         return self.final_learning_rate + fall * 0.5 * (1 + ops.cos(math.pi * share))
 
 
+@_ARGUMENTS
 class _DecayingByRate(_WarmedUp):
     """A schedule that decays by `decay_rate` over every `decay_updates` updates."""
 
+    initial_learning_rate: float
     decay_updates: int
     decay_rate: float
-
-    def __init__(
-        self,
-        initial_learning_rate: float,
-        decay_updates: int,
-        decay_rate: float,
-        warmup_updates: int = 0,
-    ) -> None:
-        super().__init__(
-            initial_learning_rate=initial_learning_rate,
-            decay_updates=decay_updates,
-            decay_rate=decay_rate,
-            warmup_updates=warmup_updates,
-        )
+    warmup_updates: int = 0
 
 
 @_REGISTER
 class Exponential(_DecayingByRate):
-    """An even decay: decayed(s) = η₀ r^(s / T).
-
-    Args:
-        initial_learning_rate: the rate η₀ after the warm-up, greater than 0.
-        decay_updates: updates T over which the rate is multiplied by r once, 1 or more.
-        decay_rate: the factor r, greater than 0.
-        warmup_updates: updates of the linear warm-up, 0 or more.
-
-    Example:
-        >>> round(float(Exponential(0.1, decay_updates=10, decay_rate=0.01)(5)), 6)
-        0.01
-    """
+    """An even decay: decayed(s) = η₀ r^(s / T)."""
 
     def decayed(self, updates: Any) -> Any:
         share = _as_float(updates) / self.decay_updates
@@ -253,16 +175,6 @@ class InverseTime(_DecayingByRate):
     """A decay like 1 / t: decayed(s) = η₀ / (1 + r s / T).
 
     Robbins & Monro 1951 ask for such a sequence: its sum diverges, the sum of its squares does not.
-
-    Args:
-        initial_learning_rate: the rate η₀ after the warm-up, greater than 0.
-        decay_updates: updates T in which s is counted, 1 or more.
-        decay_rate: growth r of the divisor over T updates, greater than 0.
-        warmup_updates: updates of the linear warm-up, 0 or more.
-
-    Example:
-        >>> round(float(InverseTime(0.3, decay_updates=10, decay_rate=2.0)(10)), 6)
-        0.1
     """
 
     def decayed(self, updates: Any) -> Any:
@@ -272,19 +184,7 @@ class InverseTime(_DecayingByRate):
 
 @_REGISTER
 class Step(_DecayingByRate):
-    """A decay in steps: decayed(s) = η₀ r^⌊s / T⌋.
-
-    Args:
-        initial_learning_rate: the rate η₀ after the warm-up, greater than 0.
-        decay_updates: updates T between two drops, 1 or more.
-        decay_rate: the factor r of one drop, greater than 0.
-        warmup_updates: updates of the linear warm-up, 0 or more.
-
-    Example:
-        >>> schedule = Step(0.8, decay_updates=2, decay_rate=0.5)
-        >>> [round(float(schedule(t)), 3) for t in range(5)]
-        [0.8, 0.8, 0.4, 0.4, 0.2]
-    """
+    """A decay in steps: decayed(s) = η₀ r^⌊s / T⌋."""
 
     def decayed(self, updates: Any) -> Any:
         drops = _as_float(ops.floor_divide(updates, self.decay_updates))
@@ -294,15 +194,10 @@ class Step(_DecayingByRate):
 def build_schedule(
     stated: Mapping[str, Any], *, total_updates: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The schedule of a specification's `learning_rate`.
+    """The schedule of a specification's `learning_rate`, with its name as `schedule`.
 
-    Args:
-        stated: its name as `schedule`, and all its arguments.
-        total_updates: updates in the whole training; where `decay_updates` is null, the decay takes
-            those that the warm-up leaves.
-
-    Raises:
-        ValueError: if the warm-up leaves no update.
+    Where `decay_updates` is null, the decay takes those of the training's updates that the warm-up
+    leaves; ValueError if it leaves none.
     """
     warmup = stated["warmup_updates"]
     if warmup >= total_updates:

@@ -20,21 +20,10 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     summed over the replicas before the next point is chosen. Since one gradient cannot make such a
     step, `apply` refuses gradients that `step` did not combine.
 
-    Attributes:
-        evaluations: gradients in one step, 2 or more; a class attribute or a property.
-
     Args:
         learning_rate: the step size h, a float greater than 0 or a schedule.
-        weight_decay: as for any Keras optimizer, and like the others after it, this acts on the
-            combined gradient: each update takes h times this share off every weight.
-        clipnorm: largest norm of each variable's combined gradient.
-        clipvalue: largest magnitude of the combined gradient's elements.
-        global_clipnorm: largest norm of the whole combined gradient.
-        name: prefix of the names of the optimizer's variables.
-        more: what else `keras.optimizers.Optimizer` takes.
-
-    Raises:
-        TypeError: if the class does not state its evaluations.
+        weight_decay, ..., more: as for any Keras optimizer; decay and clipping act on the combined
+            gradient: each update takes h times the decay off every weight.
 
     Example:
         The extragradient step (Korpelevich 1976) goes along the gradient one plain step ahead. On
@@ -59,7 +48,7 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
         0.75
     """
 
-    evaluations: int
+    evaluations: int  # gradients in one step, 2 or more; a class attribute or a property
 
     def __init__(
         self,
@@ -72,13 +61,7 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
         **more: Any,
     ) -> None:
         super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            name=name,
-            **more,
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name=name, **more
         )
         # A property may need what the subclass sets after this.
         stated = getattr(type(self), "evaluations", None)
@@ -96,15 +79,11 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     def step(self, gradient_at: GradientAt, variables: Sequence[Any]) -> Sequence[Any]:
         """The combined gradient of one step, to be applied inside `combined_gradient`.
 
-        Args:
-            gradient_at: the gradient of the batch's loss, without any loss scale, at a list of
-                tensors that stand in for the variables, of their shapes and dtypes; for None, at
-                the variables as they are. An entry of what it returns is None where the loss does
-                not depend on that variable. To be called `evaluations` times, first with None.
-            variables: the trainable variables. They are to be read, not written.
-
-        Returns:
-            One tensor of the variable's shape, or None to leave it as it is, per variable.
+        `gradient_at`, to be called `evaluations` times, first with None, gives the gradient of the
+        batch's loss, without any loss scale: at a list of tensors that stand in for the variables,
+        of their shapes and dtypes, or for None at the variables as they are. What it and this
+        return has one tensor per variable, or None where the loss does not depend on it. The
+        variables are to be read, not written.
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define `step(self, gradient_at, variables)`, which "
@@ -122,11 +101,7 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
             self._open_steps -= 1
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Go one step along a combined gradient.
-
-        Raises:
-            ValueError: outside `combined_gradient`.
-        """
+        """Go one step along a combined gradient; ValueError outside `combined_gradient`."""
         if self._open_steps == 0:
             own = type(self).__name__
             raise ValueError(

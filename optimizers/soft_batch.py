@@ -23,8 +23,7 @@ from optrun.optimizers.entry import (
     Entry,
 )
 from optrun.optimizers.keras_internals import index_of, own_strategy, own_trained, refuse_unknown
-from optrun.optimizers.unwrapping import find, with_several_evaluations
-from optrun.optimizers.wrapper import Wrapper
+from optrun.optimizers.wrapper import Wrapper, find, with_several_evaluations
 
 SOFT_BATCH_IN_SOFT_BATCH = (
     "a soft batch of soft batches is one soft batch: multiply the two `batches_per_update`"
@@ -72,9 +71,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         extra_weight_copies=1,
         aliases={
-            "n": "batches_per_update",
-            "steps": "batches_per_update",
-            "accumulate": "batches_per_update",
+            **dict.fromkeys(("n", "steps", "accumulate"), "batches_per_update"),
             "accumulation_steps": "batches_per_update",
             "gradient_accumulation_steps": "batches_per_update",
             **INNER_ALIASES,
@@ -131,23 +128,20 @@ class SoftBatch(Wrapper):
     the gradient of one batch of all those samples. Between updates neither the weights nor the
     inner optimizer's state move, and its count, schedule and bias corrections count updates. It is
     the large batch exactly where the loss is a mean over samples and no layer looks across a batch
-    (batch normalisation) or draws at random (dropout: other masks, the same expectation).
+    or draws at random.
 
     `optimizers.Model` states the sample counts and the epoch's end. With a plain `keras.Model`
     batches are taken as equal, and `FlushTail` as a callback marks the epoch's end.
 
     Args:
-        inner_optimizer: any Keras optimizer; rate, clipping and decay belong to it.
+        inner_optimizer: any Keras optimizer; rate, clipping and decay belong to it. Refused are
+            LossScaleOptimizer, another SoftBatch, several evaluations per step and
+            `gradient_accumulation_steps`.
         batches_per_update: batches in a window, 1 or more; 1 is the inner optimizer itself.
         tail: what becomes of a window that the epoch's end cuts short: "flush" makes an update of
             the batches it has, "carry" goes on filling it in the next epoch, "drop" forgets it.
             After the last epoch of `fit`, "carry" flushes too.
         name: prefix of the names of the optimizer's variables.
-
-    Raises:
-        TypeError: if `inner_optimizer` is no optimizer, or for an argument that belongs to it.
-        ValueError: if an argument is out of its range, or around LossScaleOptimizer, another
-            SoftBatch, or an optimizer with several evaluations or `gradient_accumulation_steps`.
 
     Example:
         >>> import keras
@@ -155,12 +149,12 @@ class SoftBatch(Wrapper):
         >>> optimizer = SoftBatch(keras.optimizers.SGD(0.1), batches_per_update=2)
         >>> for gradient in (1.0, 3.0):
         ...     optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
-        ...     print(f"{float(weight.value):.2f}")
-        1.00
-        0.80
-        >>> int(optimizer.iterations)
-        1
+        ...     print(f"{float(weight.value):.2f}", int(optimizer.iterations))
+        1.00 0
+        0.80 1
     """
+
+    own_arguments = ("batches_per_update", "tail")
 
     def __init__(
         self,
@@ -188,20 +182,11 @@ class SoftBatch(Wrapper):
         """Create the window's gradient sum and its counts, and the inner optimizer's state."""
         if self.built:
             return
-        self._batches = self._count("batches_in_window", "int32", "zeros")
-        self._samples = self._count("samples_in_window", "float32", "zeros")
-        self._next_samples = self._count("samples_in_next_batch", "float32", "ones")
+        self._batches = self._scalar("batches_in_window", "int32")
+        self._samples = self._scalar("samples_in_window", "float32")
+        self._next_samples = self._scalar("samples_in_next_batch", "float32", "ones")
         self._gradient_sums = [self._gradient_sum(variable) for variable in variables]
         super().build(variables)
-
-    def _count(self, name: str, dtype: str, initializer: str) -> Any:
-        return self.add_variable(
-            shape=(),
-            dtype=dtype,
-            initializer=initializer,
-            aggregation="only_first_replica",
-            name=name,
-        )
 
     def _gradient_sum(self, variable: Any) -> Any:
         # A sum over many batches needs more than the eight bits of a bfloat16 gradient.
@@ -287,14 +272,6 @@ class SoftBatch(Wrapper):
     def _flush(self) -> None:
         own_strategy(self).run(self._update)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "batches_per_update": self.batches_per_update,
-            "tail": self.tail,
-        }
-
 
 class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]
     """Marks the epoch's end for a `SoftBatch`, before the epoch is validated.
@@ -304,13 +281,10 @@ class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Validation begins: `fit` has made the epoch's last step."""
-        self._end_epoch()
+        self.on_epoch_end(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """The epoch ends, validated or not."""
-        self._end_epoch()
-
-    def _end_epoch(self) -> None:
         soft_batch = find(self.model.optimizer, SoftBatch)
         if soft_batch is not None:
             soft_batch.end_epoch()

@@ -30,11 +30,7 @@ _PROBE_SHAPES: tuple[Shape, ...] = ((3, 3, 16, 32), (32,))
 
 
 class SpecificationError(ValueError):
-    """A specification that cannot be used; the message has every problem, one a line.
-
-    Attributes:
-        problems: each with its place.
-    """
+    """A specification that cannot be used; the message has every problem, one a line."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
@@ -47,16 +43,9 @@ def parse(stated: object, *, import_user_code: bool = False) -> "Specification":
     """The specification of a mapping as a person writes it: checked, with every default filled in.
 
     Whole numbers become floats where the argument is one, so equal settings are equal. Of a
-    person's own optimizer, the arguments are those that were stated: its defaults are its code's.
-
-    Args:
-        stated: the mapping.
-        import_user_code: whether to import a person's own optimizer, which runs the person's code,
-            and to check its arguments against its signature. Otherwise nothing but the form is
-            checked of one: a learning rate, a schedule, an inner optimizer.
-
-    Raises:
-        SpecificationError: with every problem, where there are any.
+    person's own optimizer, the arguments are those that were stated, and unless `import_user_code`,
+    which runs the person's code, nothing but the form of a rate, a schedule and an inner optimizer
+    is checked. SpecificationError has every problem, where there are any.
 
     Example:
         >>> sgd = parse({"name": "sgd", "learning_rate": 1})
@@ -73,11 +62,6 @@ def parse(stated: object, *, import_user_code: bool = False) -> "Specification":
 class Specification:
     """An optimizer that is fully specified; `parse` makes it. It can be pickled.
 
-    Attributes:
-        name: of its entry in the registry, or a person's own, `"my_module:MyOptimizer"`.
-        arguments: every one with its value: a number, a text, a boolean, None or a tuple of them;
-            a schedule is a mapping, the inner optimizer a `Specification`.
-
     Example:
         >>> sgd = {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}
         >>> lookahead = parse({"name": "lookahead", "inner_optimizer": sgd})
@@ -87,7 +71,9 @@ class Specification:
         (1, 30)
     """
 
-    name: str
+    name: str  # of its entry in the registry, or a person's own, "my_module:MyOptimizer"
+    # Every one with its value: a number, a text, a boolean, None or a tuple of them; a schedule is
+    # a mapping, the inner optimizer a Specification.
     arguments: Arguments
 
     def __post_init__(self) -> None:
@@ -105,7 +91,6 @@ class Specification:
 
     @property
     def inner(self) -> "Specification | None":
-        """The specification inside, or None."""
         inner = self.arguments.get("inner_optimizer")
         return inner if isinstance(inner, Specification) else None
 
@@ -160,10 +145,9 @@ class Specification:
         counts = [_stated_evaluations(one) for one in self.chain()]
         if None not in counts:
             return max(count for count in counts if count is not None)
-        from optrun.optimizers.unwrapping import with_several_evaluations
+        from optrun.optimizers.wrapper import with_several_evaluations
 
-        stepper = with_several_evaluations(self.try_out())
-        return 1 if stepper is None else stepper.evaluations
+        return getattr(with_several_evaluations(self.try_out()), "evaluations", 1)
 
     @property
     def batches_per_update(self) -> int:
@@ -172,12 +156,7 @@ class Specification:
         return 1 if soft is None else int(str(soft.arguments["batches_per_update"]))
 
     def updates(self, *, batches_per_epoch: int, epochs: int) -> int:
-        """Updates of the weights in a training: what a schedule counts.
-
-        Args:
-            batches_per_epoch: batches in each epoch, 0 or more.
-            epochs: passes over the training photos, 0 or more.
-        """
+        """Updates of the weights in a training: what a schedule counts."""
         soft = self._soft_batch()
         if soft is None or soft.entry.count_updates is None:
             return batches_per_epoch * epochs
@@ -189,11 +168,8 @@ class Specification:
     def state_floats(self, shapes: Sequence[Shape], *, track_fast_weights: bool = False) -> int:
         """Numbers in the variables of the optimizer, but for its few counters.
 
-        A person's own optimizer, which alone knows, is made for this.
-
-        Args:
-            shapes: of the weights that it trains.
-            track_fast_weights: as `build` takes it.
+        A person's own optimizer, which alone knows, is made for this. The shapes are of the weights
+        that it trains.
 
         Example:
             >>> parse({"name": "adam", "learning_rate": 1e-4}).state_floats([(3, 3, 64, 64), (64,)])
@@ -231,14 +207,11 @@ class Specification:
 
         Args:
             total_updates: updates of the weights in the whole training, 1 or more; a schedule
-                without `decay_updates` spans them.
+                without `decay_updates` spans them, and its warm-up must leave one.
             track_fast_weights: whether a Lookahead in it keeps the fast weights from before each
                 sync, for `Lookahead.fast_weights_before_sync`.
 
-        Raises:
-            ValueError: if a schedule's warm-up leaves no update.
-            UserOptimizerError: what a person's own optimizer, or one around it, raised when it was
-                imported or made.
+        UserOptimizerError is what a person's own optimizer, or one around it, raised.
         """
         from optrun.optimizers.construction import construct
 
@@ -250,7 +223,7 @@ class Specification:
 
 
 def _stated_evaluations(one: Specification) -> int | None:
-    """Of one optimizer by itself; None where only an instance can say."""
+    """None where only an instance can say."""
     if not user_defined.is_user_defined(one.name):
         return one.entry.evaluations
     return user_defined.stated_evaluations(user_defined.load(one.name).optimizer_class)
@@ -297,8 +270,7 @@ def _plain(value: Any, *, nested: Callable[[Specification], object]) -> Any:
 
 
 def _is_shown(argument: Argument, value: object) -> bool:
-    always = argument.label is not None and argument.kind != "bool"
-    return always or value != argument.default
+    return bool(argument.label and argument.kind != "bool") or value != argument.default
 
 
 def _setting(argument: Argument, value: object) -> str:
@@ -332,6 +304,5 @@ def _text(value: object) -> str:
         if value == 0 or -3 <= exponent < 5:
             return f"{decimal:f}"
         return f"{decimal.scaleb(-exponent).normalize():f}e{exponent}"
-    if isinstance(value, tuple):
-        return "+".join(str(_plain(one, nested=Specification.as_mapping)) for one in value)
-    return str(_plain(value, nested=Specification.as_mapping))
+    plain = _plain(value, nested=Specification.as_mapping)
+    return "+".join(map(str, plain)) if isinstance(plain, list) else str(plain)

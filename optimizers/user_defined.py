@@ -9,8 +9,6 @@ import difflib
 import functools
 import hashlib
 import importlib
-import importlib.abc
-import importlib.util
 import inspect
 import re
 import sys
@@ -20,10 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from optrun.optimizers.entry import (
     ALIASES,
+    CLIPPING,
     LEARNING_RATE,
     WITHHELD,
     Argument,
@@ -31,6 +30,7 @@ from optrun.optimizers.entry import (
     Entry,
     Kind,
     did_you_mean,
+    weight_decay_argument,
 )
 from optrun.optimizers.keras_optimizers import KERAS_ENTRIES
 
@@ -38,11 +38,7 @@ FORM = "my_module:MyOptimizer or path/to/file.py:MyOptimizer"
 
 
 class UserOptimizerError(ValueError):
-    """A person's own optimizer that cannot be had, or cannot be made.
-
-    Attributes:
-        path: keys of the specification that lead to what is wrong.
-    """
+    """A person's own optimizer that cannot be had, or made; `path` leads to what is wrong."""
 
     def __init__(self, message: str, path: tuple[str, ...] = ("name",)) -> None:
         super().__init__(message)
@@ -50,12 +46,7 @@ class UserOptimizerError(ValueError):
 
 
 def is_user_defined(name: object) -> bool:
-    """Whether a name in a specification is that of a person's own optimizer.
-
-    Example:
-        >>> is_user_defined("sgd"), is_user_defined("my_module:Mine")
-        (False, True)
-    """
+    """Whether a name in a specification is that of a person's own optimizer."""
     return isinstance(name, str) and ":" in name
 
 
@@ -76,12 +67,7 @@ def split(name: str) -> tuple[str, str]:
 
 
 def wrong_form(name: str) -> str | None:
-    """What is wrong with the form of such a name, or None.
-
-    Example:
-        >>> print(wrong_form("folder/sign:Sign"))
-        must be my_module:MyOptimizer or path/to/file.py:MyOptimizer; received the text ...
-    """
+    """What is wrong with the form of such a name, or None."""
     where, class_name = split(name)
     module = all(part.isidentifier() for part in where.split("."))
     if class_name.isidentifier() and (module or where.endswith(".py")):
@@ -102,20 +88,12 @@ def names_in(specification: object) -> list[str]:
 
 @dataclass(frozen=True)
 class UserOptimizer:
-    """A person's own optimizer, imported.
+    """A person's own optimizer, imported."""
 
-    Attributes:
-        name: its name in a specification.
-        optimizer_class: the class.
-        file: the file that `name` names, or, of a module, the one that defines the class.
-        content: that file as it was when it was imported.
-        sha256: hexadecimal, of the content.
-    """
-
-    name: str
+    name: str  # in a specification
     optimizer_class: Any
-    file: Path
-    content: bytes = field(repr=False)
+    file: Path  # that `name` names, or, of a module, the one that defines the class
+    content: bytes = field(repr=False)  # of the file, when it was imported
 
     @property
     def sha256(self) -> str:
@@ -128,9 +106,6 @@ def load(name: str) -> UserOptimizer:
     Once per process, whatever becomes of the file: all runs of a plan train with one version. A
     relative path is taken from the working directory. Neither that nor the file's own directory
     is put on `sys.path`.
-
-    Args:
-        name: as a specification has it.
 
     Raises:
         UserOptimizerError: there is no such file, module or class, it cannot be imported, or it is
@@ -172,25 +147,8 @@ def failure(error: BaseException, file: Path) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename != __file__ and not frame.filename.startswith("<frozen ")
     ]
-    theirs = [frame for frame in frames if frame.filename == str(file)]
-    frames = theirs or frames
+    frames = [frame for frame in frames if frame.filename == str(file)] or frames
     return f"{frames[-1].filename}:{frames[-1].lineno}: {said}" if frames else said
-
-
-class _Content(importlib.abc.SourceLoader):
-    """Loads a module from the bytes that were read, and writes no cache beside the file."""
-
-    def __init__(self, path: str, content: bytes) -> None:
-        self._path = path
-        self._content = content
-
-    def get_filename(self, fullname: str) -> str:
-        return self._path
-
-    def get_data(self, path: str | bytes) -> bytes:
-        if path != self._path:
-            raise FileNotFoundError(path)
-        return self._content
 
 
 @functools.cache
@@ -206,14 +164,12 @@ def _file_module(path: str) -> tuple[ModuleType, Path, bytes]:
     stem = re.sub(r"\W", "_", file.stem)
     unique = hashlib.sha256(path.encode(errors="surrogateescape") + content).hexdigest()[:16]
     module_name = f"own_optimizer_{stem}_{unique}"
-    loader = _Content(path, content)
-    spec = importlib.util.spec_from_loader(module_name, loader)
-    if spec is None:
-        raise UserOptimizerError(f"{file} cannot be loaded as a module")
-    module = importlib.util.module_from_spec(spec)
+    # Run from the bytes that were read; a loader would write a cache beside the file.
+    module = ModuleType(module_name)
+    module.__file__ = path
     sys.modules[module_name] = module
     try:
-        loader.exec_module(module)
+        exec(compile(content, path, "exec", dont_inherit=True), vars(module))  # noqa: S102
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise UserOptimizerError(f"cannot be imported: {failure(error, file)}") from error
@@ -328,15 +284,10 @@ _UNKNOWN = inspect.Parameter.empty
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _KERAS = {entry.class_name: entry for entry in KERAS_ENTRIES}
 # Weight decay and clipping, which every Keras optimizer takes, with their bounds.
-_BASE = {
-    one.name: one
-    for one in _KERAS["SGD"].arguments
-    if one.name in ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
-}
+_BASE = {one.name: one for one in (weight_decay_argument(None), *CLIPPING)}
 
 
-@dataclass(frozen=True)
-class _Parameter:
+class _Parameter(NamedTuple):
     """A parameter, the class whose `__init__` has it, and whether that is the one called."""
 
     parameter: inspect.Parameter
@@ -353,21 +304,19 @@ def entry_of(user: UserOptimizer) -> Entry:
     states arguments by name. Where only an instance can say how many gradients the step takes,
     `evaluations` is 2, for "several".
     """
-    parameters = _parameters(user.optimizer_class)
+    optimizer_class = user.optimizer_class
+    parameters = _parameters(optimizer_class)
     offered = {name: one for name, one in parameters.items() if name not in WITHHELD}
     wraps = "inner_optimizer" in offered
-    aliases = {
-        alias: name for alias, name in ALIASES.items() if name in offered and alias not in offered
-    }
-    evaluations = stated_evaluations(user.optimizer_class)
+    of_those = {alias: name for alias, name in ALIASES.items() if name in offered}
     return Entry(
         name=user.name,
-        class_name=user.optimizer_class.__name__,
-        module=user.optimizer_class.__module__,
+        class_name=optimizer_class.__name__,
+        module=optimizer_class.__module__,
         description="",
         arguments=tuple(_argument(one, wraps=wraps) for one in offered.values()),
-        evaluations=2 if evaluations is None else evaluations,
-        aliases=aliases,
+        evaluations=stated_evaluations(optimizer_class) or 2,
+        aliases={alias: name for alias, name in of_those.items() if alias not in offered},
         withheld={n: why for n, why in WITHHELD.items() if n in parameters},
     )
 
@@ -428,11 +377,10 @@ def _argument(one: _Parameter, *, wraps: bool) -> Argument:
 def _registered(one: _Parameter) -> Argument | None:
     """The registry's word on an argument of a Keras class, with its bounds."""
     name = one.parameter.name
-    if one.owner.__module__.startswith("keras."):
-        entry = _KERAS.get(one.owner.__name__)
-        found = None if entry is None else entry.argument(name)
-        return found or _BASE.get(name)
-    return _BASE.get(name) if one.parameter.default is None else None
+    if not one.owner.__module__.startswith("keras."):
+        return _BASE.get(name) if one.parameter.default is None else None
+    entry = _KERAS.get(one.owner.__name__)
+    return (entry and entry.argument(name)) or _BASE.get(name)
 
 
 def _kind(annotation: Any, default: Any) -> tuple[Kind, tuple[str, ...]]:

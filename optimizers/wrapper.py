@@ -1,35 +1,43 @@
-"""What every optimizer around another one has in common."""
+"""What every optimizer around another one has in common, and how to find one inside."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar
 
 import keras
-from optrun.optimizers.entry import did_you_mean
+from optrun.optimizers.entry import CLIPPING, WITHHELD, did_you_mean
 from optrun.optimizers.keras_internals import own_variables, without_count_and_rate
 from optrun.optimizers.registry import ENTRIES
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.several_gradients import SeveralGradients
 
-_LOSS_SCALE_INSIDE = (
-    "a loss scale inside would skip batches that the wrapper around it has counted: put "
-    "LossScaleOptimizer outermost, as Keras does by itself under mixed_float16"
-)
-_ACCUMULATION_INSIDE = (
-    "its gradient_accumulation_steps count batches as updates: wrap it in SoftBatch instead, "
-    "outermost"
-)
-_OPTIMIZER_ARGUMENTS = (
-    "learning_rate",
-    "weight_decay",
-    "clipnorm",
-    "clipvalue",
-    "global_clipnorm",
-    "use_ema",
-    "ema_momentum",
-    "ema_overwrite_frequency",
-    "loss_scale_factor",
-    "gradient_accumulation_steps",
-)
+_OPTIMIZER_ARGUMENTS = {"learning_rate", "weight_decay"} | WITHHELD.keys() - {"name"}
+_OPTIMIZER_ARGUMENTS |= {one.name for one in CLIPPING}
+
+
+Found = TypeVar("Found")
+
+
+def chain(optimizer: Any) -> Iterator[Any]:
+    """The optimizer, its `inner_optimizer`, that one's, and so on."""
+    while optimizer is not None:
+        yield optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+
+
+def core_of(optimizer: Any) -> Any:
+    """The innermost optimizer, which has the count of updates and the learning rate."""
+    *_, core = chain(optimizer)
+    return core
+
+
+def find(optimizer: Any, kind: type[Found]) -> Found | None:
+    """The outermost optimizer of a class, or None."""
+    return next((one for one in chain(optimizer) if isinstance(one, kind)), None)
+
+
+def with_several_evaluations(optimizer: Any) -> SeveralGradients | None:
+    """The optimizer whose step takes more than one gradient, or None."""
+    return find(optimizer, SeveralGradients)
 
 
 class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
@@ -39,17 +47,10 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     that sets the rate of the wrapper sets that one. Each wrapper saves its own variables alone,
     since Keras saves the inner optimizer beside it.
 
-    Args:
-        inner_optimizer: the optimizer that makes the updates, or the name of one of Keras' for its
-            defaults, such as "adam".
-        name: prefix of the names of the wrapper's variables.
-        unsupported: arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer.
-
-    Raises:
-        TypeError: if `inner_optimizer` is no Keras optimizer, or for an argument that it should
-            have been given instead.
-        ValueError: if the inner optimizer cannot stand inside this one, or none has that name.
+    Arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer are `unsupported`.
     """
+
+    own_arguments: ClassVar[tuple[str, ...]] = ()  # beside the inner optimizer and the name
 
     def __init__(
         self,
@@ -80,9 +81,15 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     def _reason_against(self, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
         """Why this wrapper cannot go around that optimizer, or None."""
         if find(inner_optimizer, keras.optimizers.LossScaleOptimizer) is not None:
-            return _LOSS_SCALE_INSIDE
+            return (
+                "a loss scale inside would skip batches that the wrapper around it has counted: "
+                "put LossScaleOptimizer outermost, as Keras does by itself under mixed_float16"
+            )
         if inner_optimizer.gradient_accumulation_steps:
-            return _ACCUMULATION_INSIDE
+            return (
+                "its gradient_accumulation_steps count batches as updates: wrap it in SoftBatch "
+                "instead, outermost"
+            )
         return None
 
     @property
@@ -122,6 +129,9 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
         super().build(list(variables))
         if not self.inner_optimizer.built:
             self.inner_optimizer.build(list(variables))
+
+    def _scalar(self, name: str, dtype: str, initializer: str = "zeros") -> Any:
+        return self.add_variable((), initializer, dtype, "only_first_replica", name=name)
 
     def _build_on_first_use(self, trainable_variables: Sequence[Any] | None) -> None:
         if self.built:
@@ -166,6 +176,7 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
         return {
             "name": self.name,
             "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+            **{name: getattr(self, name) for name in self.own_arguments},
         }
 
     @classmethod

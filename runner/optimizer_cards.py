@@ -2,20 +2,14 @@
 
 import contextlib
 import io
+import itertools
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import click
-from optrun.optimizers.card_text import (
-    allowed,
-    default,
-    example_yaml,
-    extra_weight_copies,
-    gradients_per_step,
-    symbols_of,
-)
+from optrun.optimizers import card_text
 from optrun.optimizers.entry import Entry
 from optrun.optimizers.registry import ENTRIES, entry_called
 from optrun.runner.errors import UserError
@@ -27,27 +21,20 @@ from rich.text import Text
 _WIDEST = 100  # a line of text that is longer is hard to read
 _INDENT = 2
 
+_LAST_PARTS = ("when", "equivalences", "caveats", "example", "cost_note")
 _COST_NOTE = """\
 gradients: evaluations of the gradient in a step on one batch.
 copies: floats kept for each weight, with default arguments."""
 
 
 def show(name: str | None, *, layout: str) -> None:
-    """Print the list of all optimizers, or the card of one.
-
-    Args:
-        name: as a person writes it; None for the list.
-        layout: text or json.
-
-    Raises:
-        UserError: if no optimizer of that name is known.
-    """
+    """Print the list of all optimizers, or the card of the one named, as text or JSON."""
     entry = None if name is None else _entry(name)
     if layout == "json":
         content = _content(entry) if entry else [_content(one) for one in _ordered()]
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
-        return
-    _print(_list() if entry is None else _card(entry))
+    else:
+        _print(_card(entry) if entry else _list())
 
 
 def _entry(name: str) -> Entry:
@@ -63,7 +50,7 @@ def _entry(name: str) -> Entry:
 
 
 def _ordered() -> list[Entry]:
-    """Ours first, in the order of the registry."""
+    """Ours first."""
     return sorted(ENTRIES.values(), key=lambda entry: not entry.is_ours)
 
 
@@ -72,28 +59,22 @@ def _content(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "class": f"{entry.module}.{entry.class_name}",
-        "description": entry.description,
-        "paper": entry.paper,
-        "gradients_per_step": gradients_per_step(entry),
-        "extra_weight_copies": extra_weight_copies(entry),
+        **{part: getattr(entry, part) for part in ("description", "paper")},
+        "gradients_per_step": card_text.gradients_per_step(entry),
+        "extra_weight_copies": card_text.extra_weight_copies(entry),
         "arguments": [
             {
                 "name": argument.name,
                 "description": argument.description,
-                "allowed": allowed(argument),
+                "allowed": card_text.allowed(argument),
                 **({} if argument.required else {"default": argument.default}),
                 "sensible": entry.sensible.get(argument.name),
             }
             for argument in entry.arguments
         ],
-        "summary": entry.summary,
-        "rule": entry.rule,
-        "symbols": symbols_of(entry),
-        "when": entry.when,
-        "equivalences": entry.equivalences,
-        "caveats": entry.caveats,
-        "example": entry.example,
-        "cost_note": entry.cost_note,
+        **{part: getattr(entry, part) for part in ("summary", "rule")},
+        "symbols": card_text.symbols_of(entry),
+        **{part: getattr(entry, part) for part in _LAST_PARTS},
     }
 
 
@@ -103,26 +84,15 @@ def _list() -> Group:
     table.add_column("gradients", justify="right", no_wrap=True)
     table.add_column("copies", justify="right", no_wrap=True)
     table.add_column("")
-    ordered = _ordered()
-    for ours, title in ((True, "Not in Keras"), (False, "Keras' own")):
-        if not ours:
+    for is_ours, entries in itertools.groupby(_ordered(), key=lambda entry: entry.is_ours):
+        if not is_ours:
             table.add_row()
-        table.add_row(Text(title, style="bold cyan"))
-        for entry in ordered:
-            if entry.is_ours is ours:
-                table.add_row(
-                    Text(f"  {entry.name}", style="bold"),
-                    gradients_per_step(entry),
-                    extra_weight_copies(entry),
-                    entry.summary,
-                )
-    return Group(
-        table,
-        "",
-        Text(_COST_NOTE, style="dim"),
-        "",
-        Text("One in full, for instance:  optrun optimizers lookahead"),
-    )
+        table.add_row(Text("Not in Keras" if is_ours else "Keras' own", style="bold cyan"))
+        for one in entries:
+            cost = card_text.gradients_per_step(one), card_text.extra_weight_copies(one)
+            table.add_row(Text(f"  {one.name}", style="bold"), *cost, one.summary)
+    hint = Text("One in full, for instance:  optrun optimizers lookahead")
+    return Group(table, "", Text(_COST_NOTE, style="dim"), "", hint)
 
 
 def _card(entry: Entry) -> Group:
@@ -135,20 +105,19 @@ def _card(entry: Entry) -> Group:
         *_section("Arguments", _arguments(entry)),
         *_section(
             "Cost",
-            Text(f"gradients per step     {_of_inner(gradients_per_step(entry))}"),
-            Text(f"copies of the weights  {_of_inner(extra_weight_copies(entry))}"),
+            Text(f"gradients per step     {_of_inner(card_text.gradients_per_step(entry))}"),
+            Text(f"copies of the weights  {_of_inner(card_text.extra_weight_copies(entry))}"),
             *([Text(entry.cost_note)] if entry.cost_note else []),
         ),
         *_section("Equivalences", _bullets(entry.equivalences)),
         *_section("Caveats", _bullets(entry.caveats)),
-        *_section("A config file to start from", Text(example_yaml(entry).rstrip())),
+        *_section("A config file to start from", Text(card_text.example_yaml(entry).rstrip())),
     )
 
 
 def _of_inner(cost: str) -> str:
-    return cost.replace("as inner", "those of the inner optimizer").replace(
-        "+ inner", "and those of the inner optimizer"
-    )
+    inner = "those of the inner optimizer"
+    return cost.replace("as inner", inner).replace("+ inner", f"and {inner}")
 
 
 def _section(title: str, *parts: RenderableType) -> tuple[RenderableType, ...]:
@@ -156,31 +125,25 @@ def _section(title: str, *parts: RenderableType) -> tuple[RenderableType, ...]:
 
 
 def _symbols(entry: Entry) -> Table:
-    return _two_columns(symbols_of(entry))
-
-
-def _two_columns(pairs: Mapping[str, str]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table = _grid(gap=2)
     table.add_column(no_wrap=True)
     table.add_column(style="dim")
-    for left, right in pairs.items():
-        table.add_row(left, right)
+    for letters, meaning in card_text.symbols_of(entry).items():
+        table.add_row(letters, meaning)
     return table
+
+
+def _grid(gap: int) -> Table:
+    return Table(box=None, pad_edge=False, show_header=False, padding=(0, gap, 0, 0))
 
 
 def _arguments(entry: Entry) -> Table:
     """Name, default and allowed values in columns; meaning and sensible values beneath."""
     names = max(len(argument.name) for argument in entry.arguments)
-    group = Table(box=None, pad_edge=False, show_header=False, padding=(0, 0, 0, 0))
-    group.add_column()
+    group = _grid(gap=0)
     for argument in entry.arguments:
-        group.add_row(
-            Text.assemble(
-                (f"{argument.name:<{names}}", "bold"),
-                f"  {default(argument):<8}  ",
-                allowed(argument),
-            )
-        )
+        values = f"  {card_text.default(argument):<8}  {card_text.allowed(argument)}"
+        group.add_row(Text.assemble((f"{argument.name:<{names}}", "bold"), values))
         details: list[RenderableType] = [Text(argument.description, style="dim")]
         if argument.name in entry.sensible:
             details.append(Text(f"sensible: {entry.sensible[argument.name]}"))
@@ -189,9 +152,7 @@ def _arguments(entry: Entry) -> Table:
 
 
 def _bullets(texts: Iterable[str]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
-    table.add_column()
-    table.add_column()
+    table = _grid(gap=1)
     for text in texts:
         table.add_row("·", text)
     return table

@@ -4,13 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from optrun.optimizers.user_defined import (
-    UserOptimizer,
-    UserOptimizerError,
-    is_in_file,
-    load,
-    split,
-)
+from optrun.optimizers import user_defined
+from optrun.optimizers.user_defined import UserOptimizer, UserOptimizerError, load
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted
 from optrun.runner.config.schema import Experiment
 
@@ -18,15 +13,8 @@ from optrun.runner.config.schema import Experiment
 def try_out(experiment: Experiment, origins: Mapping[Path, str]) -> None:
     """Makes a person's own optimizer once, to hear what it raises before anything is trained.
 
-    Does nothing for registered optimizers. To be called after the device is chosen: an optimizer
-    has variables, and TensorFlow's devices are fixed with the first.
-
-    Args:
-        experiment: What to do.
-        origins: Where its values come from, as `load` says.
-
-    Raises:
-        ConfigurationError: It cannot be made.
+    To be called after the device is chosen: an optimizer has variables, and TensorFlow's devices
+    are fixed with the first. The origins are those that `load` says.
     """
     if not experiment.optimizer.user_defined_names:
         return
@@ -45,8 +33,8 @@ def fingerprints(experiment: Experiment) -> dict[str, str]:
 
 def copies(experiment: Experiment) -> dict[str, bytes]:
     """The files to write into the run's folder: name and content as it was imported."""
-    contents = {str(one.file): one.content for one in _loaded(experiment)}
-    return {name: contents[str(file)] for file, name in _copy_names(experiment).items()}
+    names = _copy_names(experiment)
+    return {names[one.file]: one.content for one in _loaded(experiment)}
 
 
 def reading_copies(experiment: Experiment) -> Experiment:
@@ -57,8 +45,9 @@ def reading_copies(experiment: Experiment) -> Experiment:
     names = _copy_names(experiment)
 
     def new_name(name: str) -> str:
-        file, class_name = split(name)
-        copy = names.get(FilePath(file).resolve()) if is_in_file(name) else None
+        file, class_name = user_defined.split(name)
+        in_file = user_defined.is_in_file(name)
+        copy = names.get(FilePath(file).resolve()) if in_file else None
         return name if copy is None else f"{copy}:{class_name}"
 
     def renamed(stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,12 +70,7 @@ def facts(experiment: Experiment) -> list[dict[str, str]]:
     """What run.json says about the code: where it was, what it was, where its copy is."""
     names = _copy_names(experiment)
     return [
-        {
-            "name": one.name,
-            "file": str(one.file),
-            "sha256": one.sha256,
-            "copy": names[one.file],
-        }
+        {"name": one.name, "file": str(one.file), "sha256": one.sha256, "copy": names[one.file]}
         for one in _loaded(experiment)
     ]
 

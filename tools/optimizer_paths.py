@@ -8,11 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from optrun.optimizers.evaluation_weights import evaluation_weights
 from optrun.optimizers.gradient_centralization import GradientCentralization
-from optrun.optimizers.lookahead import Lookahead
+from optrun.optimizers.lookahead import Lookahead, evaluation_weights
 from optrun.optimizers.specification import parse
-from optrun.optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.wrapper import find, with_several_evaluations
 
 GRADIENTS = 200
 RATES_PER_DECADE = 8

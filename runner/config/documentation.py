@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
+from optrun.optimizers.card_text import definitions
 from optrun.optimizers.entry import range_in_words
-from optrun.optimizers.schema_definitions import definitions
 from optrun.runner.config.problems import Path
 from optrun.runner.config.schema import LARGEST, NOT_ON_SAMPLE, SAMPLE_SECTIONS, Experiment
 from optrun.runner.ui.wording import one_of

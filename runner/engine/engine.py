@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from optrun.optimizers import Lookahead, SoftBatch
-from optrun.optimizers.evaluation_weights import evaluation_weights
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.lookahead import evaluation_weights
+from optrun.optimizers.wrapper import find
 from optrun.runner.engine.checkpoint import Array, CheckpointError
 from optrun.runner.models.batch_norm import normalised_layers, recomputed_batch_norm
 

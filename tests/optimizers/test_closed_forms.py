@@ -52,7 +52,13 @@ def test_lookahead_of_period_one_is_its_core_at_a_smaller_rate(core):
 
 
 @cores
-@pytest.mark.parametrize("sizes", [(4, 4, 4), (4, 4, 2)], ids=["4+4+4", "4+4+2"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param((4, 4, 4), id="4+4+4", marks=pytest.mark.slow),
+        pytest.param((4, 4, 2), id="4+4+2"),
+    ],
+)
 def test_a_soft_batch_is_the_large_batch_for_every_core(core, sizes):
     soft, whole = recorded.layers_of_every_shape(), recorded.layers_of_every_shape()
     around, alone = SoftBatch(made(core), 3), made(core)

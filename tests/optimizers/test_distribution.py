@@ -43,15 +43,15 @@ def in_turn(specification):
 
 
 def test_replicas_agree_and_reduce_the_gradient_of_every_stage(specification_of):
-    rk23 = {"name": "rk23", "learning_rate": 0.3}
+    heun = {"name": "heun", "learning_rate": 0.3}
     outcomes = compared(
         {
-            "rk23": rk23,
-            "rk23, stages not reduced": rk23 | {"local_stages": True},
+            "heun": heun,
+            "heun, stages not reduced": heun | {"local_stages": True},
             "lookahead": specification_of("lookahead") | {"sync_period": 3},
         }
     )
-    wrong = outcomes.pop("rk23, stages not reduced")
+    wrong = outcomes.pop("heun, stages not reduced")
     check_the_same(outcomes)
     # Replicas whose stages are their own agree with each other still, and with one device no more.
     assert wrong["identical"]

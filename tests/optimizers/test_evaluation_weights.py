@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from optrun.optimizers import Lookahead, SoftBatch
-from optrun.optimizers.evaluation_weights import evaluation_weights
+from optrun.optimizers.lookahead import evaluation_weights
 
 
 def _train(model, samples, steps):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import ops
 from optrun.optimizers import GradientCentralization, Lookahead, Model, RAdam, SoftBatch
-from optrun.optimizers.inner_state import CountingAllUpdates, InitialState, core_of
 from optrun.optimizers.keras_optimizers import KERAS_ENTRIES
+from optrun.optimizers.lookahead import CountingAllUpdates, InitialState, core_of
 
 INNER_STATES = ("maintain", "reset", "pullback")
 CHANGING = INNER_STATES[1:]

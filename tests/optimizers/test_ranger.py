@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from optrun.optimizers import GradientCentralization, Lookahead, Model, RAdam, Ranger
-from optrun.optimizers.evaluation_weights import evaluation_weights
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.lookahead import evaluation_weights
+from optrun.optimizers.wrapper import find
 
 
 class _Trajectory(keras.callbacks.Callback):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 from optrun.optimizers import Lookahead, Ranger, SoftBatch
 from optrun.optimizers.specification import parse
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.wrapper import find
 
 # SGD at rate 0.1 on w² / 2 from 1, k = 5, α = 0.5: right before a sync 0.9⁵ of the last slow one.
 CYCLE = (1 + 0.9**5) / 2

@@ -9,7 +9,7 @@ import pytest
 from checks import recorded
 from keras import ops
 from optrun.optimizers import GradientCentralization
-from optrun.optimizers.unwrapping import find
+from optrun.optimizers.wrapper import find
 from references.composed import Lookahead as LookaheadReference
 from references.momenta import Adam as AdamReference
 from references.momenta import RAdam as RAdamReference

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 from optrun.optimizers import GradientCentralization, Model
-from optrun.optimizers.unwrapping import find, with_several_evaluations
+from optrun.optimizers.wrapper import find, with_several_evaluations
 
 SHAPES = ((3, 2, 2, 3), (3, 4), (4,))
 

@@ -2,8 +2,7 @@
 
 import keras
 from keras import ops
-from optrun.optimizers.unwrapping import find
-from optrun.optimizers.wrapper import Wrapper
+from optrun.optimizers.wrapper import Wrapper, find
 
 
 class Plain(Wrapper):

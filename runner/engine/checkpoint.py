@@ -51,7 +51,6 @@ class Checkpoint:
 
     Attributes:
         arrays: By name, in the order in which they were saved.
-        facts: Plain JSON values.
     """
 
     arrays: dict[str, Array]

@@ -40,7 +40,6 @@ class Storage:
         run_id: Written into every checkpoint; only a run's own are taken.
         best: The folder of the checkpoint `best`.
         last: The folder of the checkpoint `last`.
-        tensorboard: The folder for TensorBoard's events.
         metrics_bytes: Says how long metrics.jsonl is, which what is resumed is cut to.
     """
 
@@ -56,7 +55,6 @@ class BestEpoch:
     """The best epoch so far.
 
     Attributes:
-        weights: The network's, in its own order.
         facts: Its number (`epoch`) and its validation scores.
     """
 
@@ -78,9 +76,7 @@ class Checkpointer:
         """Set up.
 
         Args:
-            storage: Where to.
             minutes: Longest time between two checkpoints, in minutes.
-            steps: Batches in an epoch.
         """
         self._storage = storage
         self._seconds = 60 * minutes
@@ -104,7 +100,6 @@ class Checkpointer:
         """Write the training as it stands, and the best epoch before it.
 
         Args:
-            state: Of the training.
             last_finite: What a network with a weight that is not finite is remembered by.
 
         Raises:
@@ -178,7 +173,6 @@ def put_best_in_place(folder: Path, epoch: int, *, owner: str) -> None:
     Args:
         folder: The run's checkpoint `best`.
         epoch: Which epoch's, as `last` says, counted from 1.
-        owner: The run's id.
 
     Raises:
         CheckpointError: There are none of that epoch, or they are damaged. Nothing was changed.

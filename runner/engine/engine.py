@@ -49,7 +49,6 @@ class TensorFlowEngine:
         """Set up.
 
         Args:
-            model: What to train.
             accuracy: The metric that it was compiled with.
         """
         self.means: Means | None = None
@@ -137,12 +136,13 @@ class TensorFlowEngine:
         signature = tf.nest.map_structure(
             lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), batch
         )
+        # Traced here: TensorFlow warns of a function that is made again for each of many runs.
         compiled: Callable[[Any], Any] = tf.function(
             function,
             input_signature=[signature],
             autograph=False,
             jit_compile=self._model.jit_compile,
-        )
+        ).get_concrete_function()
         return compiled
 
     @property

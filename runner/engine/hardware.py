@@ -23,7 +23,6 @@ class Machine:
         device: "cpu" or "gpu".
         device_name: The processor's or the graphics card's own name.
         precision: Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16".
-        jit_compile: Whether XLA compiles the training step.
         threads: Threads that TensorFlow uses for one operation on the CPU.
     """
 
@@ -101,7 +100,6 @@ def best_precision(flags: frozenset[str], *, gpu_capability: tuple[int, int] | N
     """The fastest precision that the hardware computes natively.
 
     Args:
-        flags: The processor's feature flags.
         gpu_capability: CUDA compute capability of the GPU, None on the CPU.
 
     >>> best_precision(frozenset({"avx2"}), gpu_capability=None)

@@ -44,7 +44,6 @@ class Outcome:
     """What a completed run found.
 
     Attributes:
-        result: The numbers of run.json.
         predictions: Arrays of predictions.npz: ids, labels and logits of the best epoch's weights
             for the validation and the test split.
     """
@@ -53,7 +52,6 @@ class Outcome:
     predictions: dict[str, npt.NDArray[np.generic]]
 
 
-@fresh_keras()
 def train(
     experiment: Experiment,
     *,
@@ -70,12 +68,7 @@ def train(
 
     Args:
         experiment: What to do; its seed decides weights, order, augmentation and dropout.
-        photos: All photos.
-        split: Which of them are for what.
-        machine: Where and in which precision.
         weights_file: Published weights to start from; None for random ones.
-        storage: Where checkpoints and TensorBoard's events go.
-        listener: Told how it goes.
         stops: Asked after every step whether to end here.
         resumed: The state to go on from; None to start.
 
@@ -171,10 +164,7 @@ class Training:
     """A training: its parts, and where it stands. What is saved of it is what they give.
 
     Attributes:
-        images: Training photos.
         evaluations: Gradients of a batch in a step.
-        steps: Batches in an epoch.
-        position: The next batch.
     """
 
     settings: TrainingSettings

@@ -25,13 +25,11 @@ def build_classifier(
     """Build a network under its head, its weights not yet chosen (see `initial_model`).
 
     Args:
-        architecture: What to build.
-        seed: Seed of the dropout masks.
         precision: Dtype policy of its layers, whatever Keras' global one is.
 
     Returns:
         A model from uint8 [batch, size, size, 3], RGB in 0..255, to one float32 logit a photo,
-        [batch, 1]; positive means dog.
+        [batch, 1]; positive means the second class.
     """
     network = NETWORKS[architecture.network]
     photos = keras.Input((architecture.image_size,) * 2 + (3,), dtype="uint8", name="photos")

@@ -90,7 +90,6 @@ def stuck_at_chance(training_loss: float, *, epoch: int) -> bool:
     """Whether a whole epoch after the first ended within 1 % of the loss of guessing.
 
     Args:
-        training_loss: Mean loss over the epoch.
         epoch: Counted from 1.
     """
     return epoch > 1 and abs(training_loss - LOG_LOSS_AT_CHANCE) <= 0.01 * LOG_LOSS_AT_CHANCE

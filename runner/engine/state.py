@@ -44,11 +44,8 @@ class State:
     """What a checkpoint `last` holds: the sum of what the parts of a training give.
 
     Attributes:
-        position: The next batch to train on.
         arrays: Of the network, its optimizer and its means, by kind and place.
-        records: The epochs so far.
         best_epoch: The best of them, counted from 1; None before the first.
-        best_logits: Its validation logits.
         seconds: Of training, evaluation and everything else so far.
         timed_images: Photos trained on while the clock of training ran.
         metrics_bytes: Length of metrics.jsonl when the checkpoint was taken.

@@ -36,16 +36,11 @@ class Validation:
     dropout off, on a clock of their own.
 
     Attributes:
-        engine: The network.
-        clocks: Where the time goes.
         validation: The photos that choose the best epoch.
         training_subset: As many photos of the training split, always the same.
         averaged_over: Batches of training photos for batch normalisation's averages.
-        steps_per_epoch: Batches in an epoch.
         check: Called after every batch; raises where the evaluation is to be given up.
-        records: The epochs so far.
         best: The first of those with the lowest validation loss.
-        best_logits: Its validation logits.
     """
 
     engine: "TensorFlowEngine"
@@ -66,7 +61,6 @@ class Validation:
 
         Args:
             epoch: Counted from 1.
-            training: The means over it.
             counts: What the record says of updates, photos and time, asked at the end.
 
         Returns:

@@ -24,7 +24,6 @@ class Architecture:
         image_size: Height and width of a photo in pixels, at least 32.
         pretrained_input: Whether pixels are brought into the range of the published ImageNet
             weights, or scaled to [-1, 1] as for random ones.
-        network: Name in the registry.
         width: Factor on the number of channels of every convolution, above 0; 1 is as published.
         pooling: How the last feature map becomes a vector: "average", "max" or "flatten".
         hidden_units: Sizes of the dense layers (ReLU) between the features and the logit.
@@ -48,7 +47,6 @@ class LayerSize:
 
     Attributes:
         outputs: Numbers in its output for one photo.
-        weights: Shapes of what an optimizer moves.
         state: Shapes of what the layer itself keeps (the running averages of a BatchNormalization).
         block: The network's block that it belongs to.
     """
@@ -74,9 +72,7 @@ class PublishedWeights:
 
     Attributes:
         constructor: Of `keras.applications`; it downloads the file.
-        file_name: In the cache.
         md5: As Keras states it; None where it states none.
-        megabytes: How large the file is.
     """
 
     constructor: str
@@ -90,9 +86,6 @@ class Network:
     """A network that `model.network` can name.
 
     Attributes:
-        name: In the configuration.
-        title: In tables and texts.
-        description: One line.
         features: The layers from the photos, uint8 [b, s, s, 3], to the last feature map,
             [b, h, w, c], in a dtype policy. Layers of a block have names that begin with the
             block's name and "_". Weights need not be drawn.

@@ -36,7 +36,6 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
     written: the seeds of dropout masks stay as they are.
 
     Args:
-        model: With BatchNormalization layers.
         batches: Of photos, uint8 [n, s, s, 3], alone or as a tuple's first; at least one.
     """
     layers = normalised_layers(model)

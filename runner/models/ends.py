@@ -36,9 +36,6 @@ def head(
 
     Args:
         features: [b, h, w, c].
-        architecture: Its pooling, hidden units and dropout.
-        seed: Of the dropout masks.
-        precision: Dtype policy.
     """
     layers, rate = keras.layers, architecture.dropout
     # Weights are put in afterwards: to draw them here would cost time, and Python's random numbers.

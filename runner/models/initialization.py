@@ -35,7 +35,6 @@ def orthonormal(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDAr
 
     Args:
         shape: Keras' kernel shape, the output axis last.
-        random: Where the Gaussian numbers come from.
 
     Example:
         >>> kernel = orthonormal((3, 3, 8, 16), np.random.default_rng(0)).reshape(72, 16)
@@ -61,7 +60,6 @@ def looks_linear(
 
     Args:
         shape: Keras' kernel shape, [height, width, inputs, outputs].
-        random: Where the numbers come from.
         mirrored_inputs: Whether the inputs are pairs relu(z), relu(-z), the partners half the
             channels apart; false for the photo itself.
 
@@ -95,7 +93,6 @@ def initialise_head(model: keras.Model, *, seed: int, scale: float = 1.0) -> Non
 
     Args:
         model: A classifier of `build.build_classifier`.
-        seed: Decides the weights.
         scale: Factor on the logit's kernel. Below 1 the first guesses are near 50 %, so that the
             first steps form features rather than undo guesses.
     """
@@ -148,7 +145,6 @@ def initialise_normalised(model: keras.Model, *, seed: int) -> None:
     and the scales of normalisation stay as Keras makes them, at 0 and 1.
 
     Args:
-        model: A classifier.
         seed: Weights are a pure function of it.
     """
     random = np.random.default_rng([seed, 0])

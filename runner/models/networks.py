@@ -34,7 +34,6 @@ def weight_shapes(architecture: Architecture, *, trained: bool = False) -> list[
     """Shapes of a classifier's weights, from the photo up.
 
     Args:
-        architecture: The classifier.
         trained: Those alone that an optimizer moves; otherwise also the frozen ones, and what
             layers keep of their own (the averages of batch normalisation).
 

@@ -82,7 +82,6 @@ def obtain(weights: str, published: PublishedWeights | None) -> Path:
 
     Args:
         weights: As for `locate`, and so is the next.
-        published: The network's own.
 
     Raises:
         WeightsError: As `locate`, or the download failed.
@@ -125,7 +124,6 @@ def read_convolutions(
     Args:
         path: The file; layers beyond `expected` (the dense ones of the full network) are ignored.
         expected: Kernel shape [3, 3, inputs, outputs] by layer name.
-        title: The network's, for messages.
 
     Returns:
         Kernel and bias by layer name, float32, kernels turned to take RGB.

@@ -42,7 +42,6 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 _CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
 
-_FIRST_NETWORK = "vgg19"  # of runs from before there was a choice
 
 _LONGEST_NAME = 500  # characters of a dotted name
 _MOST_COMPARABLE = 200  # values; there are some 30
@@ -351,11 +350,6 @@ def status_of(record: RunRecord | None, folder: Path) -> RunStatus:
     if record.written_status == RunStatus.RUNNING and not is_held(folder / LOCK_NAME):
         return RunStatus.KILLED
     return record.written_status
-
-
-def network_title(record: RunRecord) -> str:
-    """The network's name as people write it."""
-    return str(mapping(record.comparable.get("model")).get("network", _FIRST_NETWORK)).upper()
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:

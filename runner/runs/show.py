@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from optrun.runner.models.networks import title_of
 from optrun.runner.runs.details import Details, details_of
 from optrun.runner.runs.event_log import METRICS_NAME
 from optrun.runner.runs.listing import (
@@ -17,7 +18,7 @@ from optrun.runner.runs.listing import (
     why,
 )
 from optrun.runner.runs.reader import CONFIG_NAME, Unreadable
-from optrun.runner.runs.record import RunRecord, RunStatus, flatten, network_title
+from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import steps_per_epoch
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
@@ -162,7 +163,7 @@ def _configuration(record: RunRecord, config: Mapping[str, object]) -> Iterator[
 def _network(record: RunRecord, config: Mapping[str, object]) -> Iterator[str]:
     model = flatten(mapping(record.comparable.get("model")))
     width = number(model.get("width"))
-    yield network_title(record) + ("" if width in (None, 1.0) else f" at width {width:g}")
+    yield title_of(record.flat_comparable.get("model.network"), width)
     if parameters := whole(record.provenance.get("parameters")):
         yield f"{parameters:,} parameters"
     yield _told("weights {}", config.get("model.weights", _hash(model.get("weights"))))

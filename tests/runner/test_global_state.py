@@ -62,10 +62,12 @@ def odd() -> Iterator[None]:
 
 def train(results: Path, *more: str) -> Path:
     from optrun.runner.plan.executor import Request, execute
+    from optrun.runner.plan.plan import Entry
 
     config = ROOT / "configs" / "lookahead_adam_vgg19.yaml"
     overrides = [*SETTINGS, *more]
-    request = Request([config], overrides, sample=True, device="cpu", results=results, quiet=True)
+    entries = [Entry(config, overrides)]
+    request = Request(entries, sample=True, device="cpu", results=results, quiet=True)
     assert execute(request) == 0
     (folder,) = results.iterdir()
     return folder
@@ -75,8 +77,8 @@ def train(results: Path, *more: str) -> Path:
 def test_training_predicting_and_exporting_leave_keras_as_it_was(
     tmp_path: Path, native_bfloat16: bool
 ) -> None:
-    from optrun.runner.inference.classifier import logits, open_trained
-    from optrun.runner.inference.export import Request, export
+    from optrun.runner.inference.classifier import open_trained
+    from optrun.runner.inference.export import export
 
     keras.utils.set_random_seed(7)
     keras.layers.Dense(1)  # so that names go on, and don't begin again
@@ -86,8 +88,8 @@ def test_training_predicting_and_exporting_leave_keras_as_it_was(
 
     folder = train(tmp_path / "results")
     trained = open_trained(folder, device="cpu")
-    logits(trained, np.zeros((1, 32, 32, 3), np.uint8))
-    export(Request(str(folder), str(tmp_path / "model.keras")))
+    trained.logits(np.zeros((1, 32, 32, 3), np.uint8))
+    export(str(folder), str(tmp_path / "model.keras"), force=False)
 
     number = int(before.pop("name of the next layer").rpartition("_")[2])
     after = settings()

@@ -239,14 +239,14 @@ def test_that_averages_are_taken_anew_is_said_once(residual_run: Path) -> None:
 
 def test_its_best_weights_give_its_predictions_again(residual_run: Path) -> None:
     """The averages stored are those that the logits were computed with."""
-    from optrun.runner.inference.classifier import logits, open_trained
+    from optrun.runner.inference.classifier import open_trained
 
     trained = open_trained(residual_run, device="cpu")
     photos, parts = trained.photos_and_split()
     with np.load(residual_run / "predictions.npz") as kept:
         stored = dict(zip(kept["test_ids"], kept["test_logits"], strict=True))
     order = np.sort(parts.test)
-    found = logits(trained, photos.pixels[order])
+    found = trained.logits(photos.pixels[order])
     wanted = [stored[photos.ids[i]] for i in order]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
@@ -318,5 +318,5 @@ def test_a_run_from_before_there_were_networks_is_one_of_vgg19(
     del config["model"]["network"]
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
     old, new = reader.read(copy), reader.read(trained_run)
-    assert old.comparable == new.comparable
+    assert old.record.flat_comparable == new.record.flat_comparable
     assert open_trained(copy, device="cpu").experiment.model.network == "vgg19"

@@ -46,8 +46,6 @@ def expected(field: FieldInfo) -> str:
 
     >>> expected(dict(fields())[("training", "batch_size")])
     'a whole number of at least 1'
-    >>> expected(dict(fields())[("training", "jit_compile")])
-    'auto, true or false'
     >>> expected(dict(fields())[("model", "head", "dropout")])
     'a number of at least 0 and below 1'
     """

@@ -7,6 +7,7 @@ import functools
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -38,18 +39,19 @@ def read_files(path: str) -> tuple[Node, list[str], list[Problem]]:
     label, stated_at, length = path, None, 0
     while True:
         text = _read_text(label, stated_at)
+        length += len(text)
         file = FilePath(label).resolve()
+        message = ""
         if file in seen:
             names = " -> ".join([*seen.values(), label])
-            raise _refused(label, stated_at, f"must not lead in a circle, received {names}")
-        if len(seen) == MAX_FILES:
+            message = f"must not lead in a circle, received {names}"
+        elif len(seen) == MAX_FILES:
             message = f"must be one of at most {MAX_FILES} files that extend one another"
+        elif length > MAX_BYTES:
+            message = f"must be, with the files before it, at most {MAX_BYTES:,} characters"
+        if message:
             raise _refused(label, stated_at, message)
         seen[file] = label
-        length += len(text)
-        if length > MAX_BYTES:
-            message = f"must be, with the files before it, at most {MAX_BYTES:,} characters"
-            raise _refused(label, stated_at, message)
         root, found = parse(text, label)
         problems += found
         if not isinstance(root.value, dict):
@@ -82,12 +84,10 @@ def read_overrides(overrides: Sequence[str]) -> tuple[Node, list[Problem]]:
     >>> tree.plain(), problems
     ({'training': {'epochs': 3}, 'model': {'head': {'hidden_units': [64]}}}, [])
     """
-    length = sum(map(len, overrides))
-    if len(overrides) > MAX_VALUES or length > MAX_BYTES:
-        message = (
-            f"must be given at most {MAX_VALUES:,} times, with at most {MAX_BYTES:,} "
-            f"characters, received {len(overrides):,} with {length:,}"
-        )
+    count, length = len(overrides), sum(map(len, overrides))
+    if count > MAX_VALUES or length > MAX_BYTES:
+        limit = f"at most {MAX_VALUES:,} times, with at most {MAX_BYTES:,} characters"
+        message = f"must be given {limit}, received {count:,} with {length:,}"
         raise ConfigurationError([Problem(SET, message)])
     tree = node_from(SET.source, {})
     problems: list[Problem] = []
@@ -204,29 +204,24 @@ def _read_text(label: str, stated_at: Place | None) -> str:
 
 def _refused(label: str, stated_at: Place | None, message: str) -> ConfigurationError:
     """An error about a file as a whole, placed where a person asked for the file."""
-    if stated_at is None:
-        return ConfigurationError([Problem(Place(label), message)])
-    return ConfigurationError([Problem(stated_at, f"extends {label}: {message}")])
+    if stated_at:
+        message = f"extends {label}: {message}"
+    return ConfigurationError([Problem(stated_at or Place(label), message)])
 
 
 def _missing(file: FilePath) -> str:
     folder = file.parent
     if not folder.is_dir():
         return f"there is no such file, and no folder {folder}"
-    try:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    except OSError:  # a folder that may be entered but not listed has no names to suggest
-        names = []
-    configs = [name for name in names if name.endswith((".yaml", ".yml"))]
+    configs: list[str] = []
+    with suppress(OSError):  # a folder that may be entered but not listed has no names to suggest
+        configs = sorted(one.name for one in folder.iterdir() if one.suffix in (".yaml", ".yml"))
     near = nearest(file.name, configs) or nearest(f"{file.name}.yaml", configs)
     return "there is no such file" + (f"; did you mean {folder / near}?" if near else "")
 
 
 def with_absolute_paths(root: Node, folder: FilePath) -> Node:
-    """The tree with every relative path in it taken from `folder`, the `sample` section too.
-
-    A name that photos were imported under stays a name.
-    """
+    """The tree with every relative path in it taken from `folder`; names of photos stay names."""
     for path, words in PATH_KEYS.items():
         for place in (path, ("sample", *path)):
             node = root.at(place)

@@ -62,7 +62,7 @@ def load(
     stated, found = read_overrides(overrides)
     problems += found
     whole = lay(files, stated)
-    if not whole.fits():
+    if whole.size() > MAX_VALUES or whole.depth() > MAX_DEPTH:
         raise _too_large(label)
     section, found = _checked_section(whole.at(_SAMPLE) or _NOTHING)
     problems += found

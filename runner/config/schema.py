@@ -308,9 +308,12 @@ class Experiment(Section):
         (16, 0.0)
     """
 
-    name: Annotated[str, Field(pattern=r"\A\w[\w.-]{0,59}\Z")] = _setting(
-        "First part of the run folders' names",
-        expected="1 to 60 letters, digits, '_', '-' or '.'",
+    name: Annotated[str, Field(pattern=r"\A\w[\w.-]{0,59}\Z")] = Field(
+        description="First part of the run folders' names",
+        json_schema_extra={
+            "expected": "1 to 60 letters, digits, '_', '-' or '.'",
+            "default": "the file's name",
+        },
     )
     notes: str = _setting("Anything worth remembering, kept with every run", "")
     data: Data = _setting("The photos, and what the network gets to see of them", Data)

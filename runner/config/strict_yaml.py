@@ -58,16 +58,13 @@ class Node:
             return [child.plain() for child in self.value]
         return self.value
 
-    def fits(self) -> bool:
-        """Whether the tree is within the limits of this module."""
-        return self.size() <= MAX_VALUES and self._depth() <= MAX_DEPTH
-
     def size(self) -> int:
         """The number of values in the tree, mappings and lists among them."""
         return 1 + sum(child.size() for child in self.children())
 
-    def _depth(self) -> int:
-        return max((1 + child._depth() for child in self.children()), default=0)
+    def depth(self) -> int:
+        """The number of levels below this node."""
+        return max((1 + child.depth() for child in self.children()), default=0)
 
     def children(self) -> "Iterable[Node]":
         """The nodes right inside this one."""
@@ -95,10 +92,9 @@ class Node:
         if not isinstance(self.value, dict) or path[0] not in self.value:
             return self
         entries = dict(self.value)
+        child = entries.pop(path[0])
         if path[1:]:
-            entries[path[0]] = entries[path[0]].without(path[1:])
-        else:
-            del entries[path[0]]
+            return self.put(path[:1], child.without(path[1:]))
         return replace(self, value=entries)
 
     def put(self, path: Path, node: "Node") -> "Node":
@@ -156,11 +152,7 @@ def resolve(text: str) -> Scalar:
 
 
 def is_key(text: str) -> bool:
-    """Whether a text can be a key at all.
-
-    >>> is_key("sync_period"), is_key("two\\nlines"), is_key("")
-    (True, False, False)
-    """
+    """Whether a text can be a key at all."""
     return text.isprintable() and 0 < len(text) <= _MAX_KEY
 
 
@@ -250,11 +242,11 @@ class _Composer:
         return Node(value if allowed else None, place, key_place)
 
     def _allowed(self, event: yaml.Event, place: Place) -> bool:
+        tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
-            what = f"must not use an alias (*{event.anchor}); write the value out, or `extends`"
+            what = f"must not use an alias (*{anchor}); write the value out, or `extends`"
             self._report(place, what)
             return False
-        tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if tag is not None:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
             self._report(place, f"must not use a tag, received {received(shown)}; write a value")

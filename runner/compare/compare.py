@@ -12,10 +12,10 @@ from optrun.runner.compare.metrics import sort_column
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import read_all
 from optrun.runner.ui.text import WIDE, is_styled, show, terminal_width
+from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import printable
 
 DEFAULT_RESULTS = Path("results")
-
 _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
 
 
@@ -24,9 +24,7 @@ def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Pat
 
     Args:
         paths: Folders of runs, or folders of single runs; none stands for `results`.
-        sort: A column's name.
         layout: table, markdown, csv or json; None: by the output's name, else table.
-        output: The file to write; None: standard output.
 
     Raises:
         UserError: A path is missing, there is no such column, the file cannot be written.
@@ -41,9 +39,16 @@ def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Pat
     comparison = compare_runs(*read_all(existing), sort=column)
 
     if output is not None:
-        _write(output, _text(comparison, layout, width=WIDE, styled=False))
-        rows = sum(len(group.rows) for group in comparison.groups)
-        click.echo(f"Wrote {rows} row{'s' if rows != 1 else ''} ({layout}) to {output}", err=True)
+        try:
+            text = _text(comparison, layout, width=WIDE, styled=False)
+            write_atomically(output, text.encode())
+        except OSError as error:
+            raise UserError(
+                f"--output must be a file that can be written, received: {output} "
+                f"({error.strerror})."
+            ) from error
+        rows = number_of(sum(len(group.rows) for group in comparison.groups), "row")
+        click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
     elif layout != "table" or comparison.groups or comparison.left_out:
         show(_text(comparison, layout, width=terminal_width(), styled=is_styled()))
     if not comparison.groups:
@@ -62,12 +67,3 @@ def _text(comparison: Comparison, layout: str, *, width: int, styled: bool) -> s
     if layout == "markdown":
         return render.markdown(comparison)
     return render.render(comparison, width=width, styled=styled)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise UserError(
-            f"--output must be a file that can be written, received: {path} ({error.strerror})."
-        ) from error

@@ -19,51 +19,37 @@ from optrun.runner.runs.reader import Run, Unreadable, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 
 NOT_RECORDED = "not recorded"
-
 _LONGEST_DISTINCTION = 40  # characters of one value
 _MOST_CONFIGURATIONS = 100  # files read to tell rows apart; parsing one takes milliseconds
 _MOST_FIELDS = 200  # looked at for differences; honest runs have fewer than 100
 _MOST_SETTINGS = 30  # named of a group
 
-# What never makes two configurations different experiments.
-_NAMES_ONLY = frozenset({"name", "notes", "training.seed"})
+_NAMES_ONLY = {"name", "notes", "training.seed"}  # which make no two experiments differ
 
 
 @dataclass(frozen=True)
 class Summary:
     """One measure of one experiment.
 
-    Attributes:
-        values: By seed, in the order of the row's runs; None where a run has no finite value.
-        mean: None where a value is missing: a mean over the other seeds would be of another
-            experiment.
-        spread: Sample standard deviation (n - 1); None for fewer than two seeds.
+    Without a mean where a value is missing: that over the other seeds would be of another
+    experiment.
     """
 
-    values: tuple[float | None, ...]
+    values: tuple[float | None, ...]  # as the row's runs; None where a run has no finite value
     mean: float | None
-    spread: float | None
+    spread: float | None  # sample standard deviation (n - 1); None for fewer than two seeds
 
 
 @dataclass(frozen=True)
 class Row:
-    """One experiment over its seeds.
+    """One experiment over its seeds."""
 
-    Attributes:
-        newest: The record of its newest run, whose name it goes by.
-        other_names: Names of the same experiment in older runs.
-        distinctions: What tells it from the other rows beyond the optimizer ("batch 64").
-        runs: The completed runs that count, by seed.
-        diverged: The diverged runs that count, by seed.
-        summaries: By the measure's key.
-    """
-
-    newest: RunRecord
-    other_names: tuple[str, ...]
-    distinctions: tuple[str, ...]
-    runs: tuple[Run, ...] = field(repr=False)
-    diverged: tuple[Run, ...] = field(repr=False)
-    summaries: Mapping[str, Summary] = field(repr=False)
+    newest: RunRecord  # of its newest run, whose name it goes by
+    other_names: tuple[str, ...]  # of the same experiment in older runs
+    distinctions: tuple[str, ...]  # from the other rows, beyond the optimizer ("batch 64")
+    runs: tuple[Run, ...] = field(repr=False)  # the completed ones that count, by seed
+    diverged: tuple[Run, ...] = field(repr=False)  # those that count, by seed
+    summaries: Mapping[str, Summary] = field(repr=False)  # by the measure's key
 
     @property
     def name(self) -> str:
@@ -86,38 +72,24 @@ class Difference:
 
 @dataclass(frozen=True)
 class Group:
-    """Experiments that may be ranked together.
+    """Experiments that may be ranked together."""
 
-    Attributes:
-        sample: Whether they were trained on drawn photos.
-        setting: What tells this group from the others of its kind, by field.
-        comparable: Everything that is equal within the group.
-        differences: What differs within the group and may have changed numbers or clocks:
-            versions, hardware, images per update.
-        rows: Best first, by the comparison's sort column.
-    """
-
-    sample: bool
-    setting: tuple[tuple[str, str], ...]
-    comparable: Mapping[str, object] = field(repr=False)
+    sample: bool  # whether they were trained on drawn photos
+    setting: tuple[tuple[str, str], ...]  # what tells it from the others of its kind, by field
+    comparable: Mapping[str, object] = field(repr=False)  # all that is equal within the group
+    # What is not, and may have changed numbers or clocks: versions, hardware, images per update.
     differences: tuple[Difference, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # best first, by the comparison's sort column
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that does not count.
+    """A run that does not count."""
 
-    Attributes:
-        kind: One of `LEFT_OUT_KINDS`.
-        label: The folder's name, printable.
-        why: The run that took its place, or the reason; may be empty.
-    """
-
-    kind: str
-    label: str
+    kind: str  # one of `LEFT_OUT_KINDS`
+    label: str  # the folder's name, printable
     path: str
-    why: str
+    why: str  # the run that took its place, or the reason; may be empty
 
 
 @dataclass(frozen=True)
@@ -130,15 +102,17 @@ class Comparison:
 
 
 SUPERSEDED, UNREADABLE = "superseded", "unreadable"
-LEFT_OUT_KINDS = (
-    SUPERSEDED,
-    RunStatus.DIVERGED,
-    RunStatus.INTERRUPTED,
-    RunStatus.FAILED,
-    RunStatus.KILLED,
-    RunStatus.RUNNING,
-    UNREADABLE,
-)
+# With what a table's reader is told of them.
+LEFT_OUT_KINDS = {
+    SUPERSEDED: "superseded by a newer run of the same experiment and seed",
+    RunStatus.DIVERGED: "diverged, though another run of the same experiment and seed completed",
+    RunStatus.INTERRUPTED: "interrupted",
+    RunStatus.FAILED: "failed",
+    RunStatus.KILLED: "killed while running",
+    RunStatus.RUNNING: "still running",
+    UNREADABLE: "unreadable",
+}
+ConfigOf = Callable[[Run], Mapping[str, object]]
 
 
 def compare(
@@ -146,7 +120,7 @@ def compare(
     unreadable: Iterable[Unreadable] = (),
     *,
     sort: str = DEFAULT_SORT,
-    config_of: Callable[[Run], Mapping[str, object]] = lambda run: read_config(run.folder),
+    config_of: ConfigOf = lambda run: read_config(run.folder),
 ) -> Comparison:
     """Groups runs, chooses those that count, and summarises them.
 
@@ -179,7 +153,8 @@ def compare(
     left_out += [
         LeftOut(UNREADABLE, item.label, str(item.folder), item.reason) for item in unreadable
     ]
-    left_out.sort(key=lambda item: (LEFT_OUT_KINDS.index(item.kind), item.label, item.path))
+    order = list(LEFT_OUT_KINDS)
+    left_out.sort(key=lambda item: (order.index(item.kind), item.label, item.path))
     groups.sort(key=lambda group: (group.sample, -len(group.rows), _canonical(group.comparable)))
     return Comparison(sort, tuple(_with_settings(groups)), tuple(left_out))
 
@@ -242,21 +217,19 @@ def _row(counting: Sequence[Run]) -> Row:
     )
 
 
-def _group(
-    rows: Sequence[Row], sort: str, config_of: Callable[[Run], Mapping[str, object]]
-) -> Group:
+def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf) -> Group:
     records = [run.record for row in rows for run in (*row.runs, *row.diverged)]
     circumstances = _differences([record.circumstances for record in records])
     updates = _differences(
         [{"images per update": record.images_per_update or NOT_RECORDED} for record in records]
     )
-    named = _with_distinctions(rows, config_of)
+    rows = sorted(_with_distinctions(rows, config_of), key=lambda row: _sort_key(row, sort))
     return Group(
         sample=records[0].sample,
         setting=(),
         comparable=records[0].flat_comparable,
         differences=(*updates, *circumstances),
-        rows=tuple(sorted(named, key=lambda row: _sort_key(row, sort))),
+        rows=tuple(rows),
     )
 
 
@@ -275,72 +248,52 @@ def _sort_key(row: Row, sort: str) -> tuple[bool, float, str, str]:
     return value is None, value or 0.0, text, row.name
 
 
-def _with_distinctions(
-    rows: Sequence[Row], config_of: Callable[[Run], Mapping[str, object]]
-) -> list[Row]:
+def _with_distinctions(rows: Sequence[Row], config_of: ConfigOf) -> list[Row]:
     """The rows, each with what tells it from the others beyond its optimizer's description."""
-    usual = _usual_batch_size(rows)
-    found: dict[str, list[str]] = {row.newest.experiment: [] for row in rows}
-    for row in rows:
-        if row.newest.batch_size is not None and row.newest.batch_size != usual:
-            found[row.newest.experiment].append(f"batch {row.newest.batch_size}")
-    alike: dict[tuple[object, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        alike[row.newest.optimizer, *found[row.newest.experiment]].append(row)
-    for twins in alike.values():
-        if len(twins) > 1:
-            for row, difference in zip(twins, _tell_apart(twins, config_of), strict=True):
-                found[row.newest.experiment] += difference
-    return [replace(row, distinctions=tuple(found[row.newest.experiment])) for row in rows]
-
-
-def _usual_batch_size(rows: Sequence[Row]) -> int | None:
-    """The batch size of most rows, which then goes without saying; None where two are as common."""
     ranked = Counter(row.newest.batch_size for row in rows).most_common(2)
-    if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
-        return None
-    return ranked[0][0]
+    # The batch size of most rows goes without saying; where two are as common, none does.
+    usual = ranked[0][0] if len(ranked) == 1 or ranked[0][1] > ranked[1][1] else None
+    alike: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        size = row.newest.batch_size
+        batch = () if size in (None, usual) else (f"batch {size}",)
+        alike[row.newest.optimizer, *batch].append(row)
+    told: dict[str, tuple[str, ...]] = {}
+    for (_, *differing), twins in alike.items():
+        apart = _tell_apart(twins, config_of) if len(twins) > 1 else [()]
+        for row, differences in zip(twins, apart, strict=True):
+            told[row.newest.experiment] = (*differing, *differences)
+    return [replace(row, distinctions=told[row.newest.experiment]) for row in rows]
 
 
-def _tell_apart(
-    twins: Sequence[Row], config_of: Callable[[Run], Mapping[str, object]]
-) -> list[tuple[str, ...]]:
+def _tell_apart(twins: Sequence[Row], config_of: ConfigOf) -> list[tuple[str, ...]]:
     """What differs between rows of one description: optimizer, configuration, else the hash."""
-    specifications = [flatten(row.newest.specification) for row in twins]
-    configurations: list[Mapping[str, object]] = [{}] * len(twins)
+    settings = [flatten(row.newest.specification, "optimizer.") for row in twins]
     if len(twins) <= _MOST_CONFIGURATIONS:
-        configurations = [config_of((*row.runs, *row.diverged)[0]) for row in twins]
-    merged = [
-        {f"optimizer.{key}": value for key, value in specification.items()} | dict(configuration)
-        for specification, configuration in zip(specifications, configurations, strict=True)
-    ]
-    fields = [item.field for item in _differences(merged) if item.field not in _NAMES_ONLY]
+        for row, known in zip(twins, settings, strict=True):
+            known |= config_of((*row.runs, *row.diverged)[0])
+    fields = [item.field for item in _differences(settings) if item.field not in _NAMES_ONLY]
     told = [
         tuple(
             f"{name.rpartition('.')[2]} {_shown(values, name)[:_LONGEST_DISTINCTION]}"
             for name in fields
         )
-        for values in merged
+        for values in settings
     ]
     if len(set(told)) == len(told):
         return told
-    return [
-        (*texts, f"experiment {row.newest.experiment[:8]}")
-        for texts, row in zip(told, twins, strict=True)
-    ]
+    hashes = [f"experiment {row.newest.experiment[:8]}" for row in twins]
+    return [(*texts, one) for texts, one in zip(told, hashes, strict=True)]
 
 
 def _with_settings(groups: Sequence[Group]) -> Iterable[Group]:
     """The groups, each with the values of what separates it from the others of its kind."""
     fields = {
-        sample: [
-            item.field
-            for item in _differences([g.comparable for g in groups if g.sample is sample])
-        ]
+        sample: _differences([group.comparable for group in groups if group.sample is sample])
         for sample in (False, True)
     }
     for group in groups:
-        named = fields[group.sample][:_MOST_SETTINGS]
+        named = [item.field for item in fields[group.sample][:_MOST_SETTINGS]]
         setting = tuple((name, _shown(group.comparable, name)) for name in named)
         yield replace(group, setting=setting)
 
@@ -358,9 +311,7 @@ def _differences(mappings: Sequence[Mapping[str, object]]) -> tuple[Difference, 
 
 
 def _shown(mapping: Mapping[str, object], name: str) -> str:
-    if name not in mapping:
-        return NOT_RECORDED
-    value = mapping[name]
+    value = mapping.get(name, NOT_RECORDED)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

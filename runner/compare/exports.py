@@ -10,6 +10,10 @@ from optrun.runner.ui.text import csv_cell
 from optrun.runner.untrusted import printable
 
 FORMAT = 1
+_CSV_COLUMNS = (
+    "table,photos,setting,name,optimizer,distinctions,experiment,batch_size,images_per_update,"
+    "seeds_count,seeds,diverged_seeds"
+)
 
 
 def csv_text(comparison: Comparison) -> str:
@@ -18,43 +22,17 @@ def csv_text(comparison: Comparison) -> str:
     `table` numbers the tables: only lines of one table may be ranked together. Means and spreads
     are empty where there is none.
     """
-    header = ["table", "photos", "setting", "name", "optimizer", "distinctions", "experiment"]
-    header += ["batch_size", "images_per_update", "seeds_count", "seeds", "diverged_seeds"]
-    for measure in MEASURES:
-        header += [f"{measure.name_with_unit}_mean", f"{measure.name_with_unit}_spread"]
-    lines = [",".join(header)]
+    names = [measure.name_with_unit for measure in MEASURES]
+    lines = [",".join([_CSV_COLUMNS, *(f"{name}_mean,{name}_spread" for name in names)])]
     for number, group in enumerate(comparison.groups, 1):
         for row in group.rows:
             lines.append(",".join(map(csv_cell, [number, *_csv_cells(group, row)])))
     return "\n".join(lines) + "\n"
 
 
-def json_text(comparison: Comparison) -> str:
-    """Everything there is, with the values by seed; strict JSON, null for what is missing."""
-    content = {
-        "format": FORMAT,
-        "sort": comparison.sort,
-        "spread": "sample standard deviation (n - 1); null for fewer than two seeds",
-        "measures": [
-            {
-                "key": measure.key,
-                "unit": measure.unit,
-                "better": measure.better,
-                "description": measure.description,
-            }
-            for measure in MEASURES
-        ],
-        "tables": [_group(group) for group in comparison.groups],
-        "left_out": [
-            {"kind": item.kind, "run": item.label, "path": printable(item.path), "why": item.why}
-            for item in comparison.left_out
-        ],
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def _csv_cells(group: Group, row: Row) -> list[object]:
-    cells: list[object] = [
+    summaries = [row.summaries[measure.key] for measure in MEASURES]
+    return [
         "sample" if group.sample else "real",
         "; ".join(f"{name}={value}" for name, value in group.setting),
         row.name,
@@ -66,25 +44,44 @@ def _csv_cells(group: Group, row: Row) -> list[object]:
         len(row.runs),
         " ".join(str(seed) for seed in row.seeds),
         " ".join(str(run.record.seed) for run in row.diverged),
+        *(number for summary in summaries for number in (summary.mean, summary.spread)),
     ]
-    for measure in MEASURES:
-        summary = row.summaries[measure.key]
-        cells += [summary.mean, summary.spread]
-    return cells
 
 
-def _group(group: Group) -> dict[str, object]:
-    return {
-        "photos": "sample" if group.sample else "real",
-        "setting": dict(group.setting),
-        "comparable": group.comparable,
-        "differences": {item.field: dict(item.values) for item in group.differences},
-        "conclusion": captions.conclusion(group),
-        "rows": [_row(row) for row in group.rows],
+def json_text(comparison: Comparison) -> str:
+    """Everything there is, with the values by seed; strict JSON, null for what is missing."""
+    content = {
+        "format": FORMAT,
+        "sort": comparison.sort,
+        "spread": "sample standard deviation (n - 1); null for fewer than two seeds",
+        "measures": [
+            {key: getattr(measure, key) for key in ("key", "unit", "better", "description")}
+            for measure in MEASURES
+        ],
+        "tables": [
+            {
+                "photos": "sample" if group.sample else "real",
+                "setting": dict(group.setting),
+                "comparable": group.comparable,
+                "differences": {item.field: dict(item.values) for item in group.differences},
+                "conclusion": captions.conclusion(group),
+                "rows": [_row(row) for row in group.rows],
+            }
+            for group in comparison.groups
+        ],
+        "left_out": [
+            {"kind": item.kind, "run": item.label, "path": printable(item.path), "why": item.why}
+            for item in comparison.left_out
+        ],
     }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _row(row: Row) -> dict[str, object]:
+    measures = {
+        key: {"mean": one.mean, "spread": one.spread, "values": one.values}
+        for key, one in row.summaries.items()
+    }
     return {
         "name": row.name,
         "other_names": row.other_names,
@@ -96,14 +93,7 @@ def _row(row: Row) -> dict[str, object]:
         "images_per_update": row.newest.images_per_update,
         "seeds": row.seeds,
         "diverged_seeds": [run.record.seed for run in row.diverged],
-        "measures": {
-            measure.key: {
-                "mean": row.summaries[measure.key].mean,
-                "spread": row.summaries[measure.key].spread,
-                "values": row.summaries[measure.key].values,
-            }
-            for measure in MEASURES
-        },
+        "measures": measures,
         "runs": [_run(run) for run in (*row.runs, *row.diverged)],
     }
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from optrun.runner.compare.comparison import Comparison, Difference, Group, Row
+from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row
 from optrun.runner.compare.metrics import BY_KEY, MEASURES
+from optrun.runner.ui.wording import number_of
 
 # Below this the exact paired test cannot reach p < 0.05, however the numbers fall: 2 / 2**n.
 FEWEST_SEEDS_THAT_CAN_CONCLUDE = 6
@@ -12,16 +13,6 @@ FEWEST_SEEDS_THAT_CAN_CONCLUDE = 6
 _NAMED = 3
 _LONGEST_VALUE = 32
 _SHORT_HASH = 8
-
-_KIND_TEXTS = {
-    "superseded": "superseded by a newer run of the same experiment and seed",
-    "diverged": "diverged, though another run of the same experiment and seed completed",
-    "interrupted": "interrupted",
-    "failed": "failed",
-    "killed": "killed while running",
-    "running": "still running",
-    "unreadable": "unreadable",
-}
 
 NOTHING_YET = """\
 Nothing to compare in {places}: no run has completed there.
@@ -77,11 +68,11 @@ def notes(group: Group, *, sort: str) -> list[str]:
     lines = [_reading(group, sort)]
     for row in group.rows:
         lines += _missing(row)
-    differences = list(group.differences)
-    for difference in differences[: 2 * _NAMED]:
-        lines.append(f"Differs within this table: {_difference(difference)}.")
-    if len(differences) > 2 * _NAMED:
-        rest = [readable(item.field) for item in differences[2 * _NAMED :]]
+    for item in group.differences[: 2 * _NAMED]:
+        values = [f"{_value(value)} ({number_of(count, 'run')})" for value, count in item.values]
+        text = f"{readable(item.field)} {', '.join(_some(values))}"
+        lines.append(f"Differs within this table: {text}.")
+    if rest := [readable(item.field) for item in group.differences[2 * _NAMED :]]:
         lines.append(f"Differs as well: {', '.join(_some(rest, named=2 * _NAMED))}.")
     return lines
 
@@ -95,7 +86,7 @@ def left_out(comparison: Comparison) -> list[str]:
         labels = [
             f"{item.label} ({item.why})" if reasons and item.why else item.label for item in members
         ]
-        lines.append(f"{len(members)} {_KIND_TEXTS[kind]}: {', '.join(_some(labels))}")
+        lines.append(f"{len(members)} {LEFT_OUT_KINDS[kind]}: {', '.join(_some(labels))}")
     return lines
 
 
@@ -124,12 +115,10 @@ def seeds_text(seeds: Sequence[int]) -> str:
 
 
 def _reading(group: Group, sort: str) -> str:
-    measure = BY_KEY.get(sort)
-    if measure is None:
-        order = f"Sorted by {sort}"
-    else:
-        first = "highest" if measure.better == "higher" else "lowest"
-        order = f"Sorted by {readable(sort)}, {first} mean first"
+    order = f"Sorted by {readable(sort)}"
+    if sort in BY_KEY:
+        first = "highest" if BY_KEY[sort].better == "higher" else "lowest"
+        order += f", {first} mean first"
     if any(len(row.runs) > 1 for row in group.rows):
         return f"{order}. Mean over seeds ± sample standard deviation; one seed shows no spread."
     return f"{order}."
@@ -148,22 +137,10 @@ def _missing(row: Row) -> list[str]:
                 f"{row.name}: {readable(measure.key)} is missing or not finite for "
                 f"seed {seeds_text(without)}, so the row shows no mean."
             )
-    return (
-        lines
-        if len(lines) <= _NAMED
-        else [
-            *lines[: _NAMED - 1],
-            f"{row.name}: {len(lines) - _NAMED + 1} more measures likewise.",
-        ]
-    )
-
-
-def _difference(difference: Difference) -> str:
-    values = [
-        f"{_value(value)} ({count} run{'s' if count != 1 else ''})"
-        for value, count in difference.values
-    ]
-    return f"{readable(difference.field)} {', '.join(_some(values))}"
+    if len(lines) > _NAMED:
+        more = len(lines) - _NAMED + 1
+        lines[_NAMED - 1 :] = [f"{row.name}: {more} more measures likewise."]
+    return lines
 
 
 def _some(texts: list[str], *, named: int = _NAMED) -> list[str]:

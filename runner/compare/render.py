@@ -7,6 +7,7 @@ where the measures do not fit side by side they go into several tables with the 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations, groupby, pairwise
 
 from optrun.runner.compare import footnotes as captions
 from optrun.runner.compare.comparison import Comparison, Group, Row, Summary
@@ -26,23 +27,17 @@ _NARROWEST_TABLE = 48
 _NOT_COUNTED = "Not counted: "
 _MOST_EXTRA_DECIMALS = 3
 _WIDEST_FIXED = 1e9  # from here on a number is written with an exponent
-_TIME_UNITS = ((3600.0, "h", 2), (60.0, "min", 1), (0.0, "s", 1))
+_TIME_UNITS = ((3600.0, "h", 2), (60.0, "min", 1), (1.0, "s", 1))
 
 
 @dataclass(frozen=True)
 class Column:
-    """A measure over all rows of a group.
-
-    Attributes:
-        header: Three lines: what, of what, and the unit with an arrow to the better side.
-        means: In the order of the rows.
-        spreads: Likewise; empty where there is none.
-    """
+    """A measure over all rows of a group."""
 
     measure: Measure
-    header: tuple[str, str, str]
-    means: tuple[str, ...]
-    spreads: tuple[str, ...]
+    header: tuple[str, str, str]  # what, of what, and the unit with an arrow to the better side
+    means: tuple[str, ...]  # in the order of the rows
+    spreads: tuple[str, ...]  # likewise; empty where there is none
 
     @property
     def width(self) -> int:
@@ -51,28 +46,29 @@ class Column:
 
 
 def render(comparison: Comparison, *, width: int, styled: bool) -> str:
-    """All tables with their captions, as a terminal shows them.
-
-    Args:
-        comparison: The numbers.
-        width: Columns of the terminal.
-        styled: Whether to use colours.
-    """
+    """All tables with their captions, for a terminal of so many columns, with colours or not."""
     width = max(width, _NARROWEST_TABLE)
     lines: list[str] = []
+
+    def add(text: str, look: str, start: str = "") -> None:
+        for line in wrap(text, width - len(start)):
+            lines.append(style(start + line, look, styled))
+            start = " " * len(start)
+
     if separation := captions.separation(comparison):
-        lines += [*_paragraph(separation, "care", width, styled), ""]
+        add(separation, "care")
+        lines.append("")
     for group in comparison.groups:
-        lines += _paragraph(captions.heading(group), "heading", width, styled)
-        for number, section in enumerate(_sections(columns(group), width)):
+        add(captions.heading(group), "heading")
+        columns = [_column(measure, group.rows) for measure in MEASURES]
+        for number, section in enumerate(_sections(columns, width)):
             lines += [*_table(group, section, width, styled, first=number == 0), ""]
-        lines += _paragraph(captions.conclusion(group), "strong", width, styled)
+        add(captions.conclusion(group), "strong")
         for note in captions.notes(group, sort=comparison.sort):
-            lines += _paragraph(note, "faint", width, styled)
+            add(note, "faint")
         lines.append("")
     for number, text in enumerate(captions.left_out(comparison)):
-        start = _NOT_COUNTED if number == 0 else " " * len(_NOT_COUNTED)
-        lines += _paragraph(text, "faint", width, styled, start=start)
+        add(text, "faint", _NOT_COUNTED if number == 0 else " " * len(_NOT_COUNTED))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -91,18 +87,13 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def columns(group: Group) -> list[Column]:
-    """Every measure of a group, ready to be laid out."""
-    return [_column(measure, group.rows) for measure in MEASURES]
-
-
 def _table(
     group: Group, section: Sequence[Column], width: int, styled: bool, *, first: bool
 ) -> Iterator[str]:
     """The lines of one table; the first of a group has seeds and descriptions besides."""
-    spare = width - _section_width(section, with_seeds=first)
     names = [_name_lines(row, full=first) for row in group.rows]
     longest = widest([line.text for lines in names for line in lines])
+    spare = width - _section_width(section, with_seeds=first)
     name_width = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, spare))
     columns = [table.Column(name_width)]
     headers: list[Sequence[str]] = [["experiment"]]
@@ -118,57 +109,39 @@ def _table(
     for index, row in enumerate(group.rows):
         if index:
             yield ""
-        cells = [
-            [
-                Line(part, line.style)
-                for line in names[index]
-                for part in wrap(line.text, name_width)
-            ]
+        name = [
+            Line(part, one.style) for one in names[index] for part in wrap(one.text, name_width)
         ]
-        if first:
-            cells.append(_seeds_lines(row))
-        cells += [
+        seeds = [_seeds_lines(row)] if first else []
+        numbers = [
             [Line(column.means[index]), Line(column.spreads[index], "faint")] for column in section
         ]
-        yield from row_lines(cells, columns, styled=styled)
+        yield from row_lines([name, *seeds, *numbers], columns, styled=styled)
 
 
-def _sections(all_columns: Sequence[Column], width: int) -> list[list[Column]]:
+def _sections(columns: Sequence[Column], width: int) -> list[list[Column]]:
     """The columns in as few tables as fit the width, the widest as narrow as can be.
 
     Measures of one family stay together where the width allows it.
     """
-    families: dict[str, list[Column]] = {}
-    for column in all_columns:
-        families.setdefault(column.measure.family, []).append(column)
-    for units in (list(families.values()), [[column] for column in all_columns]):
-        for count in range(1, len(units) + 1):
-            candidates = [
-                [[column for unit in part for column in unit] for part in parts]
-                for parts in _partitions(units, count)
-            ]
-            best = min(candidates, key=_widest)
-            if _widest(best) + _NARROWEST_NAME <= width:
+
+    def needed(sections: Sequence[Sequence[Column]]) -> int:
+        return max(
+            _section_width(section, with_seeds=number == 0)
+            for number, section in enumerate(sections)
+        )
+
+    families = [list(family) for _, family in groupby(columns, lambda one: one.measure.family)]
+    single = [[column] for column in columns]
+    for units in (families, single):
+        for count in range(len(units)):
+            # Every way to cut the units into so many parts and one, none of them empty.
+            cuts = [(0, *at, len(units)) for at in combinations(range(1, len(units)), count)]
+            candidates = [[[*chain(*units[a:b])] for a, b in pairwise(at)] for at in cuts]
+            best = min(candidates, key=needed)
+            if needed(best) + _NARROWEST_NAME <= width:
                 return best
-    return [[column] for column in all_columns]
-
-
-def _partitions(
-    units: Sequence[list[Column]], count: int
-) -> Iterator[list[Sequence[list[Column]]]]:
-    """Every way to cut a sequence into `count` parts, none of them empty."""
-    if count == 1:
-        yield [units]
-        return
-    for first in range(1, len(units) - count + 2):
-        for rest in _partitions(units[first:], count - 1):
-            yield [units[:first], *rest]
-
-
-def _widest(sections: Sequence[Sequence[Column]]) -> int:
-    return max(
-        _section_width(section, with_seeds=number == 0) for number, section in enumerate(sections)
-    )
+    return single
 
 
 def _section_width(section: Sequence[Column], *, with_seeds: bool) -> int:
@@ -184,21 +157,17 @@ def _name_lines(row: Row, *, full: bool) -> list[Line]:
     if full and row.other_names:
         lines.append(Line("also named " + ", ".join(row.other_names), "faint"))
     if full and row.diverged:
-        lines.append(Line(_outcome_text(row), "bad"))
+        lines.append(Line(_divergence(row), "bad"))
     return lines
 
 
 def _seeds_lines(row: Row) -> list[Line]:
     seeds = f"seed {row.seeds[0]}" if len(row.seeds) == 1 else seeds_text(row.seeds)
-    return [Line(str(len(row.runs)))] + [
-        Line(part, "faint") for part in wrap(seeds, _SEEDS_WIDTH) if part
-    ]
+    parts = [Line(part, "faint") for part in wrap(seeds, _SEEDS_WIDTH) if part]
+    return [Line(str(len(row.runs))), *parts]
 
 
-def _outcome_text(row: Row) -> str:
-    """How many of a row's seeds diverged; empty where none did."""
-    if not row.diverged:
-        return ""
+def _divergence(row: Row) -> str:
     total = len(row.runs) + len(row.diverged)
     seeds = seeds_text([run.record.seed for run in row.diverged])
     return f"{len(row.diverged)} of {total} diverged (seed {seeds})"
@@ -207,21 +176,30 @@ def _outcome_text(row: Row) -> str:
 def _column(measure: Measure, rows: Sequence[Row]) -> Column:
     summaries = [row.summaries[measure.key] for row in rows]
     scale, unit, decimals = _scale(measure, summaries)
-    decimals = _enough_decimals(decimals, scale, summaries)
-    # A count that no seed changes, such as gradient evaluations, reads better bare.
-    varies = any(summary.spread for summary in summaries)
-    arrow = {"higher": "↑", "lower": "↓", None: ""}[measure.better]
-    header = (*measure.title, " ".join(part for part in (unit, arrow) if part))
+    spreads = [summary.spread * scale for summary in summaries if summary.spread]
+    # More decimals where a spread would otherwise read as the zero that it is not.
+    most = decimals + _MOST_EXTRA_DECIMALS
+    while decimals < most and not all(round(spread, decimals) > 0 for spread in spreads):
+        decimals += 1
+
+    def number(value: float | None) -> str:
+        if value is None:
+            return MISSING
+        value *= scale
+        if abs(value) >= _WIDEST_FIXED:
+            return f"{value:.2e}"
+        return f"{value:,.{decimals}f}".replace("-", "−")
+
+    def spread(value: float | None) -> str:
+        # A count that no seed changes, such as gradient evaluations, reads better bare.
+        return f"± {number(value)}" if spreads and value is not None else ""
+
+    arrow = {"higher": "↑", "lower": "↓"}[measure.better]
     return Column(
         measure,
-        header,
-        tuple(_number(summary.mean, scale, decimals) for summary in summaries),
-        tuple(
-            f"± {_number(summary.spread, scale, decimals)}"
-            if varies and summary.spread is not None
-            else ""
-            for summary in summaries
-        ),
+        (*measure.title, f"{unit} {arrow}".strip()),
+        tuple(number(summary.mean) for summary in summaries),
+        tuple(spread(summary.spread) for summary in summaries),
     )
 
 
@@ -230,48 +208,24 @@ def _scale(measure: Measure, summaries: Sequence[Summary]) -> tuple[float, str, 
     if measure.percent:
         return 100.0, "points" if measure.family == "gap" else "%", measure.decimals
     if measure.key == "training_seconds":
-        longest = max((summary.mean or 0.0 for summary in summaries), default=0.0)
-        seconds, unit, decimals = next(item for item in _TIME_UNITS if longest >= 2 * item[0])
-        return 1 / (seconds or 1.0), unit, decimals
+        longest = max(summary.mean or 0.0 for summary in summaries)
+        fitting = (item for item in _TIME_UNITS if longest >= 2 * item[0])
+        seconds, unit, decimals = next(fitting, _TIME_UNITS[-1])
+        return 1 / seconds, unit, decimals
     return 1.0, "", measure.decimals
 
 
-def _enough_decimals(decimals: int, scale: float, summaries: Sequence[Summary]) -> int:
-    """More decimals where a spread would otherwise read as the zero that it is not."""
-    spreads = [summary.spread * scale for summary in summaries if summary.spread]
-    for enough in range(decimals, decimals + _MOST_EXTRA_DECIMALS):
-        if all(round(spread, enough) > 0 for spread in spreads):
-            return enough
-    return decimals + _MOST_EXTRA_DECIMALS if spreads else decimals
-
-
-def _number(value: float | None, scale: float, decimals: int) -> str:
-    if value is None:
-        return MISSING
-    value *= scale
-    if abs(value) >= _WIDEST_FIXED:
-        return f"{value:.2e}"
-    text = f"{value:,.{decimals}f}"
-    return text.replace("-", "−")
-
-
-def _paragraph(text: str, look: str, width: int, styled: bool, *, start: str = "") -> list[str]:
-    lines = wrap(text, width - len(start))
-    indents = [start] + [" " * len(start)] * (len(lines) - 1)
-    return [style(indent + line, look, styled) for indent, line in zip(indents, lines, strict=True)]
-
-
 def _markdown_table(group: Group) -> Iterable[str]:
-    measured = columns(group)
+    measured = [_column(measure, group.rows) for measure in MEASURES]
     headers = ["experiment", "optimizer", "seeds"]
-    headers += [" ".join(part for part in column.header if part) for column in measured]
+    headers += [" ".join(filter(None, column.header)) for column in measured]
     yield f"| {' | '.join(headers)} |"
     yield f"|{'---|' * 2}{'---:|' * (len(headers) - 2)}"
     for index, row in enumerate(group.rows):
         optimizer = ", ".join([row.newest.optimizer, *row.distinctions])
         seeds = f"{len(row.runs)}: {seeds_text(row.seeds)}" if row.runs else "0"
         if row.diverged:
-            seeds += f"; {_outcome_text(row)}"
+            seeds += f"; {_divergence(row)}"
         texts = [_escape(row.name), _escape(optimizer), seeds]
         texts += [f"{one.means[index]} {one.spreads[index]}".rstrip() for one in measured]
         yield f"| {' | '.join(texts)} |"

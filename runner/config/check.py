@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from types import MappingProxyType
@@ -14,12 +14,7 @@ from optrun.optimizers import user_defined
 from optrun.optimizers.specification import SpecificationError
 from optrun.runner.config.documentation import expected, fields, is_section, words
 from optrun.runner.config.problems import Path, Place, dotted, received
-from optrun.runner.config.schema import (
-    LARGEST,
-    PATH_KEYS,
-    SOURCE,
-    Experiment,
-)
+from optrun.runner.config.schema import LARGEST, PATH_KEYS, SOURCE, Experiment
 from optrun.runner.config.strict_yaml import Node
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import nearest
@@ -31,19 +26,12 @@ _FIELDS = dict(fields())
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with the value, or for want of a value, at a path.
-
-    Attributes:
-        path: The keys that lead there.
-        place: Where it is written, or where it would be.
-        message: What must be, and what was received.
-        meant: Of an unknown key, the known one it most likely is.
-    """
+    """Something wrong with the value, or for want of a value, at a path."""
 
     path: Path
-    place: Place
-    message: str
-    meant: Path | None = None
+    place: Place  # where it is written, or where it would be
+    message: str  # what must be, and what was received
+    meant: Path | None = None  # of an unknown key, the known one it most likely is
 
     def text(self, prefix: Path = ()) -> str:
         """The message, beginning with the path as a person writes it."""
@@ -54,20 +42,18 @@ class Finding:
 def examine(
     root: Node, *, import_own: bool = False, known: Mapping[str, object] = MappingProxyType({})
 ) -> tuple[Experiment | None, list[Finding]]:
-    """Checks a whole tree, without `extends`.
+    """Checks a whole tree, without `extends`: the experiment, or None, and all findings.
 
     Args:
-        root: The tree.
         import_own: Whether to import a person's own optimizer, which runs the person's code.
         known: Sections that an experiment has, checked, of the very same statements.
-
-    Returns:
-        The experiment, or None where there is a finding; and all findings.
     """
     plain: Any = root.plain()
     findings: list[Finding] = []
+    # A person's own optimizer imports TensorFlow.
+    imports = import_own and user_defined.names_in(plain.get("optimizer"))
     try:
-        with _quiet_import(root) if import_own else nullcontext():
+        with native_stderr_captured() if imports else nullcontext():
             experiment = Experiment.model_validate(
                 plain | known, context={"import_own": import_own}
             )
@@ -77,11 +63,7 @@ def examine(
             findings += _findings(detail, root, findings)
         # A required key that is there under a wrong name is not missing too.
         meant = {finding.meant for finding in findings}
-        findings = [
-            finding
-            for finding in findings
-            if finding.path not in meant or root.at(finding.path) is not None
-        ]
+        findings = [one for one in findings if one.path not in meant or root.at(one.path)]
     findings += _mistaken_words(root, findings)
     return (None if findings else experiment), findings
 
@@ -111,13 +93,6 @@ def _findings(detail: ErrorDetails, root: Node, known: Sequence[Finding]) -> Ite
         yield from _optimizer_findings(root, detail["ctx"]["error"])
     else:
         yield Finding(path, node.place, _wrong_value(path, node.plain()))
-
-
-def _quiet_import(root: Node) -> AbstractContextManager[object]:
-    """Around the import of a person's own optimizer, if there is one, which imports TensorFlow."""
-    node = root.at(("optimizer",))
-    is_own = node is not None and user_defined.names_in(node.plain())
-    return native_stderr_captured() if is_own else nullcontext()
 
 
 def _optimizer_findings(root: Node, error: SpecificationError) -> Iterator[Finding]:
@@ -166,8 +141,12 @@ def _mistaken_words(root: Node, findings: Sequence[Finding]) -> Iterator[Finding
         if node is None or path in wrong or not isinstance(node.value, str) or node.value in known:
             continue
         written = FilePath(node.value)
-        if path == SOURCE and _was_one_word(written, node.place):
-            names = _imported_names()
+        # It was made absolute since.
+        folder = FilePath(node.place.source).parent if node.place.line else FilePath()
+        if path == SOURCE and written.parent in (folder.absolute(), FilePath()):
+            names: tuple[str, ...] = ()
+            with suppress(PhotoError):  # a cache that can't be read has no names to suggest
+                names = library.names()
             if written.name in names:  # the name itself, or a path that says `./`
                 continue
             known = (*known, *names)
@@ -175,16 +154,3 @@ def _mistaken_words(root: Node, findings: Sequence[Finding]) -> Iterator[Finding
         if near and not written.suffix and not os.path.lexists(written):
             message = f"must be {expected(_FIELDS[path])}, received {received(written.name)}"
             yield Finding(path, node.place, f"{message}; did you mean {near}?")
-
-
-def _imported_names() -> tuple[str, ...]:
-    try:
-        return library.names()
-    except PhotoError:  # a cache that can't be read has no names to suggest
-        return ()
-
-
-def _was_one_word(written: FilePath, place: Place) -> bool:
-    """Whether a path, made absolute since, was one word, rather than led anywhere."""
-    folder = FilePath(place.source).absolute().parent if place.line else FilePath.cwd()
-    return written.parent in (folder, FilePath())

@@ -37,12 +37,8 @@ def words(field: FieldInfo) -> tuple[str, ...]:
     >>> words(dict(fields())[("data", "when_unavailable")])
     ('error', 'sample')
     """
-    if field.annotation is None:
-        return ()
-    literals = [field.annotation, *get_args(field.annotation)]
-    return tuple(
-        word for kind in literals if get_origin(kind) is Literal for word in get_args(kind)
-    )
+    kinds = (field.annotation, *get_args(field.annotation))
+    return tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
 
 
 def expected(field: FieldInfo) -> str:
@@ -50,8 +46,6 @@ def expected(field: FieldInfo) -> str:
 
     >>> expected(dict(fields())[("training", "batch_size")])
     'a whole number of at least 1'
-    >>> expected(dict(fields())[("training", "jit_compile")])
-    'auto, true or false'
     >>> expected(dict(fields())[("model", "head", "dropout")])
     'a number of at least 0 and below 1'
     """
@@ -74,17 +68,16 @@ def expected(field: FieldInfo) -> str:
 
 def _range(field: FieldInfo) -> str:
     bounds = {
-        name: getattr(bound, name)
+        name: value
         for bound in field.metadata
         for name in ("ge", "gt", "le", "lt")
-        if getattr(bound, name, None) is not None
+        if (value := getattr(bound, name, None)) not in (None, LARGEST)
     }
-    upper = {key: bounds[key] for key in ("le", "lt") if bounds.get(key, LARGEST) != LARGEST}
     return range_in_words(
         bounds.get("ge", bounds.get("gt")),
-        upper.get("le", upper.get("lt")),
+        bounds.get("le", bounds.get("lt")),
         minimum_excluded="gt" in bounds,
-        maximum_excluded="lt" in upper,
+        maximum_excluded="lt" in bounds,
     )
 
 
@@ -92,50 +85,30 @@ def json_schema() -> dict[str, Any]:
     """What editors complete and check a configuration file by, JSON Schema (draft 2020-12).
 
     A file need not be complete, since it may extend another: nothing is required.
-
-    Example:
-        >>> schema = json_schema()
-        >>> schema["$defs"]["Training"]["properties"]["epochs"]["minimum"]
-        1
     """
     schema = _cleaned(Experiment.model_json_schema())
-    sections = schema.pop("$defs")
-    sections |= definitions()
+    sections = schema["$defs"] | definitions()
     data = sections["Data"]
-    sections["SampleData"] = data | {
-        "properties": {
-            key: value for key, value in data["properties"].items() if key not in NOT_ON_SAMPLE
-        }
-    }
+    on_sample = {key: of for key, of in data["properties"].items() if key not in NOT_ON_SAMPLE}
+    sections["SampleData"] = data | {"properties": on_sample}
     keys = schema["properties"]
-    # \A and \Z are Python's; and the default there is in words.
-    keys["name"] = {
-        "type": "string",
-        "pattern": keys["name"]["pattern"].replace(r"\A", "^").replace(r"\Z", "$"),
-        "description": keys["name"]["description"],
-    }
-    keys["optimizer"] = {
-        "description": keys["optimizer"]["description"],
-        "$ref": "#/$defs/optimizer",
-    }
+    pattern = keys["name"]["pattern"].replace(r"\A", "^").replace(r"\Z", "$")  # they are Python's
+    text = {"type": "string", "pattern": pattern}
+    keys["name"] = text | {"description": keys["name"]["description"]}
+    keys["optimizer"] |= {"$ref": "#/$defs/optimizer"}
+    sample = {key: keys[key] for key in SAMPLE_SECTIONS}
     keys["sample"] = {
         "type": "object",
         "description": keys["sample"]["description"],
-        "properties": {
-            name: {"$ref": "#/$defs/SampleData"} if name == "data" else keys[name]
-            for name in SAMPLE_SECTIONS
-        },
+        "properties": sample | {"data": {"$ref": "#/$defs/SampleData"}},
         "additionalProperties": False,
     }
-    extends = {
-        "type": "string",
-        "description": "The file that this one extends, relative to this one",
-    }
+    extends = "The file that this one extends, relative to this one"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "An optrun experiment",
         "type": "object",
-        "properties": {"extends": extends, **keys},
+        "properties": {"extends": {"type": "string", "description": extends}, **keys},
         "additionalProperties": False,
         "$defs": sections,
     }
@@ -144,10 +117,7 @@ def json_schema() -> dict[str, Any]:
 def _cleaned(value: Any, *, names: bool = False) -> Any:
     """Without titles, which only repeat the keys, what is required, and words for `expected`.
 
-    Args:
-        value: A part of the schema.
-        names: Whether the keys of `value` are names of the configuration, and no words of JSON
-            Schema.
+    `names`: the keys of `value` are names of the configuration, and no words of JSON Schema.
     """
     if isinstance(value, list):
         return [_cleaned(one) for one in value]

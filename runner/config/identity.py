@@ -28,13 +28,8 @@ def experiment_hash(experiment: Experiment, own_code: Mapping[str, str] | None =
     Left out are name, notes and seed, and what only says where and how it runs: the sample
     settings (merged already where they count), `when_unavailable`, `tensorboard`,
     `checkpoint_minutes`, `record_every`. A path counts as a path, wherever it leads: the photos and
-    weights behind it have fingerprints of their own.
-    Of a person's own optimizer count the class and the code, wherever that lies: two versions of
-    the code are two experiments.
-
-    Args:
-        experiment: The experiment.
-        own_code: SHA-256 of the code behind each own name in its optimizer.
+    weights behind it have fingerprints of their own. Of a person's own optimizer count the class
+    and the code, wherever that lies: `own_code` has its SHA-256, by the name in the specification.
     """
     mapping = as_mapping(experiment)
     for key in ("name", "notes", "sample"):

@@ -7,6 +7,7 @@ import functools
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as FilePath
 
@@ -14,14 +15,7 @@ from optrun.data.cache import library
 from optrun.optimizers.user_defined import is_in_file, split
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, received
 from optrun.runner.config.schema import PATH_KEYS, SOURCE
-from optrun.runner.config.strict_yaml import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_VALUES,
-    Node,
-    is_key,
-    parse,
-)
+from optrun.runner.config.strict_yaml import MAX_BYTES, MAX_DEPTH, MAX_VALUES, Node, is_key, parse
 from optrun.runner.ui.wording import nearest
 
 MAX_FILES = 10
@@ -31,9 +25,6 @@ _IDENTITY_KEYS = ("name", "schedule")
 
 def read_files(path: str) -> tuple[Node, list[str], list[Problem]]:
     """Reads a configuration file, the file it extends, the one that extends, and so on.
-
-    Args:
-        path: The file, as the person named it.
 
     Returns:
         The tree that they state together, without `extends`, with a name and absolute paths; the
@@ -48,18 +39,19 @@ def read_files(path: str) -> tuple[Node, list[str], list[Problem]]:
     label, stated_at, length = path, None, 0
     while True:
         text = _read_text(label, stated_at)
+        length += len(text)
         file = FilePath(label).resolve()
+        message = ""
         if file in seen:
             names = " -> ".join([*seen.values(), label])
-            raise _refused(label, stated_at, f"must not lead in a circle, received {names}")
-        if len(seen) == MAX_FILES:
+            message = f"must not lead in a circle, received {names}"
+        elif len(seen) == MAX_FILES:
             message = f"must be one of at most {MAX_FILES} files that extend one another"
+        elif length > MAX_BYTES:
+            message = f"must be, with the files before it, at most {MAX_BYTES:,} characters"
+        if message:
             raise _refused(label, stated_at, message)
         seen[file] = label
-        length += len(text)
-        if length > MAX_BYTES:
-            message = f"must be, with the files before it, at most {MAX_BYTES:,} characters"
-            raise _refused(label, stated_at, message)
         root, found = parse(text, label)
         problems += found
         if not isinstance(root.value, dict):
@@ -88,26 +80,14 @@ def read_files(path: str) -> tuple[Node, list[str], list[Problem]]:
 def read_overrides(overrides: Sequence[str]) -> tuple[Node, list[Problem]]:
     """Reads what stands after `--set` into one tree, relative paths from the working directory.
 
-    Args:
-        overrides: Each `KEY=VALUE`, the key dotted, the value YAML; a later one wins.
-
-    Returns:
-        The tree of what they state, and what is wrong with them.
-
-    Raises:
-        ConfigurationError: They are too many, or too long.
-
-    Example:
-        >>> tree, problems = read_overrides(["training.epochs=3", "model.head.hidden_units=[64]"])
-        >>> tree.plain(), problems
-        ({'training': {'epochs': 3}, 'model': {'head': {'hidden_units': [64]}}}, [])
+    >>> tree, problems = read_overrides(["training.epochs=3", "model.head.hidden_units=[64]"])
+    >>> tree.plain(), problems
+    ({'training': {'epochs': 3}, 'model': {'head': {'hidden_units': [64]}}}, [])
     """
-    length = sum(map(len, overrides))
-    if len(overrides) > MAX_VALUES or length > MAX_BYTES:
-        message = (
-            f"must be given at most {MAX_VALUES:,} times, with at most {MAX_BYTES:,} "
-            f"characters, received {len(overrides):,} with {length:,}"
-        )
+    count, length = len(overrides), sum(map(len, overrides))
+    if count > MAX_VALUES or length > MAX_BYTES:
+        limit = f"at most {MAX_VALUES:,} times, with at most {MAX_BYTES:,} characters"
+        message = f"must be given {limit}, received {count:,} with {length:,}"
         raise ConfigurationError([Problem(SET, message)])
     tree = node_from(SET.source, {})
     problems: list[Problem] = []
@@ -144,21 +124,23 @@ def merge(base: Node, over: Node, path: Path = (), replaced: list[Path] | None =
     whose `name` or `schedule` differs from the base's replaces it whole: an Adam does not inherit
     the momentum of the SGD it takes the place of.
 
-    Args:
-        base: The tree below.
-        over: The tree on top.
-        path: Where in the configuration both stand.
-        replaced: Takes the paths at which a mapping of the base gives way to something else.
-
-    Returns:
-        A tree whose nodes keep the places they were written at; a merged mapping stands where
-        `over` does, or, if that is no file, where `base` does.
+    All nodes keep the places they were written at; a merged mapping stands where `over` does, or,
+    if that is no file, where `base` does. `replaced` takes the paths at which a mapping of the
+    base gives way to something else.
     """
     if not isinstance(base.value, dict):
         return over
-    if not isinstance(over.value, dict) or (
-        "optimizer" in path and _differ(base.value, over.value)
-    ):
+    other_kind = (
+        "optimizer" in path
+        and isinstance(over.value, dict)
+        and any(
+            key in base.value
+            and key in over.value
+            and base.value[key].value != over.value[key].value
+            for key in _IDENTITY_KEYS
+        )
+    )
+    if other_kind or not isinstance(over.value, dict):
         if replaced is not None:
             replaced.append(path)
         return over
@@ -170,17 +152,11 @@ def merge(base: Node, over: Node, path: Path = (), replaced: list[Path] | None =
     return Node(merged, here.place, here.key_place)
 
 
-def _differ(base: dict[str, Node], over: dict[str, Node]) -> bool:
-    return any(
-        key in base and key in over and base[key].value != over[key].value for key in _IDENTITY_KEYS
-    )
-
-
 def lay(base: Node, over: Node) -> Node:
     """Merges whole configurations.
 
-    As `merge`, and where `over` names another optimizer, what the base's `sample` section says
-    about the old one goes with it.
+    Where `over` names another optimizer, what the base's `sample` section says about the old one
+    goes with it.
     """
     replaced: list[Path] = []
     merge(base, over, replaced=replaced)
@@ -228,37 +204,31 @@ def _read_text(label: str, stated_at: Place | None) -> str:
 
 def _refused(label: str, stated_at: Place | None, message: str) -> ConfigurationError:
     """An error about a file as a whole, placed where a person asked for the file."""
-    if stated_at is None:
-        return ConfigurationError([Problem(Place(label), message)])
-    return ConfigurationError([Problem(stated_at, f"extends {label}: {message}")])
+    if stated_at:
+        message = f"extends {label}: {message}"
+    return ConfigurationError([Problem(stated_at or Place(label), message)])
 
 
 def _missing(file: FilePath) -> str:
     folder = file.parent
     if not folder.is_dir():
         return f"there is no such file, and no folder {folder}"
-    try:
-        names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    except OSError:  # a folder that may be entered but not listed has no names to suggest
-        names = []
-    configs = [name for name in names if name.endswith((".yaml", ".yml"))]
+    configs: list[str] = []
+    with suppress(OSError):  # a folder that may be entered but not listed has no names to suggest
+        configs = sorted(one.name for one in folder.iterdir() if one.suffix in (".yaml", ".yml"))
     near = nearest(file.name, configs) or nearest(f"{file.name}.yaml", configs)
     return "there is no such file" + (f"; did you mean {folder / near}?" if near else "")
 
 
 def with_absolute_paths(root: Node, folder: FilePath) -> Node:
-    """The tree with every relative path in it taken from `folder`, the `sample` section too.
-
-    A name that photos were imported under stays a name.
-    """
+    """The tree with every relative path in it taken from `folder`; names of photos stay names."""
     for path, words in PATH_KEYS.items():
         for place in (path, ("sample", *path)):
             node = root.at(place)
             if node is None or not isinstance(node.value, str) or not node.value.strip():
                 continue
-            if node.value in words or (path == SOURCE and library.entry(node.value)):
-                continue
-            root = root.put(place, replace(node, value=_absolute(node.value, folder)))
+            if node.value not in words and not (path == SOURCE and library.entry(node.value)):
+                root = root.put(place, replace(node, value=_absolute(node.value, folder)))
     for place in (("optimizer",), ("sample", "optimizer")):
         while (node := root.at(place)) is not None and isinstance(node.value, dict):
             name = node.value.get("name")

@@ -28,15 +28,13 @@ class Loaded:
     """A configuration, read and complete.
 
     Attributes:
-        experiment: What to do.
         origins: For each value of `resolved`, where it comes from: `configs/vgg19.yaml:12`,
             `--set`, `--sample`, `file name` or `default`.
-        resolved: The experiment as plain YAML types.
     """
 
     experiment: Experiment
     origins: Mapping[Path, str]
-    resolved: Mapping[str, Any]
+    resolved: Mapping[str, Any]  # the experiment as plain YAML types
 
 
 def load(
@@ -46,16 +44,13 @@ def load(
     sample: bool = False,
     import_own: bool = False,
 ) -> Loaded:
-    """Reads an experiment.
+    """Reads an experiment: a YAML file, with `KEY=VALUE` as after `--set`, of which a later wins.
 
     Relative paths in a file are taken from that file's folder, those in overrides from the working
     directory.
 
     Args:
-        path: The YAML file.
-        overrides: `KEY=VALUE`, as after `--set`; a later one wins.
-        sample: Whether the run is on the built-in sample; so it is, too, where `data.source` says
-            so.
+        sample: Whether the run is on the built-in sample, as it also is where `data.source` says.
         import_own: Whether to import a person's own optimizer and check its arguments, which runs
             the person's code. Commands that read leave it alone.
 
@@ -67,13 +62,16 @@ def load(
     stated, found = read_overrides(overrides)
     problems += found
     whole = lay(files, stated)
-    if not whole.fits():
+    if whole.size() > MAX_VALUES or whole.depth() > MAX_DEPTH:
         raise _too_large(label)
     section, found = _checked_section(whole.at(_SAMPLE) or _NOTHING)
     problems += found
     source = whole.at(SOURCE)
     if sample or (source is not None and source.value == "sample"):
-        problems += _contradiction(stated) if sample else []
+        named = stated.at(SOURCE)
+        if sample and named and named.value not in ("sample", "cats_vs_dogs"):
+            what = "names photos, and --sample asks for the built-in sample; leave out one"
+            problems.append(Problem(named.place, f"data.source {what}"))
         tree = on_sample(files, section, stated)
         experiment, findings = examine(tree, import_own=import_own)
     else:
@@ -85,24 +83,35 @@ def load(
             findings += [one for one in faults if (one.path, one.message) not in told]
             if experiment is not None and not makes_sense:
                 experiment = experiment.model_copy(update={"sample": {}})
-    problems += _as_problems(findings, section, {problem.place for problem in problems})
+    refused = {problem.place for problem in problems}
+    in_section = _places(section)
+    for finding in findings:
+        # Where a value was refused already, a finding would only repeat it.
+        if finding.place not in refused or not finding.place.line:
+            prefix = _SAMPLE if finding.place in in_section else ()
+            problems.append(Problem(finding.place, finding.text(prefix)))
     if problems or experiment is None:
-        raise ConfigurationError(_sorted(problems, names))
-    if whole.size() > MAX_VALUES // 2 or len(str(whole.plain())) > MAX_BYTES // 10:
-        _require_readable_again(experiment, label)
+        order = {name: position for position, name in enumerate(names)}
+        last = len(names)
+        problems.sort(
+            key=lambda one: (order.get(one.place.source, last), one.place.line, one.place.column)
+        )
+        raise ConfigurationError(problems)
+    large = whole.size() > MAX_VALUES // 2 or len(str(whole.plain())) > MAX_BYTES // 10
+    if large and not _can_be_read_again(experiment):
+        raise _too_large(label)
     resolved = as_mapping(experiment)
     return Loaded(experiment, dict(_origins(resolved, tree)), resolved)
 
 
-def _require_readable_again(experiment: Experiment, label: str) -> None:
-    """Refuses what fits the limits as a person wrote it, but not written out in full."""
+def _can_be_read_again(experiment: Experiment) -> bool:
+    """Whether what fits the limits as a person wrote it does so written out in full, too."""
     text = as_yaml(experiment)
     try:
-        parse(text, label)
+        parse(text, "")
     except ConfigurationError:
-        raise _too_large(label) from None
-    if len(text.encode()) > MAX_BYTES:
-        raise _too_large(label)
+        return False
+    return len(text.encode()) <= MAX_BYTES
 
 
 def _too_large(label: str) -> ConfigurationError:
@@ -118,15 +127,18 @@ def _faults_of_section(
 ) -> tuple[list[Finding], bool]:
     """What is wrong with the `sample` section, told now and not on the day it is used.
 
-    Returns:
-        The findings in the section itself, and whether it makes sense in this experiment. Where an
-        override leaves no sense in it, that is no fault; but then it is no part of the experiment,
-        or the experiment could not be read again.
+    And whether it makes sense in this experiment. Where an override leaves no sense in it, that is
+    no fault; but then it is no part of the experiment, or that could not be read again.
     """
+
+    def plain(root: Node, key: str) -> object:
+        node = root.at((key,))
+        # As text, which tells 1 from 1.0 and true.
+        return node and repr(node.plain())
 
     def faults(files: Node) -> list[Finding]:
         tree = on_sample(files, section, _NOTHING)
-        same = [key for key in SAMPLE_SECTIONS if _plain(tree, key) == _plain(whole, key)]
+        same = [key for key in SAMPLE_SECTIONS if plain(tree, key) == plain(whole, key)]
         known = {key: getattr(experiment, key) for key in same} if experiment else {}
         return examine(tree, known=known)[1]
 
@@ -136,12 +148,6 @@ def _faults_of_section(
         found = faults(files)
     places = _places(section)
     return [finding for finding in found if finding.place in places], makes_sense
-
-
-def _plain(root: Node, key: str) -> object:
-    node = root.at((key,))
-    # As text, which tells 1 from 1.0 and true.
-    return None if node is None else repr(node.plain())
 
 
 def _checked_section(section: Node) -> tuple[Node, list[Problem]]:
@@ -156,50 +162,23 @@ def _checked_section(section: Node) -> tuple[Node, list[Problem]]:
             near = nearest(key, SAMPLE_SECTIONS)
             hint = f"did you mean sample.{near}?" if near else f"it takes {one_of(SAMPLE_SECTIONS)}"
             problems.append(Problem(child.key_place, f"sample.{key} is no key here; {hint}"))
-            kept = kept.without((key,))
         elif not isinstance(child.value, dict):
             message = f"must be a mapping of keys, received {received(child.plain())}"
             problems.append(Problem(child.place, f"sample.{key} {message}"))
-            kept = kept.without((key,))
+        else:
+            continue
+        kept = kept.without((key,))
     for key in NOT_ON_SAMPLE:
-        if (node := kept.at(("data", key))) is not None:
+        if node := kept.at(("data", key)):
             message = f"sample.data.{key} is no key here: the photos are those of the sample"
             problems.append(Problem(node.key_place, message))
             kept = kept.without(("data", key))
     return kept, problems
 
 
-def _contradiction(stated: Node) -> list[Problem]:
-    source = stated.at(SOURCE)
-    if source is None or source.value in ("sample", "cats_vs_dogs"):
-        return []
-    message = "data.source names photos, and --sample asks for the built-in sample; leave out one"
-    return [Problem(source.place, message)]
-
-
-def _as_problems(
-    findings: Sequence[Finding], section: Node, refused: set[Place]
-) -> Iterator[Problem]:
-    """Findings in words. Those where a value was refused already would only repeat it."""
-    places = _places(section)
-    for finding in findings:
-        if finding.place not in refused or not finding.place.line:
-            prefix = _SAMPLE if finding.place in places else ()
-            yield Problem(finding.place, finding.text(prefix))
-
-
 def _places(root: Node) -> set[Place]:
     here = {place for place in (root.place, root.key_place) if place.line}
     return here.union(*(_places(child) for child in root.children()))
-
-
-def _sorted(problems: Sequence[Problem], files: Sequence[str]) -> list[Problem]:
-    def position(problem: Problem) -> tuple[int, int, int]:
-        place = problem.place
-        file = files.index(place.source) if place.source in files else len(files)
-        return file, place.line, place.column
-
-    return sorted(problems, key=position)
 
 
 def _origins(

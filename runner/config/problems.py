@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from optrun.runner.errors import UserError
 from optrun.runner.untrusted import printable
 
-Path = tuple[str, ...]
-"""The keys that lead to a value, outermost first: `("training", "epochs")`."""
+Path = tuple[str, ...]  # the keys that lead to a value, outermost first: ("training", "epochs")
 
 _MOST_SHOWN = 50  # problems; beyond that the file is something else
 _LONGEST_SHOWN = 60  # characters of a received value; a message stays one readable line
@@ -19,17 +18,11 @@ _LONGEST_SOURCE = 4_096  # characters; no path is longer
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where something is written.
+    """Where something is written."""
 
-    Attributes:
-        source: The file as the person named it, or the option, such as `--set`.
-        line: Counted from 1; 0 where the source has no lines.
-        column: Counted from 1; 0 where the source has no lines.
-    """
-
-    source: str
-    line: int = 0
-    column: int = 0
+    source: str  # the file as the person named it, or the option, such as `--set`
+    line: int = 0  # counted from 1; 0 where the source has no lines
+    column: int = 0  # likewise
 
     def __str__(self) -> str:
         return f"{self.origin}:{self.column}" if self.line else self.origin
@@ -53,11 +46,7 @@ class Problem:
 
 
 class ConfigurationError(UserError):
-    """A configuration that cannot be used; the message lists every problem, one a line.
-
-    Args:
-        problems: At least one, in the order in which they are to be shown.
-    """
+    """A configuration that cannot be used; the message lists every problem, one a line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: Sequence[Problem] = tuple(problems)

@@ -5,6 +5,7 @@ in configs/ and the resolved configuration saved with every run. Words of a fiel
 go into that documentation; `expected` says in words what its type and range allow.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -49,9 +50,7 @@ LARGEST = 2**31 - 1  # of any whole number; documentation leaves this bound out
 
 
 def from_quoted_number(value: object) -> object:
-    """A number in quotes as the number, anything else as it is.
-
-    Readers of YAML 1.1 take `1e-3` for text, and write it so.
+    """A number in quotes, as writers of YAML 1.1 put `1e-3`, as the number; else the value itself.
 
     >>> from_quoted_number("1e-3"), from_quoted_number("fast")
     (0.001, 'fast')
@@ -71,14 +70,8 @@ def from_quoted_numbers(stated: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def broken_rule(key: str, message: str) -> PydanticCustomError:
-    """An error for a validator that looks at several keys of its section.
-
-    Args:
-        key: The one that the message is about; it stands where that is stated, else where the
-            validated one is.
-        message: What must be, and what was received.
-    """
+def _broken_rule(key: str, message: str) -> PydanticCustomError:
+    """An error about several keys of a section; it stands where `key` is stated, if it is."""
     return PydanticCustomError("broken_rule", "{message}", {"message": message, "key": key})
 
 
@@ -94,6 +87,25 @@ def _specified(stated: object, info: ValidationInfo) -> Specification:
     if isinstance(stated, dict):
         stated = from_quoted_numbers(stated)
     return parse(stated, import_user_code=bool((info.context or {}).get("import_own")))
+
+
+def _setting(description: str, default: Any = ..., *, expected: str = "", **bounds: float) -> Any:
+    """A key of the configuration; `expected` says what its type and bounds don't."""
+    options: dict[str, Any] = {"description": description, **bounds}
+    if expected:
+        options["json_schema_extra"] = {"expected": expected}
+    if isinstance(default, type):  # a section
+        return Field(default_factory=default, **options)
+    return Field(default, **options)
+
+
+def _count(description: str, default: Any = ..., *, ge: int) -> Any:
+    return _setting(description, default, ge=ge, le=LARGEST)
+
+
+def _change(name: str, description: str) -> Any:
+    """How far a random change of the photos goes at most; off by default."""
+    return _setting(description, 0.0, ge=0, le=LARGEST_CHANGES[name])
 
 
 Optimizer = Annotated[
@@ -119,68 +131,51 @@ class Section(BaseModel):
     )
 
 
-def _up_to(setting: str, description: str) -> Any:
-    return Field(default=0.0, ge=0, le=LARGEST_CHANGES[setting], description=description)
-
-
 class Augmentation(Section):
     """Random changes of the training photos; all off by default."""
 
-    flip: bool = Field(
-        default=False, description="Mirror half of the training photos left to right"
-    )
-    shift: Number = _up_to("shift", "Shift by up to this share of the side, along both axes")
-    zoom: Number = _up_to("zoom", "Zoom in or out by up to this share")
-    rotation: Number = _up_to("rotation", "Turn by up to this many degrees, either way")
-    brightness: Number = _up_to("brightness", "Make brighter or darker by up to this share")
-    contrast: Number = _up_to(
-        "contrast",
-        "Raise or lower the contrast by up to this share, around the photo's mean grey",
+    flip: bool = _setting("Mirror half of the training photos left to right", False)
+    shift: Number = _change("shift", "Shift by up to this share of the side, along both axes")
+    zoom: Number = _change("zoom", "Zoom in or out by up to this share")
+    rotation: Number = _change("rotation", "Turn by up to this many degrees, either way")
+    brightness: Number = _change("brightness", "Make brighter or darker by up to this share")
+    contrast: Number = _change(
+        "contrast", "Raise or lower the contrast by up to this share, around the photo's mean grey"
     )
 
 
 class Data(Section):
     """The photos and what is done to them before the network sees them."""
 
-    source: Word = Field(
-        default="cats_vs_dogs",
-        description="Where the photos come from",
-        json_schema_extra={
-            "expected": "cats_vs_dogs, sample, an imported name, "
-            "or the path of an archive or folder"
-        },
+    source: Word = _setting(
+        "Where the photos come from",
+        "cats_vs_dogs",
+        expected="cats_vs_dogs, sample, an imported name, or the path of an archive or folder",
     )
-    when_unavailable: Literal["error", "sample"] = Field(
-        default="error", description="What to do where cats_vs_dogs cannot be downloaded"
+    when_unavailable: Literal["error", "sample"] = _setting(
+        "What to do where cats_vs_dogs cannot be downloaded", "error"
     )
-    image_size: int = Field(
-        default=224, ge=32, le=LARGEST, description="Side of the square photos, in pixels"
-    )
-    resize: Literal["squash", "crop", "pad"] = Field(
-        default="squash",
-        description="How photos become square: squash distorts them, crop cuts off what is over on "
+    image_size: int = _count("Side of the square photos, in pixels", 224, ge=32)
+    resize: Literal["squash", "crop", "pad"] = _setting(
+        "How photos become square: squash distorts them, crop cuts off what is over on "
         "the longer side, pad fills up the shorter one with black",
+        "squash",
     )
-    antialias: bool = Field(
-        default=False,
-        description="Smooth photos while shrinking them, against jagged edges; preparing them "
-        "takes longer",
+    antialias: bool = _setting(
+        "Smooth photos while shrinking them, against jagged edges; preparing them takes longer",
+        False,
     )
-    limit: int | None = Field(
-        default=None,
-        ge=2,
-        le=LARGEST,
-        description="Use only this many photos, half of them cats; null takes all",
+    limit: int | None = _count(
+        "Use only this many photos, half of them cats; null takes all", None, ge=2
     )
-    validation_share: Number = Field(
-        default=0.1, gt=0, lt=1, description="Share of the photos that validate after every epoch"
+    validation_share: Number = _setting(
+        "Share of the photos that validate after every epoch", 0.1, gt=0, lt=1
     )
-    test_share: Number = Field(
-        default=0.1, gt=0, lt=1, description="Share of the photos that test the best epoch, once"
+    test_share: Number = _setting(
+        "Share of the photos that test the best epoch, once", 0.1, gt=0, lt=1
     )
-    augmentation: Augmentation = Field(
-        default_factory=Augmentation,
-        description="Random changes of the training photos, all off by default",
+    augmentation: Augmentation = _setting(
+        "Random changes of the training photos, all off by default", Augmentation
     )
 
     @field_validator("test_share")
@@ -189,7 +184,7 @@ class Data(Section):
         validation_share = info.data.get("validation_share", 0.0)
         if validation_share + test_share < 1:
             return test_share
-        raise broken_rule(
+        raise _broken_rule(
             "validation_share",
             "must leave photos for training: with data.test_share it must be below 1, received "
             f"{received(validation_share)} and {received(test_share)}",
@@ -199,57 +194,35 @@ class Data(Section):
 class Head(Section):
     """What stands on top of the network's last feature map."""
 
-    pooling: Literal["average", "max", "flatten"] = Field(
-        default="average", description="How the last feature map becomes a vector"
+    pooling: Literal["average", "max", "flatten"] = _setting(
+        "How the last feature map becomes a vector", "average"
     )
-    hidden_units: Integers = Field(
-        default=(), description="Sizes of dense layers before the output; [] for none"
-    )
-    dropout: Number = Field(
-        default=0.5,
-        ge=0,
-        lt=1,
-        description="Share of the values dropped before each dense layer, in training",
+    hidden_units: Integers = _setting("Sizes of dense layers before the output; [] for none", ())
+    dropout: Number = _setting(
+        "Share of the values dropped before each dense layer, in training", 0.5, ge=0, lt=1
     )
 
 
 class Model(Section):
     """The network, with a new head."""
 
-    network: NetworkName = Field(
-        default=networks.DEFAULT, description="Whose layers stand below the head"
+    network: NetworkName = _setting("Whose layers stand below the head", networks.DEFAULT)
+    weights: Word = _setting(
+        "The weights to start from",
+        "imagenet",
+        expected="imagenet, random, or the path of an .h5 file",
     )
-    weights: Word = Field(
-        default="imagenet",
-        description="The weights to start from",
-        json_schema_extra={"expected": "imagenet, random, or the path of an .h5 file"},
-    )
-    width: Number = Field(
-        default=1.0,
+    width: Number = _setting(
+        "Factor on the number of channels in every layer; networks of keras.applications take 1 "
+        "alone",
+        1.0,
         gt=0,
         le=4,
-        description="Factor on the number of channels in every layer; networks of "
-        "keras.applications take 1 alone",
     )
-    trainable: Trainable = Field(
-        default="all",
-        description="The lowest block that learns, and all above it with it; of what the network "
-        "has",
+    trainable: Trainable = _setting(
+        "The lowest block that learns, and all above it with it; of what the network has", "all"
     )
-    head: Head = Field(
-        default_factory=Head, description="The head, in place of the network's own classifier"
-    )
-
-    @field_validator("width")
-    @classmethod
-    def _width_fits_weights(cls, width: float, info: ValidationInfo) -> float:
-        if info.data.get("weights") != "imagenet" or width == 1:
-            return width
-        raise broken_rule(
-            "width",
-            f"must be 1 where model.weights is imagenet, received {received(width)}; "
-            "set model.weights to random, or leave the width",
-        )
+    head: Head = _setting("The head, in place of the network's own classifier", Head)
 
     @field_validator("weights")
     @classmethod
@@ -257,7 +230,7 @@ class Model(Section):
         name = info.data.get("network", networks.DEFAULT)
         if weights == "random" or networks.NETWORKS[name].published is not None:
             return weights
-        raise broken_rule(
+        raise _broken_rule(
             "weights",
             f"must be random where model.network is {name}, which has no published weights, "
             f"received {received(weights)}",
@@ -265,16 +238,20 @@ class Model(Section):
 
     @field_validator("width")
     @classmethod
-    def _width_fits_network(cls, width: float, info: ValidationInfo) -> float:
+    def _width_fits(cls, width: float, info: ValidationInfo) -> float:
         name = info.data.get("network", networks.DEFAULT)
-        if width == 1 or networks.NETWORKS[name].scales:
-            return width
         others = one_of([other for other, one in networks.NETWORKS.items() if one.scales])
-        raise broken_rule(
-            "width",
-            f"must be 1 where model.network is {name}, received {received(width)}; {others} can be "
-            "wider or narrower",
-        )
+        if width == 1:
+            return width
+        if info.data.get("weights") == "imagenet":
+            where = "model.weights is imagenet"
+            instead = "set model.weights to random, or leave the width"
+        elif not networks.NETWORKS[name].scales:
+            where, instead = f"model.network is {name}", f"{others} can be wider or narrower"
+        else:
+            return width
+        message = f"must be 1 where {where}, received {received(width)}; {instead}"
+        raise _broken_rule("width", message)
 
     @field_validator("trainable")
     @classmethod
@@ -283,7 +260,7 @@ class Model(Section):
         allowed = ("all", *networks.NETWORKS[name].blocks, "head")
         if trainable in allowed:
             return trainable
-        raise broken_rule(
+        raise _broken_rule(
             "trainable",
             f"must be {one_of(allowed)} where model.network is {name}, received {trainable}",
         )
@@ -292,46 +269,32 @@ class Model(Section):
 class Training(Section):
     """How long and in which steps."""
 
-    epochs: int = Field(ge=1, le=LARGEST, description="Passes over the training photos")
-    batch_size: int = Field(
-        default=16, ge=1, le=LARGEST, description="Photos in a batch: each gradient is their mean"
+    epochs: int = _count("Passes over the training photos", ge=1)
+    batch_size: int = _count("Photos in a batch: each gradient is their mean", 16, ge=1)
+    seed: int = _count("Fixes initial weights, order and augmentation", 1, ge=0)
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = _setting(
+        "Number format; auto takes the fastest that the hardware computes natively", "auto"
     )
-    seed: int = Field(
-        default=1, ge=0, le=LARGEST, description="Fixes initial weights, order and augmentation"
+    jit_compile: Literal["auto"] | bool = _setting(
+        "Compile with XLA; auto does so on a GPU alone", "auto"
     )
-    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        default="auto",
-        description="Number format; auto takes the fastest that the hardware computes natively",
+    early_stopping_patience: int | None = _count(
+        "Stop after this many epochs without a lower validation loss; null never does", None, ge=1
     )
-    jit_compile: Literal["auto"] | bool = Field(
-        default="auto", description="Compile with XLA; auto does so on a GPU alone"
-    )
-    early_stopping_patience: int | None = Field(
-        default=None,
-        ge=1,
-        le=LARGEST,
-        description="Stop after this many epochs without a lower validation loss; null never does",
-    )
-    checkpoint_minutes: Number = Field(
-        default=5.0,
+    checkpoint_minutes: Number = _setting(
+        "Save everything at least this often, in minutes; also at the ends of epochs, "
+        "unless these are very short",
+        5.0,
         gt=0,
         le=1440,
-        description="Save everything at least this often, in minutes; also at the ends of epochs, "
-        "unless these are very short",
     )
-    deterministic: bool = Field(
-        default=False,
-        description="Bit-identical results on a GPU, at some cost in speed and without XLA",
+    deterministic: bool = _setting(
+        "Bit-identical results on a GPU, at some cost in speed and without XLA", False
     )
-    record_every: int = Field(
-        default=20,
-        ge=1,
-        le=LARGEST,
-        description="Record loss, accuracy and learning rate every this many steps",
+    record_every: int = _count(
+        "Record loss, accuracy and learning rate every this many steps", 20, ge=1
     )
-    tensorboard: bool = Field(
-        default=False, description="Write TensorBoard events into the run folder"
-    )
+    tensorboard: bool = _setting("Write TensorBoard events into the run folder", False)
 
 
 class Experiment(Section):
@@ -352,29 +315,24 @@ class Experiment(Section):
             "default": "the file's name",
         },
     )
-    notes: str = Field(default="", description="Anything worth remembering, kept with every run")
-    data: Data = Field(
-        default_factory=Data, description="The photos, and what the network gets to see of them"
+    notes: str = _setting("Anything worth remembering, kept with every run", "")
+    data: Data = _setting("The photos, and what the network gets to see of them", Data)
+    model: Model = _setting("The network, and the new head over it", Model)
+    optimizer: Optimizer = _setting(
+        "The update rule: its `name` and the settings it takes; must be stated",
+        expected="a mapping with the optimizer's `name` and its settings",
     )
-    model: Model = Field(default_factory=Model, description="The network, and the new head over it")
-    optimizer: Optimizer = Field(
-        description="The update rule: its `name` and the settings it takes; must be stated",
-        json_schema_extra={"expected": "a mapping with the optimizer's `name` and its settings"},
-    )
-    training: Training = Field(description="How long, and in which steps")
-    sample: dict[str, Any] = Field(
-        default={},
-        description="What changes in a run on the built-in sample: any keys of these sections",
-        json_schema_extra={"expected": f"a mapping with {one_of(SAMPLE_SECTIONS)}"},
+    training: Training = _setting("How long, and in which steps")
+    sample: dict[str, Any] = _setting(
+        "What changes in a run on the built-in sample: any keys of these sections",
+        {},
+        expected=f"a mapping with {one_of(SAMPLE_SECTIONS)}",
     )
 
 
 def value_at(experiment: Experiment, path: Sequence[str]) -> Any:
     """The value at a path of fields, such as `("training", "epochs")`."""
-    value: Any = experiment
-    for key in path:
-        value = getattr(value, key)
-    return value
+    return functools.reduce(getattr, path, experiment)
 
 
 def architecture_of(experiment: Experiment) -> Architecture:
@@ -385,19 +343,14 @@ def architecture_of(experiment: Experiment) -> Architecture:
         pretrained_input=model.weights != "random",
         network=model.network,
         width=model.width,
-        pooling=model.head.pooling,
-        hidden_units=tuple(model.head.hidden_units),
-        dropout=model.head.dropout,
         trainable=model.trainable,
+        **dict(model.head),
     )
 
 
 def as_mapping(experiment: Experiment) -> dict[str, Any]:
     """The experiment as plain YAML types, complete; read again, it gives the same experiment."""
-    mapping = experiment.model_dump(mode="json")
-    if not mapping["sample"]:
-        del mapping["sample"]
-    return mapping
+    return experiment.model_dump(mode="json", exclude=None if experiment.sample else {"sample"})
 
 
 def as_yaml(experiment: Experiment) -> str:

@@ -44,17 +44,11 @@ _MAX_DIGITS = 300  # beyond what a float can hold; Python refuses to read far lo
 
 @dataclass(frozen=True)
 class Node:
-    """A value and where it stands.
-
-    Attributes:
-        value: A plain value, or a mapping or list of further nodes.
-        place: Where the value begins.
-        key_place: Where its key begins; for a value without a key, where the value does.
-    """
+    """A value and where it stands."""
 
     value: "Scalar | dict[str, Node] | list[Node]"
-    place: Place
-    key_place: Place
+    place: Place  # where the value begins
+    key_place: Place  # where its key begins; for a value without a key, where the value does
 
     def plain(self) -> object:
         """The value without the places: mappings, lists, strings, numbers, booleans, None."""
@@ -64,16 +58,13 @@ class Node:
             return [child.plain() for child in self.value]
         return self.value
 
-    def fits(self) -> bool:
-        """Whether the tree is within the limits of this module."""
-        return self.size() <= MAX_VALUES and self._depth() <= MAX_DEPTH
-
     def size(self) -> int:
         """The number of values in the tree, mappings and lists among them."""
         return 1 + sum(child.size() for child in self.children())
 
-    def _depth(self) -> int:
-        return max((1 + child._depth() for child in self.children()), default=0)
+    def depth(self) -> int:
+        """The number of levels below this node."""
+        return max((1 + child.depth() for child in self.children()), default=0)
 
     def children(self) -> "Iterable[Node]":
         """The nodes right inside this one."""
@@ -101,10 +92,9 @@ class Node:
         if not isinstance(self.value, dict) or path[0] not in self.value:
             return self
         entries = dict(self.value)
+        child = entries.pop(path[0])
         if path[1:]:
-            entries[path[0]] = entries[path[0]].without(path[1:])
-        else:
-            del entries[path[0]]
+            return self.put(path[:1], child.without(path[1:]))
         return replace(self, value=entries)
 
     def put(self, path: Path, node: "Node") -> "Node":
@@ -120,18 +110,16 @@ class Node:
 def parse(
     text: str, source: str, *, with_lines: bool = True, fast: bool = False
 ) -> tuple[Node, list[Problem]]:
-    """Reads one YAML document.
+    """Reads one YAML document, and says what in it is not allowed.
+
+    What is not allowed stands as None (of a repeated key, the first counts), so that the rest can
+    be examined too.
 
     Args:
-        text: The document.
         source: What to call it in messages: a file name, or an option.
         with_lines: False for a text of no lines worth naming, such as the value of an option.
         fast: Ten times as fast where PyYAML has its scanner in C, whose faults are told in other
             words: for files that nobody is told about.
-
-    Returns:
-        The document, and what is not allowed in it. A value that is not allowed stands as None
-        (of a repeated key, the first counts), so that the rest can be examined too.
 
     Raises:
         ConfigurationError: It is not YAML, or goes beyond the limits of this module.
@@ -164,11 +152,7 @@ def resolve(text: str) -> Scalar:
 
 
 def is_key(text: str) -> bool:
-    """Whether a text can be a key at all.
-
-    >>> is_key("sync_period"), is_key("two\\nlines"), is_key("")
-    (True, False, False)
-    """
+    """Whether a text can be a key at all."""
     return text.isprintable() and 0 < len(text) <= _MAX_KEY
 
 
@@ -190,35 +174,31 @@ class _Composer:
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
             place = self._place(event.start_mark)
-            return Node(None, place, place), self._problems
+            return Node(None, place, place), []
         node = self._node(next(self._events), ())
         next(self._events)  # the document's end
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            what = (
-                "must hold one YAML document, received a second; remove this `---` and what follows"
-            )
-            self._report(self._place(event.start_mark), what)
+            what = "one YAML document, received a second; remove this `---` and what follows"
+            self._report(self._place(event.start_mark), f"must hold {what}")
         return node, self._problems
 
     def _refuse_unprintable(self) -> None:
-        found = _UNPRINTABLE.search(self._text)
-        if found is None:
-            return
-        before = self._text[: found.start()]
-        line, column = before.count("\n") + 1, found.start() - (before.rfind("\n") + 1) + 1
-        place = Place(self._source, line, column) if self._with_lines else Place(self._source)
-        what = f"must be YAML text, received the control character U+{ord(found[0]):04X}"
-        raise ConfigurationError([Problem(place, what)])
+        if found := _UNPRINTABLE.search(self._text):
+            *above, before = self._text[: found.start()].split("\n")
+            mark = yaml.Mark("", 0, len(above), len(before), None, 0)
+            what = f"must be YAML text, received the control character U+{ord(found[0]):04X}"
+            self._give_up(mark, what)
 
     def _scan(self) -> Iterator[yaml.Event]:
         scanner = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if self._fast else yaml.SafeLoader
         loader = scanner(self._text)
+        here = getattr(loader, "get_mark", lambda: None)  # the one in C does not say
         try:
             while (event := loader.get_event()) is not None:
                 yield event
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark or _mark_of(loader)
+            mark = error.problem_mark or error.context_mark or here()
             # A tab is the one fault that PyYAML describes in terms of its own workings.
             what = str(error.problem or error.context).replace(
                 "found character '\\t' that cannot start any token",
@@ -228,7 +208,7 @@ class _Composer:
         except (ValueError, OverflowError):
             # From PyYAML's own int() and chr(): an escape such as "\UFFFFFFFF", a %YAML version
             # of ten thousand digits.
-            self._give_up(_mark_of(loader), "must be YAML: found a number beyond all bounds")
+            self._give_up(here(), "must be YAML: found a number beyond all bounds")
         finally:
             loader.dispose()
 
@@ -262,11 +242,11 @@ class _Composer:
         return Node(value if allowed else None, place, key_place)
 
     def _allowed(self, event: yaml.Event, place: Place) -> bool:
+        tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent):
-            what = f"must not use an alias (*{event.anchor}); write the value out, or `extends`"
+            what = f"must not use an alias (*{anchor}); write the value out, or `extends`"
             self._report(place, what)
             return False
-        tag, anchor = getattr(event, "tag", None), getattr(event, "anchor", None)
         if tag is not None:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
             self._report(place, f"must not use a tag, received {received(shown)}; write a value")
@@ -336,14 +316,10 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def dump(value: object) -> str:
-    r"""A document.
+    r"""A document of mappings with text keys, lists, strings, finite numbers, booleans, None.
 
-    Args:
-        value: Mappings with text keys, lists, strings, finite numbers, booleans, None.
-
-    Example:
-        >>> dump({"rate": 1e-05, "name": "1e-3"})
-        "rate: 1.0e-05\nname: '1e-3'\n"
+    >>> dump({"rate": 1e-05, "name": "1e-3"})
+    "rate: 1.0e-05\nname: '1e-3'\n"
     """
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
@@ -355,17 +331,6 @@ def dump_on_one_line(value: object) -> str:
     ('[64, 32]', '"two\\nlines"', 'null')
     """
     # Within a list, so that no form is chosen that needs several lines.
-    text = yaml.dump(
-        [value],
-        Dumper=_Dumper,
-        default_flow_style=True,
-        sort_keys=False,
-        allow_unicode=True,
-        width=10**9,
-    )
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 10**9}
+    text: str = yaml.dump([value], Dumper=_Dumper, default_flow_style=True, **options)
     return text.strip().removeprefix("[").removesuffix("]")
-
-
-def _mark_of(loader: Any) -> Any:
-    """Where a loader is; the one in C does not say."""
-    return loader.get_mark() if hasattr(loader, "get_mark") else None

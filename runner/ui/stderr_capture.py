@@ -83,7 +83,6 @@ def native_stderr_captured() -> Iterator[NativeStderr]:
 
 
 def _writes_to_descriptor_2(stream: object) -> bool:
-    try:
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         return bool(stream.fileno() == 2)  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
-        return False
+    return False

@@ -41,34 +41,22 @@ def row_lines(
 
     Args:
         cells: One for each column, as wide as that at most: text, or lines from top to bottom.
-        columns: From left to right.
-        styled: Whether to use colours.
         gap: What stands between two columns.
         bottom: Whether a cell of fewer lines than others stands at the bottom, as in a heading.
 
     >>> row_lines(["adam", "1.5", [Line("a"), Line("b")]], [Column(6), Column(5, True), Column(1)])
     ['adam      1.5  a', '               b']
     """
-    lines = [_lines_of(cell) for cell in cells]
-    height = max(map(len, lines))
-    if bottom:
-        lines = [[*[Line("")] * (height - len(cell)), *cell] for cell in lines]
+    stacks = [[cell] if isinstance(cell, str | Line) else cell for cell in cells]
+    height = max(map(len, stacks))
     found = []
     for index in range(height):
         parts = []
-        for cell, column in zip(lines, columns, strict=True):
-            line = cell[index] if index < len(cell) else Line("")
-            text = padded(line.text, column.width, right=column.right)
-            parts.append(
-                text.replace(line.text, style(line.text, line.style, styled), 1)
-                if styled and line.text
-                else text
-            )
+        for stack, column in zip(stacks, columns, strict=True):
+            at = index - (height - len(stack)) * bottom
+            line = stack[at] if 0 <= at < len(stack) else ""
+            words, look = (line, "plain") if isinstance(line, str) else (line.text, line.style)
+            text = padded(words, column.width, right=column.right)
+            parts.append(text.replace(words, style(words, look, styled), 1) if words else text)
         found.append(gap.join(parts).rstrip())
     return found
-
-
-def _lines_of(cell: Cell) -> Sequence[Line]:
-    if isinstance(cell, str):
-        return [Line(cell)]
-    return [cell] if isinstance(cell, Line) else cell

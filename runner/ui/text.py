@@ -94,15 +94,11 @@ def csv_cell(value: object, *, guard: str = "'") -> str:
 
     Text is always in quotes, so that neither a comma nor, in a spreadsheet that separates by it, a
     semicolon opens another cell. Names come from other people: text that begins as a formula does
-    gets `guard` in front, and a spreadsheet shows it instead of computing it.
+    gets `guard` in front ("./" before a path names the same file), and a spreadsheet shows it
+    instead of computing it.
 
-    Args:
-        value: Text, made printable before; or a number.
-        guard: What to put in front of a formula; of a path, "./" names the same file.
-
-    Example:
-        >>> print(csv_cell("two"), csv_cell("=1+1"), csv_cell("-1.jpg", guard="./"), csv_cell(0.5))
-        "two" "'=1+1" "./-1.jpg" 0.5
+    >>> print(csv_cell("two"), csv_cell("=1+1"), csv_cell("-1.jpg", guard="./"), csv_cell(0.5))
+    "two" "'=1+1" "./-1.jpg" 0.5
     """
     if not isinstance(value, str):
         return "" if value is None else str(value)

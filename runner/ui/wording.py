@@ -111,10 +111,7 @@ def one_of(words: Sequence[str]) -> str:
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word that `word` most likely means, whatever its case; None for none.
 
-    Args:
-        word: What a person wrote.
-        known: What there is.
-        cutoff: How alike they must be, from 0 to 1; see `difflib.get_close_matches`.
+    `cutoff`: how alike they must be, from 0 to 1; see `difflib.get_close_matches`.
 
     >>> nearest("lerning_rate", ["momentum", "learning_rate"]), nearest("ADAM", ["adam"])
     ('learning_rate', 'adam')

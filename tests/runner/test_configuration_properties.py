@@ -4,7 +4,7 @@ Every example is a shipped configuration, damaged: bytes, lines, words or its tr
 with printable lines that name the place, or it is an experiment that can be written out and read
 again; within a second of the processor and little memory either way.
 
-$OPTRUN_MUTATIONS says how many examples there are, some 200 without it.
+$OPTRUN_MUTATIONS says how many examples there are, some 60 without it.
 """
 
 import copy
@@ -37,7 +37,7 @@ SECONDS = 1.0  # of the processor, for reading one configuration
 MEBIBYTES = 48  # above what the process held before
 LONGEST_REFUSAL = 51 * 2_200  # characters: fifty problems and a count
 
-examples = int(os.environ.get("OPTRUN_MUTATIONS", "200"))
+examples = int(os.environ.get("OPTRUN_MUTATIONS", "60"))
 
 
 def some(share: float) -> Callable[[Any], Any]:

@@ -436,8 +436,8 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         when="Large batches and long trainings, with half of Adam's memory. Small batches make its "
         "signs random.",
         sensible={
-            "learning_rate": "3e-6 – 3e-5 to retrain VGG19; 3e-5 – 1e-3 from random weights: a third "
-            "to a tenth of Adam's",
+            "learning_rate": "3e-6 – 3e-5 to retrain VGG19; 3e-5 – 1e-3 from random weights: a "
+            "third to a tenth of Adam's",
             "beta_2": "0.98 – 0.99",
             "weight_decay": "3 to 10 times AdamW's, since it is multiplied by the smaller rate",
         },

@@ -160,15 +160,9 @@ class Entry:
     # Whether it keeps a first moment; "stated" is where its argument `momentum` is more than 0.
     momentum: Momentum = "always"
     tracks_fast_weights: bool = False  # whether it can keep those from before each sync
-    aliases: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what people call an argument, and its name here
-    withheld: Mapping[str, str] = field(
-        default_factory=dict
-    )  # arguments of the class not offered, and why
-    refused_inside: Mapping[str, str] = field(
-        default_factory=dict
-    )  # optimizers it cannot go around, and why
+    aliases: Mapping[str, str] = _empty()  # what people call an argument, and its name here
+    withheld: Mapping[str, str] = _empty()  # arguments of the class not offered, and why
+    refused_inside: Mapping[str, str] = _empty()  # optimizers it cannot go around, and why
     several_gradients_refused: str = ""  # why it cannot go around one of several evaluations
     # From the arguments that are right by themselves and the inner optimizer's entry, which of them
     # are wrong together, each with a message.
@@ -179,13 +173,9 @@ class Entry:
     also_called: tuple[str, ...] = ()  # elsewhere, in lower case without punctuation
     summary: str = ""  # at most 43 characters, for a list
     rule: str = ""  # one update as the class computes it; products are element by element
-    symbols: Mapping[str, str] = field(
-        default_factory=dict
-    )  # the rule's letters, beside those that all rules share
+    symbols: Mapping[str, str] = _empty()  # the rule's letters, beside those that all rules share
     when: str = ""  # to use it
-    sensible: Mapping[str, str] = field(
-        default_factory=dict
-    )  # for arguments worth a choice, the values to choose from
+    sensible: Mapping[str, str] = _empty()  # for arguments worth a choice, what to choose from
     equivalences: tuple[str, ...] = ()  # settings with which it is another one, and how exactly
     caveats: tuple[str, ...] = ()  # what surprises people
     example: Mapping[str, object] = _empty()  # a specification to start from

@@ -7,6 +7,7 @@
 here imports Keras until an optimizer is built, or a person's own (`user_defined`) is asked.
 """
 
+import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optrun.optimizers import user_defined
-from optrun.optimizers.argument_checks import Problem, problems
-from optrun.optimizers.entry import Argument, Arguments, Entry, Shape
+from optrun.optimizers.argument_checks import Path, Problem, problems
+from optrun.optimizers.entry import GRADIENT_CENTRALIZATION, Argument, Arguments, Entry, Shape
 from optrun.optimizers.registry import ENTRIES, SCHEDULES
 
 if TYPE_CHECKING:
@@ -213,13 +214,66 @@ class Specification:
 
         UserOptimizerError is what a person's own optimizer, or one around it, raised.
         """
-        from optrun.optimizers.construction import construct
-
-        return construct(self, total_updates, track_fast_weights)
+        return _built(self, total_updates, track_fast_weights, ())
 
     def try_out(self, *, track_fast_weights: bool = False) -> "keras.optimizers.Optimizer":
         """The optimizer, made to see whether it can be, or to ask it something; see `build`."""
         return self.build(total_updates=_MANY_UPDATES, track_fast_weights=track_fast_weights)
+
+
+def _built(
+    specification: Specification, total_updates: int, track_fast_weights: bool, path: Path
+) -> "keras.optimizers.Optimizer":
+    """See `Specification.build`; `path` leads from the outermost specification to this one."""
+    from optrun.optimizers.gradient_centralization import GradientCentralization
+    from optrun.optimizers.schedules import build_schedule
+
+    stated = specification.as_mapping()
+    if user_defined.is_user_defined(specification.name):
+        user = user_defined.load(specification.name)
+        entry, optimizer_class = user_defined.entry_of(user), user.optimizer_class
+    else:
+        entry = specification.entry
+        optimizer_class = getattr(importlib.import_module(entry.module), entry.class_name)
+    given: dict[str, Any] = {}
+    for argument in entry.arguments:
+        if argument.name not in stated:
+            continue  # of a person's own optimizer, whose class knows its defaults
+        value = stated[argument.name]
+        if argument.kind == "optimizer" and specification.inner is not None:
+            here = (*path, argument.name)
+            value = _built(specification.inner, total_updates, track_fast_weights, here)
+        elif argument.kind == "learning_rate" and isinstance(value, Mapping):
+            value = build_schedule(value, total_updates=total_updates)
+        elif argument.kind == "float" and isinstance(value, int):
+            value = float(value)
+        if argument.of_class:
+            given[argument.name] = value
+    if track_fast_weights and entry.tracks_fast_weights:
+        given["track_fast_weights"] = True
+    optimizer = _made(optimizer_class, given, specification, (*path, "name"))
+    if GRADIENT_CENTRALIZATION in entry.arguments and stated[GRADIENT_CENTRALIZATION.name]:
+        return GradientCentralization(optimizer)
+    return optimizer
+
+
+def _made(
+    optimizer_class: Any, given: Mapping[str, Any], specification: Specification, path: Path
+) -> "keras.optimizers.Optimizer":
+    """The optimizer; what a person's own, or one around it, raises says where it stands."""
+    if not specification.user_defined_names:
+        return optimizer_class(**given)
+    try:
+        return optimizer_class(**given)
+    except Exception as error:
+        if user_defined.is_user_defined(specification.name):
+            said = user_defined.failure(error, user_defined.load(specification.name).file)
+            message = f"cannot be made with these arguments: {said}"
+        elif isinstance(error, TypeError | ValueError):
+            message = f"cannot be built: {error}"
+        else:
+            raise
+        raise user_defined.UserOptimizerError(message, path) from error
 
 
 def _stated_evaluations(one: Specification) -> int | None:

@@ -1,5 +1,6 @@
 """What all rooms' tests share."""
 
+import gc
 import os
 import runpy
 import zipfile
@@ -25,6 +26,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(_PROCESSOR), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 runpy.run_path(str(_PROCESSOR / "sitecustomize.py"))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what is imported by now; every training in a test calls it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=[False, True], ids=["plain processor", "native bfloat16"])

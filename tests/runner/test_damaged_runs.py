@@ -46,7 +46,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> 
     from optrun.runner.ui.console import Display
 
     results = tmp_path_factory.mktemp("interrupted") / "results"
-    show, seen = Display.step, 0
+    show, seen = Display._step_done, 0
 
     def shown(self: Display, *arguments: Any) -> None:
         nonlocal seen
@@ -56,7 +56,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, photo_cache: Path) -> 
         show(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Display, "step", shown)
+        patch.setattr(Display, "_step_done", shown)
         request = Request(
             [Entry(CONFIGS / "sgd_vgg19.yaml", SETTINGS)], sample=True, results=results, quiet=True
         )

@@ -30,6 +30,7 @@ TINY = (
     "model.width=0.0625",
     "training.epochs=1",
     "training.precision=float32",
+    "model.trainable=block5",
 )
 
 
@@ -100,6 +101,7 @@ def test_a_mistake_found_in_another_process_comes_back_as_one(tmp_path: Path) ->
     assert isinstance(receiving.recv(), UserError)
 
 
+@pytest.mark.usefixtures("shallow_network")
 def test_a_config_may_stand_in_a_plan_several_times_with_other_settings(
     tmp_path: Path, photo_cache: Path
 ) -> None:

@@ -667,7 +667,7 @@ def test_a_run_whose_folder_is_taken_away_ends_and_says_so(
     from optrun.runner.ui.console import Display
 
     results, elsewhere = tmp_path / "results" / "run", tmp_path / "elsewhere"
-    show, seen = Display.step, 0
+    show, seen = Display._step_done, 0
 
     def shown(self: Display, *arguments: Any) -> None:
         nonlocal seen
@@ -680,7 +680,7 @@ def test_a_run_whose_folder_is_taken_away_ends_and_says_so(
                 shutil.rmtree(run)
         show(self, *arguments)
 
-    monkeypatch.setattr(Display, "step", shown)
+    monkeypatch.setattr(Display, "_step_done", shown)
     code, out, err = _answer(optrun, results)
     assert code == 1, out + err
     assert "Traceback" not in out + err

@@ -576,7 +576,7 @@ def signal_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Has the system ask the program to stop during a step, counted from 1 from now on."""
     from optrun.runner.ui.console import Display
 
-    show = Display.step
+    show = Display._step_done
 
     def arrange(step: int) -> None:
         steps = iter(range(1, step + 1))
@@ -586,7 +586,7 @@ def signal_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
                 signal.raise_signal(signal.SIGTERM)
             show(self, *arguments)
 
-        monkeypatch.setattr(Display, "step", shown)
+        monkeypatch.setattr(Display, "_step_done", shown)
 
     return arrange
 

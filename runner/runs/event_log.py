@@ -42,10 +42,10 @@ _STEP_BEGINS = json.dumps({"event": EventKind.STEP}).encode().removesuffix(b"}")
 
 @dataclass(frozen=True)
 class Events:
-    """What metrics.jsonl holds besides steps, and what was skipped ("line 7: not JSON")."""
+    """What metrics.jsonl holds besides steps."""
 
     events: tuple[Mapping[str, Any], ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...]  # "line 7: not JSON"
 
     def of(self, kind: EventKind) -> list[Mapping[str, Any]]:
         return [event for event in self.events if event.get("event") == kind]
@@ -114,20 +114,20 @@ def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None
 
     None where these are not lines that a run writes. Unlike `read_events` this drops nothing.
     """
-    epochs = []
-    rest = length
+    with path.open("rb") as file:
+        content = file.read(length)
+    if len(content) < length or not (b"\n" + content).endswith(b"\n"):
+        return None
     try:
-        with path.open("rb") as file:
-            while rest > 0 and (line := file.readline(rest)).endswith(b"\n"):
-                rest -= len(line)
-                if not line.startswith(_STEP_BEGINS):
-                    event = json.loads(line)
-                    if event.pop("event") == EventKind.EPOCH:
-                        event.pop("time", None)
-                        epochs.append(event)
+        lines = (line for line in content.splitlines() if not line.startswith(_STEP_BEGINS))
+        epochs = [
+            event for event in map(json.loads, lines) if event.pop("event") == EventKind.EPOCH
+        ]
+        for event in epochs:
+            event.pop("time", None)
+        return epochs
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
-    return None if rest else epochs
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

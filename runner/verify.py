@@ -208,13 +208,12 @@ class Training:
         if not self.is_running:
             return None
         self.__exit__()
-        last = self.events[-1] if self.events else None
-        return f"step {last.steps_done:,} of {last.steps:,}, {self.phase}" if last else self.phase
+        at = [f"step {one.steps_done:,} of {one.steps:,}" for one in self.events[-1:]]
+        return ", ".join([*at, self.phase])
 
     def last_lines(self, count: int = 12) -> str:
         """The end of what it has shown."""
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.rstrip().splitlines()[-count:])
+        return "\n".join(self.log.read_text(errors="replace").rstrip().splitlines()[-count:])
 
     def __enter__(self) -> Self:
         return self
@@ -224,11 +223,9 @@ class Training:
             with contextlib.suppress(ProcessLookupError):
                 if hasattr(os, "killpg"):
                     os.killpg(self._process.pid, signal.SIGKILL)
-                else:
-                    self._process.kill()
+                self._process.kill()
         self.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        (self._process.stdin or io.BytesIO()).close()
 
 
 def carry_out() -> int:
@@ -241,7 +238,7 @@ def carry_out() -> int:
     with native_stderr_captured():
         import optrun.runner.plan.run  # noqa: F401 (takes seconds, and so before it is needed)
     request = sys.stdin.read()
-    if not request:
+    if not request:  # whoever started this is gone
         return 1
     fields = json.loads(request)
     try:
@@ -323,25 +320,21 @@ class Failure(Exception):
 
 def compare(run: Path, other: Path) -> list[Compared]:
     """Compare all that a training decides in two folders of completed runs; clocks are no part."""
-    found = []
-    for (name, ones), others in zip(_parts(run).items(), _parts(other).values(), strict=True):
-        pairs = {
-            label: (ones.get(label, ""), others.get(label, "")) for label in {**ones, **others}
-        }
-        differences = (
-            f"{label}: {_difference(*pair)}"
-            for label, pair in pairs.items()
-            if _bytes(pair[0]) != _bytes(pair[1])
-        )
-        named = [
-            b"".join(label.encode() + _bytes(part[label]) for label in part)
-            for part in (ones, others)
-        ]
-        hashes = [hashlib.sha256(content).hexdigest() for content in named]
-        found.append(
-            Compared(name, sum(map(np.size, ones.values())), hashes, next(differences, None))
-        )
-    return found
+    others = _parts(other)
+    return [_compared(name, values, others[name]) for name, values in _parts(run).items()]
+
+
+def _compared(name: str, values: Values, others: Values) -> Compared:
+    ones, twos = ({label: _bytes(one) for label, one in part.items()} for part in (values, others))
+    hashes = [
+        hashlib.sha256(b"".join(label.encode() + part[label] for label in part)).hexdigest()
+        for part in (ones, twos)
+    ]
+    first = next((label for label in {**ones, **twos} if ones.get(label) != twos.get(label)), None)
+    told = None
+    if first is not None:
+        told = _difference(values.get(first, "nothing"), others.get(first, "nothing"))
+    return Compared(name, sum(map(np.size, values.values())), hashes, told and f"{first}: {told}")
 
 
 def _parts(run: Path) -> dict[str, Values]:
@@ -352,7 +345,9 @@ def _parts(run: Path) -> dict[str, Values]:
             predictions = dict(archive)
         if record.result is None or record.written_status != RunStatus.COMPLETED:
             raise DamageError(f"the run is {record.written_status}")
-        rows = [one for one in read_events(run).events if one.get("event") in ("epoch", "notice")]
+        if (found := read_events(run)).skipped:
+            raise DamageError(f"metrics.jsonl, {found.skipped[0]}")
+        rows = [one for one in found.events if one.get("event") in ("epoch", "notice")]
         facts: dict[str, Any] = last.facts
         origin = {name: record.provenance[name] for name in ("initial_weights", "first_batches")}
         arrays: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "": {}}
@@ -392,9 +387,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} {list(value.shape)}"
-    return json.dumps(value) if value != "" else "nothing"
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else str(value)
 
 
 def _difference(one: Any, two: Any) -> str:

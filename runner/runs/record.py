@@ -48,21 +48,16 @@ _MOST_RESUMPTIONS = 1000
 
 
 class RunStatus(StrEnum):
-    """How a run stands; `status_of` derives it. In the order in which a person is told.
-
-    A run is killed that says "running" while nobody holds its lock. Of a folder without a record
-    that can be read, a run whose writer is at work is just starting, and any other is damaged. The
-    rest is as run.json says.
-    """
+    """How a run stands; `status_of` derives it. In the order in which a person is told."""
 
     COMPLETED = "completed"
     RUNNING = "running"
-    STARTING = "starting"
+    STARTING = "starting"  # no record that can be read, and its writer is at work
     INTERRUPTED = "interrupted"
     FAILED = "failed"
-    KILLED = "killed"
+    KILLED = "killed"  # says "running", and nobody holds its lock
     DIVERGED = "diverged"
-    DAMAGED = "damaged"
+    DAMAGED = "damaged"  # no record that can be read, and nobody is at work
 
 
 _COUNTS = ("batch_size", "steps_per_epoch", "images_per_update")
@@ -82,14 +77,9 @@ class Resumed:
 class RunRecord:
     """One run.
 
-    Its `comparable` must equal another's for the two to be ranked together: photos and split
-    (fingerprints), image_size, resize, antialias, augmentation, model (its `weights` are a hash or
-    "random"), precision, epochs, device. Its `provenance` says where it comes from: git_commit,
-    git_dirty, packages, python, hardware, threads, jit_compile, command, working_directory,
-    photos_source, photos_left_out (how many could not be decoded), photos_dropped (how many are in
-    no part), config, own_code (files and hashes of the person's own optimizer), initial_weights
-    and first_batches (hashes; equal ones make runs of one seed a pair), parameters.
-    What is read may hold further keys.
+    Its `comparable` must equal another's for the two to be ranked together. Its `provenance` says
+    where it comes from; equal `initial_weights` and `first_batches` in it make runs of one seed a
+    pair. `plan.run.new_record` writes both; what is read may hold further keys.
     """
 
     id: str  # short and random, as in the folder's name

@@ -40,7 +40,6 @@ from optrun.runner.untrusted import mapping, number, printable, whole
 
 _INDENT = 12
 _MOST_NOTES = 10
-_CLOCK_NAMES = ("training", "evaluation", "everything else")
 _HASH_DIGITS = 8
 _LONGEST_COMMAND = 40  # words
 _MOST_ENTRIES = 200  # of a folder, listed one by one
@@ -74,7 +73,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Details:
-    """One run."""
+    """All that the folder of a run says, read within bounds and as plain values."""
 
     standing: Standing
     configuration: Mapping[str, object]  # by dotted name; empty where it cannot be read
@@ -85,8 +84,8 @@ class Details:
     files: Sequence[tuple[str, Size]]  # or folders, with all that is in them; printable
 
 
-def details_of(folder: Path) -> Details:
-    """Reads all there is; whatever lies there, nothing is raised."""
+def _details_of(folder: Path) -> Details:
+    """Whatever lies there, nothing is raised."""
     standing, found = standing_of(folder), read_events(folder)
     epochs = found.of(EventKind.EPOCH)
     return Details(
@@ -142,7 +141,7 @@ def _scanned(folder: Path) -> list[tuple[str, Size | None]]:
 
 def show_run(run: str, *, layout: str) -> int:
     """Print all there is to know of a run, as a table or json; gives the exit code."""
-    details = details_of(find_run(run))
+    details = _details_of(find_run(run))
     now = datetime.now(UTC)
     if layout == "json":
         show(json.dumps(_content(details, now), indent=1, allow_nan=False) + "\n")
@@ -196,7 +195,7 @@ def _state(details: Details, now: datetime) -> str:
     status, reason = standing.status, why(standing)
     parts = [reason if reason.startswith(status) else ": ".join(filter(None, (status, reason)))]
     if record:
-        parts.append(f"started {moment(record.started)}, {_ago(record.started, now)}")
+        parts.append(f"started {_when(record.started, now)}")
         if record.ended and status != RunStatus.RUNNING:
             parts.append(f"ended {moment(record.ended)}")
         parts.append(progress_text(standing.progress, status))
@@ -296,10 +295,13 @@ def _result(details: Details, record: RunRecord) -> Sequence[str]:
 
 def _resumptions(record: RunRecord, now: datetime) -> Iterator[str]:
     for one in record.resumed:
-        when = f"{moment(one.time)}, {_ago(one.time, now)}" if one.time else ""
+        when = _when(one.time, now) if one.time else "at a time that is not recorded"
         where = "" if one.steps_done is None else f", from step {one.steps_done + 1:,}"
-        changes = "; ".join(one.changes) or "nothing had changed"
-        yield f"{when or 'at a time that is not recorded'}{where}; {changes}"
+        yield f"{when}{where}; {'; '.join(one.changes) or 'nothing had changed'}"
+
+
+def _when(time: datetime, now: datetime) -> str:
+    return f"{moment(time)}, {age((now - time).total_seconds())} ago"
 
 
 def _time_rows(details: Details) -> list[tuple[str, str, str]]:
@@ -308,10 +310,10 @@ def _time_rows(details: Details) -> list[tuple[str, str, str]]:
     if seconds is None or record is None:
         return []
     rows = []
-    for clock, name in zip(CLOCKS, _CLOCK_NAMES, strict=True):
-        spent = seconds.by_clock.get(clock)
+    for clock, spent in seconds.by_clock.items():
         if spent is not None:
             rate = _rates(details, record, spent) if clock == "training" else ""
+            name = "everything else" if clock == "other" else clock
             rows.append((name, duration(spent), f"{share(spent, seconds.total):>5}  {rate}"))
     if seconds.until != "end":
         rows.append((f"to {seconds.until}", duration(seconds.total), ""))
@@ -337,13 +339,30 @@ def _rates(details: Details, record: RunRecord, training_seconds: float) -> str:
     return ", ".join(parts)
 
 
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+
+
+# Title, width, what it shows of an epoch's event, and how; the first shows the epoch's number.
+_EPOCH_COLUMNS: Sequence[tuple[str, int, str, Callable[[float], str]]] = (
+    ("epoch", 9, "epoch", str),
+    ("train loss", 12, "training_loss", _loss),
+    ("acc.", 8, "training_accuracy", "{:.1%}".format),
+    ("val. loss", 11, "validation_loss", _loss),
+    ("acc.", 8, "validation_accuracy", "{:.1%}".format),
+    ("images/s", 10, "images_per_second", "{:,.1f}".format),
+    ("training", 11, "training_seconds", duration),
+    ("evaluation", 11, "evaluation_seconds", duration),
+)
+
+
 def _epoch_lines(details: Details, width: int) -> Iterator[str]:
     """The epochs as a table, with the time that each of them took, as far as there is room."""
-    columns = list(_EPOCH_COLUMNS)
-    while len(columns) > 1 and sum(column.width for _, column, *_ in columns) > width:
-        columns.pop()
-    laid_out = [column for _, column, *_ in columns]
-    yield from row_lines([title for title, *_ in columns], laid_out, gap="")
+    places = itertools.accumulate(one[1] for one in _EPOCH_COLUMNS)
+    shown = [one for one, place in zip(_EPOCH_COLUMNS, places, strict=True) if place <= width]
+    shown = shown or [_EPOCH_COLUMNS[0]]
+    columns = [Column(size, right=True) for _, size, *_ in shown]
+    yield from row_lines([title for title, *_ in shown], columns, gap="")
     progress = details.standing.progress
     of_all = f"/{progress.epochs}" if progress and progress.epochs else ""
     previous: Mapping[str, Any] = {}
@@ -352,32 +371,15 @@ def _epoch_lines(details: Details, width: int) -> Iterator[str]:
         if count <= _MOST_EPOCHS or not _FIRST_EPOCHS <= index < count - _LAST_EPOCHS:
             done = whole(epoch.get("epoch"))
             cells = ["?" if done is None else f"{done}{of_all}"]
-            for _, _, key, form in columns[1:]:
+            for _, _, key, form in shown[1:]:
                 value = number(epoch.get(key))
                 if value is not None and key.endswith("_seconds"):  # since the start
                     value -= number(previous.get(key)) or 0.0
                 cells.append(_form(value, form))
-            yield from row_lines(cells, laid_out, gap="")
+            yield from row_lines(cells, columns, gap="")
         elif index == _FIRST_EPOCHS:
-            yield padded("…", laid_out[0].width, right=True)
+            yield padded("…", columns[0].width, right=True)
         previous = epoch
-
-
-def _loss(value: float) -> str:
-    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
-
-
-# Title, column, what it shows of an epoch's event, and how; the first shows the epoch's number.
-_EPOCH_COLUMNS: Sequence[tuple[str, Column, str, Callable[[float], str]]] = (
-    ("epoch", Column(9, right=True), "epoch", str),
-    ("train loss", Column(12, right=True), "training_loss", _loss),
-    ("acc.", Column(8, right=True), "training_accuracy", "{:.1%}".format),
-    ("val. loss", Column(11, right=True), "validation_loss", _loss),
-    ("acc.", Column(8, right=True), "validation_accuracy", "{:.1%}".format),
-    ("images/s", Column(10, right=True), "images_per_second", "{:,.1f}".format),
-    ("training", Column(11, right=True), "training_seconds", duration),
-    ("evaluation", Column(11, right=True), "evaluation_seconds", duration),
-)
 
 
 def _content(details: Details, now: datetime) -> dict[str, Any]:
@@ -417,10 +419,6 @@ def _command(arguments: object) -> str:
     shown = [shlex.quote(printable(one)) for one in arguments[1:_LONGEST_COMMAND]]
     more = " …" if len(arguments) > _LONGEST_COMMAND else ""
     return " ".join(["optrun", *shown]) + more
-
-
-def _ago(time: datetime, now: datetime) -> str:
-    return f"{age((now - time).total_seconds())} ago"
 
 
 def _percent(value: float) -> str:

@@ -393,8 +393,8 @@ def _shown(value: Any) -> str:
 def _difference(one: Any, two: Any) -> str:
     if not isinstance(one, np.ndarray) or _shown(one) != _shown(two):
         return f"{_shown(one)} against {_shown(two)}"
-    bits = [np.frombuffer(_.tobytes(), np.uint8).reshape(one.size, -1) for _ in (one, two)]
-    where = np.flatnonzero((bits[0] != bits[1]).any(axis=1))
+    ones, twos = (np.frombuffer(array.tobytes(), np.uint8) for array in (one, two))
+    where = np.unique(np.flatnonzero(ones != twos) // one.dtype.itemsize)
     place = tuple(map(int, np.unravel_index(where[0], one.shape)))
     at = f" at {list(place)}" if place else ""
     return (

@@ -471,7 +471,12 @@ def verify(
             # The trainings have a cache of their own, and `data.source` may name imported photos.
             if (names := cache_root() / "sources").is_dir():
                 shutil.copytree(names, folder / "cache" / "sources", dirs_exist_ok=True)
-            struck = _train(request, folder, kills, kill_seed, start, processes)
+
+            def started(name: str) -> Training:
+                process = start(log=folder / f"{name}.log", cache=folder / "cache")
+                return processes.enter_context(process)
+
+            struck = _train(request, folder, kills, kill_seed, started)
             whole, killed = (_run_in(folder / name) for name in (WHOLE, KILLED))
             compared = compare(whole, killed)
             different = [part.name for part in compared if part.difference]
@@ -516,43 +521,33 @@ def _described(experiment: Experiment) -> str:
     what = "the sample" if data.source == "sample" else data.source
     return (
         f"{experiment.optimizer.description}; {photos} of {what} at {data.image_size} px, "
-        f"{title_of(model.network)} of width {model.width:g}, "
-        f"{number_of(training.epochs, 'epoch')}, batches of {training.batch_size}, "
-        f"seed {training.seed}"
+        f"{title_of(model.network, model.width)}, {number_of(training.epochs, 'epoch')}, "
+        f"batches of {training.batch_size}, seed {training.seed}"
     )
 
 
 def _train(
-    request: Request,
-    folder: Path,
-    kills: int,
-    kill_seed: int,
-    start: Callable[..., Training],
-    processes: contextlib.ExitStack,
+    request: Request, folder: Path, kills: int, kill_seed: int, start: Callable[[str], Training]
 ) -> int:
     """Train the run that nobody kills and the one that is killed; returns how often it was."""
-    console = Console()
-
-    def started(name: str) -> Training:
-        process = start(log=folder / f"{name}.log", cache=folder / "cache")
-        return processes.enter_context(process)
 
     def train(training: Training, name: str, moment: Moment | None = None) -> str | None:
         """Begin a run or go on with it, to a moment or its end."""
-        wanted: Request | ResumeRequest = replace(request, results=folder / name)
+        results = folder / name
+        wanted: Request | ResumeRequest = replace(request, results=results)
         with contextlib.suppress(Failure):
-            wanted = ResumeRequest([str(_run_in(folder / name))], device=request.device)
-        with console.status(f"{name} run") as status:
-            training.begin(
-                wanted,
-                folder / name,
-                lambda at: status.update(f"{name} run, step {at.steps_done:,} of {at.steps:,}"),
-            )
+            wanted = ResumeRequest([str(_run_in(results))], device=request.device)
+        with Console().status(f"{name} run") as status:
+
+            def heard(event: Event) -> None:
+                status.update(f"{name} run, step {event.steps_done:,} of {event.steps:,}")
+
+            training.begin(wanted, results, heard)
             struck = training.strike(moment) if moment is not None else None
             training.wait()
             return struck
 
-    training, following = started(WHOLE), started(KILLED)
+    training, following = start(WHOLE), start(KILLED)
     train(training, WHOLE)
     code = training.wait()
     if code == _DIVERGED:
@@ -566,7 +561,7 @@ def _train(
     for struck, moment in enumerate([*moments(kills, training.events, kill_seed), None]):
         training = following
         if moment is not None:
-            following = started(KILLED)
+            following = start(KILLED)
         hit = train(training, KILLED, moment)
         if struck and training.events:
             _say("", f"went on after step {training.events[0].steps_done:,}")

@@ -85,18 +85,17 @@ def told(error: OSError, folder: Path) -> str:
 
 def is_folder(path: Path) -> bool:
     """Whether there is a folder, as far as it may be looked at, whatever the path holds."""
-    try:
+    # A circle of links, too long a name, a NUL character in it.
+    with contextlib.suppress(OSError, ValueError):
         return path.is_dir()
-    except (OSError, ValueError):  # a circle of links, too long a name, a NUL character in it
-        return False
+    return False
 
 
 def is_file(path: Path) -> bool:
     """Whether there is a file, likewise."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return path.is_file()
-    except (OSError, ValueError):
-        return False
+    return False
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -4,6 +4,7 @@ There are far more events of steps than of anything else, and only who draws cur
 them. They begin alike, so that readers of the rest pass over them without taking them apart.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,23 +90,18 @@ def read_events(folder: Path) -> Events:
 
 def last_epoch(folder: Path) -> Mapping[str, Any]:
     """The last event of an epoch's end; of a long file, its end alone is read."""
-    try:
-        with regular_file(folder / METRICS_NAME) as file:
-            size = file.seek(0, 2)
-            for tail in _TAILS:
-                file.seek(max(0, size - tail))
-                for line in reversed(file.read(tail).split(b"\n")[:-1]):  # the last is torn
-                    if not line.startswith(_STEP_BEGINS) and b'"epoch"' in line:
-                        try:
-                            event = json_object(line)
-                        except DamageError:
-                            continue
+    with contextlib.suppress(DamageError), regular_file(folder / METRICS_NAME) as file:
+        size = file.seek(0, 2)
+        for tail in _TAILS:
+            file.seek(max(0, size - tail))
+            for line in reversed(file.read(tail).split(b"\n")[:-1]):  # the last is torn
+                if not line.startswith(_STEP_BEGINS) and b'"epoch"' in line:
+                    with contextlib.suppress(DamageError):
+                        event = json_object(line)
                         if event.get("event") == EventKind.EPOCH:
                             return event
-                if tail >= size:
-                    break
-    except DamageError:
-        pass
+            if tail >= size:
+                break
     return {}
 
 
@@ -116,7 +112,7 @@ def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None
     """
     with path.open("rb") as file:
         content = file.read(length)
-    if len(content) < length or not (b"\n" + content).endswith(b"\n"):
+    if len(content) < length or content[-1:] not in (b"", b"\n"):
         return None
     try:
         lines = (line for line in content.splitlines() if not line.startswith(_STEP_BEGINS))

@@ -5,6 +5,7 @@ edited by hand, and come from other people and other versions. Text from disk is
 as it is read, so that no later output can carry a terminal's control sequences.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -117,7 +118,6 @@ def _run_folders(path: Path) -> list[Path]:
 
 
 def _is_run_folder(path: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return any((path / name).exists() or (path / name).is_symlink() for name in _RUN_FILES)
-    except OSError:  # it may not be looked into: `read` will say so
-        return True
+    return True  # it may not be looked into: `read` will say so

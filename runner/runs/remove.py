@@ -48,11 +48,11 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
         _require_removable(one)
     for folder in leftovers:
         _refuse_foreign(folder, _names(folder), _LEFT_OVER)
-    sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
     for one in standings:
         click.echo(f"  {one.label}  {_described(one)}")
     for folder in leftovers:
         click.echo(f"  {printable(folder.name)}  what a removal that was cut short left")
+    sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
     what = number_of(len(folders), "run") if not leftovers else f"all {len(folders):,}"
     if not yes and not _confirmed(what, size_text(sum(sizes, Size(0)))):
         click.echo("Nothing was removed.")
@@ -174,7 +174,6 @@ def _names(folder: Path) -> list[str]:
 
 
 def _is_file(path: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+    return False

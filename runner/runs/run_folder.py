@@ -49,8 +49,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     """The folder of one run, held by this process until `close` or its death."""
 
     def __init__(self, path: Path, run_id: str, lock: int) -> None:
-        self.path = path
-        self.id = run_id
+        self.path, self.id = path, run_id
         self.config_path = path / "config.yaml"
         self.log_path = path / "log.txt"
         self.metrics_path = path / METRICS_NAME
@@ -60,7 +59,6 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         self._metrics = _open_to_append(self.metrics_path)
 
     def metrics_bytes(self) -> int:
-        """How long metrics.jsonl is."""
         return os.fstat(self._metrics).st_size
 
     def cut_metrics(self, length: int, epochs: Sequence[Mapping[str, object]] = ()) -> bool:
@@ -125,7 +123,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
             raise FolderGone(self.path)
 
     def free_reserve(self) -> None:
-        """Gives back the room that was set aside, for the run's end to be written in it."""
+        """Gives back the room that was set aside for the run's end."""
         if self._is_in_place():
             disk.free_reserve(self.path)
 
@@ -147,10 +145,9 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     def _is_in_place(self) -> bool:
         if self._lock is None:
             return False
-        try:
+        with contextlib.suppress(OSError):
             return os.path.samestat((self.path / LOCK_NAME).stat(), os.fstat(self._lock))
-        except OSError:
-            return False
+        return False
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -44,7 +44,7 @@ def verify(config: Path | None, **options: Any) -> None:
 
     Trains a short run, then the same again with SIGKILL at random moments, resuming each time, and
     compares weights, optimizer state, every metric row but the clocks, predictions, best epoch and
-    result, bit for bit. Without CONFIG it is Lookahead on the built-in sample, about a minute.
+    result, bit for bit. Without CONFIG it is Lookahead on the built-in sample, about two minutes.
 
     A CONFIG is shortened: to 10 photos for each of a batch (160 at least), to 3 epochs, and saved
     several times a minute. Photo size and network stay, so that it may take long without --sample.

@@ -119,25 +119,22 @@ def _table(rows: Sequence[tuple[str, ...]], width: int, *, styled: bool) -> Iter
     first = min(values[0], max(half, room - keys - values[1]))
     second = min(values[1], room - keys - first)
     columns = [Column(0), *map(Column, (keys, first, second))]
-    for row in (("", "A", "B"), *rows):
-        look = "plain" if row[0] else "faint"
-        cells = [
-            [Line(piece, look) for piece in _pieces(text, column.width, dotted=index == 0)]
-            for index, (text, column) in enumerate(zip(row, columns[1:], strict=True))
+    for key, *texts in (("", "A", "B"), *rows):
+        look = "plain" if key else "faint"
+        lines = [
+            _key_lines(key, keys),
+            wrap(texts[0], max(first, 1)),
+            wrap(texts[1], max(second, 1)),
         ]
+        cells = [[Line(line, look) for line in cell] for cell in lines]
         yield from row_lines(["", *cells], columns, styled=styled)
 
 
-def _pieces(text: str, width: int, *, dotted: bool) -> list[str]:
-    """The text in lines; a dotted name is cut behind its dots."""
-    if not dotted or cell_len(text) <= width:
-        return wrap(text, max(width, 1))
-    lines = [""]
-    for part in text.replace(".", ".\n").split("\n"):
-        if lines[-1] and cell_len(lines[-1] + part) > width:
-            lines.append("")
-        lines[-1] += part
-    return [piece for line in lines for piece in wrap(line, width)]
+def _key_lines(key: str, width: int) -> list[str]:
+    """A dotted name, cut behind its dots where it is too long."""
+    if cell_len(key) <= width:
+        return [key]
+    return [line.replace(". ", ".") for line in wrap(key.replace(".", ". "), width)]
 
 
 def _text(key: str, value: object) -> str:

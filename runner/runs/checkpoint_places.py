@@ -37,8 +37,8 @@ def newest_first(checkpoint: Path) -> tuple[Path, ...]:
     Saving begins by deleting what was left half written, so what lies there is never older than
     what is in place.
     """
-    replaced = (previous(checkpoint), being_dropped(checkpoint))
-    return (being_written(checkpoint), checkpoint, *replaced)
+    newest = (being_written(checkpoint), checkpoint)
+    return (*newest, previous(checkpoint), being_dropped(checkpoint))
 
 
 def in_place(checkpoint: Path) -> Path:

@@ -1,5 +1,6 @@
 """`optrun runs diff`: what differs between two runs, and that the rest is the same."""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read, read_config
-from optrun.runner.runs.record import flatten
+from optrun.runner.runs.record import CIRCUMSTANCES, flatten
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import is_styled, show, style, terminal_width, widest, wrap
@@ -26,10 +27,7 @@ _MOST_ROWS = 200
 _HASH_DIGITS = 12
 
 # Of what is recorded of a run, what it was trained on; the rest says where, when and by whom.
-_ENVIRONMENT = (
-    *("packages", "python", "hardware", "threads", "jit_compile"),
-    *("git_commit", "git_dirty"),
-)
+_ENVIRONMENT = (*CIRCUMSTANCES, "git_commit", "git_dirty")
 _RESOLVED_ENVIRONMENT = ("precision", "device")
 _PHOTOS_AND_START = ("photos", "split", "model.weights")
 _START = ("photos_source", "own_code", "initial_weights", "first_batches")
@@ -49,11 +47,8 @@ def diff_runs(a: str, b: str, *, layout: str) -> None:
     pair = (_read(find_run(a)), _read(find_run(b)))
     of_a, of_b = map(_values, pair)
     sections = {name: _section(of_a[name], of_b[name]) for name in of_a}
-    if without := [
-        run.label
-        for run, found in zip(pair, (of_a, of_b), strict=True)
-        if not found["configuration"]
-    ]:
+    found = zip(pair, (of_a, of_b), strict=True)
+    if without := [run.label for run, values in found if not values["configuration"]]:
         trouble = f"{CONFIG_NAME} of {' and of '.join(without)} cannot be read"
         sections["configuration"] = Section({}, 0, trouble)
     if layout == "json":
@@ -71,7 +66,8 @@ def _read(folder: Path) -> Run:
 
 def _section(a: Mapping[str, object], b: Mapping[str, object]) -> Section:
     pairs = {key: (a.get(key), b.get(key)) for key in {**a, **b}}
-    differing = {key: pair for key, pair in pairs.items() if len(set(map(_canonical, pair))) == 2}
+    canonical = functools.partial(json.dumps, sort_keys=True, default=str)
+    differing = {key: pair for key, pair in pairs.items() if len(set(map(canonical, pair))) == 2}
     return Section(differing, len(pairs) - len(differing))
 
 
@@ -100,24 +96,17 @@ def _lines(
     for letter, run in zip("AB", pair, strict=True):
         yield f"{letter}  {style(run.label, 'strong', styled)}"
     for name, section in sections.items():
+        count = len(section.differing)
+        differ = f"{count:,} differ{'s' if count == 1 else ''}, {section.equal:,} the same"
+        summary = section.trouble or (differ if count else "the same")
         yield ""
+        yield style(name, "heading", styled) + f": {summary}"
         shown = list(section.differing.items())[:_MOST_ROWS]
-        rows = [(key, *(_text(key, value) for value in values)) for key, values in shown]
-        rest = len(section.differing) - len(shown)
-        yield style(name, "heading", styled) + f": {_summary(section)}"
-        if rows:
+        if shown:
+            rows = [(key, *(_text(key, value) for value in values)) for key, values in shown]
             yield from _table(rows, width, styled=styled)
-        if rest:
-            yield f"{_INDENT}and {rest:,} more, which --format json lists"
-
-
-def _summary(section: Section) -> str:
-    if section.trouble:
-        return section.trouble
-    if not section.differing:
-        return "the same"
-    count = len(section.differing)
-    return f"{count:,} differ{'s' if count == 1 else ''}, {section.equal:,} the same"
+        if count > len(shown):
+            yield f"{_INDENT}and {count - len(shown):,} more, which --format json lists"
 
 
 def _table(rows: Sequence[tuple[str, ...]], width: int, *, styled: bool) -> Iterator[str]:
@@ -130,25 +119,22 @@ def _table(rows: Sequence[tuple[str, ...]], width: int, *, styled: bool) -> Iter
     first = min(values[0], max(half, room - keys - values[1]))
     second = min(values[1], room - keys - first)
     columns = [Column(0), *map(Column, (keys, first, second))]
-    for row in (("", "A", "B"), *rows):
-        look = "plain" if row[0] else "faint"
-        cells = [
-            [Line(piece, look) for piece in _pieces(text, column.width, dotted=index == 0)]
-            for index, (text, column) in enumerate(zip(row, columns[1:], strict=True))
+    for key, *texts in (("", "A", "B"), *rows):
+        look = "plain" if key else "faint"
+        lines = [
+            _key_lines(key, keys),
+            wrap(texts[0], max(first, 1)),
+            wrap(texts[1], max(second, 1)),
         ]
+        cells = [[Line(line, look) for line in cell] for cell in lines]
         yield from row_lines(["", *cells], columns, styled=styled)
 
 
-def _pieces(text: str, width: int, *, dotted: bool) -> list[str]:
-    """The text in lines; a dotted name is cut behind its dots."""
-    if not dotted or cell_len(text) <= width:
-        return wrap(text, max(width, 1))
-    lines = [""]
-    for part in text.replace(".", ".\n").split("\n"):
-        if lines[-1] and cell_len(lines[-1] + part) > width:
-            lines.append("")
-        lines[-1] += part
-    return [piece for line in lines for piece in wrap(line, width)]
+def _key_lines(key: str, width: int) -> list[str]:
+    """A dotted name, cut behind its dots where it is too long."""
+    if cell_len(key) <= width:
+        return [key]
+    return [line.replace(". ", ".") for line in wrap(key.replace(".", ". "), width)]
 
 
 def _text(key: str, value: object) -> str:
@@ -168,18 +154,10 @@ def _text(key: str, value: object) -> str:
     return printable(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
 def _content(pair: tuple[Run, Run], sections: Mapping[str, Section]) -> dict[str, Any]:
     a, b = (printable(str(run.folder)) for run in pair)
     content: dict[str, Any] = {"format": FORMAT, "a": a, "b": b}
     for name, section in sections.items():
         differing = {key: {"a": a, "b": b} for key, (a, b) in section.differing.items()}
-        content[name.replace(" ", "_")] = {
-            "differing": differing,
-            "equal": section.equal,
-            "trouble": section.trouble,
-        }
+        content[name.replace(" ", "_")] = {**vars(section), "differing": differing}
     return content

@@ -24,10 +24,7 @@ class FolderGone(OSError):
 
 
 def append_whole(descriptor: int, content: bytes) -> None:
-    """Appends to a file all of `content`, or nothing: a part that was written is cut off again.
-
-    Nothing is buffered, so that nothing is left to fail when the file is closed.
-    """
+    """Appends all of `content` to a file, unbuffered, or nothing: a part of it is cut off again."""
     before = os.fstat(descriptor).st_size
     try:
         _write_all(descriptor, content)
@@ -42,17 +39,16 @@ def set_reserve_aside(folder: Path) -> None:
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
     descriptor = os.open(folder / RESERVE_NAME, flags, 0o600)
     try:
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
-            else:  # bytes that are written are the only ones that are sure to have room
-                _write_all(descriptor, bytes(RESERVE_BYTES))
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+        else:  # bytes that are written are the only ones that are sure to have room
+            _write_all(descriptor, bytes(RESERVE_BYTES))
+            os.fsync(descriptor)
     except BaseException:
         free_reserve(folder)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def free_reserve(folder: Path) -> None:
@@ -89,18 +85,17 @@ def told(error: OSError, folder: Path) -> str:
 
 def is_folder(path: Path) -> bool:
     """Whether there is a folder, as far as it may be looked at, whatever the path holds."""
-    try:
+    # A circle of links, too long a name, a NUL character in it.
+    with contextlib.suppress(OSError, ValueError):
         return path.is_dir()
-    except (OSError, ValueError):  # a circle of links, too long a name, a NUL character in it
-        return False
+    return False
 
 
 def is_file(path: Path) -> bool:
     """Whether there is a file, likewise."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return path.is_file()
-    except (OSError, ValueError):
-        return False
+    return False
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -4,6 +4,7 @@ There are far more events of steps than of anything else, and only who draws cur
 them. They begin alike, so that readers of the rest pass over them without taking them apart.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,10 +43,10 @@ _STEP_BEGINS = json.dumps({"event": EventKind.STEP}).encode().removesuffix(b"}")
 
 @dataclass(frozen=True)
 class Events:
-    """What metrics.jsonl holds besides steps, and what was skipped ("line 7: not JSON")."""
+    """What metrics.jsonl holds besides steps."""
 
     events: tuple[Mapping[str, Any], ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...]  # "line 7: not JSON"
 
     def of(self, kind: EventKind) -> list[Mapping[str, Any]]:
         return [event for event in self.events if event.get("event") == kind]
@@ -89,23 +90,18 @@ def read_events(folder: Path) -> Events:
 
 def last_epoch(folder: Path) -> Mapping[str, Any]:
     """The last event of an epoch's end; of a long file, its end alone is read."""
-    try:
-        with regular_file(folder / METRICS_NAME) as file:
-            size = file.seek(0, 2)
-            for tail in _TAILS:
-                file.seek(max(0, size - tail))
-                for line in reversed(file.read(tail).split(b"\n")[:-1]):  # the last is torn
-                    if not line.startswith(_STEP_BEGINS) and b'"epoch"' in line:
-                        try:
-                            event = json_object(line)
-                        except DamageError:
-                            continue
+    with contextlib.suppress(DamageError), regular_file(folder / METRICS_NAME) as file:
+        size = file.seek(0, 2)
+        for tail in _TAILS:
+            file.seek(max(0, size - tail))
+            for line in reversed(file.read(tail).split(b"\n")[:-1]):  # the last is torn
+                if not line.startswith(_STEP_BEGINS) and b'"epoch"' in line:
+                    with contextlib.suppress(DamageError):
+                        event = json_object(line)
                         if event.get("event") == EventKind.EPOCH:
                             return event
-                if tail >= size:
-                    break
-    except DamageError:
-        pass
+            if tail >= size:
+                break
     return {}
 
 
@@ -114,20 +110,20 @@ def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None
 
     None where these are not lines that a run writes. Unlike `read_events` this drops nothing.
     """
-    epochs = []
-    rest = length
+    with path.open("rb") as file:
+        content = file.read(length)
+    if len(content) < length or content[-1:] not in (b"", b"\n"):
+        return None
     try:
-        with path.open("rb") as file:
-            while rest > 0 and (line := file.readline(rest)).endswith(b"\n"):
-                rest -= len(line)
-                if not line.startswith(_STEP_BEGINS):
-                    event = json.loads(line)
-                    if event.pop("event") == EventKind.EPOCH:
-                        event.pop("time", None)
-                        epochs.append(event)
+        lines = (line for line in content.splitlines() if not line.startswith(_STEP_BEGINS))
+        epochs = [
+            event for event in map(json.loads, lines) if event.pop("event") == EventKind.EPOCH
+        ]
+        for event in epochs:
+            event.pop("time", None)
+        return epochs
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
-    return None if rest else epochs
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

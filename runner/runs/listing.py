@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,7 @@ from optrun.runner.untrusted import printable
 FORMAT = 1
 REMOVED = re.compile(r"\.removed-[0-9a-f]{8}")
 
-_HEADER = ("RUN", "STATE", "PROGRESS", "AGE", "SIZE")
-_RIGHT = (False, False, False, True, True)
+_HEADER = ("RUN", "STATE", "PROGRESS", "AGE", "SIZE")  # the last two stand at the right
 _INDENT = 4
 _MOST_NAMED = 3
 _RECORDED = ("id", "name", "seed", "sample", "optimizer", "experiment")
@@ -37,25 +36,35 @@ No runs in {places}. Train something first, with the built-in sample say:
 """
 
 
-# The folder that a removal which was cut short left, and what it takes.
-_Leftover = tuple[Path, Size]
-
-
 def list_runs(paths: Sequence[Path], *, layout: str) -> None:
     """Print the runs in the folders (none stands for `results`), as a table or json."""
     paths = list(paths) or [RESULTS]
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != RESULTS or path.exists()]
-    standings = sorted(map(standing_of, runs.find(existing)), key=_by_age)
-    leftovers = [(path, size_of(path)) for path in _leftovers(existing)]
+    # The newest last, right above the prompt; what cannot be read first.
+    standings = sorted(
+        map(standing_of, runs.find(existing)),
+        key=lambda one: (one.record.started.timestamp() if one.record else 0.0, one.label),
+    )
+    leftovers = {path: size_of(path) for path in _leftovers(existing)}
     now = datetime.now(UTC)
     if layout == "json":
-        show(json.dumps(_content(standings, leftovers, now), indent=1, allow_nan=False) + "\n")
+        left = [
+            {"path": printable(str(path)), "bytes": size.total} for path, size in leftovers.items()
+        ]
+        is_damaged = [one.status == RunStatus.DAMAGED for one in standings]
+        contents = list(zip(is_damaged, (run_content(one, now) for one in standings), strict=True))
+        content = {
+            "format": FORMAT,
+            "runs": [one for damaged, one in contents if not damaged],
+            "damaged": [one for damaged, one in contents if damaged],
+            "unfinished_removals": left,
+        }
+        show(json.dumps(content, indent=1, allow_nan=False) + "\n")
     elif not standings and not leftovers:
         show(_NOTHING_YET.format(places=", ".join(printable(str(path)) for path in paths)))
     else:
-        width, styled = terminal_width(), is_styled()
-        show("\n".join(_lines(standings, leftovers, now, width, styled=styled)) + "\n")
+        show("\n".join(_lines(standings, leftovers, now, terminal_width())) + "\n")
 
 
 def run_content(standing: Standing, now: datetime) -> dict[str, Any]:
@@ -94,10 +103,8 @@ def why(standing: Standing) -> str:
 
 def resumes(standing: Standing) -> str:
     """What `optrun resume` would do; empty where nothing is to be gone on with."""
-    if standing.obstacle:
-        return f"cannot be resumed: {standing.obstacle}"
     if standing.resumes_after is None:
-        return ""
+        return standing.obstacle and f"cannot be resumed: {standing.obstacle}"
     if not standing.resumes_after:
         return "would resume from the start"
     return f"would resume from step {standing.resumes_after + 1:,}{_of_all(standing)}"
@@ -137,12 +144,6 @@ def _of_all(standing: Standing) -> str:
     return f" of {steps:,}" if steps else ""
 
 
-def _by_age(standing: Standing) -> tuple[float, str]:
-    """The newest last, right above the prompt; what cannot be read first."""
-    record = standing.record
-    return (record.started.timestamp() if record else 0.0), standing.label
-
-
 def _leftovers(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         with contextlib.suppress(OSError), os.scandir(path) as entries:
@@ -151,24 +152,19 @@ def _leftovers(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _lines(
-    standings: Sequence[Standing],
-    leftovers: Sequence[_Leftover],
-    now: datetime,
-    width: int,
-    *,
-    styled: bool,
+    standings: Sequence[Standing], leftovers: Mapping[Path, Size], now: datetime, width: int
 ) -> Iterator[str]:
     readable = [one for one in standings if one.status != RunStatus.DAMAGED]
     damaged = [one for one in standings if one.status == RunStatus.DAMAGED]
     if readable:
-        yield from _table(readable, now, width, styled=styled)
+        yield from _table(readable, now, width)
     if damaged:
         yield from [""] if readable else []
-        yield style("Damaged:", "strong", styled)
+        yield style("Damaged:", "strong", is_styled())
         for one in damaged:
             text = f"{one.label}: {why(one)}, {size_text(one.size)}"
             yield from hanging(" " * (_INDENT - 1), text, width, indent=_INDENT)
-    for folder, size in leftovers:
+    for folder, size in leftovers.items():
         yield ""
         yield f"A removal was cut short and left {size_text(size)}; to end it:"
         yield f"    optrun runs remove {shlex.quote(printable(str(folder)))}"
@@ -187,16 +183,24 @@ def _lines(
             yield from (f"    optrun resume {shlex.quote(printable(one))}" for one in folders)
 
 
-def _table(
-    standings: Sequence[Standing], now: datetime, width: int, *, styled: bool
-) -> Iterator[str]:
-    rows = [_row(one, now) for one in standings]
+def _table(standings: Sequence[Standing], now: datetime, width: int) -> Iterator[str]:
+    styled = is_styled()
+    rows = [
+        (
+            one.label,
+            one.status,
+            progress_text(one.progress, one.status),
+            age((now - one.record.started).total_seconds()) if one.record else "",
+            size_text(one.size),
+        )
+        for one in standings
+    ]
     widths = [widest([row[column] for row in (_HEADER, *rows)]) for column in range(5)]
     others = sum(widths[1:]) + 2 * len(widths[1:])
     # Names are to be copied: one that leaves no room for the columns has a line of its own.
     fitting = [widest([row[0]]) for row in rows if widest([row[0]]) + others <= width]
     widths[0] = max([len(_HEADER[0]) + _INDENT, *fitting])
-    columns = [Column(size, right) for size, right in zip(widths, _RIGHT, strict=True)]
+    columns = [Column(size, place >= 3) for place, size in enumerate(widths)]
     yield style(row_lines(_HEADER, columns)[0], "strong", styled)
     for one, (name, status, *rest) in zip(standings, rows, strict=True):
         if widest([name]) > widths[0]:
@@ -208,27 +212,3 @@ def _table(
         if remark:
             for line in hanging(" " * (_INDENT - 1), remark, width, indent=_INDENT):
                 yield style(line, "faint", styled)
-
-
-def _row(standing: Standing, now: datetime) -> tuple[str, ...]:
-    record = standing.record
-    return (
-        standing.label,
-        standing.status,
-        progress_text(standing.progress, standing.status),
-        age((now - record.started).total_seconds()) if record else "",
-        size_text(standing.size),
-    )
-
-
-def _content(
-    standings: Sequence[Standing], leftovers: Sequence[_Leftover], now: datetime
-) -> dict[str, Any]:
-    kinds: dict[str, list[dict[str, Any]]] = {"runs": [], "damaged": []}
-    for one in standings:
-        kind = "damaged" if one.status == RunStatus.DAMAGED else "runs"
-        kinds[kind].append(run_content(one, now))
-    unfinished = [
-        {"path": printable(str(folder)), "bytes": size.total} for folder, size in leftovers
-    ]
-    return {"format": FORMAT, **kinds, "unfinished_removals": unfinished}

@@ -5,6 +5,7 @@ edited by hand, and come from other people and other versions. Text from disk is
 as it is read, so that no later output can carry a terminal's control sequences.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,12 +25,8 @@ _RUN_FILES = (RECORD_NAME, CONFIG_NAME, METRICS_NAME, LOCK_NAME)
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run as it stands on disk."""
-
+class _Found:
     folder: Path
-    record: RunRecord
-    status: RunStatus
 
     @property
     def label(self) -> str:
@@ -37,16 +34,19 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class Run(_Found):
+    """One run as it stands on disk."""
+
+    record: RunRecord
+    status: RunStatus
+
+
+@dataclass(frozen=True)
+class Unreadable(_Found):
     """A run folder that cannot be read, and why; a run that is just starting has no record yet."""
 
-    folder: Path
     reason: str
     status: RunStatus = RunStatus.DAMAGED
-
-    @property
-    def label(self) -> str:
-        return printable(self.folder.name)
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -77,17 +77,14 @@ def read(folder: Path) -> Run | Unreadable:
     """Reads the run in a folder; the trouble, if there is one, is the answer."""
     try:
         record = RunRecord.read(folder)
-        status = status_of(record, folder)
-        if status == RunStatus.KILLED:
-            # Or its writer wrote its end, and let go, in between.
-            record = RunRecord.read(folder)
-            status = status_of(record, folder)
+        if status_of(record, folder) == RunStatus.KILLED:
+            record = RunRecord.read(folder)  # its writer may have ended it, and let go, in between
+        return Run(folder, record, status_of(record, folder))
     except DamageError as damage:
         status = status_of(None, folder)
         starting = status == RunStatus.STARTING and not is_file(folder / RECORD_NAME)
         reason = f"just starting, no {RECORD_NAME} yet" if starting else str(damage)
         return Unreadable(folder, reason, status)
-    return Run(folder, record, status)
 
 
 def read_config(folder: Path) -> Mapping[str, object]:
@@ -121,7 +118,6 @@ def _run_folders(path: Path) -> list[Path]:
 
 
 def _is_run_folder(path: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return any((path / name).exists() or (path / name).is_symlink() for name in _RUN_FILES)
-    except OSError:  # it may not be looked into: `read` will say so
-        return True
+    return True  # it may not be looked into: `read` will say so

@@ -27,7 +27,6 @@ from optrun.runner.untrusted import (
 )
 
 _Kind = TypeVar("_Kind")
-
 FORMAT = 1
 RECORD_NAME = "run.json"
 
@@ -42,32 +41,26 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
     "model.network": DEFAULT_NETWORK,
 }
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
-_CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
-
-
+CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
 _LONGEST_NAME = 500  # characters of a dotted name
 _MOST_COMPARABLE = 200  # values; there are some 30
 _MOST_RESUMPTIONS = 1000
 
 
 class RunStatus(StrEnum):
-    """How a run stands; `status_of` derives it. In the order in which a person is told.
-
-    A run is killed that says "running" while nobody holds its lock. Of a folder without a record
-    that can be read, a run whose writer is at work is just starting, and any other is damaged. The
-    rest is as run.json says.
-    """
+    """How a run stands; `status_of` derives it. In the order in which a person is told."""
 
     COMPLETED = "completed"
     RUNNING = "running"
-    STARTING = "starting"
+    STARTING = "starting"  # no record that can be read, and its writer is at work
     INTERRUPTED = "interrupted"
     FAILED = "failed"
-    KILLED = "killed"
+    KILLED = "killed"  # says "running", and nobody holds its lock
     DIVERGED = "diverged"
-    DAMAGED = "damaged"
+    DAMAGED = "damaged"  # no record that can be read, and nobody is at work
 
 
+_COUNTS = ("batch_size", "steps_per_epoch", "images_per_update")
 _DERIVED = (RunStatus.STARTING, RunStatus.KILLED, RunStatus.DAMAGED)
 
 
@@ -84,14 +77,9 @@ class Resumed:
 class RunRecord:
     """One run.
 
-    Its `comparable` must equal another's for the two to be ranked together: photos and split
-    (fingerprints), image_size, resize, antialias, augmentation, model (its `weights` are a hash or
-    "random"), precision, epochs, device. Its `provenance` says where it comes from: git_commit,
-    git_dirty, packages, python, hardware, threads, jit_compile, command, working_directory,
-    photos_source, photos_left_out (how many could not be decoded), photos_dropped (how many are in
-    no part), config, own_code (files and hashes of the person's own optimizer), initial_weights
-    and first_batches (hashes; equal ones make runs of one seed a pair), parameters.
-    What is read may hold further keys.
+    Its `comparable` must equal another's for the two to be ranked together. Its `provenance` says
+    where it comes from; equal `initial_weights` and `first_batches` in it make runs of one seed a
+    pair. `plan.run.new_record` writes both; what is read may hold further keys.
     """
 
     id: str  # short and random, as in the folder's name
@@ -117,7 +105,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The record in a run's folder; `DamageError` where there is none that can be read."""
+        """The record in a run's folder, or a `DamageError`."""
         return cls.parse(content_of(folder / RECORD_NAME))
 
     @classmethod
@@ -127,13 +115,11 @@ class RunRecord:
         if found.get("format") != FORMAT:
             received = str(found.get("format"))[:20]
             raise DamageError(f"format must be {FORMAT}, received: {received} (another version?)")
-        status = _required(found, "state", str)
+        status, result = _required(found, "state", str), found.get("result")
         if status not in set(RunStatus) - set(_DERIVED):
             raise DamageError(f"unknown state: {status}")
-        result = found.get("result")
         if status == RunStatus.COMPLETED and not isinstance(result, dict):
             raise DamageError("completed, but without a result")
-        sample = _required(found, "sample", bool)
         seed = found.get("seed")
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise DamageError("seed must be a whole number from 0")
@@ -142,23 +128,21 @@ class RunRecord:
         if started is None:
             raise DamageError("started must be a time")
         record = cls(
-            id=_text_or_none(found.get("id")) or "",
+            id=_text(found, "id") or "",
             name=_required(found, "name", str),
             seed=seed,
-            sample=sample,
+            sample=_required(found, "sample", bool),
             optimizer=_required(optimizer, "description", str),
             specification=mapping(optimizer.get("specification")),
             experiment=_required(found, "experiment", str),
             comparable=_required(found, "comparable", dict),
             provenance=mapping(found.get("provenance")),
             started=started,
-            batch_size=whole(found.get("batch_size")) or None,
-            steps_per_epoch=whole(found.get("steps_per_epoch")) or None,
-            images_per_update=whole(found.get("images_per_update")) or None,
+            **{name: whole(found.get(name)) or None for name in _COUNTS},
             pid=whole(found.get("pid")),
             resumed=_resumptions(found.get("resumed")),
             written_status=RunStatus(status),
-            why=_text_or_none(found.get("why")) or "",
+            why=_text(found, "why") or "",
             ended=time_of(found.get("ended")),
             result=result if isinstance(result, dict) else None,
             divergence=mapping(found.get("divergence")) or None,
@@ -171,17 +155,11 @@ class RunRecord:
         """The content of run.json."""
         return {
             "format": FORMAT,
-            "id": self.id,
-            "name": self.name,
-            "seed": self.seed,
-            "sample": self.sample,
-            "pid": self.pid,
+            **{name: getattr(self, name) for name in ("id", "name", "seed", "sample", "pid")},
             "optimizer": {"description": self.optimizer, "specification": self.specification},
             "experiment": self.experiment,
             "comparable": self.comparable,
-            "batch_size": self.batch_size,
-            "steps_per_epoch": self.steps_per_epoch,
-            "images_per_update": self.images_per_update,
+            **{name: getattr(self, name) for name in _COUNTS},
             "provenance": self.provenance,
             "started": time_text(self.started),
             "resumed": [vars(one) | {"time": time_text(one.time)} for one in self.resumed],
@@ -229,22 +207,21 @@ class RunRecord:
     def circumstances(self) -> Mapping[str, object]:
         """Versions and hardware, which may differ but want a note, by dotted name."""
         found = self.provenance
-        return flatten({key: found[key] for key in _CIRCUMSTANCES if key in found})
+        return flatten({key: found[key] for key in CIRCUMSTANCES if key in found})
 
     @property
     def epochs(self) -> int | None:
-        """How many there are to be."""
         return whole(self.comparable.get("epochs"))
 
     @property
     def device(self) -> str | None:
         """The device that it began on: "cpu", "gpu" or None where that is not recorded."""
-        return _text_or_none(self.comparable.get("device"), among=_DEVICES)
+        return _text(self.comparable, "device", _DEVICES)
 
     @property
     def precision(self) -> str | None:
         """What it computes in; None where that is no precision that there is."""
-        return _text_or_none(self.comparable.get("precision"), among=_PRECISIONS)
+        return _text(self.comparable, "precision", _PRECISIONS)
 
     @property
     def jit_compile(self) -> bool | None:
@@ -253,11 +230,11 @@ class RunRecord:
 
     @property
     def initial_weights(self) -> str | None:
-        return _text_or_none(self.provenance.get("initial_weights"))
+        return _text(self.provenance, "initial_weights")
 
     @property
     def first_batches(self) -> str | None:
-        return _text_or_none(self.provenance.get("first_batches"))
+        return _text(self.provenance, "first_batches")
 
     def measure(self, key: str) -> float | None:
         """A number of the result; None for one that is missing or not finite."""
@@ -294,25 +271,24 @@ def time_text(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat(timespec="microseconds")
 
 
-_KINDS = {str: "text", dict: "an object", bool: "true or false"}
-
-
 def _required(content: Mapping[str, Any], key: str, kind: type[_Kind]) -> _Kind:
     value = content.get(key)
     if not isinstance(value, kind) or value == "":
-        raise DamageError(f"{key} must be {_KINDS[kind]}")
+        kinds = {str: "text", dict: "an object", bool: "true or false"}
+        raise DamageError(f"{key} must be {kinds[kind]}")
     return value
 
 
-def _text_or_none(value: object, among: Sequence[str] | None = None) -> str | None:
+def _text(
+    content: Mapping[str, object], key: str, among: Sequence[str] | None = None
+) -> str | None:
+    value = content.get(key)
     return value if isinstance(value, str) and (among is None or value in among) else None
 
 
 def _resumptions(recorded: object) -> tuple[Resumed, ...]:
-    if not isinstance(recorded, list):
-        return ()
     found = []
-    for one in map(mapping, recorded[:_MOST_RESUMPTIONS]):
+    for one in map(mapping, recorded[:_MOST_RESUMPTIONS] if isinstance(recorded, list) else ()):
         changes = one.get("changes")
         texts = tuple(map(str, changes)) if isinstance(changes, list) else ()
         found.append(Resumed(time_of(one.get("time")), whole(one.get("steps_done")), texts))

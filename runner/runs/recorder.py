@@ -78,13 +78,13 @@ class Recorder:
             lambda: self.log(end.status if end.why is None else f"{end.status}: {end.why}"),
             lambda: self.folder.write_record(record),
         ]
-        trouble: OSError | None = None
+        trouble: list[OSError] = []
         for write in writes:
-            if trouble is None or end.status != RunStatus.COMPLETED:
+            if not trouble or end.status != RunStatus.COMPLETED:
                 try:
                     write()
                 except OSError as error:
-                    trouble = trouble or error
-        if trouble is not None:
-            raise trouble
+                    trouble.append(error)
+        if trouble:
+            raise trouble[0]
         self.record = record

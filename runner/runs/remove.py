@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -32,6 +32,7 @@ _WRITTEN = re.compile(
     r"|checkpoint|tensorboard|optimizer(_[0-9]+)?\.py"
     r"|\.reserve|\.[a-z0-9_]+\.[a-z]+\.[0-9a-f]{8}\.tmp|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
+_LEFT_OVER = re.compile("run")  # by a removal that was cut short
 _MOST_NAMED = 3
 
 
@@ -46,32 +47,35 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
     for one in standings:
         _require_removable(one)
     for folder in leftovers:
-        _refuse_foreign(folder, [name for name in _names(folder) if name != "run"])
-    sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
-    total = size_text(sum(sizes, Size(0)))
+        _refuse_foreign(folder, _names(folder), _LEFT_OVER)
     for one in standings:
         click.echo(f"  {one.label}  {_described(one)}")
     for folder in leftovers:
         click.echo(f"  {printable(folder.name)}  what a removal that was cut short left")
+    sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
     what = number_of(len(folders), "run") if not leftovers else f"all {len(folders):,}"
-    if not yes and not _confirmed(what, total):
+    if not yes and not _confirmed(what, size_text(sum(sizes, Size(0)))):
         click.echo("Nothing was removed.")
         return 1
     removed, freed = 0, Size(0)
-    for folder in folders:
-        size = size_of(folder)
-        try:
+    try:
+        for folder in folders:
+            size = size_of(folder)
             _remove(folder)
-        except (RunHeldError, OSError) as error:
-            click.echo(_freed(removed, freed))
-            if isinstance(error, RunHeldError):
-                raise RunHeldError(f"{error} It was not removed.") from error
-            raise UserError(
-                f"{printable(str(folder))} can't be removed: {error.strerror or error}."
-            ) from error
-        removed, freed = removed + 1, freed + size
+            removed, freed = removed + 1, freed + size
+    except (RunHeldError, OSError) as error:
+        click.echo(_freed(removed, freed))
+        if isinstance(error, RunHeldError):
+            raise RunHeldError(f"{error} It was not removed.") from error
+        raise UserError(
+            f"{printable(str(folder))} can't be removed: {error.strerror or error}."
+        ) from error
     click.echo(_freed(removed, freed))
     return 0
+
+
+def _freed(removed: int, freed: Size) -> str:
+    return f"Removed {removed:,}; {size_text(freed)} freed." if removed else "Nothing was removed."
 
 
 def _meant(chosen: str) -> Path:
@@ -87,15 +91,14 @@ def _meant(chosen: str) -> Path:
 
 
 def _require_removable(standing: Standing) -> None:
-    folder = standing.folder
+    folder, names = standing.folder, _names(standing.folder)
     shown = printable(str(folder))
-    names = _names(folder)
     if not any(_is_file(folder / name) for name in (RECORD_NAME, LOCK_NAME)):
         raise UserError(
             f"RUN must be the folder of a run, received: {shown}, which holds neither run.json nor "
             f"{LOCK_NAME}. Nothing was removed."
         )
-    _refuse_foreign(folder, [name for name in names if not _WRITTEN.fullmatch(name)])
+    _refuse_foreign(folder, names, _WRITTEN)
     if standing.held:
         pid = standing.record and standing.record.pid
         who = "another process" if pid is None else f"process {pid}"
@@ -105,12 +108,11 @@ def _require_removable(standing: Standing) -> None:
         )
 
 
-def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
-    if names:
-        named = some([printable(name) for name in sorted(names)], _MOST_NAMED)
+def _refuse_foreign(folder: Path, names: Iterable[str], ours: re.Pattern[str]) -> None:
+    if foreign := sorted(name for name in names if not ours.fullmatch(name)):
         raise UserError(
-            f"{printable(str(folder))} holds {named}, which no run writes. Move it elsewhere "
-            "first. Nothing was removed."
+            f"{printable(str(folder))} holds {some(list(map(printable, foreign)), _MOST_NAMED)}, "
+            "which no run writes. Move it elsewhere first. Nothing was removed."
         )
 
 
@@ -119,8 +121,7 @@ def _described(standing: Standing) -> str:
     status = standing.status
     state = status if standing.record else f"{status}: {why(standing)}"
     done = "" if status == RunStatus.COMPLETED else progress_text(standing.progress, status)
-    parts = (state, done, size_text(standing.size), resumes(standing))
-    return ", ".join(filter(None, parts))
+    return ", ".join(filter(None, (state, done, size_text(standing.size), resumes(standing))))
 
 
 def _confirmed(what: str, total: str) -> bool:
@@ -134,7 +135,13 @@ def _remove(folder: Path) -> None:
         _delete(folder)
         return
     hidden = folder.parent / f".removed-{secrets.token_hex(4)}"
-    with _held(folder):
+    # No process can go on with a run that is held while it is taken away.
+    with contextlib.ExitStack() as open_files:
+        lock = folder / LOCK_NAME
+        if not lock.is_symlink():  # no run makes one, and locking it would write elsewhere
+            open_files.callback(os.close, acquire(lock))
+        if sys.platform == "win32":  # which renames no folder with an open file in it
+            open_files.close()
         hidden.mkdir()
         try:
             folder.rename(hidden / "run")
@@ -142,18 +149,6 @@ def _remove(folder: Path) -> None:
             hidden.rmdir()
             raise
     _delete(hidden)
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Holds the run, so that no process can go on with it while it is taken away."""
-    with contextlib.ExitStack() as open_files:
-        lock = folder / LOCK_NAME
-        if not lock.is_symlink():  # no run makes one, and locking it would write elsewhere
-            open_files.callback(os.close, acquire(lock))
-        if sys.platform == "win32":  # which renames no folder with an open file in it
-            open_files.close()
-        yield
 
 
 def _delete(folder: Path) -> None:
@@ -169,10 +164,6 @@ def _delete(folder: Path) -> None:
         ) from error
 
 
-def _freed(removed: int, freed: Size) -> str:
-    return f"Removed {removed:,}; {size_text(freed)} freed." if removed else "Nothing was removed."
-
-
 def _names(folder: Path) -> list[str]:
     try:
         return [path.name for path in folder.iterdir()]
@@ -183,7 +174,6 @@ def _names(folder: Path) -> list[str]:
 
 
 def _is_file(path: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+    return False

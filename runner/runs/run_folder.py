@@ -29,25 +29,15 @@ import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optrun.data.files import write_atomically
 from optrun.runner.errors import UserError
-from optrun.runner.runs import checkpoint_places
-from optrun.runner.runs.disk import (
-    FolderGone,
-    append_whole,
-    free_reserve,
-    is_full,
-    set_reserve_aside,
-    told,
-)
+from optrun.runner.runs import checkpoint_places, disk
+from optrun.runner.runs.disk import FolderGone, append_whole, told
 from optrun.runner.runs.event_log import METRICS_NAME, EventKind, epochs_within, event_of
 from optrun.runner.runs.record import RECORD_NAME, RunRecord
 from optrun.runner.runs.writer_lock import LOCK_NAME, acquire, require_locks
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 # Without the look-alikes 0 o 1 l i, and lower case only: some file systems do not tell case apart.
 _ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -59,8 +49,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     """The folder of one run, held by this process until `close` or its death."""
 
     def __init__(self, path: Path, run_id: str, lock: int) -> None:
-        self.path = path
-        self.id = run_id
+        self.path, self.id = path, run_id
         self.config_path = path / "config.yaml"
         self.log_path = path / "log.txt"
         self.metrics_path = path / METRICS_NAME
@@ -70,14 +59,13 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         self._metrics = _open_to_append(self.metrics_path)
 
     def metrics_bytes(self) -> int:
-        """How long metrics.jsonl is."""
         return os.fstat(self._metrics).st_size
 
     def cut_metrics(self, length: int, epochs: Sequence[Mapping[str, object]] = ()) -> bool:
         """Drops what was appended to metrics.jsonl after its first `length` bytes.
 
-        Where these are not what they were, the file is replaced by the epochs alone, which are what
-        its events of epochs' ends say besides their time. Returns whether they were.
+        Where these are not what they were, the file is replaced by the epochs alone (as its events
+        tell them, but for the time). Returns whether they were.
         """
         wanted = [plain(epoch) for epoch in epochs]
         if epochs_within(self.metrics_path, length) == wanted:
@@ -101,7 +89,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         write_atomically(self.config_path, text.encode())
 
     def write_code(self, name: str, content: bytes) -> None:
-        """Writes the file of a person's own optimizer, which config.yaml may name."""
+        """Writes the file of a person's own optimizer."""
         write_atomically(self.path / name, content)
 
     def write_record(self, record: RunRecord) -> None:
@@ -117,17 +105,16 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         if durable:
             os.fsync(self._metrics)
 
-    def save_predictions(self, arrays: "Mapping[str, ArrayLike]") -> None:
+    def save_predictions(self, arrays: Mapping[str, Any]) -> None:
         """Replaces predictions.npz; arrays of Python objects, which take pickle, are refused."""
         import numpy as np
 
         self.require_in_place()
-        checked: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
-        for name, array in checked.items():
-            if array.dtype.hasobject:
+        for name, array in arrays.items():
+            if np.asarray(array).dtype.hasobject:
                 raise TypeError(f"Array {name!r} must hold numbers or text, received: objects.")
         buffer = io.BytesIO()
-        np.savez(buffer, **checked)
+        np.savez(buffer, **arrays)
         write_atomically(self.path / "predictions.npz", buffer.getvalue())
 
     def require_in_place(self) -> None:
@@ -136,9 +123,9 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
             raise FolderGone(self.path)
 
     def free_reserve(self) -> None:
-        """Gives back the room that was set aside, for the run's end to be written in it."""
+        """Gives back the room that was set aside for the run's end."""
         if self._is_in_place():
-            free_reserve(self.path)
+            disk.free_reserve(self.path)
 
     def discard(self) -> None:
         """Takes the folder away, of a run that could not even begin."""
@@ -158,24 +145,19 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     def _is_in_place(self) -> bool:
         if self._lock is None:
             return False
-        try:
+        with contextlib.suppress(OSError):
             return os.path.samestat((self.path / LOCK_NAME).stat(), os.fstat(self._lock))
-        except OSError:
-            return False
+        return False
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def create(results: Path, name: str, seed: int) -> RunFolder:
-    """Makes a folder for a new run below `results` and takes its lock.
-
-    `mkdir` is atomic, so of two processes that draw the same id in the same instant one draws
-    again.
-    """
+    """Makes a folder for a new run below `results` and takes its lock."""
     try:
         results.mkdir(parents=True, exist_ok=True)
-        while True:
+        while True:  # of two processes that draw the same id at once, one draws again
             run_id = _draw_id()
             path = results / f"{folder_name(name)}-s{seed}-{run_id}"
             with contextlib.suppress(FileExistsError):
@@ -191,7 +173,7 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
 
 
 def reopen(path: Path, run_id: str) -> RunFolder:
-    """Takes the lock of a run that was made before, to go on writing it."""
+    """Takes the lock of a run that was made before."""
     try:
         return _opened(path, run_id)
     except OSError as error:
@@ -240,9 +222,7 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return float(value) if math.isfinite(value) else json.dumps(float(value))
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -257,7 +237,7 @@ def plain(value: Any) -> Any:
 def _opened(path: Path, run_id: str) -> RunFolder:
     lock = acquire(path / LOCK_NAME)
     try:
-        set_reserve_aside(path)
+        disk.set_reserve_aside(path)
         return RunFolder(path, run_id, lock)
     except BaseException:
         os.close(lock)
@@ -277,7 +257,7 @@ def _draw_id() -> str:
 
 
 def _not_writable(results: Path, error: OSError) -> UserError:
-    if is_full(error):
+    if disk.is_full(error):
         return UserError(
             f"No run can begin: {told(error, results)}, or give another folder with --results DIR."
         )

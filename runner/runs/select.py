@@ -20,45 +20,44 @@ def find_run(run: str | Path, results: Path = RESULTS) -> Path:
     That is the folder of a run, or of exactly one; or the name, the id or any other part of the
     name of one run in `results`.
     """
-    text = str(run)
-    shown = printable(text)
-    path = Path(text)
+    text, path = str(run), Path(run)
+    must_be = "RUN must be the folder of"
     if text and is_folder(path):  # without text, Path means the working directory
-        return _the_only_one(path, shown)
+        found = find([path])
+        if len(found) == 1:
+            return found[0]
+        shown = printable(text)
+        if found:
+            names = _listed([folder.name for folder in found])
+            raise UserError(
+                f"{must_be} one run, received: {shown}, which holds {len(found)}: {names}."
+            )
+        raise UserError(
+            f"{must_be} a run, received: {shown}, which holds no run.json. "
+            "`optrun runs` lists the runs in results."
+        )
     # A file of a run is named where its folder is meant, as completing a path may do.
     if path.name in (RECORD_NAME, CONFIG_NAME) and is_file(path):
         return path.parent
     # In a path that leads nowhere, only the last part can be a mistyped run.
     place, wanted = (path.parent, path.name) if len(path.parts) > 1 else (results, text)
-    found = _runs_in(place)
-    names = {folder.name: folder for folder in found}
-    matching = [name for name in names if place == results and wanted and wanted in name]
+    try:
+        by_name = {folder.name: folder for folder in find([place]) if folder != place}
+    except UserError:  # no folder, or one that may not be listed: it has no names to suggest
+        by_name = {}
+    matching = [name for name in by_name if place == results and wanted and wanted in name]
     ids = [name for name in matching if name.endswith(f"-{wanted}")]
-    if len(ids) == 1 or len(matching) == 1:
-        return names[(ids if len(ids) == 1 else matching)[0]]
+    for found_names in (ids, matching):
+        if len(found_names) == 1:
+            return by_name[found_names[0]]
     if matching:
         raise UserError(
-            f"RUN must name one run, received: {shown}, which is part of the names of "
+            f"RUN must name one run, received: {printable(text)}, which is part of the names of "
             f"{len(matching)} in {printable(str(place))}: {_listed(matching)}."
         )
     raise UserError(
-        f"RUN must be the folder of a run, or part of the name of one in {RESULTS}, received: "
-        f"{shown}. {_hint(wanted, place, list(names))}"
-    )
-
-
-def _the_only_one(path: Path, shown: str) -> Path:
-    found = find([path])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(
-            f"RUN must be the folder of one run, received: {shown}, which holds {len(found)}: "
-            f"{_listed([folder.name for folder in found])}."
-        )
-    raise UserError(
-        f"RUN must be the folder of a run, received: {shown}, which holds no run.json. "
-        "`optrun runs` lists the runs in results."
+        f"{must_be} a run, or part of the name of one in {RESULTS}, received: {printable(text)}. "
+        f"{_hint(wanted, place, list(by_name))}"
     )
 
 
@@ -73,10 +72,3 @@ def _hint(wanted: str, place: Path, names: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return some([printable(name) for name in names], _MOST_NAMED)
-
-
-def _runs_in(place: Path) -> list[Path]:
-    try:
-        return [folder for folder in find([place]) if folder != place]
-    except UserError:  # no folder, or one that may not be listed: it has no names to suggest
-        return []

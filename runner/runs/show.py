@@ -1,14 +1,18 @@
 """`optrun runs show`: one run, from its configuration to where its time went."""
 
+import contextlib
+import itertools
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from optrun.runner.models.networks import title_of
-from optrun.runner.runs.details import Details, details_of
-from optrun.runner.runs.event_log import METRICS_NAME
+from optrun.runner.runs.event_log import METRICS_NAME, EventKind, read_events
 from optrun.runner.runs.listing import (
     last_saved,
     progress_text,
@@ -17,10 +21,17 @@ from optrun.runner.runs.listing import (
     size_text,
     why,
 )
-from optrun.runner.runs.reader import CONFIG_NAME
+from optrun.runner.runs.reader import CONFIG_NAME, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.select import find_run
-from optrun.runner.runs.standing import CLOCKS, steps_per_epoch
+from optrun.runner.runs.standing import (
+    CLOCKS,
+    Size,
+    Standing,
+    size_of,
+    standing_of,
+    steps_per_epoch,
+)
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
@@ -29,9 +40,9 @@ from optrun.runner.untrusted import mapping, number, printable, whole
 
 _INDENT = 12
 _MOST_NOTES = 10
-_CLOCK_NAMES = ("training", "evaluation", "everything else")
 _HASH_DIGITS = 8
 _LONGEST_COMMAND = 40  # words
+_MOST_ENTRIES = 200  # of a folder, listed one by one
 # Of very many epochs the first and the last are shown.
 _MOST_EPOCHS, _FIRST_EPOCHS, _LAST_EPOCHS = 40, 5, 30
 
@@ -46,13 +57,91 @@ _USUAL: Mapping[str, object] = {
     "training.tensorboard": False,
 }
 
-_Paragraph = tuple[str, Sequence[str]]
-_Epoch = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the time went."""
+
+    by_clock: Mapping[str, float | None]  # of each of the `CLOCKS`; None where not recorded
+    until: str  # what they were recorded at: "end", "last checkpoint" or "last epoch"
+    elapsed: float | None  # by the calendar, breaks between resumptions and all
+
+    @property
+    def total(self) -> float:
+        return sum(value or 0.0 for value in self.by_clock.values())
+
+
+@dataclass(frozen=True)
+class Details:
+    """All that the folder of a run says, read within bounds and as plain values."""
+
+    standing: Standing
+    configuration: Mapping[str, object]  # by dotted name; empty where it cannot be read
+    epochs: Sequence[Mapping[str, Any]]  # the events of their ends, in order
+    notices: Sequence[str]  # what the run told besides
+    skipped: Sequence[str]  # lines of metrics.jsonl that could not be read
+    seconds: Seconds | None
+    files: Sequence[tuple[str, Size]]  # or folders, with all that is in them; printable
+
+
+def _details_of(folder: Path) -> Details:
+    """Whatever lies there, nothing is raised."""
+    standing, found = standing_of(folder), read_events(folder)
+    epochs = found.of(EventKind.EPOCH)
+    return Details(
+        standing=standing,
+        configuration=read_config(folder),
+        epochs=epochs,
+        notices=[str(one.get("message")) for one in found.of(EventKind.NOTICE)],
+        skipped=found.skipped,
+        seconds=_seconds(standing, epochs[-1] if epochs else {}),
+        files=[(printable(name), size) for name, size in _files(folder)],
+    )
+
+
+def _seconds(standing: Standing, last_epoch: Mapping[str, Any]) -> Seconds | None:
+    """From what was recorded last: the result, a checkpoint, an epoch."""
+    record = standing.record
+    if record is None:
+        return None
+    ended = record.ended if standing.status != RunStatus.RUNNING else None
+    elapsed = (ended - record.started).total_seconds() if ended else None
+    if standing.status == RunStatus.COMPLETED:
+        by_clock = {name: record.measure(f"{name}_seconds") for name in CLOCKS}
+        return Seconds(by_clock, "end", elapsed)
+    of_epoch = {name: number(last_epoch.get(f"{name}_seconds")) for name in CLOCKS}
+    found = [Seconds(of_epoch, "last epoch", elapsed)]
+    if standing.saved is not None:
+        found.insert(0, Seconds(standing.saved.seconds, "last checkpoint", elapsed))
+    latest = max(found, key=lambda one: one.total)
+    return latest if standing.saved is not None or latest.total else None
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Size]]:
+    """The files of a run, each checkpoint as one."""
+    for name, size in _scanned(folder):
+        if name == "checkpoint" and size is None:
+            for one, inner in _scanned(folder / name):
+                yield f"{name}/{one}", inner or size_of(folder / name / one)
+        else:
+            yield (name, size) if size else (f"{name}/", size_of(folder / name))
+
+
+def _scanned(folder: Path) -> list[tuple[str, Size | None]]:
+    """Names in order and the files' sizes, None of a folder; of very many, some."""
+    found: dict[str, Size | None] = {}
+    # It may be removed meanwhile, or not be looked into.
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in itertools.islice(entries, _MOST_ENTRIES):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            size = None if is_folder else Size(entry.stat(follow_symlinks=False).st_size)
+            found[entry.name] = size
+    return sorted(found.items(), key=lambda one: one[0])
 
 
 def show_run(run: str, *, layout: str) -> int:
     """Print all there is to know of a run, as a table or json; gives the exit code."""
-    details = details_of(find_run(run))
+    details = _details_of(find_run(run))
     now = datetime.now(UTC)
     if layout == "json":
         show(json.dumps(_content(details, now), indent=1, allow_nan=False) + "\n")
@@ -65,7 +154,7 @@ def show_run(run: str, *, layout: str) -> int:
 def _lines(details: Details, now: datetime, width: int) -> Iterator[str]:
     yield printable(str(details.standing.folder))
     for label, texts in _paragraphs(details, now):
-        for index, text in enumerate(texts):
+        for index, text in enumerate(filter(None, texts)):
             yield from hanging("" if index else label, text, width, indent=_INDENT)
     if details.epochs:
         yield ""
@@ -80,7 +169,8 @@ def _lines(details: Details, now: datetime, width: int) -> Iterator[str]:
             yield from row_lines(["" if index else label, *row], columns)
 
 
-def _paragraphs(details: Details, now: datetime) -> Iterator[_Paragraph]:
+def _paragraphs(details: Details, now: datetime) -> Iterator[tuple[str, Sequence[str]]]:
+    """Label and texts, each of which begins a line."""
     record, config = details.standing.record, details.configuration
     yield "state", [_state(details, now)]
     if record:
@@ -90,18 +180,14 @@ def _paragraphs(details: Details, now: datetime) -> Iterator[_Paragraph]:
     if record:
         yield from _configuration(record, config)
         yield from _machine(record)
-        if result := _result(details, record):
-            yield "result", result
-        if record.resumed:
-            yield "resumed", list(_resumptions(record, now))
+        yield "result", _result(details, record)
+        yield "resumed", list(_resumptions(record, now))
     elif config:
         names = ("name", "optimizer.name", "training.epochs", "training.seed")
         yield "config", [_joined(*(_told(name + " {}", config.get(name)) for name in names))]
     notes = [*details.notices, *(f"{METRICS_NAME}, {one}" for one in details.skipped)]
-    if len(notes) > _MOST_NOTES:
-        notes = [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES:,} more"]
-    if notes:
-        yield "notes", notes
+    more = [f"and {len(notes) - _MOST_NOTES:,} more"] if len(notes) > _MOST_NOTES else []
+    yield "notes", [*notes[:_MOST_NOTES], *more]
 
 
 def _state(details: Details, now: datetime) -> str:
@@ -109,7 +195,7 @@ def _state(details: Details, now: datetime) -> str:
     status, reason = standing.status, why(standing)
     parts = [reason if reason.startswith(status) else ": ".join(filter(None, (status, reason)))]
     if record:
-        parts.append(f"started {moment(record.started)}, {_ago(record.started, now)}")
+        parts.append(f"started {_when(record.started, now)}")
         if record.ended and status != RunStatus.RUNNING:
             parts.append(f"ended {moment(record.ended)}")
         parts.append(progress_text(standing.progress, status))
@@ -119,53 +205,51 @@ def _state(details: Details, now: datetime) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _configuration(record: RunRecord, config: Mapping[str, object]) -> Iterator[_Paragraph]:
+def _configuration(
+    record: RunRecord, config: Mapping[str, object]
+) -> Iterator[tuple[str, Sequence[str]]]:
     """What was to be done: the experiment, its network, its photos, its seed."""
+    comparable, provenance = record.comparable, record.provenance
     kind = " (drawn sample, no real photos)" if record.sample else ""
-    experiment = [_joined(f"{record.name}{kind}", f"hash {_hash(record.experiment)}")]
-    if notes := config.get("notes"):
-        experiment.append(_value(notes))
-    yield "experiment", experiment
+    notes = [_value(config["notes"])] if config.get("notes") else []
+    yield "experiment", [f"{record.name}{kind}, hash {_hash(record.experiment)}", *notes]
     per_update = record.images_per_update
     training = _joined(
-        _told("{} epochs", record.comparable.get("epochs")),
+        _told("{} epochs", comparable.get("epochs")),
         _told("batch {}", record.batch_size),
         _told("{} photos an update", per_update if per_update != record.batch_size else None),
         *_unusual(config, "training."),
     )
     yield "training", [training]
-    yield "network", [_joined(*_network(record, config))]
-    yield "photos", [_joined(*_photos(record, config))]
+    model = flatten(mapping(comparable.get("model")))
+    network = _joined(
+        title_of(record.flat_comparable.get("model.network"), number(model.get("width"))),
+        _told("{} parameters", whole(provenance.get("parameters")) or None),
+        _told("weights {}", config.get("model.weights", _hash(model.get("weights")))),
+        _told("trainable {}", model.get("trainable")),
+        _told("hidden units {}", model.get("head.hidden_units") or None),
+        _told("dropout {}", model.get("head.dropout")),
+    )
+    yield "network", [network]
+    photos = _joined(
+        provenance.get("photos_source") or config.get("data.source"),
+        _told("{} px", comparable.get("image_size")),
+        *_unusual(config, "data."),
+        *(
+            f"{name.rpartition('.')[2]} {_value(value)}"
+            for name, value in record.flat_comparable.items()
+            if name.startswith("augmentation.") and value
+        ),
+        _told("{} left out", whole(provenance.get("photos_left_out")) or None),
+        _told("fingerprint {}", _hash(comparable.get("photos"))),
+    )
+    yield "photos", [photos]
     weights = _told("initial weights {}", _hash(record.initial_weights))
     batches = _told("first batches {}", _hash(record.first_batches))
-    yield "seed", [_joined(f"{record.seed}", weights, batches)]
+    yield "seed", [_joined(str(record.seed), weights, batches)]
 
 
-def _network(record: RunRecord, config: Mapping[str, object]) -> Iterator[str]:
-    model = flatten(mapping(record.comparable.get("model")))
-    width = number(model.get("width"))
-    yield title_of(record.flat_comparable.get("model.network"), width)
-    if parameters := whole(record.provenance.get("parameters")):
-        yield f"{parameters:,} parameters"
-    yield _told("weights {}", config.get("model.weights", _hash(model.get("weights"))))
-    yield _told("trainable {}", model.get("trainable"))
-    yield _told("hidden units {}", model.get("head.hidden_units") or None)
-    yield _told("dropout {}", model.get("head.dropout"))
-
-
-def _photos(record: RunRecord, config: Mapping[str, object]) -> Iterator[object]:
-    yield record.provenance.get("photos_source") or config.get("data.source")
-    yield _told("{} px", record.comparable.get("image_size"))
-    yield from _unusual(config, "data.")
-    for name, value in record.flat_comparable.items():
-        if name.startswith("augmentation.") and value:
-            yield f"{name.rpartition('.')[2]} {_value(value)}"
-    if left_out := whole(record.provenance.get("photos_left_out")):
-        yield f"{left_out:,} left out"
-    yield _told("fingerprint {}", _hash(record.comparable.get("photos")))
-
-
-def _machine(record: RunRecord) -> Iterator[_Paragraph]:
+def _machine(record: RunRecord) -> Iterator[tuple[str, Sequence[str]]]:
     """What it was trained on, with which versions, and by which command."""
     facts = record.provenance
     hardware, packages = mapping(facts.get("hardware")), mapping(facts.get("packages"))
@@ -178,45 +262,46 @@ def _machine(record: RunRecord) -> Iterator[_Paragraph]:
         hardware.get("system"),
         _told("host {}", hardware.get("host")),
     )
-    versions = _joined(
-        *(f"{name} {version}" for name, version in packages.items()),
-        _told("Python {}", facts.get("python")),
-    )
+    yield "machine", [machine]
+    installed = (f"{name} {version}" for name, version in packages.items())
+    yield "versions", [_joined(*installed, _told("Python {}", facts.get("python")))]
     dirty = " with changes that are not committed" if facts.get("git_dirty") is True else ""
     commit = facts.get("git_commit")
-    code = f"{_hash(commit)}{dirty}" if commit else ""
-    command = _command(facts.get("command"))
-    texts = {"machine": machine, "versions": versions, "commit": code, "command": command}
-    yield from ((label, [text]) for label, text in texts.items() if text)
+    yield "commit", [f"{_hash(commit)}{dirty}" if commit else ""]
+    yield "command", [_command(facts.get("command"))]
 
 
 def _result(details: Details, record: RunRecord) -> Sequence[str]:
-    get = record.measure
     if details.standing.status != RunStatus.COMPLETED:
         losses = [(number(one.get("validation_loss")), one) for one in details.epochs]
         known = [(loss, one) for loss, one in losses if loss is not None]
         if not known:
             return []
         loss, best = min(known, key=lambda pair: pair[0])
-        accuracy = _percent(number(best.get("validation_accuracy")))
+        accuracy = _form(number(best.get("validation_accuracy")), _percent)
         epoch = best.get("epoch")
         return [f"so far, best epoch {epoch}: validation accuracy {accuracy}, loss {loss:.4f}"]
-    best_epoch = get("best_epoch")
+    best_epoch = record.measure("best_epoch")
+    at = f" (epoch {best_epoch:.0f}, the best)" if best_epoch else ""
+    accuracies = ("best_validation_accuracy", "test_accuracy")
+    validation, test = (_form(record.measure(name), _percent) for name in accuracies)
+    others = ("best_validation_loss", "test_log_loss", "test_roc_auc")
+    best_loss, log_loss, auc = (_form(record.measure(name), "{:.4f}".format) for name in others)
     return [
-        f"validation accuracy {_percent(get('best_validation_accuracy'))}, "
-        f"loss {_decimals(get('best_validation_loss'))}"
-        + (f" (epoch {best_epoch:.0f}, the best)" if best_epoch else ""),
-        f"test accuracy {_percent(get('test_accuracy'))}, log loss "
-        f"{_decimals(get('test_log_loss'))}, ROC AUC {_decimals(get('test_roc_auc'))}",
+        f"validation accuracy {validation}, loss {best_loss}{at}",
+        f"test accuracy {test}, log loss {log_loss}, ROC AUC {auc}",
     ]
 
 
 def _resumptions(record: RunRecord, now: datetime) -> Iterator[str]:
     for one in record.resumed:
-        when = f"{moment(one.time)}, {_ago(one.time, now)}" if one.time else ""
+        when = _when(one.time, now) if one.time else "at a time that is not recorded"
         where = "" if one.steps_done is None else f", from step {one.steps_done + 1:,}"
-        changes = "; ".join(one.changes) or "nothing had changed"
-        yield f"{when or 'at a time that is not recorded'}{where}; {changes}"
+        yield f"{when}{where}; {'; '.join(one.changes) or 'nothing had changed'}"
+
+
+def _when(time: datetime, now: datetime) -> str:
+    return f"{moment(time)}, {age((now - time).total_seconds())} ago"
 
 
 def _time_rows(details: Details) -> list[tuple[str, str, str]]:
@@ -225,10 +310,10 @@ def _time_rows(details: Details) -> list[tuple[str, str, str]]:
     if seconds is None or record is None:
         return []
     rows = []
-    for clock, name in zip(CLOCKS, _CLOCK_NAMES, strict=True):
-        spent = seconds.by_clock.get(clock)
+    for clock, spent in seconds.by_clock.items():
         if spent is not None:
             rate = _rates(details, record, spent) if clock == "training" else ""
+            name = "everything else" if clock == "other" else clock
             rows.append((name, duration(spent), f"{share(spent, seconds.total):>5}  {rate}"))
     if seconds.until != "end":
         rows.append((f"to {seconds.until}", duration(seconds.total), ""))
@@ -254,47 +339,47 @@ def _rates(details: Details, record: RunRecord, training_seconds: float) -> str:
     return ", ".join(parts)
 
 
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+
+
+# Title, width, what it shows of an epoch's event, and how; the first shows the epoch's number.
+_EPOCH_COLUMNS: Sequence[tuple[str, int, str, Callable[[float], str]]] = (
+    ("epoch", 9, "epoch", str),
+    ("train loss", 12, "training_loss", _loss),
+    ("acc.", 8, "training_accuracy", "{:.1%}".format),
+    ("val. loss", 11, "validation_loss", _loss),
+    ("acc.", 8, "validation_accuracy", "{:.1%}".format),
+    ("images/s", 10, "images_per_second", "{:,.1f}".format),
+    ("training", 11, "training_seconds", duration),
+    ("evaluation", 11, "evaluation_seconds", duration),
+)
+
+
 def _epoch_lines(details: Details, width: int) -> Iterator[str]:
     """The epochs as a table, with the time that each of them took, as far as there is room."""
-    columns = list(_EPOCH_COLUMNS)
-    while len(columns) > 1 and sum(column.width for _, column, *_ in columns) > width:
-        columns.pop()
-    laid_out = [column for _, column, *_ in columns]
-    yield from row_lines([title for title, *_ in columns], laid_out, gap="")
+    places = itertools.accumulate(one[1] for one in _EPOCH_COLUMNS)
+    shown = [one for one, place in zip(_EPOCH_COLUMNS, places, strict=True) if place <= width]
+    shown = shown or [_EPOCH_COLUMNS[0]]
+    columns = [Column(size, right=True) for _, size, *_ in shown]
+    yield from row_lines([title for title, *_ in shown], columns, gap="")
     progress = details.standing.progress
     of_all = f"/{progress.epochs}" if progress and progress.epochs else ""
-    previous: _Epoch = {}
+    previous: Mapping[str, Any] = {}
     count = len(details.epochs)
     for index, epoch in enumerate(details.epochs):
         if count <= _MOST_EPOCHS or not _FIRST_EPOCHS <= index < count - _LAST_EPOCHS:
             done = whole(epoch.get("epoch"))
             cells = ["?" if done is None else f"{done}{of_all}"]
-            for _, _, key, form in columns[1:]:
+            for _, _, key, form in shown[1:]:
                 value = number(epoch.get(key))
                 if value is not None and key.endswith("_seconds"):  # since the start
                     value -= number(previous.get(key)) or 0.0
-                cells.append("–" if value is None else form(value))
-            yield from row_lines(cells, laid_out, gap="")
+                cells.append(_form(value, form))
+            yield from row_lines(cells, columns, gap="")
         elif index == _FIRST_EPOCHS:
-            yield padded("…", laid_out[0].width, right=True)
+            yield padded("…", columns[0].width, right=True)
         previous = epoch
-
-
-def _loss(value: float) -> str:
-    return f"{value:.4f}" if value < 1000 else f"{value:.3g}"
-
-
-# Title, column, what it shows of an epoch's event, and how; the first shows the epoch's number.
-_EPOCH_COLUMNS: Sequence[tuple[str, Column, str, Callable[[float], str]]] = (
-    ("epoch", Column(9, right=True), "epoch", str),
-    ("train loss", Column(12, right=True), "training_loss", _loss),
-    ("acc.", Column(8, right=True), "training_accuracy", "{:.1%}".format),
-    ("val. loss", Column(11, right=True), "validation_loss", _loss),
-    ("acc.", Column(8, right=True), "validation_accuracy", "{:.1%}".format),
-    ("images/s", Column(10, right=True), "images_per_second", "{:,.1f}".format),
-    ("training", Column(11, right=True), "training_seconds", duration),
-    ("evaluation", Column(11, right=True), "evaluation_seconds", duration),
-)
 
 
 def _content(details: Details, now: datetime) -> dict[str, Any]:
@@ -336,16 +421,12 @@ def _command(arguments: object) -> str:
     return " ".join(["optrun", *shown]) + more
 
 
-def _ago(time: datetime, now: datetime) -> str:
-    return f"{age((now - time).total_seconds())} ago"
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _decimals(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _form(value: float | None, form: Callable[[float], str]) -> str:
+    return "–" if value is None else form(value)
 
 
 def _told(text: str, value: object) -> str:

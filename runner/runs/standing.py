@@ -61,7 +61,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Standing:
-    """A run's folder, or why it cannot be read, and how it stands."""
+    """How a run, or what cannot be read of one, stands."""
 
     run: Run | Unreadable
     held: bool  # whether a process is writing it
@@ -172,9 +172,9 @@ def _read_saved(place: Path, owner: str) -> Saved | None:
     seconds, position = mapping(facts.get("seconds")), mapping(facts.get("position"))
     # The steps done are those of whole epochs, and the batches of the one that was begun.
     epoch, batch = whole(position.get("epoch")), whole(position.get("batch"))
-    per_epoch = None
-    if epoch and batch is not None and steps_done > batch and not (steps_done - batch) % epoch:
-        per_epoch = (steps_done - batch) // epoch
+    of_whole_epochs = 0 if batch is None else steps_done - batch
+    is_known = epoch and of_whole_epochs > 0 and not of_whole_epochs % epoch
+    per_epoch = of_whole_epochs // epoch if epoch and is_known else None
     by_clock = {name: number(seconds.get(name)) or 0.0 for name in CLOCKS}
     return Saved(steps_done, per_epoch, by_clock, status.st_mtime)
 
@@ -188,11 +188,9 @@ def _progress(run: Run, saved: Saved | None) -> Progress:
     last = last_epoch(run.folder)
     epochs_done = whole(last.get("epoch")) or 0
     per_epoch = record.steps_per_epoch or (saved.steps_per_epoch if saved else None)
-    if per_epoch is None:
-        per_epoch = steps_per_epoch(last, record.batch_size)
+    per_epoch = per_epoch or steps_per_epoch(last, record.batch_size)
     steps_done = epochs_done * per_epoch if per_epoch else None
     if saved is not None:
-        # A line of an epoch may have been written after the checkpoint, or be of a part of the
-        # run that is made again.
+        # An epoch's line may be written after the checkpoint, or be of what is made again.
         steps_done = max(saved.steps_done, steps_done or 0)
     return Progress(epochs_done, record.epochs, steps_done, per_epoch)

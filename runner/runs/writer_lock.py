@@ -4,8 +4,7 @@ A file that merely exists says nothing after a crash, and a process id may have 
 another process since. A lock held by the kernel is free the moment its holder is gone, so a run
 that says "running" while nobody holds its lock was killed.
 
-Where the system can be asked about a lock without taking it (Linux), readers ask. Elsewhere they
-take a shared lock for an instant, and a writer that comes in that instant tries again.
+Readers take a shared lock for an instant, and a writer that comes in that instant tries again.
 """
 
 import contextlib
@@ -14,8 +13,6 @@ import json
 import os
 import platform
 import stat
-import struct
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,16 +22,10 @@ from optrun.data.locks import try_lock
 from optrun.runner.errors import UserError
 from optrun.runner.untrusted import DamageError, content_of, json_object, printable, time_of, whole
 
-if sys.platform != "win32":
-    import fcntl
-
 LOCK_NAME = "writer.lock"
 
 _LARGEST = 4096  # bytes of a lock file; a holder takes some hundred
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-# struct flock of 64-bit Linux: type, whence, start, length (0: to the end), process.
-_FLOCK = "@hhqqi4x"
-_CAN_ASK = sys.platform == "linux" and sys.maxsize > 2**32
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 class RunHeldError(UserError):
@@ -58,8 +49,8 @@ class Holder:
 def acquire(path: Path, *, patience_s: float = 1.0) -> int:
     """Takes the lock file at `path`, made where it is missing; no link, since it is written into.
 
-    It is tried for `patience_s`, since a reader that asks `is_held` may hold a shared lock for an
-    instant. What is returned is the file descriptor that holds it until it is closed.
+    It is tried for `patience_s`, since a reader may hold a shared lock for an instant. What is
+    returned is the file descriptor that holds it until it is closed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
@@ -68,12 +59,6 @@ def acquire(path: Path, *, patience_s: float = 1.0) -> int:
             if time.monotonic() >= deadline:
                 raise RunHeldError(held_message(path.parent))
             time.sleep(0.01)
-        if _CAN_ASK:
-            # `flock` cannot be asked about. A lock of the open file (Linux, `fcntl(2)`) can, is
-            # dropped at the same moment, and never conflicts with the first.
-            with contextlib.suppress(OSError):  # then readers are told the same, and try the first
-                lock = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
-                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
         _write_holder(descriptor)
     except BaseException:
         os.close(descriptor)
@@ -88,11 +73,6 @@ def is_held(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     try:
-        if _CAN_ASK:
-            with contextlib.suppress(OSError):
-                wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, 0, 0, 0, 0)
-                answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
-                return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
         return not try_lock(descriptor, shared=True)
     except OSError:  # a file system that knows no locks: then nobody holds one
         return False
@@ -118,8 +98,7 @@ def holder_of(path: Path) -> Holder | None:
 
 def held_message(folder: Path) -> str:
     """That a run is being written, by whom as far as he says so, and what to do."""
-    holder = holder_of(folder / LOCK_NAME)
-    who = "another process" if holder is None else str(holder)
+    who = holder_of(folder / LOCK_NAME) or "another process"
     return (
         f"The run {printable(str(folder))} is being written by {who}. "
         "Wait until it ends, or stop it first."

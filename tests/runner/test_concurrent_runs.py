@@ -19,7 +19,6 @@ import pytest
 from optrun.runner.engine.signals import Interrupted
 from optrun.runner.errors import UserError
 from optrun.runner.runs import reader as runs
-from optrun.runner.runs import writer_lock
 from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.reader import Run, Unreadable
 from optrun.runner.runs.run_folder import check_writable, create, reopen
@@ -204,10 +203,7 @@ def test_readers_in_a_tight_loop_keep_nobody_from_starting(tmp_path: Path) -> No
     assert not is_held(path / LOCK_NAME)
 
 
-def test_readers_that_must_try_the_lock_keep_nobody_from_starting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_lock, "_CAN_ASK", False)
+def test_readers_keep_nobody_from_starting(tmp_path: Path) -> None:
     lock = tmp_path / LOCK_NAME
     descriptor = acquire(lock)
     assert is_held(lock)

@@ -27,6 +27,7 @@ from optrun.runner.verify import (
     STEP,
     TURNS,
     Event,
+    Failure,
     Phase,
     Training,
     choose,
@@ -47,7 +48,7 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.runs import checkpoint_places as places
 
 STEPS, PER_EPOCH = 20, 10
-request = json.loads(sys.argv[1])
+request = json.loads(sys.stdin.read() or sys.exit(1))
 behaviour = os.environ.get("IMITATION", "")
 
 def tell(kind, steps_done):
@@ -60,7 +61,9 @@ def rows(steps):
             for n in range(1, steps // PER_EPOCH + 1)]
 
 def record(run, state, **more):
-    content = {"state": state, "experiment": "e",
+    content = {"format": 1, "name": "verify", "seed": 1, "sample": True, "state": state,
+               "started": "2026-11-20T15:30:00+00:00", "experiment": "e",
+               "optimizer": {"description": "SGD"},
                "comparable": {"device": "cpu", "precision": "float32"},
                "provenance": {"initial_weights": "i", "first_batches": "b"}, **more}
     (run / "run.json").write_text(json.dumps(content))
@@ -137,7 +140,8 @@ def completed(tmp_path: Path, imitation: functools.partial[Training]) -> Callabl
     def make(name: str) -> Path:
         request = Request([Entry(Path("x"))], results=tmp_path / name)
         log = tmp_path / f"{name}.log"
-        with imitation(request, log=log, cache=tmp_path) as training:
+        with imitation(log=log, cache=tmp_path) as training:
+            training.begin(request, request.results)
             assert training.wait() == 0, log.read_text()
         return tmp_path / name / "verify-s1-abcdef"
 
@@ -163,7 +167,7 @@ def test_a_run_that_is_killed_and_the_same_is_proved(
     ("behaviour", "told"),
     [
         ("weights", "model/0000: 6 of 6 values, the first at [0], 20.0 against 20.000000000001"),
-        ("row", "epoch 2, loss: 0.5 against 0.25"),
+        ("row", "row 2.loss: 0.5 against 0.25"),
     ],
 )
 def test_a_difference_is_found_and_the_runs_are_kept(
@@ -278,7 +282,6 @@ TAMPERINGS: list[tuple[str, Callable[[Path], object]]] = [
     ("optimizer state", lambda run: _changed_array(run, "optimizer")),
     ("best epoch's weights", lambda run: _changed_array(run, "best")),
     ("predictions", _changed_predictions),
-    ("predictions", lambda run: (run / "predictions.npz").write_bytes(b"PK")),
     ("result", lambda run: _changed_json(run, lambda one: one["result"].update(test_accuracy=1))),
     ("start", lambda run: _changed_json(run, lambda one: one.update(experiment="f"))),
     ("metric rows", lambda run: (run / "metrics.jsonl").write_text("")),
@@ -289,15 +292,24 @@ def test_each_part_is_compared_in_every_bit_but_the_clocks(
     completed: Callable[[str], Path], tmp_path: Path
 ) -> None:
     run, other = completed("one"), completed("other")
-    assert [part.name for part in compare(run, other) if not part.is_identical] == []
+    assert [part.name for part in compare(run, other) if part.difference] == []
     for name, tamper in TAMPERINGS:
         tampered = tmp_path / "tampered"
         shutil.copytree(other, tampered)
         tamper(tampered)
-        different = [part for part in compare(run, tampered) if not part.is_identical]
+        different = [part for part in compare(run, tampered) if part.difference]
         assert [part.name for part in different] == [name]
         assert different[0].hashes[0] != different[0].hashes[1]
         shutil.rmtree(tampered)
+
+
+def test_what_cannot_be_read_is_not_the_same(completed: Callable[[str], Path]) -> None:
+    run, damaged, cut_short = map(completed, ("one", "damaged", "cut_short"))
+    (damaged / "predictions.npz").write_bytes(b"PK")
+    _changed_json(cut_short, lambda one: one.update(state="interrupted"))
+    for other in (damaged, cut_short):
+        with pytest.raises(Failure, match="can't be compared"):
+            compare(run, other)
 
 
 def test_the_same_seed_draws_the_same_moments() -> None:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from optrun.data.cache.cache_key import PARTIAL
 from optrun.optimizers import registry
 from optrun.runner.plan.executor import Request, ResumeRequest
 from optrun.runner.plan.plan import Entry
-from optrun.runner.verify import Kill, Moment, Phase, Training, compare, kill, strike
+from optrun.runner.verify import Moment, Phase, Training, compare
 
 FEWEST_KILLS = 50
 PHOTOS, FOLDER = "preparing the photos", "making its folder"  # before a training tells anything
@@ -65,10 +65,10 @@ TRAINING = {"epochs": 3, "batch_size": 13, "precision": "float32", "checkpoint_m
 
 @dataclass(frozen=True)
 class Record:
-    """One kill: which case, in which phase, at which step."""
+    """One kill: which case, in which phase."""
 
     case: str
-    struck: Kill
+    phase: str
 
 
 class Loop:
@@ -123,7 +123,9 @@ class Loop:
             else Request([Entry(one) for one in what], device="cpu", results=results)
         )
         cache = self.cache if results == self.results else self.folder / "own_cache"
-        return Training(request, log=self.folder / f"{results.name}.log", cache=cache)
+        training = Training(log=self.folder / f"{results.name}.log", cache=cache)
+        training.begin(request, results)
+        return training
 
     def let(self, what: Sequence[Path], *, results: Path) -> int:
         """Have it end by itself; returns the exit code."""
@@ -133,7 +135,7 @@ class Loop:
     def kill(self, what: Sequence[Path], moment: Moment) -> None:
         """Train or go on, and kill it at a moment unless it is over before."""
         with self.started(what, self.results) as training:
-            self.record(training, strike(training, moment, self.results))
+            self.record(training, training.strike(moment))
 
     def kill_early(self, phase: str, within_s: float) -> None:
         """Train the first cases, and kill that soon after it began to do what it does first."""
@@ -143,9 +145,9 @@ class Loop:
                 time.sleep(0.0005)
             time.sleep(self.chance.uniform(0, within_s))
             before = self.early_phase(training)
-            struck = kill(training, self.results) if training.is_running else None
-            if struck is not None and not struck.steps:
-                struck = replace(struck, phase=self.early_phase(training) or before or struck.phase)
+            struck = training.kill()
+            if struck is not None and not training.events:
+                struck = self.early_phase(training) or before or struck
             self.record(training, struck)
 
     def early_phase(self, training: Training) -> str | None:
@@ -157,11 +159,12 @@ class Loop:
         new = (run for run in self.results.glob("*") if run.stat().st_mtime >= training.started)
         return FOLDER if any(not (run / "run.json").exists() for run in new) else None
 
-    def record(self, training: Training, struck: Kill | None) -> None:
+    def record(self, training: Training, struck: str | None) -> None:
         if struck is None:
             assert training.wait() == 0, training.last_lines(30)
             return
-        self.records.append(Record(self.struck_case(training.started), struck))
+        phase = struck.rpartition(", ")[2]
+        self.records.append(Record(self.struck_case(training.started), phase))
         print(f"  {len(self.records):3}  {self.records[-1].case}: {struck}", flush=True)
 
     def struck_case(self, started: float) -> str:
@@ -259,7 +262,7 @@ def kill_each_in_its_second_half(loop: Loop) -> None:
 
 
 def report(loop: Loop) -> None:
-    phases = Counter(record.struck.phase for record in loop.records)
+    phases = Counter(record.phase for record in loop.records)
     print(f"{len(loop.records)} kills")
     for phase, count in phases.most_common():
         print(f"  {count:3} {phase}")
@@ -272,13 +275,13 @@ def require_identical(loop: Loop) -> None:
         run, twin = loop.run_of(case, "killed"), loop.run_of(case, "whole")
         assert run is not None
         assert twin is not None
-        parts = [part for part in compare(twin, run) if not part.is_identical]
+        parts = [part for part in compare(twin, run) if part.difference]
         if parts:
             different[case] = [(part.name, part.difference) for part in parts]
     assert different == {}, json.dumps(different, indent=1)
     for log in loop.folder.glob("*.log"):
         assert "Traceback" not in log.read_text(errors="replace")
     assert len(loop.records) >= FEWEST_KILLS
-    struck = {record.struck.phase for record in loop.records}
+    struck = {record.phase for record in loop.records}
     assert struck >= {PHOTOS, Phase.START, Phase.TRAINING, Phase.EVALUATION, Phase.CHECKPOINT}
     assert {record.case for record in loop.records} >= set(loop.cases)

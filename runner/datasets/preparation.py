@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 # Without a terminal, a line this often: enough to see that it goes on, few enough for a log.
-LINE_EVERY_S = 30.0
+_LINE_EVERY_S = 30.0
 _SHOW_EVERY_S = 0.1
 _RATE_OVER_S = 15.0
 
@@ -79,6 +79,7 @@ class View:
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._display = Display(console, quiet)
+        self.say = self._display.notice
         self._line: Progress | None = None
         self._task = TaskID(0)
         self._stage = ""
@@ -95,7 +96,7 @@ class View:
             self._stage, self._next_line_s = stage, now
             self._seen.clear()
             if self._display.console.is_terminal:
-                self._line = live_line(self._display.console, indent=2)
+                self._line = live_line(self._display.console)
                 self._task = self._line.add_task(stage, total=total, numbers="")
                 self._line.start()
         elif done < self._seen[-1][1]:
@@ -105,28 +106,20 @@ class View:
         self._seen.append((now, done))
         while self._seen[0][0] < now - _RATE_OVER_S:
             self._seen.popleft()
+        first_s, first = self._seen[0]
+        rate = (done - first) / (now - first_s) if now > first_s else 0.0
+        numbers = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+        if rate > 0:
+            numbers += f", {rate / 1e6:,.1f} MB/s"
+            numbers += f", {duration((total - done) / rate)} left" if done < total else ""
         if self._line is not None:
-            self._line.update(self._task, completed=done, numbers=self._numbers(done, total))
+            self._line.update(self._task, completed=done, numbers=numbers)
         elif now >= self._next_line_s:
-            self._next_line_s = now + LINE_EVERY_S
-            self._display.say(f"  {stage} {self._numbers(done, total)}")
-
-    def say(self, text: str) -> None:
-        """Print what a person should know."""
-        self._display.notice(text)
+            self._next_line_s = now + _LINE_EVERY_S
+            self._display.say(f"  {stage} {numbers}")
 
     def end(self) -> None:
         """Take the live line away."""
         if self._line is not None:
             self._line.stop()
             self._line = None
-
-    def _numbers(self, done: int, total: int) -> str:
-        """How much is done, how fast it goes, how long it will take."""
-        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
-        rate = (last - first) / (last_s - first_s) if last_s > first_s else 0.0
-        words = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
-        if rate > 0:
-            words += f", {rate / 1e6:,.1f} MB/s"
-            words += f", {duration((total - done) / rate)} left" if done < total else ""
-        return words

@@ -1,15 +1,18 @@
-r"""Photos to answers, as a stream of a few batches at most, and those as a table, CSV or JSON.
+r"""What `optrun predict` does: photos to answers, a few batches at a time, in a table, CSV or JSON.
 
 Names come from archives and file systems, so from anybody. In a table and in CSV, everything that
 acts on a terminal is written as an escape (`\x1b`), so that a name can't move the cursor or break
 a line. JSON has escapes of its own, and there `json.loads` gives the name back.
 """
 
+import contextlib
+import io
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
 from optrun.data.exceptions import PhotoError
@@ -17,8 +20,12 @@ from optrun.data.images.decode import Pixels, UndecodableError
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.parallel import in_order
 from optrun.data.printable import printable
-from optrun.data.unlabelled import UnlabelledPhoto
+from optrun.data.unlabelled import UnlabelledPhoto, unlabelled
 from optrun.runner.engine.scores import sigmoid
+from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.inference.output import Progress, check_exists, check_writable, new_file
+from optrun.runner.runs.select import find_run
+from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.text import csv_cell, padded, widest
 
 if TYPE_CHECKING:
@@ -26,14 +33,57 @@ if TYPE_CHECKING:
 
 # Small on a processor, where 16 photos of 224 px take seconds, so that answers appear as they come.
 _BATCH = {"cpu": 16, "gpu": 128}
-
 _NARROWEST_NAME, _WIDEST_NAME = 12, 60  # columns
 _ROWS_MEASURED = 16
 _PROBABILITY = f"{CLASS_NAMES[1]}_probability"
 
 
-@dataclass(frozen=True)
-class Prediction:
+def predict(
+    run: str,
+    photos: Sequence[Path],
+    *,
+    layout: str | None,
+    output: Path | None,
+    force: bool,
+    flip: bool,
+    device: str,
+) -> int:
+    """Writes the answers, as `optrun predict`; 1 where photos could not be read, else 0."""
+    # All that a person can have mistyped is looked at before TensorFlow is waited for.
+    folder = find_run(run)
+    for path in photos:
+        check_exists(path, "PHOTO")
+    if output is not None:
+        check_writable(output, force=force)
+        layout = layout or {".csv": "csv", ".json": "json"}.get(output.suffix.lower())
+    with native_stderr_captured(), photo_errors():
+        found = unlabelled(photos)
+        first = next(found, None)
+        if first is None:
+            named = ", ".join(printable(str(path), 300, strict=True) for path in photos[:5])
+            raise UserError(
+                f"PHOTO must name at least one photo, received: {named}, which holds none."
+            )
+        from optrun.runner.inference.classifier import open_trained
+
+        trained = open_trained(folder, device=device)
+        progress = Progress(trained, flip=flip)
+        if output is None and isinstance(sys.stdout, io.TextIOWrapper):
+            with contextlib.suppress(io.UnsupportedOperation):
+                sys.stdout.reconfigure(errors="backslashreplace", newline="")
+        to_screen = contextlib.nullcontext(sys.stdout)
+        with to_screen if output is None else new_file(output, force=force) as out:
+            answers = progress.pass_on(
+                predictions(trained, itertools.chain([first], found), flip=flip),
+                live=output is not None or not sys.stdout.isatty(),
+            )
+            FORMATS[layout or "table"]((one for one in answers if one.logit is not None), out)
+        place = "" if output is None else f" in {printable(str(output), 300, strict=True)}"
+        progress.say(progress.counted(place))
+    return 1 if progress.unreadable else 0
+
+
+class Prediction(NamedTuple):
     """What the network says of one photo."""
 
     name: str  # as the source has it; perhaps not printable
@@ -124,6 +174,12 @@ def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
     The names' column is as wide as the first few need; a longer one later moves its own line.
     """
     rows, first, width = iter(rows), [], _NARROWEST_NAME
+
+    def write(row: Prediction) -> None:
+        name = padded(printable(row.name), width)
+        out.write(f"{name}  {row.answer:<6}  {percentage(row.probability):>11}\n")
+        out.flush()
+
     try:
         for row in itertools.islice(rows, _ROWS_MEASURED):
             first.append(row)
@@ -132,15 +188,9 @@ def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
             width = min(max(width, widest([printable(row.name) for row in first])), _WIDEST_NAME)
             out.write(f"{'photo':<{width}}  answer  probability\n")
         for row in first:
-            _write_row(row, width, out)
+            write(row)
     for row in rows:
-        _write_row(row, width, out)
-
-
-def _write_row(row: Prediction, width: int, out: TextIO) -> None:
-    name = padded(printable(row.name), width)
-    out.write(f"{name}  {row.answer:<6}  {percentage(row.probability):>11}\n")
-    out.flush()
+        write(row)
 
 
 def _write_csv(rows: Iterable[Prediction], out: TextIO) -> None:

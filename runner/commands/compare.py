@@ -13,7 +13,7 @@ from optrun.runner.commands import options as shared
     "best_validation_loss",
     str,
     "Column to sort by, best first: name, optimizer, seeds, or a measure named above.",
-    "COLUMN",
+    metavar="COLUMN",
 )
 @shared.format_option("table", "markdown", "csv", "json", ending_of="--output (.md, .csv, .json)")
 @shared.path_option("--output", "FILE", "Write to a file instead of the screen.", kind=shared.FILE)

@@ -16,9 +16,10 @@ def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how photos are prepared; see `data.cache.cache_key.Preparation`."""
     command = shared.flag("--antialias", "Smooth photos when they are made smaller.")(command)
     command = shared.defaulted("--resize", "squash", _RESIZES, _SQUARED)(command)
-    return shared.defaulted("--image-size", 224, _SIZES, "Side of the prepared photos.", "PX")(
-        command
+    side = shared.defaulted(
+        "--image-size", 224, _SIZES, "Side of the prepared photos.", metavar="PX"
     )
+    return side(command)
 
 
 @click.group()

@@ -19,13 +19,9 @@ def flag(name: str, help: str) -> Decorator:
     return click.option(name, is_flag=True, help=help)
 
 
-def defaulted(
-    name: str, default: Any, kind: Any, help: str, metavar: str | None = None
-) -> Decorator:
+def defaulted(name: str, default: Any, kind: Any, help: str, **more: Any) -> Decorator:
     """An option whose help shows its default."""
-    return click.option(
-        name, default=default, show_default=True, type=kind, help=help, metavar=metavar
-    )
+    return click.option(name, default=default, show_default=True, type=kind, help=help, **more)
 
 
 def path_option(
@@ -36,6 +32,7 @@ def path_option(
 
 
 flip_option = flag("--flip", "Average each photo with its mirror image, at twice the time.")
+sample_option = flag("--sample", "Use the built-in sample of drawn cats and dogs.")
 quiet_option = flag("--quiet", "Print nothing but each run's folder.")
 seed_option: Decorator = click.option("--seed", type=SEED, help="Train with this seed.")
 yes_option = flag("--yes", "Do not ask.")
@@ -50,10 +47,6 @@ def set_option(
     )
 
 
-def sample_option(help: str = "Use the built-in sample of drawn cats and dogs.") -> Decorator:
-    return flag("--sample", help)
-
-
 def device_option(purpose: str, *, auto: str = "auto takes a GPU where there is one") -> Decorator:
     """`--device`; the purpose is what the device is for, as a verb: "train"."""
     devices = click.Choice(["auto", "cpu", "gpu"])
@@ -65,15 +58,9 @@ def format_option(
     help: str = "What to print; json holds more than the table has room for.",
     ending_of: str | None = None,
 ) -> Decorator:
-    """`--format`, as `layout`; of the layouts the first is the default.
-
-    Where the ending of a file decides, `ending_of` is the option that names it, and the endings;
-    `layout` is then None where it isn't stated.
-    """
+    """`--format`, as `layout`; the first is the default, or what the ending of a file says."""
     default = layouts[0] if ending_of is None else None
     if ending_of is not None:
         help = f"Default: by the ending of {ending_of}, else {layouts[0]}."
-    kind = click.Choice(layouts)
-    return click.option(
-        "--format", "layout", default=default, show_default=True, type=kind, help=help
-    )
+    names, kind = ("--format", "layout"), click.Choice(layouts)
+    return click.option(*names, default=default, show_default=True, type=kind, help=help)

@@ -14,12 +14,12 @@ def _seeds(text: str) -> list[int]:
     if match is None:
         raise click.BadParameter(f"must be a count (8) or a range (4-6), received {text!r}")
     first, last = match.groups()
-    seeds = list(range(1, int(first) + 1) if last is None else range(int(first), int(last) + 1))
+    seeds = range(1, int(first) + 1) if last is None else range(int(first), int(last) + 1)
     if not seeds:
         raise click.BadParameter(f"must name at least one seed, received {text!r}")
     if len(seeds) > 10_000:
         raise click.BadParameter(f"must name at most 10,000 seeds, received {len(seeds):,}")
-    return seeds
+    return list(seeds)
 
 
 @click.command()
@@ -29,7 +29,7 @@ def _seeds(text: str) -> list[int]:
 @click.option(
     "--seeds", type=_seeds, metavar="N|A-B", help="Train each config with seeds 1 to N, or A to B."
 )
-@shared.sample_option()
+@shared.sample_option
 @shared.flag("--real", "Never let the sample stand in for photos that cannot be had.")
 @shared.device_option("train")
 @shared.defaulted("--results", Path("results"), shared.PATH, "Folder for the run folders.")

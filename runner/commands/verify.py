@@ -9,13 +9,15 @@ from optrun.runner.commands import options as shared
 
 @click.command()
 @click.argument("config", required=False, type=shared.PATH)
-@shared.defaulted("--kills", 3, click.IntRange(1, 1000), "How many times the run is killed.", "N")
+@shared.defaulted(
+    "--kills", 3, click.IntRange(1, 1000), "How many times the run is killed.", metavar="N"
+)
 @click.option(
     "--kill-seed", type=shared.SEED, help="Kill at the moments of an earlier verification."
 )
 @shared.set_option("Override any key, the shortened ones too: --set training.epochs=5.")
 @shared.seed_option
-@shared.sample_option()
+@shared.sample_option
 @shared.device_option("train")
 @shared.path_option("--keep", "FOLDER", "Keep both runs and their logs in this new folder.")
 def verify(config: Path | None, **options: Any) -> None:

@@ -41,11 +41,7 @@ _SIZE_FIRST = re.compile(r"^\d+ x \d+ px: ")
 def import_photos(
     path: str, *, name: str | None, how: Preparation, strict: bool, verbose: bool
 ) -> None:
-    """Prepare photos, say what is in them, and keep a name for them.
-
-    The path may be a name, to prepare its photos in another way. Without a name, photos keep the
-    one they have, or get one made of their file's.
-    """
+    """Prepare photos of a path or a name, say what is in them, and keep a name for them."""
     with photo_errors():
         here = expanded(path)
         if path in NAMES and not here.exists():
@@ -74,10 +70,7 @@ def import_photos(
 
 
 def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verbose: bool) -> None:
-    """Obtain the public photos, decode them once, and say what is in them.
-
-    The archive is the published one, downloaded by the person; None to download it.
-    """
+    """Obtain the public photos, decode them, and say what is in them; None downloads them."""
     with photo_errors():
         place = None
         if archive is not None or prepare.prepared(PUBLIC, how) is None:
@@ -148,10 +141,7 @@ def _print_report(
     before: library.Entry | None = None,
     verbose: bool,
 ) -> None:
-    """Print what is in photos that were prepared, in so many seconds if just now, and their use.
-
-    `before` is what was known of the name, if it was known.
-    """
+    """Print what is in photos, prepared in so many seconds if just now, and how to use them."""
     width = min(shutil.get_terminal_size().columns, _WIDEST) - _INDENT - 2
     done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
     report = {

@@ -149,10 +149,7 @@ def _copy_line(copy: Copy) -> str:
 
 
 def remove_photos(source: str | None, *, yes: bool) -> int:
-    """Remove a name, or path, with what is prepared from its photos; None for what is stale.
-
-    Returns 0 where it is done, 1 where the person said no or another process is at work on it.
-    """
+    """Remove a name, or path, and what is prepared from it, or what is stale; 0 where done."""
     with photo_errors():
         if source is None:
             name, here = None, [copy for copy in copies() if copy.stale]

@@ -33,10 +33,7 @@ def in_classes(labels: npt.NDArray[np.uint8]) -> str:
 def prepared(
     source: str, how: Preparation, place: Path | None = None
 ) -> tuple[Photos, float | None]:
-    """The photos, and how many seconds it took to decode them; None where they were there.
-
-    `place` is what `obtain` has returned; None to call it when it is needed.
-    """
+    """The photos, and how many seconds it took to decode them; None where they were there."""
     here = prepare.prepared(source, how)
     if here is not None:
         return here, None
@@ -59,11 +56,7 @@ def prepared(
 
 
 def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False) -> Path:
-    """Obtain the public photos, where they are not here, and show how it goes on.
-
-    What `open_source` and `prepare` take as `obtain` is this, with the console given. The archive
-    is the published one, downloaded by the person; None to download it.
-    """
+    """Obtain the public photos, from an archive or by download, and show how it goes on."""
     view = View(console, quiet=quiet)
     try:
         return cats_vs_dogs.obtain(archive, progress=view.progress, say=view.say)
@@ -72,10 +65,7 @@ def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False
 
 
 class View:
-    """Shows how the photos are obtained: bytes, rate, time left.
-
-    That is a live line where the console is a terminal, a line now and then elsewhere.
-    """
+    """Shows bytes, rate and time left: live on a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._display = Display(console, quiet)

@@ -37,10 +37,7 @@ def show_photos(
     augmented: Path | None,
     overrides: Sequence[str],
 ) -> None:
-    """Write a contact sheet, and say where: by default beside us, named after the photos.
-
-    `augmented` is the config whose augmentation is to be seen; None for photos as they are.
-    """
+    """Write a contact sheet of photos as they are, or as the config `augmented` changes them."""
     experiment = None if augmented is None else load(augmented, overrides).experiment
     if experiment is not None and _augmentation(experiment).is_identity:
         raise UserError(

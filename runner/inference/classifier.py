@@ -63,10 +63,7 @@ class Trained:
 
     @cached_property
     def _functions(self) -> tuple[Any, Any]:
-        """The network as graphs of any batch size, so that a short last batch traces nothing anew.
-
-        The second averages the logit of each photo with that of its mirror image.
-        """
+        """The network as graphs of any batch size, so a short last batch traces nothing anew."""
 
         def forward(photos: tf.Tensor) -> tf.Tensor:
             return self.model(photos, training=False)[:, 0]
@@ -121,10 +118,7 @@ class Trained:
 
 
 def open_trained(run: str | Path, *, device: str = "auto") -> Trained:
-    """Opens the run in a folder, or the one that part of its name says; "auto" takes a GPU first.
-
-    `UserError` where there is no such run, it has no usable weights, or its files don't fit.
-    """
+    """Opens the run in a folder, or the one that part of its name says; "auto" prefers a GPU."""
     folder = find_run(run)
     found = reader.read(folder)
     try:
@@ -156,10 +150,19 @@ def _opened(folder: Path, run: Run | Unreadable, device: str) -> Trained:
         stored = read_weights(checkpoint_places.best(folder), owner=run.record.id)
     except DamageError as damage:
         raise DamageError(f"its weights cannot be read: {damage}") from damage
-    trained_in = run.record.flat_comparable.get("precision")
+    trained_in = str(run.record.flat_comparable.get("precision"))
     if trained_in not in ("float32", "mixed_bfloat16", "mixed_float16"):
-        raise DamageError(f"run.json says precision {printable(str(trained_in))}")
-    machine = _machine(str(trained_in), experiment, device)
+        raise DamageError(f"run.json says precision {printable(trained_in)}")
+    machine = hardware.prepare(
+        device,
+        precision="auto",
+        jit_compile=experiment.training.jit_compile,
+        deterministic=experiment.training.deterministic,
+    )
+    native = {"float32", machine.precision}
+    if machine.device == "gpu" and machine.precision != "float32":
+        native.add("mixed_float16")
+    machine = replace(machine, precision=trained_in if trained_in in native else "float32")
     if machine.precision != trained_in:
         notes.append(
             f"{run.label} was trained in {trained_in}, which this machine does not compute "
@@ -199,20 +202,6 @@ def _experiment(folder: Path, run: Run) -> Experiment:
 
 def _origin(weights: object) -> str:
     return "random" if weights == "random" else "pretrained"
-
-
-def _machine(trained_in: str, experiment: Experiment, device: str) -> Machine:
-    """The machine in the run's precision; in float32 where that is not native here."""
-    here = hardware.prepare(
-        device,
-        precision="auto",
-        jit_compile=experiment.training.jit_compile,
-        deterministic=experiment.training.deterministic,
-    )
-    native = {"float32", here.precision}
-    if here.device == "gpu" and here.precision != "float32":
-        native.add("mixed_float16")
-    return replace(here, precision=trained_in if trained_in in native else "float32")
 
 
 def _model(

@@ -1,9 +1,5 @@
-"""What `optrun evaluate` does: measure a run's network, show the numbers, draw its mistakes.
+"""What `optrun evaluate` does: measure a network on photos that it was not trained on, and show."""
 
-It is never measured on a photo that it was trained on.
-"""
-
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +18,11 @@ from optrun.runner.inference import report as reports
 from optrun.runner.inference import statistics
 from optrun.runner.inference.output import check_writable, live_count, not_writable
 from optrun.runner.inference.prediction import Prediction
-from optrun.runner.inference.statistics import Calibration, Estimate, Labels
 from optrun.runner.runs.run_folder import folder_name
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.text import terminal_width
 from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import printable
 from rich.console import Console
@@ -37,18 +33,18 @@ if TYPE_CHECKING:
 _WIDE = 100  # columns; longer lines of text are hard to read
 _MOST_ON_A_SHEET, _LEAST_SURE = 40, 16  # shown of mistakes; where nothing is told wrong
 
+Labels = npt.NDArray[np.integer]
 Logits = npt.NDArray[np.floating]
 Positions = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """How good a network is on some photos."""
 
-    accuracy: Estimate
-    log_loss: Estimate  # in nats
-    roc_auc: Estimate | None  # None where one class is missing
-    calibration: Calibration
+    accuracy: statistics.Estimate
+    log_loss: statistics.Estimate  # in nats
+    roc_auc: statistics.Estimate | None  # None where one class is missing
+    calibration: statistics.Calibration
     confusion: tuple[tuple[int, int], tuple[int, int]]  # by label of the truth, then the answer
 
     @property
@@ -98,10 +94,7 @@ def tempered(
 
 
 def most_wrong(logits: Logits, labels: Labels, count: int) -> Positions:
-    """The positions of the photos with the highest losses, the highest first.
-
-    At most `count` of those that are told wrong; where none is, as many of all.
-    """
+    """The positions of the highest losses among photos told wrong, or among all if none is."""
     z = np.asarray(logits, np.float64)
     ranked = np.argsort(-statistics.losses(z, labels), kind="stable")
     wrong = (z > 0) != (np.asarray(labels) == 1)
@@ -200,7 +193,7 @@ def evaluate(
             except OSError as error:
                 raise not_writable(place, error, "--sheet") from error
     if layout == "table":
-        width = min(max(shutil.get_terminal_size(fallback=(_WIDE, 24)).columns, 40), _WIDE)
+        width = min(max(terminal_width(), 40), _WIDE)
         text = reports.table(report, sheet=place, width=width, styled=sys.stdout.isatty())
     else:
         text = reports.json_text(report) if layout == "json" else reports.csv_text(report)
@@ -268,17 +261,13 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
 def _others(
     trained: "Trained", source: str, display: Display, notes: list[str]
 ) -> tuple[Photos, Positions, int | None]:
-    """All photos of a source, made ready as the run's were, without the run's training photos.
-
-    With their positions, how many were left out, or None where that is unknown; notes are added.
-    """
+    """A source's photos, positions of those never trained on, how many were; notes are added."""
     from optrun.runner.plan.resources import decoded
 
     photos = decoded(source, trained.experiment.data, display)
-    everything = np.arange(len(photos))
     # Drawings and real photos have none in common.
     if photos.is_sample != trained.run.record.sample:
-        return photos, everything, 0
+        return photos, np.arange(len(photos)), 0
     try:
         own, split = trained.photos_and_split(display)
     except UserError as error:
@@ -286,7 +275,7 @@ def _others(
             f"The photos that {trained.run.label} was trained on cannot be told from these, so any "
             f"of them may be among these, and flatter it. {error}"
         )
-        return photos, everything, None
+        return photos, np.arange(len(photos)), None
     trained_on = _seen(photos, own, split.train)
     if trained_on.all():
         raise UserError(
@@ -306,8 +295,7 @@ def _others(
 
 def _seen(photos: Photos, own: Photos, positions: Positions) -> npt.NDArray[np.bool_]:
     """Which photos are, byte by byte or pixel by pixel, among `own` at `positions`."""
-    found = np.zeros(len(photos), np.bool_)
-    for name in ("digests", "pixel_digests"):
-        known = {row.tobytes() for row in getattr(own, name)[positions]}
-        found |= np.array([row.tobytes() in known for row in getattr(photos, name)], np.bool_)
-    return found
+    known = {bytes(row) for row in own.digests[positions]}
+    looks = {bytes(row) for row in own.pixel_digests[positions]}
+    pairs = zip(photos.digests, photos.pixel_digests, strict=True)
+    return np.array([bytes(one) in known or bytes(look) in looks for one, look in pairs], np.bool_)

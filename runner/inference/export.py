@@ -134,10 +134,7 @@ def _classifier(trained: "Trained") -> "keras.Model":
 
 
 def _write(trained: "Trained", path: Path, readme: str) -> float:
-    """Writes the classifier, and opens it again, before it gets its name; replaces what has that.
-
-    Returns by how much its probabilities differ from the run's own at most.
-    """
+    """Writes the classifier, tries it before it gets its name, and returns the difference."""
     import tensorflow as tf
     from optrun.runner.models.keras_state import fresh_keras
 

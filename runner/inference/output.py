@@ -34,10 +34,7 @@ def check_exists(path: Path, argument: str) -> None:
 
 
 def check_writable(path: Path, *, force: bool, option: str = "-o", kind: str = "file") -> None:
-    """Finds out before the work begins whether a file or folder could be written; changes nothing.
-
-    What exists is replaced with `force` alone. `option` is what the person named it with.
-    """
+    """Finds out before the work begins whether `option` names what could be written."""
     received = f"received: {printable(str(path))}"
     try:
         if kind == "file" and path.exists() and not path.is_file():
@@ -72,12 +69,9 @@ def not_writable(path: Path, error: Exception, option: str = "-o", kind: str = "
 
 @contextmanager
 def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
-    """A text file, UTF-8, to write to; it gets its name when the block ends without an error.
-
-    Lines end as they are written. A symbolic link stays one: the file that it leads to is written.
-    """
+    """A text file, UTF-8, to write to; it gets its name when the block ends without an error."""
     check_writable(path, force=force)
-    place = path.resolve()
+    place = path.resolve()  # a symbolic link stays one: what it leads to is written
     # In the same folder, since a rename is atomic only within one file system.
     temporary = place.with_name(f".{place.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:

@@ -1,8 +1,7 @@
 r"""What `optrun predict` does: photos to answers, a few batches at a time, in a table, CSV or JSON.
 
-Names come from archives and file systems, so from anybody. In a table and in CSV, everything that
-acts on a terminal is written as an escape (`\x1b`), so that a name can't move the cursor or break
-a line. JSON has escapes of its own, and there `json.loads` gives the name back.
+Names come from anybody. In a table and in CSV, what acts on a terminal is written as an escape
+(`\x1b`). JSON has escapes of its own, and there `json.loads` gives the name back.
 """
 
 import contextlib
@@ -92,8 +91,7 @@ class Prediction(NamedTuple):
 
     @property
     def label(self) -> int:
-        """Of the class it is said to be; 0 where both are equally likely."""
-        return int(self._known > 0)
+        return int(self._known > 0)  # 0 where both classes are equally likely
 
     @property
     def answer(self) -> str:
@@ -101,13 +99,11 @@ class Prediction(NamedTuple):
 
     @property
     def probability(self) -> float:
-        """Of the answer, 0.5 to 1."""
-        return float(sigmoid(abs(self._known)))
+        return float(sigmoid(abs(self._known)))  # of the answer, 0.5 to 1
 
     @property
     def positive_probability(self) -> float:
-        """Of label 1, 0 to 1."""
-        return float(sigmoid(self._known))
+        return float(sigmoid(self._known))  # of label 1, 0 to 1
 
     @property
     def _known(self) -> float:
@@ -121,58 +117,39 @@ def predictions(
 ) -> Iterator[Prediction]:
     """What the network says of each photo, in their order, also of those that can't be read.
 
-    Photos are decoded in threads while the network computes, and read no further ahead than needed.
     A `PhotoError` that ends the photos is raised when those before it have been judged.
     """
+    trouble: PhotoError | None = None
 
-    def decoded(photo: UnlabelledPhoto | PhotoError) -> Pixels | str:
-        if isinstance(photo, PhotoError):
-            return str(photo)
+    def until_trouble() -> Iterator[UnlabelledPhoto]:
+        nonlocal trouble
+        try:
+            yield from photos
+        except PhotoError as error:
+            trouble = error
+
+    def decoded(photo: UnlabelledPhoto) -> Pixels | str:
         try:
             return photo.unreadable or trained.pixels(photo.encoded)
         except UndecodableError as error:
             return str(error)
 
-    def bytes_of(photo: UnlabelledPhoto | PhotoError) -> int:
-        return 0 if isinstance(photo, PhotoError) else len(photo.encoded)
-
-    batch: list[tuple[str, Pixels | str]] = []
-    for photo, pixels in in_order(_with_trouble(photos), bytes_of, decoded):
-        if isinstance(photo, PhotoError):
-            yield from _judged(trained, batch, flip)
-            raise photo
-        batch.append((photo.name, pixels))
-        if len(batch) == _BATCH[trained.machine.device]:
-            yield from _judged(trained, batch, flip)
-            batch = []
-    yield from _judged(trained, batch, flip)
-
-
-def _with_trouble(photos: Iterable[UnlabelledPhoto]) -> Iterator[UnlabelledPhoto | PhotoError]:
-    """The photos, and as the last what ended them, which must not overtake those before it."""
-    try:
-        yield from photos
-    except PhotoError as error:
-        yield error
-
-
-def _judged(
-    trained: "Trained", batch: Sequence[tuple[str, Pixels | str]], flip: bool
-) -> Iterator[Prediction]:
-    pixels = [one for _, one in batch if not isinstance(one, str)]
-    found = iter(trained.logits(np.stack(pixels), flip=flip) if pixels else ())
-    for name, one in batch:
-        if isinstance(one, str):
-            yield Prediction(name, None, one)
-        else:
-            yield Prediction(name, float(next(found)))
+    decoding = in_order(until_trouble(), lambda photo: len(photo.encoded), decoded)
+    named = ((photo.name, pixels) for photo, pixels in decoding)
+    while batch := list(itertools.islice(named, _BATCH[trained.machine.device])):
+        pixels = [one for _, one in batch if not isinstance(one, str)]
+        found = iter(trained.logits(np.stack(pixels), flip=flip) if pixels else ())
+        for name, one in batch:
+            if isinstance(one, str):
+                yield Prediction(name, None, one)
+            else:
+                yield Prediction(name, float(next(found)))
+    if trouble is not None:
+        raise trouble
 
 
 def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
-    """One line a photo: name, answer, probability of the answer.
-
-    The names' column is as wide as the first few need; a longer one later moves its own line.
-    """
+    """One line a photo: name, answer, probability of the answer."""
     rows, first, width = iter(rows), [], _NARROWEST_NAME
 
     def write(row: Prediction) -> None:
@@ -181,6 +158,7 @@ def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
         out.flush()
 
     try:
+        # The names' column is as wide as the first few need; a longer one later moves its own line.
         for row in itertools.islice(rows, _ROWS_MEASURED):
             first.append(row)
     finally:  # what was said before the photos ended in trouble is shown
@@ -204,18 +182,14 @@ def _write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
 
 
 def _write_json(rows: Iterable[Prediction], out: TextIO) -> None:
-    r"""One JSON array, an object a line, in ASCII; ended also where the photos end in trouble.
-
-    A byte of a file's name that is no UTF-8 is written as `\xff`, in four characters, since JSON
-    has no word for it.
-    """
+    """One JSON array, an object a line, in ASCII; ended also where the photos end in trouble."""
     before, end = "[\n", "[]\n"
     try:
         for row in rows:
+            # JSON has no word for a byte of a file's name that is no UTF-8.
+            name = (printable(one) if "\ud800" <= one <= "\udfff" else one for one in row.name)
             content = {
-                "photo": "".join(
-                    printable(char) if "\ud800" <= char <= "\udfff" else char for char in row.name
-                ),
+                "photo": "".join(name),
                 "answer": row.answer,
                 "probability": float(f"{row.probability:.9g}"),
                 _PROBABILITY: float(f"{row.positive_probability:.9g}"),

@@ -131,7 +131,7 @@ def json_text(report: "Report") -> str:
             }
             for one in report.worst
         ],
-        "notes": _notes(report),
+        "notes": list(_notes(report)),
     }
     return json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -203,14 +203,13 @@ def _most_wrong(report: "Report", sheet: Path | None) -> Iterator[str]:
         yield f"  {number_of(len(report.worst), 'photo')} on {printable(str(sheet))}"
 
 
-def _notes(report: "Report") -> list[str]:
-    notes = [*report.trained.notes, *report.notes, *map(_calibration_note, report.parts)]
+def _notes(report: "Report") -> Iterator[str]:
     if report.trained.run.record.sample:
-        note = "A run on the built-in sample: its numbers say nothing about real photos."
-        notes.insert(0, note)
+        yield "A run on the built-in sample: its numbers say nothing about real photos."
+    yield from (*report.trained.notes, *report.notes, *map(_calibration_note, report.parts))
     test, tempered = report.parts[-1].evaluation.log_loss.value, report.tempered
     if tempered is not None and tempered.log_loss < (1 - _WORTH_SAYING) * test:
-        notes.append(
+        yield (
             f"Logits divided by {tempered.temperature:.3g}, the best temperature for the "
             f"validation photos, would take the test log loss from {test:.4f} to "
             f"{tempered.log_loss:.4f}."
@@ -219,20 +218,19 @@ def _notes(report: "Report") -> list[str]:
         found = part.evaluation
         if found.roc_auc is None:
             present = PLURAL_NAMES[int(found.of_class(1) > 0)]
-            notes.append(
+            yield (
                 f"There are {present} alone ({part.name}): a ROC AUC is not defined, as it ranks "
                 f"{PLURAL_NAMES[1]} against {PLURAL_NAMES[0]}."
             )
         if found.wrong < _FEW_MISTAKES:
-            notes.append(
+            yield (
                 f"With {number_of(found.wrong, 'mistake')} ({part.name}) the interval of the log "
                 "loss is too narrow: it does not know of mistakes that happen to be absent."
             )
-    notes.append(
+    yield (
         "In brackets: 95% intervals over photos of this kind. They say nothing of networks trained "
         "with other seeds."
     )
-    return notes
 
 
 def _calibration_note(part: "Part") -> str:

@@ -129,12 +129,10 @@ def placements(upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
 
 
 def _score_low(auc: float, m: int, n: int) -> float:
-    """The lower root θ of (AUC - θ)² = 1.96² V(θ), V Hanley and McNeil's variance.
-
-    Both class sizes m and n are replaced by their mean but in the divisor.
-    """
+    """The lower root θ of (AUC - θ)² = 1.96² V(θ), V Hanley and McNeil's variance."""
 
     def is_below(theta: float) -> bool:
+        # Both class sizes are replaced by their mean but in the divisor.
         spread = (1 - theta) / (2 - theta) + theta / (1 + theta)
         variance = theta * (1 - theta) * (1 + ((m + n) / 2 - 1) * spread) / (m * n)
         return auc - theta > _Z * math.sqrt(variance)
@@ -169,18 +167,15 @@ class Calibration(NamedTuple):
 def calibration(logits: Floats, labels: Labels) -> Calibration:
     """Compares probabilities of label 1 with its shares, bin by bin: 90 % should mean 90 in 100.
 
-    The expected calibration error (Naeini, Cooper & Hauskrecht, AAAI 2015) is
-
-        ECE = Σ over bins b of  n_b / n · |share of label 1 in b - mean probability in b|
-
-    over bins of equally many photos by rising logit: 15, or fewer where a bin would have fewer than
-    20. Bins of equal width, as in Guo et al. (ICML 2017), would leave all but the outer two nearly
-    empty. Of the answer's probability instead, too high for one class and too low for the other
-    would cancel out.
+    The expected calibration error (Naeini, Cooper & Hauskrecht, AAAI 2015) is the mean over photos
+    of |share of label 1 - mean probability| in their bins, of equally many photos by rising logit:
+    15, or fewer where a bin would have fewer than 20. Bins of equal width, as in Guo et al. (ICML
+    2017), would leave all but the outer two nearly empty. Of the answer's probability instead, too
+    high for one class and too low for the other would cancel out.
 
     Shares of few photos scatter, so that the error is above 0 however right the probabilities are.
-    How far, labels drawn from them tell, 1,000 times with a fixed seed (Bröcker & Smith, Weather
-    and Forecasting 22, 2007).
+    How far, labels drawn from them tell, with a fixed seed (Bröcker & Smith, Weather and
+    Forecasting 22, 2007).
     """
     order = np.argsort(logits, kind="stable")
     ascending, probability = logits[order], sigmoid(logits[order])
@@ -264,11 +259,10 @@ class Clipping(NamedTuple):
 def choose_clipping(logits: npt.NDArray[np.floating], labels: Labels) -> Clipping:
     """The limit with the lowest log loss on validation photos, but no surer than they can show.
 
-    A single mistake at 10⁻⁹ costs as much as thirty photos at even odds, and networks are surer
-    than they are right. Let u be the probability that the network gives to the class it decides
-    against, and k the mistakes among the j photos with u < c. Their log loss is then
-    -k log c - (j - k) log(1-c), and that of all others does not depend on c, so that between two
-    values of u the best limit is c = k/j. All intervals are tried, so the minimum is exact.
+    Let u be the probability that the network gives to the class it decides against, and k the
+    mistakes among the j photos with u < c. Their log loss is then -k log c - (j - k) log(1-c), and
+    that of all others does not depend on c, so that between two values of u the best limit is
+    c = k/j. All intervals are tried, so the minimum is exact.
 
     Without a mistake among the surest photos that would be c = 0, and the first one among the test
     photos would cost without bound. But n photos do not show that mistakes are rarer than about one

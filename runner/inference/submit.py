@@ -1,7 +1,7 @@
 """What `optrun predict --kaggle` does: every test photo answered, in the file that Kaggle takes.
 
-That is `id,label`, each id once, a dog is 1. An id is the number that a photo's file is named by
-(`test1/17.jpg`); they are checked by the list that comes with the photos, sampleSubmission.csv.
+An id is the number that a photo's file is named by (`test1/17.jpg`); ids are checked by the list
+that comes with the photos, sampleSubmission.csv.
 """
 
 import csv
@@ -120,8 +120,7 @@ def ids_of(photos: Iterable[str], archive: Path) -> list[int]:
     """The ids of the test photos of these names, ascending; there must be one, and none twice."""
     names: dict[int, str] = {}
     for name in photos:
-        number = photo_id(name)
-        if number is None:
+        if (number := photo_id(name)) is None:
             continue
         if number in names:
             raise UserError(
@@ -219,12 +218,10 @@ def _ids_in(content: bytes) -> frozenset[int]:
 
 
 def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
-    """The limit of probabilities, chosen on the validation photos and said.
-
-    A completed run has kept their logits without flipping, and its photos may be gone.
-    """
+    """The limit of probabilities, chosen on the validation photos and said."""
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
+    # A completed run has kept their logits without flipping, and its photos may be gone.
     kept = None if flip else _kept_logits(trained)
     if kept is None:
         photos, parts = trained.photos_and_split()
@@ -280,10 +277,8 @@ def _kept_logits(
 
 
 def submission(labels: Mapping[int, float | int]) -> str:
-    """The file: a header, then the label of each id, in numerical order.
-
-    Probabilities have twelve decimals, so that photos that differ little keep their order.
-    """
+    """The file: a header, then the label of each id, in numerical order."""
+    # Twelve decimals, so that photos that differ little keep their order.
     lines = (
         f"{number},{label}" if isinstance(label, int) else f"{number},{label:.12f}"
         for number, label in sorted(labels.items())

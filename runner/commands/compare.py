@@ -3,25 +3,20 @@
 from pathlib import Path
 
 import click
-from optrun.runner.commands.options import format_option, results_argument
+from optrun.runner.commands import options as shared
 
 
 @click.command()
-@results_argument
-@click.option(
+@shared.results_argument
+@shared.defaulted(
     "--sort",
-    default="best_validation_loss",
-    show_default=True,
+    "best_validation_loss",
+    str,
+    "Column to sort by, best first: name, optimizer, seeds, or a measure named above.",
     metavar="COLUMN",
-    help="Column to sort by, best first: name, optimizer, seeds, or a measure named above.",
 )
-@format_option("table", "markdown", "csv", "json", ending_of="--output (.md, .csv, .json)")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write to a file instead of the screen.",
-)
+@shared.format_option("table", "markdown", "csv", "json", ending_of="--output (.md, .csv, .json)")
+@shared.path_option("--output", "FILE", "Write to a file instead of the screen.", kind=shared.FILE)
 def compare(results: tuple[Path, ...], sort: str, layout: str | None, output: Path | None) -> None:
     """Set the runs in RESULTS side by side: one row per experiment, mean and spread over seeds.
 

@@ -1,9 +1,9 @@
 """`optrun config`: options and help; the work is in `optrun.runner.config`."""
 
 import click
-from optrun.runner.commands.options import sample_option, set_option
+from optrun.runner.commands.options import flag, set_option
 
-_on_sample = sample_option("As it is for a run on the built-in sample (`sample:` counts).")
+_on_sample = flag("--sample", "As it is for a run on the built-in sample (`sample:` counts).")
 
 
 @click.group()

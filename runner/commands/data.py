@@ -6,32 +6,20 @@ from typing import Any
 
 import click
 from optrun.data.cache.cache_key import RESIZES, Preparation
-from optrun.runner.commands.options import ANY_PATH, format_option, set_option, yes_option
+from optrun.runner.commands import options as shared
+
+_SIZES, _RESIZES = click.IntRange(32, 4096), click.Choice(RESIZES)
+_SQUARED = "How a photo becomes a square: squashed, its middle cropped, or padded with black."
 
 
 def _preparation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how photos are prepared; see `data.cache.cache_key.Preparation`."""
-    for option in (
-        click.option("--antialias", is_flag=True, help="Smooth photos when they are made smaller."),
-        click.option(
-            "--resize",
-            type=click.Choice(RESIZES),
-            default="squash",
-            show_default=True,
-            help="How a photo becomes a square: squashed, its middle cropped, or padded with "
-            "black.",
-        ),
-        click.option(
-            "--image-size",
-            type=click.IntRange(32, 4096),
-            default=224,
-            show_default=True,
-            metavar="PX",
-            help="Side of the prepared photos.",
-        ),
-    ):
-        command = option(command)
-    return command
+    command = shared.flag("--antialias", "Smooth photos when they are made smaller.")(command)
+    command = shared.defaulted("--resize", "squash", _RESIZES, _SQUARED)(command)
+    side = shared.defaulted(
+        "--image-size", 224, _SIZES, "Side of the prepared photos.", metavar="PX"
+    )
+    return side(command)
 
 
 @click.group()
@@ -51,8 +39,8 @@ def data() -> None:
 @click.argument("path", metavar="PATH")
 @click.option("--name", metavar="NAME", help="Name for data.source. Default: from the file's name.")
 @_preparation_options
-@click.option("--strict", is_flag=True, help="Junk is an error: then nothing is registered.")
-@click.option("--verbose", is_flag=True, help="List every file left out and every duplicate.")
+@shared.flag("--strict", "Junk is an error: then nothing is registered.")
+@shared.flag("--verbose", "List every file left out and every duplicate.")
 def import_(path: str, name: str | None, strict: bool, verbose: bool, **how: Any) -> None:
     """Decode the photos at PATH once, say what is in them, and keep a name for them.
 
@@ -72,10 +60,10 @@ def import_(path: str, name: str | None, strict: bool, verbose: bool, **how: Any
 
 
 @data.command()
-@click.argument("archive", metavar="[ARCHIVE]", type=ANY_PATH, required=False)
+@click.argument("archive", metavar="[ARCHIVE]", type=shared.PATH, required=False)
 @_preparation_options
-@click.option("--strict", is_flag=True, help="Photos that can't be used are an error.")
-@click.option("--verbose", is_flag=True, help="List every photo left out and every duplicate.")
+@shared.flag("--strict", "Photos that can't be used are an error.")
+@shared.flag("--verbose", "List every photo left out and every duplicate.")
 def prepare(archive: Path | None, strict: bool, verbose: bool, **how: Any) -> None:
     """Obtain the public photos, cats_vs_dogs, and decode them once.
 
@@ -100,7 +88,7 @@ def prepare(archive: Path | None, strict: bool, verbose: bool, **how: Any) -> No
 
 
 @data.command(name="list", short_help="List the photos that are here.")
-@format_option("table", "json")
+@shared.format_option("table", "json")
 def list_(layout: str) -> None:
     """List the photos that are here: names, where from, how many, prepared sizes, disk.
 
@@ -131,34 +119,31 @@ def verify(source: str) -> None:
 
 @data.command(short_help="Draw a contact sheet of photos.")
 @click.argument("source", metavar="NAME|PATH")
-@click.option(
-    "-o",
+@shared.path_option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.png",
-    help="Where to write. Default: from the name, in the working directory.",
+    "FILE.png",
+    "Where to write. Default: from the name, in the working directory.",
+    short="-o",
+    kind=shared.FILE,
 )
-@click.option(
+@shared.defaulted(
     "--count",
-    type=click.IntRange(1, 1000),
-    default=32,
-    show_default=True,
-    help="How many tiles: cats and dogs in turn, taken from all over the photos.",
+    32,
+    click.IntRange(1, 1000),
+    "How many tiles: cats and dogs in turn, taken from all over the photos.",
 )
-@click.option(
+@shared.defaulted(
     "--part",
-    type=click.Choice(["all", "train", "validation", "test"]),
-    default="all",
-    show_default=True,
-    help="Which part of the split; train with --augmented.",
+    "all",
+    click.Choice(["all", "train", "validation", "test"]),
+    "Which part of the split; train with --augmented.",
 )
-@click.option(
+@shared.path_option(
     "--augmented",
-    type=ANY_PATH,
-    metavar="CONFIG",
-    help="Show a few training photos, each as this config file would change it, epoch by epoch.",
+    "CONFIG",
+    "Show a few training photos, each as this config file would change it, epoch by epoch.",
 )
-@set_option("With --augmented: override a key of CONFIG.")
+@shared.set_option("With --augmented: override a key of CONFIG.")
 def show(
     source: str, augmented: Path | None, part: str, overrides: tuple[str, ...], **what: Any
 ) -> None:
@@ -182,8 +167,8 @@ def show(
 
 @data.command(short_help="Remove a name, and what is prepared from its photos.")
 @click.argument("source", metavar="[NAME|PATH]", required=False)
-@click.option("--stale", is_flag=True, help="Remove prepared copies that are stale, and no name.")
-@yes_option
+@shared.flag("--stale", "Remove prepared copies that are stale, and no name.")
+@shared.yes_option
 def remove(source: str | None, stale: bool, yes: bool) -> None:
     """Remove NAME and what was prepared from it, or the prepared copies of PATH.
 

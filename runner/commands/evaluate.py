@@ -3,7 +3,7 @@
 from typing import Any
 
 import click
-from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
+from optrun.runner.commands import options as shared
 
 
 @click.command()
@@ -13,18 +13,17 @@ from optrun.runner.commands.options import ANY_PATH, device_option, flip_option,
     metavar="NAME|PATH",
     help="Measure on these labelled photos, all but those that the network was trained on.",
 )
-@flip_option
-@format_option(
+@shared.flip_option
+@shared.format_option(
     "table", "json", "csv", help="What to print; json holds all there is, csv a line for each part."
 )
-@click.option(
+@shared.path_option(
     "--sheet",
-    type=ANY_PATH,
-    metavar="FILE.png",
-    help="Contact sheet of the mistakes, replaced where it exists. Default: most-wrong-RUN.png.",
+    "FILE.png",
+    "Contact sheet of the mistakes, replaced where it exists. Default: most-wrong-RUN.png.",
 )
-@click.option("--no-sheet", is_flag=True, help="Draw no contact sheet.")
-@device_option("compute")
+@shared.flag("--no-sheet", "Draw no contact sheet.")
+@shared.device_option("compute")
 def evaluate(**options: Any) -> None:
     """Measure how good a trained network is, and show the photos it is most wrong about.
 
@@ -50,6 +49,6 @@ def evaluate(**options: Any) -> None:
     """
     if options["sheet"] is not None and options["no_sheet"]:
         raise click.UsageError("--sheet and --no-sheet contradict each other.")
-    from optrun.runner.inference import evaluate as inference
+    from optrun.runner.inference.evaluation import evaluate
 
-    inference.evaluate(**options)
+    evaluate(**options)

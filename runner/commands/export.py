@@ -1,6 +1,7 @@
 """`optrun export`: options and help; the work is in `optrun.runner.inference`."""
 
 import click
+from optrun.runner.commands.options import flag
 
 
 @click.command()
@@ -12,7 +13,7 @@ import click
     metavar="FILE.keras|FOLDER",
     help="A file that ends in .keras, or a folder for TensorFlow's SavedModel.",
 )
-@click.option("--force", is_flag=True, help="Replace the file, or a SavedModel, where it exists.")
+@flag("--force", "Replace the file, or a SavedModel, where it exists.")
 def export(run: str, output: str, force: bool) -> None:
     """Write a trained network as a model that Keras opens without optrun.
 
@@ -32,6 +33,6 @@ def export(run: str, output: str, force: bool) -> None:
     Exit code: 0; 2 for a mistake in the command, a run without usable weights,
     or a place that is taken or cannot be written.
     """
-    from optrun.runner.inference import export as inference
+    from optrun.runner.inference.export import export
 
-    inference.export(run, output, force=force)
+    export(run, output, force=force)

@@ -8,18 +8,34 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-ANY_PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
 SEED = click.IntRange(0, 2**31 - 1)
 
-results_argument: Decorator = click.argument("results", nargs=-1, type=ANY_PATH)
-flip_option: Decorator = click.option(
-    "--flip", is_flag=True, help="Average each photo with its mirror image, at twice the time."
-)
-quiet_option: Decorator = click.option(
-    "--quiet", is_flag=True, help="Print nothing but each run's folder."
-)
+results_argument: Decorator = click.argument("results", nargs=-1, type=PATH)
+
+
+def flag(name: str, help: str) -> Decorator:
+    return click.option(name, is_flag=True, help=help)
+
+
+def defaulted(name: str, default: Any, kind: Any, help: str, **more: Any) -> Decorator:
+    """An option whose help shows its default."""
+    return click.option(name, default=default, show_default=True, type=kind, help=help, **more)
+
+
+def path_option(
+    name: str, metavar: str, help: str, *, short: str | None = None, kind: click.Path = PATH
+) -> Decorator:
+    names = (name,) if short is None else (short, name)
+    return click.option(*names, type=kind, metavar=metavar, help=help)
+
+
+flip_option = flag("--flip", "Average each photo with its mirror image, at twice the time.")
+sample_option = flag("--sample", "Use the built-in sample of drawn cats and dogs.")
+quiet_option = flag("--quiet", "Print nothing but each run's folder.")
 seed_option: Decorator = click.option("--seed", type=SEED, help="Train with this seed.")
-yes_option: Decorator = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = flag("--yes", "Do not ask.")
 
 
 def set_option(
@@ -31,20 +47,10 @@ def set_option(
     )
 
 
-def sample_option(help: str = "Use the built-in sample of drawn cats and dogs.") -> Decorator:
-    """`--sample`."""
-    return click.option("--sample", is_flag=True, help=help)
-
-
 def device_option(purpose: str, *, auto: str = "auto takes a GPU where there is one") -> Decorator:
     """`--device`; the purpose is what the device is for, as a verb: "train"."""
-    return click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "gpu"]),
-        default="auto",
-        show_default=True,
-        help=f"Where to {purpose}; {auto}.",
-    )
+    devices = click.Choice(["auto", "cpu", "gpu"])
+    return defaulted("--device", "auto", devices, f"Where to {purpose}; {auto}.")
 
 
 def format_option(
@@ -52,21 +58,9 @@ def format_option(
     help: str = "What to print; json holds more than the table has room for.",
     ending_of: str | None = None,
 ) -> Decorator:
-    """`--format`, as `layout`.
-
-    Args:
-        layouts: What there is, the default first.
-        help: What to say of it.
-        ending_of: The option that names a file whose ending decides, and the endings; `layout` is
-            then None where it isn't stated.
-    """
+    """`--format`, as `layout`; the first is the default, or what the ending of a file says."""
+    default = layouts[0] if ending_of is None else None
     if ending_of is not None:
         help = f"Default: by the ending of {ending_of}, else {layouts[0]}."
-    return click.option(
-        "--format",
-        "layout",
-        type=click.Choice(layouts),
-        default=layouts[0] if ending_of is None else None,
-        show_default=True,
-        help=help,
-    )
+    names, kind = ("--format", "layout"), click.Choice(layouts)
+    return click.option(*names, default=default, show_default=True, type=kind, help=help)

@@ -4,43 +4,26 @@ from pathlib import Path
 from typing import Any
 
 import click
-from optrun.runner.commands.options import ANY_PATH, device_option, flip_option, format_option
+from optrun.runner.commands import options as shared
 
 
 @click.command()
 @click.argument("run")
-@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=ANY_PATH)
-@format_option("table", "csv", "json", ending_of="-o (.csv, .json)")
-@click.option(
-    "-o",
-    "--output",
-    type=ANY_PATH,
-    metavar="FILE",
-    help="Write to a new file instead of the screen.",
-)
-@click.option("--force", is_flag=True, help="Replace FILE where it exists.")
-@flip_option
-@click.option(
-    "--kaggle",
-    "archive",
-    type=ANY_PATH,
-    metavar="ARCHIVE",
-    help="Answer the competition's test photos, in the format of a submission.",
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=shared.PATH)
+@shared.format_option("table", "csv", "json", ending_of="-o (.csv, .json)")
+@shared.path_option("--output", "FILE", "Write to a new file instead of the screen.", short="-o")
+@shared.flag("--force", "Replace FILE where it exists.")
+@shared.flip_option
+@shared.path_option(
+    "--kaggle", "ARCHIVE", "Answer the competition's test photos, in the format of a submission."
 )
 @click.option(
     "--labels",
     type=click.Choice(["probability", "hard"]),
     help="With --kaggle: probabilities (default), or 0 and 1.",
 )
-@device_option("compute")
-def predict(
-    photos: tuple[Path, ...],
-    layout: str | None,
-    output: Path | None,
-    archive: Path | None,
-    labels: str | None,
-    **options: Any,
-) -> None:
+@shared.device_option("compute")
+def predict(kaggle: Path | None, labels: str | None, **options: Any) -> None:
     """Say of each PHOTO what a trained network sees, and how sure it is.
 
     \b
@@ -63,22 +46,20 @@ def predict(
     Exit code: 0; 1 where photos could not be read; 2 for a mistake in the command,
     a run without usable weights, or a file that cannot be written.
     """
-    if archive is None:
-        if not photos:
+    if kaggle is None:
+        if not options["photos"]:
             raise click.UsageError("Name at least one PHOTO, or --kaggle ARCHIVE.")
         if labels is not None:
             raise click.UsageError("--labels is for --kaggle alone.")
-        from optrun.runner.inference import predict as answers
+        from optrun.runner.inference.prediction import predict
 
-        code = answers.predict(photos=photos, layout=layout, output=output, **options)
-        raise SystemExit(code)
-    if photos:
+        raise SystemExit(predict(**options))
+    if options.pop("photos"):
         raise click.UsageError("PHOTO and --kaggle cannot be given together.")
-    if layout is not None:
+    if options.pop("layout") is not None:
         raise click.UsageError("--format cannot be given with --kaggle, whose format is fixed.")
-    if output is None:
+    if options["output"] is None:
         raise click.UsageError("--kaggle needs -o FILE, such as -o submission.csv.")
-    from optrun.runner.inference import submit
+    from optrun.runner.inference.submit import submit
 
-    labels = labels or "probability"
-    raise SystemExit(submit.submit(archive=archive, output=output, labels=labels, **options))
+    raise SystemExit(submit(archive=kaggle, labels=labels or "probability", **options))

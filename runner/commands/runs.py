@@ -14,15 +14,13 @@ class _ListByDefault(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or args[0] not in (*self.commands, *ctx.help_option_names):
             if args and not Path(args[0]).exists():
-                self._refuse_mistyped(ctx, args[0])
+                from optrun.runner.ui.wording import nearest
+
+                if near := nearest(args[0], self.commands):
+                    message = f"No such command '{args[0]}'. Did you mean '{near}'?"
+                    raise click.UsageError(message, ctx)
             args = ["list", *args]
         return super().parse_args(ctx, args)
-
-    def _refuse_mistyped(self, ctx: click.Context, word: str) -> None:
-        from optrun.runner.ui.wording import nearest
-
-        if near := nearest(word, self.commands):
-            raise click.UsageError(f"No such command '{word}'. Did you mean '{near}'?", ctx)
 
 
 @click.group(cls=_ListByDefault, options_metavar="", subcommand_metavar="[RESULTS]... | COMMAND")

@@ -5,75 +5,42 @@ from pathlib import Path
 from typing import Any
 
 import click
-from optrun.runner.commands.options import (
-    ANY_PATH,
-    device_option,
-    quiet_option,
-    sample_option,
-    seed_option,
-    set_option,
-)
+from optrun.runner.commands import options as shared
 
 
-class SeedRange(click.ParamType[list[int]]):
+def _seeds(text: str) -> list[int]:
     """`N` for seeds 1 to N, `A-B` for seeds A to B."""
-
-    name = "seeds"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[int]:
-        if isinstance(value, list):
-            return value
-        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(value))
-        if match is None:
-            self.fail(f"must be a count (8) or a range (4-6), received {value!r}", param, ctx)
-        first, last = match.groups()
-        seeds = list(range(1, int(first) + 1) if last is None else range(int(first), int(last) + 1))
-        if not seeds:
-            self.fail(f"must name at least one seed, received {value!r}", param, ctx)
-        if len(seeds) > 10_000:
-            self.fail(f"must name at most 10,000 seeds, received {len(seeds):,}", param, ctx)
-        return seeds
+    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
+    if match is None:
+        raise click.BadParameter(f"must be a count (8) or a range (4-6), received {text!r}")
+    first, last = match.groups()
+    seeds = range(1, int(first) + 1) if last is None else range(int(first), int(last) + 1)
+    if not seeds:
+        raise click.BadParameter(f"must name at least one seed, received {text!r}")
+    if len(seeds) > 10_000:
+        raise click.BadParameter(f"must name at most 10,000 seeds, received {len(seeds):,}")
+    return list(seeds)
 
 
 @click.command()
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG...")
-@set_option()
-@seed_option
+@shared.set_option()
+@shared.seed_option
 @click.option(
-    "--seeds",
-    type=SeedRange(),
-    metavar="N|A-B",
-    help="Train each config with seeds 1 to N, or A to B.",
+    "--seeds", type=_seeds, metavar="N|A-B", help="Train each config with seeds 1 to N, or A to B."
 )
-@sample_option()
-@click.option(
-    "--real", is_flag=True, help="Never let the sample stand in for photos that cannot be had."
-)
-@device_option("train")
-@click.option(
-    "--results",
-    type=ANY_PATH,
-    default=Path("results"),
-    show_default=True,
-    help="Folder for the run folders.",
-)
-@click.option(
+@shared.sample_option
+@shared.flag("--real", "Never let the sample stand in for photos that cannot be had.")
+@shared.device_option("train")
+@shared.defaulted("--results", Path("results"), shared.PATH, "Folder for the run folders.")
+@shared.flag(
     "--resume",
-    is_flag=True,
-    help="Go on with the plan's unfinished runs in the results folder, and start those that are "
-    "missing there.",
+    "Go on with the plan's unfinished runs in the results folder, and start those that are missing "
+    "there.",
 )
-@click.option("--dry-run", is_flag=True, help="Print what would be trained, and stop.")
-@quiet_option
-def train(
-    configs: tuple[str, ...],
-    overrides: tuple[str, ...],
-    seed: int | None,
-    seeds: list[int] | None,
-    **options: Any,
-) -> None:
+@shared.flag("--dry-run", "Print what would be trained, and stop.")
+@shared.quiet_option
+def train(configs: tuple[str, ...], overrides: tuple[str, ...], **options: Any) -> None:
     """Train what the CONFIG files describe, one run per config and seed.
 
     \b
@@ -92,6 +59,7 @@ def train(
     """
     if options["sample"] and options["real"]:
         raise click.UsageError("--sample and --real contradict each other.")
+    seed, seeds = options.pop("seed"), options.pop("seeds")
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds cannot be given together; --seeds 3-3 is one.")
     from optrun.runner.plan.executor import Request, execute

@@ -4,37 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-from optrun.runner.commands.options import (
-    ANY_PATH,
-    SEED,
-    device_option,
-    sample_option,
-    seed_option,
-    set_option,
-)
+from optrun.runner.commands import options as shared
 
 
 @click.command()
-@click.argument("config", required=False, type=ANY_PATH)
-@click.option(
-    "--kills",
-    type=click.IntRange(1, 1000),
-    default=3,
-    show_default=True,
-    metavar="N",
-    help="How many times the run is killed.",
+@click.argument("config", required=False, type=shared.PATH)
+@shared.defaulted(
+    "--kills", 3, click.IntRange(1, 1000), "How many times the run is killed.", metavar="N"
 )
-@click.option("--kill-seed", type=SEED, help="Kill at the moments of an earlier verification.")
-@set_option("Override any key, the shortened ones too: --set training.epochs=5.")
-@seed_option
-@sample_option()
-@device_option("train")
 @click.option(
-    "--keep",
-    type=ANY_PATH,
-    metavar="FOLDER",
-    help="Keep both runs and their logs in this new folder.",
+    "--kill-seed", type=shared.SEED, help="Kill at the moments of an earlier verification."
 )
+@shared.set_option("Override any key, the shortened ones too: --set training.epochs=5.")
+@shared.seed_option
+@shared.sample_option
+@shared.device_option("train")
+@shared.path_option("--keep", "FOLDER", "Keep both runs and their logs in this new folder.")
 def verify(config: Path | None, **options: Any) -> None:
     """Prove on this machine that a run which was killed and resumed is the run that never was.
 

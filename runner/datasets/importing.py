@@ -11,8 +11,8 @@ import click
 import numpy as np
 from optrun.data.cache import library, prepare
 from optrun.data.cache.cache_key import Preparation, directory
-from optrun.data.cache.checking import Finding, check
-from optrun.data.cache.copies import Copy, copies
+from optrun.data.cache.checking import check
+from optrun.data.cache.copies import copies
 from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
@@ -32,21 +32,16 @@ from rich.console import Console
 
 _WIDEST = 110
 _INDENT = 15  # where the text of a line begins, behind its heading
-_PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 _COUNT_WIDTH = 7
-_MOST_SHOWN = 3  # groups of duplicates
-_MOST_LISTED = 100  # differences
+_PARTS = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
+_MOST_SHOWN, _MOST_LISTED = 3, 100  # groups of duplicates; differences
 _SIZE_FIRST = re.compile(r"^\d+ x \d+ px: ")
 
 
 def import_photos(
     path: str, *, name: str | None, how: Preparation, strict: bool, verbose: bool
 ) -> None:
-    """Prepare photos, say what is in them, and keep a name for them.
-
-    The path may be a name, to prepare its photos in another way. Without a name, photos keep the
-    one they have, or get one made of their file's.
-    """
+    """Prepare photos of a path or a name, say what is in them, and keep a name for them."""
     with photo_errors():
         here = expanded(path)
         if path in NAMES and not here.exists():
@@ -75,10 +70,7 @@ def import_photos(
 
 
 def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verbose: bool) -> None:
-    """Obtain the public photos, decode them once, and say what is in them.
-
-    The archive is the published one, downloaded by the person; None to download it.
-    """
+    """Obtain the public photos, decode them, and say what is in them; None downloads them."""
     with photo_errors():
         place = None
         if archive is not None or prepare.prepared(PUBLIC, how) is None:
@@ -98,8 +90,7 @@ def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verb
 def verify_photos(source: str) -> int:
     """Compare, and print what differs; returns 0 where nothing does, 1 where anything does."""
     where = library.location(source)
-    display = Display(Console(stderr=True))
-    started = time.monotonic()
+    display, started = Display(Console(stderr=True)), time.monotonic()
     with photo_errors():
         if where in NAMES and built_in(where).missing():
             raise UserError(
@@ -120,7 +111,16 @@ def verify_photos(source: str) -> int:
                 display.end_bar()
     click.echo(where)
     for copy in here:
-        _tell(copy, findings[copy.folder])
+        found, photos = findings[copy.folder], number_of(sum(copy.counts), "photo")
+        verdict = number_of(len(found), "difference") if found else "whole"
+        click.echo(f"  {copy.how}: {photos}, {copy.left_out:,} left out: {verdict}")
+        if copy.stale:
+            click.echo(f"    note: no run uses it any more: {copy.stale}")
+        for finding in found[:_MOST_LISTED]:
+            subject = printable(finding.photo_id) + ": " if finding.photo_id else ""
+            click.echo(f"    {subject}{finding.what}")
+        if len(found) > _MOST_LISTED:
+            click.echo(f"    and {len(found) - _MOST_LISTED:,} more")
     differing = sum(1 for found in findings.values() if found)
     if not differing:
         seconds = time.monotonic() - started
@@ -132,19 +132,6 @@ def verify_photos(source: str) -> int:
     return 1
 
 
-def _tell(copy: Copy, findings: Sequence[Finding]) -> None:
-    photos = number_of(sum(copy.counts), "photo")
-    verdict = f"{number_of(len(findings), 'difference')}" if findings else "whole"
-    click.echo(f"  {copy.how}: {photos}, {copy.left_out:,} left out: {verdict}")
-    if copy.stale:
-        click.echo(f"    note: no run uses it any more: {copy.stale}")
-    for finding in findings[:_MOST_LISTED]:
-        subject = printable(finding.photo_id) + ": " if finding.photo_id else ""
-        click.echo(f"    {subject}{finding.what}")
-    if len(findings) > _MOST_LISTED:
-        click.echo(f"    and {len(findings) - _MOST_LISTED:,} more")
-
-
 def _print_report(
     name: str,
     photos: Photos,
@@ -154,10 +141,7 @@ def _print_report(
     before: library.Entry | None = None,
     verbose: bool,
 ) -> None:
-    """Print what is in photos that were prepared, in so many seconds if just now, and their use.
-
-    `before` is what was known of the name, if it was known.
-    """
+    """Print what is in photos, prepared in so many seconds if just now, and how to use them."""
     width = min(shutil.get_terminal_size().columns, _WIDEST) - _INDENT - 2
     done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
     report = {
@@ -187,7 +171,7 @@ def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
 
 def _divided(photos: Photos, width: int) -> list[str]:
     """Which parts of the split the folders name, and how many photos a part has by default."""
-    shares = Data().validation_share, Data().test_share
+    validation, test = Data().validation_share, Data().test_share
     sizes = np.bincount(photos.parts, minlength=len(_PARTS) + 1)
     named, outside = [part for part in _PARTS if sizes[part]], sizes[NO_PART]
     lines = ["by the content of each photo, since no folders name any"]
@@ -196,15 +180,13 @@ def _divided(photos: Photos, width: int) -> list[str]:
         beside = f", {outside:,} outside of them" if outside else ""
         lines = [f"as the folders say: {counts}{beside}"]
     try:
-        parts = split(photos, validation_share=shares[0], test_share=shares[1])
+        parts = split(photos, validation_share=validation, test_share=test)
     except PhotoError as error:
         return [*lines, str(error)]
     if outside or len(named) < len(_PARTS):
-        lines.append(f"with the default shares ({shares[0]:g}, {shares[1]:g}):")
-        lines.append(
-            f"{len(parts.train):,} training, {len(parts.validation):,} validation, "
-            f"{len(parts.test):,} test"
-        )
+        each = zip((parts.train, parts.validation, parts.test), _PARTS.values(), strict=True)
+        lines.append(f"with the default shares ({validation:g}, {test:g}):")
+        lines.append(", ".join(f"{len(positions):,} {part}" for positions, part in each))
     if parts.dropped:
         count = number_of(len(parts.dropped), "photo")
         lines.append(f"{count} in none, since a copy lies in another part:")
@@ -236,13 +218,15 @@ def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
 
 def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     """Files that were left out, by reason, the most frequent first; empty where there are none."""
+    if not photos.left_out:
+        return []
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in photos.left_out:
         by_reason[_SIZE_FIRST.sub("", reason)].append(name)
     count = len(photos.left_out)
     are = "is no usable photo" if count == 1 else "are no usable photos"
-    lines = [f"{number_of(count, 'file')} that {are}:"] if count else []
-    widest = max((len(printable(reason)) for reason in by_reason), default=0)
+    lines = [f"{number_of(count, 'file')} that {are}:"]
+    widest = max(len(printable(reason)) for reason in by_reason)
     for reason, names in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         start = f"{len(names):>{_COUNT_WIDTH - 2},}  {printable(reason):<{widest}}  "
         shown = [printable(name) for name in names]

@@ -3,9 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from optrun.data.cache import library
@@ -21,12 +20,9 @@ from optrun.runner.ui.text import widest
 from optrun.runner.ui.wording import size
 
 _COUNTS = tuple(map(str.upper, PLURAL_NAMES))
-_HEADER = ("NAME", "PREPARED", *_COUNTS, "FINGERPRINT", "DISK")
-_FINGERPRINT_DIGITS = 12
 
 
-@dataclass(frozen=True)
-class Listed:
+class _Listed(NamedTuple):
     """One source with what is prepared from it."""
 
     name: str | None  # None for a path that was never imported
@@ -41,7 +37,7 @@ def list_photos(*, layout: str) -> None:
     with photo_errors():
         names = library.read()
         found = copies()
-    listed = list(_listed(names, [copy for copy in found if copy.source and copy.usable]))
+    listed = list(_listed(names, found))
     if layout == "json":
         click.echo(json.dumps(_content(listed, names.damaged, found), indent=1))
     else:
@@ -53,34 +49,34 @@ def list_photos(*, layout: str) -> None:
         )
 
 
-def _listed(names: library.Library, current: Sequence[Copy]) -> Iterator[Listed]:
+def _listed(names: library.Library, found: Sequence[Copy]) -> Iterator[_Listed]:
     """Imported names first, then what is built in, then paths without a name."""
     by_source: dict[str, list[Copy]] = {}
-    for copy in current:
-        by_source.setdefault(copy.source, []).append(copy)
+    for copy in found:
+        if copy.source and copy.usable:
+            by_source.setdefault(copy.source, []).append(copy)
     for entry in names.entries.values():
         state = "" if Path(entry.path).exists() else "its source is no longer there"
         here = by_source.get(entry.path, [])
         whole = [copy for copy in here if not copy.how.limit]
         if here and all(copy.fingerprint != entry.fingerprint for copy in whole):
             state = "its photos have changed since the import"
-        yield Listed(entry.name, entry.path, state, here, entry)
+        yield _Listed(entry.name, entry.path, state, here, entry)
     for name in NAMES:
-        yield Listed(name, name, built_in(name).missing(), by_source.get(name, []))
+        yield _Listed(name, name, built_in(name).missing(), by_source.get(name, []))
     named = {entry.path for entry in names.entries.values()} | set(NAMES)
     for source in sorted(by_source.keys() - named):
-        yield Listed(None, source, "", by_source[source])
+        yield _Listed(None, source, "", by_source[source])
 
 
-def _lines(listed: Sequence[Listed], found: Sequence[Copy]) -> Iterator[str]:
-    rows = [_HEADER, *(row for one in listed for row in _rows(one))]
+def _lines(listed: Sequence[_Listed], found: Sequence[Copy]) -> Iterator[str]:
+    header = ("NAME", "PREPARED", *_COUNTS, "FINGERPRINT", "DISK")
+    rows = [header, *(row for one in listed for row in _rows(one))]
     cells = list(zip(*(row for row in rows if len(row) > 2), strict=True))
     columns = [Column(widest(texts), right=texts[0] in (*_COUNTS, "DISK")) for texts in cells]
     for row in rows:
-        if len(row) == 2:  # a remark, which no column holds
-            yield from row_lines(row, [columns[0], Column(0)])
-        else:
-            yield from row_lines(row, columns)
+        # A remark has two cells, the second of which no column holds.
+        yield from row_lines(row, [columns[0], Column(0)] if len(row) == 2 else columns)
     if rest := [copy for copy in found if copy.unfinished and not copy.stale]:
         yield "\nUnfinished; a build goes on where it was when the photos are asked for again:"
         yield from (f"  {_copy_line(copy)}" for copy in rest)
@@ -90,13 +86,12 @@ def _lines(listed: Sequence[Listed], found: Sequence[Copy]) -> Iterator[str]:
     yield f"\n{size(_total_bytes(found))} in {directory()}"
 
 
-def _rows(one: Listed) -> Iterator[Sequence[str]]:
+def _rows(one: _Listed) -> Iterator[Sequence[str]]:
     """A row for each copy, then remarks; the name stands in the first row alone."""
     rows: list[tuple[str, ...]] = []
     for copy in one.copies:
         counts = [f"{count:,}" for count in copy.counts]
-        fingerprint = copy.fingerprint[:_FINGERPRINT_DIGITS]
-        rows.append((str(copy.how), *counts, fingerprint, size(copy.disk_bytes)))
+        rows.append((str(copy.how), *counts, copy.fingerprint[:12], size(copy.disk_bytes)))
     if one.state or not one.copies:
         rows.append((one.state or "not prepared yet",))
     if one.source not in NAMES:
@@ -106,7 +101,7 @@ def _rows(one: Listed) -> Iterator[Sequence[str]]:
 
 
 def _content(
-    listed: Sequence[Listed], damaged: Sequence[Path], found: Sequence[Copy]
+    listed: Sequence[_Listed], damaged: Sequence[Path], found: Sequence[Copy]
 ) -> dict[str, Any]:
     """All that is known, as plain values."""
     return {
@@ -154,14 +149,13 @@ def _copy_line(copy: Copy) -> str:
 
 
 def remove_photos(source: str | None, *, yes: bool) -> int:
-    """Remove a name, or path, with what is prepared from its photos; None for what is stale.
-
-    Returns 0 where it is done, 1 where the person said no or another process is at work on it.
-    """
+    """Remove a name, or path, and what is prepared from it, or what is stale; 0 where done."""
     with photo_errors():
         if source is None:
-            return _remove(None, [copy for copy in copies() if copy.stale], yes=yes)
-        return _remove(*_meant(source), yes=yes)
+            name, here = None, [copy for copy in copies() if copy.stale]
+        else:
+            name, here = _meant(source)
+        return _remove(name, here, yes=yes)
 
 
 def _meant(source: str) -> tuple[str | None, list[Copy]]:
@@ -171,31 +165,28 @@ def _meant(source: str) -> tuple[str | None, list[Copy]]:
         return source, []
     # Nothing of a source that is gone can be opened, but what was prepared from it can be removed.
     where = library.location(source)
-    others = [
-        other.name
-        for other in library.read().entries.values()
-        if other.path == where and (entry is None or other.name != entry.name)
-    ]
-    if others and entry is None:
+    name = entry.name if entry else None
+    known = library.read().entries.values()
+    others = [other.name for other in known if other.path == where and other.name != name]
+    if others and name is None:
         raise UserError(
             f"{where} has the name {others[0]}: optrun data remove {others[0]} removes both"
         )
     # Photos that have another name too stay prepared for it.
     here = [] if others else [copy for copy in copies() if copy.source == where]
-    if entry is None and not here:
+    if name is None and not here:
         if source not in NAMES:
             open_source(source)  # says what may be meant, where there is no such thing
         raise UserError(f"Nothing is prepared from {where}, and it has no name: nothing to remove.")
-    return entry.name if entry else None, here
+    return name, here
 
 
 def _remove(name: str | None, here: Sequence[Copy], *, yes: bool) -> int:
     if name is None and not here:
         click.echo("Nothing is stale.")
         return 0
-    what = " and ".join(
-        ([f"the name {name}"] if name else []) + ([_copies(len(here))] if here else [])
-    )
+    named, prepared = [f"the name {name}"] if name else [], [_count(here)] if here else []
+    what = " and ".join(named + prepared)
     for copy in here:
         click.echo(f"  {_copy_line(copy)}")
     if not yes:
@@ -211,7 +202,7 @@ def _remove(name: str | None, here: Sequence[Copy], *, yes: bool) -> int:
         click.echo(f"{freed} freed.")
         names = ", ".join(copy.folder.name for copy in kept)
         click.echo(
-            f"optrun: {_copies(len(kept))} ({names}) stay{'s' if len(kept) == 1 else ''}: another "
+            f"optrun: {_count(kept)} ({names}) stay{'s' if len(kept) == 1 else ''}: another "
             "process is at work on it. Wait until it ends, or stop it, and remove again.",
             err=True,
         )
@@ -226,5 +217,5 @@ def _total_bytes(here: Sequence[Copy]) -> int:
     return sum(copy.disk_bytes for copy in here)
 
 
-def _copies(count: int) -> str:
-    return "1 prepared copy" if count == 1 else f"{count:,} prepared copies"
+def _count(here: Sequence[Copy]) -> str:
+    return f"{len(here):,} prepared {'copy' if len(here) == 1 else 'copies'}"

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 # Without a terminal, a line this often: enough to see that it goes on, few enough for a log.
-LINE_EVERY_S = 30.0
+_LINE_EVERY_S = 30.0
 _SHOW_EVERY_S = 0.1
 _RATE_OVER_S = 15.0
 
@@ -33,10 +33,7 @@ def in_classes(labels: npt.NDArray[np.uint8]) -> str:
 def prepared(
     source: str, how: Preparation, place: Path | None = None
 ) -> tuple[Photos, float | None]:
-    """The photos, and how many seconds it took to decode them; None where they were there.
-
-    `place` is what `obtain` has returned; None to call it when it is needed.
-    """
+    """The photos, and how many seconds it took to decode them; None where they were there."""
     here = prepare.prepared(source, how)
     if here is not None:
         return here, None
@@ -59,11 +56,7 @@ def prepared(
 
 
 def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False) -> Path:
-    """Obtain the public photos, where they are not here, and show how it goes on.
-
-    What `open_source` and `prepare` take as `obtain` is this, with the console given. The archive
-    is the published one, downloaded by the person; None to download it.
-    """
+    """Obtain the public photos, from an archive or by download, and show how it goes on."""
     view = View(console, quiet=quiet)
     try:
         return cats_vs_dogs.obtain(archive, progress=view.progress, say=view.say)
@@ -72,13 +65,11 @@ def obtain(console: Console, archive: Path | None = None, *, quiet: bool = False
 
 
 class View:
-    """Shows how the photos are obtained: bytes, rate, time left.
-
-    That is a live line where the console is a terminal, a line now and then elsewhere.
-    """
+    """Shows bytes, rate and time left: live on a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._display = Display(console, quiet)
+        self.say = self._display.notice
         self._line: Progress | None = None
         self._task = TaskID(0)
         self._stage = ""
@@ -95,7 +86,7 @@ class View:
             self._stage, self._next_line_s = stage, now
             self._seen.clear()
             if self._display.console.is_terminal:
-                self._line = live_line(self._display.console, indent=2)
+                self._line = live_line(self._display.console)
                 self._task = self._line.add_task(stage, total=total, numbers="")
                 self._line.start()
         elif done < self._seen[-1][1]:
@@ -105,28 +96,20 @@ class View:
         self._seen.append((now, done))
         while self._seen[0][0] < now - _RATE_OVER_S:
             self._seen.popleft()
+        first_s, first = self._seen[0]
+        rate = (done - first) / (now - first_s) if now > first_s else 0.0
+        numbers = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+        if rate > 0:
+            numbers += f", {rate / 1e6:,.1f} MB/s"
+            numbers += f", {duration((total - done) / rate)} left" if done < total else ""
         if self._line is not None:
-            self._line.update(self._task, completed=done, numbers=self._numbers(done, total))
+            self._line.update(self._task, completed=done, numbers=numbers)
         elif now >= self._next_line_s:
-            self._next_line_s = now + LINE_EVERY_S
-            self._display.say(f"  {stage} {self._numbers(done, total)}")
-
-    def say(self, text: str) -> None:
-        """Print what a person should know."""
-        self._display.notice(text)
+            self._next_line_s = now + _LINE_EVERY_S
+            self._display.say(f"  {stage} {numbers}")
 
     def end(self) -> None:
         """Take the live line away."""
         if self._line is not None:
             self._line.stop()
             self._line = None
-
-    def _numbers(self, done: int, total: int) -> str:
-        """How much is done, how fast it goes, how long it will take."""
-        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
-        rate = (last - first) / (last_s - first_s) if last_s > first_s else 0.0
-        words = f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
-        if rate > 0:
-            words += f", {rate / 1e6:,.1f} MB/s"
-            words += f", {duration((total - done) / rate)} left" if done < total else ""
-        return words

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.cache import cache, library
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.cache.copies import Copy, copies
+from optrun.data.cache.copies import copies
 from optrun.data.feed.augmentation import Augmentation
 from optrun.data.feed.augmentation import augmented as augmented_pixels
 from optrun.data.files import write_atomically
@@ -27,8 +27,6 @@ from optrun.runner.ui.wording import number_of
 _TILE_PX = 160
 _COLUMNS = 8  # with augmentation: the photo itself, and seven epochs
 
-Positions = npt.NDArray[np.int64]
-
 
 def show_photos(
     source: str,
@@ -39,10 +37,7 @@ def show_photos(
     augmented: Path | None,
     overrides: Sequence[str],
 ) -> None:
-    """Write a contact sheet, and say where: by default beside us, named after the photos.
-
-    `augmented` is the config whose augmentation is to be seen; None for photos as they are.
-    """
+    """Write a contact sheet of photos as they are, or as the config `augmented` changes them."""
     experiment = None if augmented is None else load(augmented, overrides).experiment
     if experiment is not None and _augmentation(experiment).is_identity:
         raise UserError(
@@ -52,18 +47,15 @@ def show_photos(
     data = Data() if experiment is None else experiment.data
     where = library.location(source)
     name = source if where in NAMES or library.entry(source) else library.name_for(Path(where))
+    shares = {"validation_share": data.validation_share, "test_share": data.test_share}
     with photo_errors():
         if experiment is None:
-            photos = _any(source, where)
+            photos, suffix = _any(source, where), ""
+            tiles, title = _plain(photos, split(photos, **shares), part, count)
         else:
             how = Preparation(data.image_size, data.resize, data.antialias, data.limit)
-            photos, _ = prepared(source, how)
-        parts = split(photos, validation_share=data.validation_share, test_share=data.test_share)
-        if experiment is None:
-            tiles, title = _plain(photos, parts, part, count)
-        else:
-            tiles, title = _changed(photos, parts, count, experiment)
-    suffix = "" if experiment is None else "-augmented"
+            photos, suffix = prepared(source, how)[0], "-augmented"
+            tiles, title = _changed(photos, split(photos, **shares), count, experiment)
     file = output or Path(f"{name}{suffix}.png")
     sheet = contact_sheet(tiles, title=f"{name}: {title}", tile_px=_TILE_PX, columns=_COLUMNS)
     try:
@@ -81,16 +73,11 @@ def _augmentation(experiment: Experiment) -> Augmentation:
 
 def _any(source: str, where: str) -> Photos:
     """The photos as they are prepared already, in whatever way; else prepared in the usual one."""
-
-    def awkwardness(copy: Copy) -> tuple[bool, bool, int]:
-        # All photos rather than some, undistorted colours of a size that fills a tile.
-        side = copy.how.image_size
-        return copy.how.limit is not None, side < _TILE_PX, side
-
-    here = [copy for copy in copies() if copy.source == where and copy.usable]
-    for copy in sorted(here, key=awkwardness):
-        photos = cache.load(copy.folder)
-        if photos is not None:
+    here = [(copy.how, copy.folder) for copy in copies() if copy.source == where and copy.usable]
+    # All photos rather than some, undistorted colours of a size that fills a tile.
+    here.sort(key=lambda one: (bool(one[0].limit), one[0].image_size < _TILE_PX, one[0].image_size))
+    for _, folder in here:
+        if (photos := cache.load(folder)) is not None:
             return photos
     return prepared(source, Preparation(Data().image_size))[0]
 
@@ -107,10 +94,9 @@ def _plain(photos: Photos, parts: Split, part: str, count: int) -> tuple[list[Ti
         Tile(photos.pixels[i], f"{photos.ids[i]}\n{CLASS_NAMES[photos.labels[i]]}, {part_of[i]}")
         for i in chosen
     ]
-    of_part = "photo" if part == "all" else f"{part} photo"
-    title = f"{len(chosen):,} of {number_of(len(shown), of_part)}"
-    classes = in_classes(photos.labels[shown])
-    return tiles, f"{title}\n{classes}, prepared at {photos.pixels.shape[1]} px"
+    title = number_of(len(shown), "photo" if part == "all" else f"{part} photo")
+    below = f"{in_classes(photos.labels[shown])}, prepared at {photos.pixels.shape[1]} px"
+    return tiles, f"{len(chosen):,} of {title}\n{below}"
 
 
 def _changed(
@@ -140,7 +126,7 @@ def _changed(
     return tiles, f"{title}\n{settings}; seed {seed}; prepared at {pixels.shape[1]} px"
 
 
-def _spread(photos: Photos, positions: Positions, count: int) -> list[int]:
+def _spread(photos: Photos, positions: npt.NDArray[np.int64], count: int) -> list[int]:
     """At most `count` of the positions: the classes in turn, from all over each."""
     chosen: list[list[int]] = []
     for label in range(len(CLASS_NAMES)):

@@ -2,9 +2,8 @@
 
 Nothing of the folder is executed or unpickled: the network is built from config.yaml by this
 program's own code, and the numbers of checkpoint/best are put in. Neither a person's own optimizer
-nor the file of the weights that training started from is needed.
-
-Importing this module imports TensorFlow and Keras.
+nor the file of the weights that training started from is needed. Importing this module imports
+TensorFlow.
 """
 
 import zipfile
@@ -34,17 +33,13 @@ from optrun.runner.models.networks import weight_count
 from optrun.runner.plan.resources import open_photos
 from optrun.runner.runs import checkpoint_places, reader
 from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
-from optrun.runner.runs.reader import Run
+from optrun.runner.runs.reader import Run, Unreadable
 from optrun.runner.runs.record import RunStatus, flatten
 from optrun.runner.runs.run_folder import plain
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, printable
 from rich.console import Console
-
-Logits = npt.NDArray[np.float32]
-
-_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 class StoredWeights(NamedTuple):
@@ -66,17 +61,9 @@ class Trained:
     best_epoch: int | None  # counted from 1; None where it is not recorded
     notes: tuple[str, ...]  # what a person should know before trusting the numbers
 
-    @property
-    def image_size(self) -> int:
-        """Side of the square photos in pixels."""
-        return self.experiment.data.image_size
-
     @cached_property
     def _functions(self) -> tuple[Any, Any]:
-        """The network as graphs of any batch size, so that a short last batch traces nothing anew.
-
-        The second averages the logit of each photo with that of its mirror image.
-        """
+        """The network as graphs of any batch size, so a short last batch traces nothing anew."""
 
         def forward(photos: tf.Tensor) -> tf.Tensor:
             return self.model(photos, training=False)[:, 0]
@@ -92,24 +79,20 @@ class Trained:
 
     def logits(
         self, photos: npt.NDArray[np.uint8] | Iterable[Any], *, flip: bool = False
-    ) -> Logits:
-        """The logits of photos, float32 [n]; positive for the class of label 1.
+    ) -> npt.NDArray[np.float32]:
+        """The logits of photos, float32 [n]; with `flip`, means with those of the mirror images.
 
-        Args:
-            photos: uint8 [n, size, size, 3], RGB, perhaps mapped from disk; or batches of such, as
-                they are or as pairs with labels.
-            flip: Whether to average the logit of each photo with that of its mirror image.
+        The photos are uint8 [n, size, size, 3], RGB, perhaps mapped from disk; or batches of such,
+        as they are or as pairs with labels.
         """
         batches = photos
         if isinstance(photos, np.ndarray):
             starts = range(0, len(photos), EVALUATION_BATCH)
             batches = (np.ascontiguousarray(photos[i : i + EVALUATION_BATCH]) for i in starts)
         forward = self._functions[flip]
-        found = [
-            np.asarray(forward(batch[0] if isinstance(batch, tuple) else batch))
-            for batch in batches
-        ]
-        return np.concatenate(found) if found else np.zeros(0, np.float32)
+        unlabelled = (batch[0] if isinstance(batch, tuple) else batch for batch in batches)
+        found = [np.asarray(forward(batch)) for batch in unlabelled]
+        return np.concatenate([np.zeros(0, np.float32), *found])
 
     def pixels(self, encoded: bytes) -> Pixels:
         """Decodes a photo exactly as those that the network was trained on; from any thread."""
@@ -117,11 +100,7 @@ class Trained:
         return decode(encoded, data.image_size, data.resize, data.antialias)
 
     def photos_and_split(self, display: Display | None = None) -> tuple[Photos, Split]:
-        """The run's own photos, prepared now where they are not yet, and their division.
-
-        Raises:
-            UserError: They cannot be had, or are not those of the run any more.
-        """
+        """The run's own photos, prepared now where they are not yet, and their division."""
         photos, parts = open_photos(self.experiment, display or Display(Console(stderr=True)))
         recorded_as = self.run.record.flat_comparable
         for what, recorded, received in (
@@ -139,70 +118,84 @@ class Trained:
 
 
 def open_trained(run: str | Path, *, device: str = "auto") -> Trained:
-    """Opens the run in a folder, or the one that part of its name says; "auto" takes a GPU first.
-
-    Raises:
-        UserError: There is no such run, it has no usable weights, or its files don't fit together.
-    """
+    """Opens the run in a folder, or the one that part of its name says; "auto" prefers a GPU."""
     folder = find_run(run)
-    record, notes = _usable(folder)
-    experiment = _experiment(folder, record)
+    found = reader.read(folder)
     try:
-        stored = read_weights(checkpoint_places.best(folder), owner=record.record.id)
+        return _opened(folder, found, device)
     except DamageError as damage:
-        raise _unusable(record.label, f"its weights cannot be read: {damage}") from damage
-    machine, precision_notes = _machine(record, experiment, device)
-    model = _model(record, experiment, stored.arrays, machine.precision)
-    notes = (*notes, *precision_notes)
-    return Trained(folder, record, experiment, model, machine, stored.epoch, notes)
-
-
-def _usable(folder: Path) -> tuple[Run, tuple[str, ...]]:
-    """The run, and what to say where it did not end as it should have."""
-    record = reader.read(folder)
-    if isinstance(record, reader.Unreadable):
-        raise _unusable(record.label, f"its run.json cannot be read: {record.reason}")
-    if record.status == RunStatus.DIVERGED:
-        raise _unusable(record.label, f"it diverged: {record.record.why}")
-    if record.status == RunStatus.COMPLETED:
-        return record, ()
-    if not (folder / "checkpoint").is_dir():
-        running = record.status == RunStatus.RUNNING
-        advice = "wait for its first epoch" if running else "train it again"
         raise UserError(
-            f"The run {record.label} is {record.status} and has no weights yet: {advice}, or name "
-            "another run."
-        )
-    return record, (
-        f"{record.label} is {record.status}, not completed: these are the best weights so far",
+            f"The run {found.label} cannot be used: {damage}. Name another run, or train it again."
+        ) from damage
+
+
+def _opened(folder: Path, run: Run | Unreadable, device: str) -> Trained:
+    if isinstance(run, Unreadable):
+        raise DamageError(f"its run.json cannot be read: {run.reason}")
+    if run.status == RunStatus.DIVERGED:
+        raise DamageError(f"it diverged: {run.record.why}")
+    notes = []
+    if run.status != RunStatus.COMPLETED:
+        if not (folder / "checkpoint").is_dir():
+            running = run.status == RunStatus.RUNNING
+            advice = "wait for its first epoch" if running else "train it again"
+            raise UserError(
+                f"The run {run.label} is {run.status} and has no weights yet: {advice}, or name "
+                "another run."
+            )
+        so_far = "these are the best weights so far"
+        notes.append(f"{run.label} is {run.status}, not completed: {so_far}")
+    experiment = _experiment(folder, run)
+    try:
+        stored = read_weights(checkpoint_places.best(folder), owner=run.record.id)
+    except DamageError as damage:
+        raise DamageError(f"its weights cannot be read: {damage}") from damage
+    trained_in = str(run.record.flat_comparable.get("precision"))
+    if trained_in not in ("float32", "mixed_bfloat16", "mixed_float16"):
+        raise DamageError(f"run.json says precision {printable(trained_in)}")
+    machine = hardware.prepare(
+        device,
+        precision="auto",
+        jit_compile=experiment.training.jit_compile,
+        deterministic=experiment.training.deterministic,
     )
+    native = {"float32", machine.precision}
+    if machine.device == "gpu" and machine.precision != "float32":
+        native.add("mixed_float16")
+    machine = replace(machine, precision=trained_in if trained_in in native else "float32")
+    if machine.precision != trained_in:
+        notes.append(
+            f"{run.label} was trained in {trained_in}, which this machine does not compute "
+            "natively: predicting in float32"
+        )
+    model = _model(experiment, stored.arrays, machine.precision)
+    return Trained(folder, run, experiment, model, machine, stored.epoch, tuple(notes))
 
 
-def _experiment(folder: Path, record: Run) -> Experiment:
+def _experiment(folder: Path, run: Run) -> Experiment:
     try:
         experiment = load(folder / "config.yaml").experiment
     except ConfigurationError as error:
         raise UserError(
-            f"The run {record.label} cannot be used: its config.yaml cannot be read.\n{error}"
+            f"The run {run.label} cannot be used: its config.yaml cannot be read.\n{error}"
         ) from error
     # What decides the numbers that the network sees must be what it was trained on.
-    data, model, recorded = experiment.data, experiment.model, record.record.flat_comparable
-    checks: list[tuple[str, object, object]] = [
-        ("data.image_size", data.image_size, recorded.get("image_size")),
-        ("data.resize", data.resize, recorded.get("resize", "squash")),
-        ("data.antialias", data.antialias, recorded.get("antialias", False)),
-        ("model.width", model.width, recorded.get("model.width")),
-        ("model.weights", _origin(model.weights), _origin(recorded.get("model.weights"))),
-    ]
+    data, model, recorded = experiment.data, experiment.model, run.record.flat_comparable
+    checks: dict[str, tuple[object, object]] = {
+        "data.image_size": (data.image_size, recorded.get("image_size")),
+        "data.resize": (data.resize, recorded.get("resize", "squash")),
+        "data.antialias": (data.antialias, recorded.get("antialias", False)),
+        "model.width": (model.width, recorded.get("model.width")),
+        "model.weights": (_origin(model.weights), _origin(recorded.get("model.weights"))),
+    }
     # How the network ends (pooling, say) is not always seen from the shapes of its weights.
     network = flatten({"model": plain(model.model_dump(exclude={"weights", "width"}))})
-    checks += [(key, value, recorded[key]) for key, value in network.items() if key in recorded]
-    for key, configured, expected in checks:
+    checks |= {key: (value, recorded[key]) for key, value in network.items() if key in recorded}
+    for key, (configured, expected) in checks.items():
         if configured != expected:
-            raise _unusable(
-                record.label,
+            raise DamageError(
                 f"config.yaml says {key} {configured}, run.json says {printable(str(expected))}: "
-                "one was changed",
+                "one was changed"
             )
     return experiment
 
@@ -211,53 +204,22 @@ def _origin(weights: object) -> str:
     return "random" if weights == "random" else "pretrained"
 
 
-def _machine(record: Run, experiment: Experiment, device: str) -> tuple[Machine, tuple[str, ...]]:
-    """The machine in the run's precision; in float32 where that is not native here."""
-    trained_in = record.record.flat_comparable.get("precision")
-    if trained_in not in _PRECISIONS:
-        raise _unusable(record.label, f"run.json says precision {printable(str(trained_in))}")
-    here = hardware.prepare(
-        device,
-        precision="auto",
-        jit_compile=experiment.training.jit_compile,
-        deterministic=experiment.training.deterministic,
-    )
-    native = {"float32", here.precision}
-    if here.device == "gpu" and here.precision != "float32":
-        native.add("mixed_float16")
-    if trained_in in native:
-        return replace(here, precision=str(trained_in)), ()
-    return replace(here, precision="float32"), (
-        f"{record.label} was trained in {trained_in}, which this machine does not compute "
-        "natively: predicting in float32",
-    )
-
-
 def _model(
-    record: Run, experiment: Experiment, arrays: Sequence[npt.NDArray[np.generic]], precision: str
+    experiment: Experiment, arrays: Sequence[npt.NDArray[np.generic]], precision: str
 ) -> keras.Model:
     architecture = architecture_of(experiment)
     # Counted first, so that a file cannot make this build a network of any size.
-    expected = weight_count(architecture)
-    count = sum(array.size for array in arrays)
+    expected, count = weight_count(architecture), sum(array.size for array in arrays)
     if count != expected:
-        raise _unusable(
-            record.label,
-            f"its checkpoint holds {count:,} weights, its config.yaml describes {expected:,}",
+        raise DamageError(
+            f"its checkpoint holds {count:,} weights, its config.yaml describes {expected:,}"
         )
     with fresh_keras():
         model = build_classifier(architecture, seed=experiment.training.seed, precision=precision)
-    shapes = [tuple(weight.shape) for weight in model.weights]
-    if shapes != [array.shape for array in arrays]:
-        raise _unusable(record.label, "its checkpoint and its config.yaml are of two networks")
+    if [tuple(weight.shape) for weight in model.weights] != [array.shape for array in arrays]:
+        raise DamageError("its checkpoint and its config.yaml are of two networks")
     model.set_weights(list(arrays))
     return model
-
-
-def _unusable(label: str, reason: str) -> UserError:
-    return UserError(
-        f"The run {label} cannot be used: {reason}. Name another run, or train it again."
-    )
 
 
 def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
@@ -265,9 +227,6 @@ def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
 
     What it takes to read is bounded by the size of the file on disk: arrays are stored as they are,
     so an archive that would unpack to more than it holds is no checkpoint.
-
-    Raises:
-        DamageError: It is missing, damaged, or not what a run writes.
     """
     try:
         place = checkpoint_places.in_place(folder)

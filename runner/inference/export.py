@@ -1,7 +1,7 @@
 """What `optrun export` does: write a run's classifier for use without optrun, and try it.
 
-What is written is the classifier by itself: stock layers, float32, raw RGB bytes in, a probability
-out. It is a `.keras` file where the place is so called, else a folder of TensorFlow's SavedModel.
+That is stock layers in float32, raw RGB bytes in, a probability out: a `.keras` file where the
+place is so called, else a folder of TensorFlow's SavedModel.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import keras
     from optrun.runner.inference.classifier import Trained
 
-README = "README.md"
+_README = "README.md"
 _RESIZED = {
     "squash": "squashed to a square",
     "crop": "cropped to the square in their middle and resized",
@@ -46,22 +46,19 @@ def export(run: str, output: str, *, force: bool = False) -> None:
         trained = open_trained(folder, device="cpu")
         readme = _readme(trained, path)
         difference = _write(trained, path, readme)
-    trained_in = trained.run.record.flat_comparable["precision"]
     files = path.rglob("*") if path.is_dir() else [path]
     megabytes = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-    lines = [
-        readme,
-        f"Wrote {printable(str(path))}, {megabytes:,.0f} MB.",
+    click.echo(f"{readme}\nWrote {printable(str(path))}, {megabytes:,.0f} MB.")
+    click.echo(
         "Opened again, its probabilities differ from those of optrun predict by at most "
-        f"{difference:.0e}.",
-    ]
-    if trained_in != "float32":
-        lines.append(
-            f"note: trained in {trained_in}, exported in float32, whose answers differ slightly."
+        f"{difference:.0e}."
+    )
+    if (precision := trained.run.record.flat_comparable["precision"]) != "float32":
+        click.echo(
+            f"note: trained in {precision}, exported in float32, whose answers differ slightly."
         )
     if trained.run.record.sample:
-        lines.append("note: trained on the built-in sample: it knows drawings alone.")
-    click.echo("\n".join(lines))
+        click.echo("note: trained on the built-in sample: it knows drawings alone.")
 
 
 def _is_file(path: Path) -> bool:
@@ -96,7 +93,7 @@ def _place(output: str, *, force: bool) -> Path:
 def _readme(trained: "Trained", path: Path) -> str:
     """What goes in and what comes out, with the lines that open it."""
     negative, positive = CLASS_NAMES
-    data, size = trained.experiment.data, trained.image_size
+    data, size = trained.experiment.data, trained.experiment.data.image_size
     antialias = "with" if data.antialias else "without"
     epoch = f"epoch {trained.best_epoch}" if trained.best_epoch else "the best epoch"
     name = path.name if path.name.isprintable() else f"model{'.keras' if _is_file(path) else ''}"
@@ -125,9 +122,8 @@ def _classifier(trained: "Trained") -> "keras.Model":
     from optrun.runner.config.schema import architecture_of
     from optrun.runner.engine.network import build_classifier
 
-    network = build_classifier(
-        architecture_of(trained.experiment), seed=trained.experiment.training.seed
-    )
+    experiment = trained.experiment
+    network = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
     name = f"{CLASS_NAMES[1]}_probability"
     sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=name)
     # Of the class that a person has without optrun.
@@ -138,14 +134,7 @@ def _classifier(trained: "Trained") -> "keras.Model":
 
 
 def _write(trained: "Trained", path: Path, readme: str) -> float:
-    """Writes the classifier, and opens it again, before it gets its name; replaces what has that.
-
-    Returns:
-        By how much its probabilities differ from the run's own at most.
-
-    Raises:
-        RuntimeError: They differ by more than float32 explains: a fault of ours.
-    """
+    """Writes the classifier, tries it before it gets its name, and returns the difference."""
     import tensorflow as tf
     from optrun.runner.models.keras_state import fresh_keras
 
@@ -157,19 +146,21 @@ def _write(trained: "Trained", path: Path, readme: str) -> float:
                 ".tmp", f".{path.name[:100]}.", path.parent, ignore_cleanup_errors=True
             ) as place,
         ):
-            workplace = Path(place)
-            new = workplace / ("model.keras" if _is_file(path) else "model")
+            new, replaced = (
+                Path(place, "model.keras" if _is_file(path) else "model"),
+                Path(place, "replaced"),
+            )
             _save(_classifier(trained), new, readme)
             difference = _largest_difference(trained, new)
             if trained.machine.precision == "float32" and not difference <= _EQUAL:
                 raise RuntimeError(f"exported probabilities differ by {difference:.2g}")
             if path.is_dir():  # a folder cannot be renamed over a full one
-                path.rename(workplace / "replaced")
+                path.rename(replaced)
             try:
                 new.replace(path)
             except OSError:
-                if (workplace / "replaced").exists():
-                    (workplace / "replaced").rename(path)
+                if replaced.exists():
+                    replaced.rename(path)
                 raise
     except (OSError, tf.errors.OpError) as error:
         raise not_writable(path, error, kind="file" if _is_file(path) else "folder") from error
@@ -180,32 +171,28 @@ def _save(model: "keras.Model", path: Path, readme: str) -> None:
     if _is_file(path):
         model.save(path)
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(README, readme)
+            archive.writestr(_README, readme)
         sync(path)
         return
     # Keras prints what it wrote, with a name that is gone a moment later.
     with contextlib.redirect_stdout(io.StringIO()):
         model.export(path, format="tf_saved_model", verbose=False)
-    (path / README).write_text(readme, "utf-8")
+    (path / _README).write_text(readme, "utf-8")
     for file in path.rglob("*"):
         if file.is_file():
             sync(file)
 
 
 def _largest_difference(trained: "Trained", path: Path) -> float:
-    """By how much the probabilities of the model at `path` differ from the run's own, at most.
-
-    It is opened as anybody would open it.
-    """
+    """How far the probabilities of the model, opened as anybody would, are from the run's own."""
     import keras
     import tensorflow as tf
     from optrun.data.images.decode import as_resized
     from optrun.data.sample import SAMPLE_SEED, draw
 
-    size = trained.image_size
-    photos = np.stack(
-        [as_resized(draw(SAMPLE_SEED, i), size, "squash", False) for i in range(_CHECKED_ON)]
-    )
+    size = trained.experiment.data.image_size
+    drawn = [as_resized(draw(SAMPLE_SEED, i), size, "squash", False) for i in range(_CHECKED_ON)]
+    photos = np.stack(drawn)
     own = tf.math.sigmoid(trained.logits(photos)).numpy()
     if _is_file(path):
         model = keras.models.load_model(path, safe_mode=True, compile=False)

@@ -1,7 +1,4 @@
-"""Where answers go and what a person hears meanwhile: files that appear whole, and lines on stderr.
-
-stdout is for the answers alone.
-"""
+"""Where answers go: files that appear whole; what a person hears meanwhile: lines on stderr."""
 
 import contextlib
 import os
@@ -9,26 +6,35 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.data.printable import printable
 from optrun.runner.errors import UserError
-from optrun.runner.inference.prediction import Prediction
 from optrun.runner.ui.console import Display, live_line
 from rich.console import Console
 
 if TYPE_CHECKING:
     from optrun.runner.inference.classifier import Trained
+    from optrun.runner.inference.prediction import Prediction
+
+
+def check_exists(path: Path, argument: str) -> None:
+    """Raises `UserError` where there is no such file or folder."""
+    try:
+        found = path.exists()
+    except (OSError, ValueError):  # a circle of links, a NUL character
+        found = False
+    if not found:
+        raise UserError(
+            f"{argument} must be a photo, a folder or a zip archive, received: "
+            f"{printable(str(path), 300, strict=True)}, where there is none."
+        )
 
 
 def check_writable(path: Path, *, force: bool, option: str = "-o", kind: str = "file") -> None:
-    """Finds out before the work begins whether a file or folder could be written; changes nothing.
-
-    What exists is replaced with `force` alone. `option` is what the person named it with.
-    """
+    """Finds out before the work begins whether `option` names what could be written."""
     received = f"received: {printable(str(path))}"
     try:
         if kind == "file" and path.exists() and not path.is_file():
@@ -63,12 +69,9 @@ def not_writable(path: Path, error: Exception, option: str = "-o", kind: str = "
 
 @contextmanager
 def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
-    """A text file, UTF-8, to write to; it gets its name when the block ends without an error.
-
-    Lines end as they are written. A symbolic link stays one: the file that it leads to is written.
-    """
+    """A text file, UTF-8, to write to; it gets its name when the block ends without an error."""
     check_writable(path, force=force)
-    place = path.resolve()
+    place = path.resolve()  # a symbolic link stays one: what it leads to is written
     # In the same folder, since a rename is atomic only within one file system.
     temporary = place.with_name(f".{place.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:
@@ -98,23 +101,18 @@ def live_count(
         yield lambda done, numbers: line.update(task, completed=done, numbers=numbers)
 
 
-@dataclass
 class Progress:
-    """Counts photos as they pass, and names those that can't be read."""
+    """Says which network it is, counts photos as they pass, and names those that can't be read."""
 
-    display: Display = field(default_factory=lambda: Display(Console(stderr=True)))
-    counts: list[int] = field(default_factory=lambda: [0, 0])  # said to be of each class, by label
-    unreadable: int = 0
-
-    def say(self, text: str) -> None:
-        self.display.say(text)
-
-    def network(self, trained: "Trained", *, flip: bool) -> None:
-        """Says which network it is, and what a person should know of it."""
+    def __init__(self, trained: "Trained", *, flip: bool) -> None:
+        self._console = Console(stderr=True)
+        self.say = Display(self._console).say
+        self.unreadable = 0
+        self._counts = [0] * len(CLASS_NAMES)  # said to be of each class, by label
         parts = [
             trained.run.label,
             *([f"epoch {trained.best_epoch}"] if trained.best_epoch else []),
-            f"{trained.image_size} px",
+            f"{trained.experiment.data.image_size} px",
             f"{trained.machine.precision} on {trained.machine.device.upper()}",
             *(["mean of photo and mirror image"] if flip else []),
         ]
@@ -123,19 +121,18 @@ class Progress:
             self.say(f"note: {note}")
 
     def pass_on(
-        self, predictions: Iterable[Prediction], *, live: bool, total: int | None = None
-    ) -> Iterator[Prediction]:
+        self, predictions: Iterable["Prediction"], *, live: bool, total: int | None = None
+    ) -> Iterator["Prediction"]:
         """All of them, counted, with a live line where wanted; says what can't be read, and why."""
         started: float | None = None
-        with live_count(self.display.console, total, shown=live) as show:
-            for one in predictions:
+        with live_count(self._console, total, shown=live) as show:
+            for seen, one in enumerate(predictions, start=1):
                 if one.logit is None:
                     self.unreadable += 1
                     self.say(f"cannot be read: {printable(one.name)}: {one.unreadable}")
                 else:
-                    self.counts[one.label] += 1
+                    self._counts[one.label] += 1
                 started = started or time.monotonic()
-                seen = sum(self.counts) + self.unreadable
                 rate = seen / max(time.monotonic() - started, 1)
                 show(seen, f"{seen:,}  {rate:,.0f}/s")
                 yield one
@@ -144,7 +141,7 @@ class Progress:
         """How many of each class there are in `place`, and how many were unreadable, in words."""
         words = [
             f"{count:,} {one if count == 1 else several}"
-            for count, one, several in zip(self.counts, CLASS_NAMES, PLURAL_NAMES, strict=True)
+            for count, one, several in zip(self._counts, CLASS_NAMES, PLURAL_NAMES, strict=True)
         ]
         told = ", ".join(reversed(words)) + place
         return f"{told}; {self.unreadable:,} could not be read" if self.unreadable else told

@@ -1,15 +1,17 @@
-r"""Photos to answers, as a stream of a few batches at most, and those as a table, CSV or JSON.
+r"""What `optrun predict` does: photos to answers, a few batches at a time, in a table, CSV or JSON.
 
-Names come from archives and file systems, so from anybody. In a table and in CSV, everything that
-acts on a terminal is written as an escape (`\x1b`), so that a name can't move the cursor or break
-a line. JSON has escapes of its own, and there `json.loads` gives the name back.
+Names come from anybody. In a table and in CSV, what acts on a terminal is written as an escape
+(`\x1b`). JSON has escapes of its own, and there `json.loads` gives the name back.
 """
 
+import contextlib
+import io
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
 from optrun.data.exceptions import PhotoError
@@ -17,8 +19,12 @@ from optrun.data.images.decode import Pixels, UndecodableError
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.parallel import in_order
 from optrun.data.printable import printable
-from optrun.data.unlabelled import UnlabelledPhoto
+from optrun.data.unlabelled import UnlabelledPhoto, unlabelled
 from optrun.runner.engine.scores import sigmoid
+from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.inference.output import Progress, check_exists, check_writable, new_file
+from optrun.runner.runs.select import find_run
+from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.text import csv_cell, padded, widest
 
 if TYPE_CHECKING:
@@ -26,14 +32,57 @@ if TYPE_CHECKING:
 
 # Small on a processor, where 16 photos of 224 px take seconds, so that answers appear as they come.
 _BATCH = {"cpu": 16, "gpu": 128}
-
 _NARROWEST_NAME, _WIDEST_NAME = 12, 60  # columns
 _ROWS_MEASURED = 16
 _PROBABILITY = f"{CLASS_NAMES[1]}_probability"
 
 
-@dataclass(frozen=True)
-class Prediction:
+def predict(
+    run: str,
+    photos: Sequence[Path],
+    *,
+    layout: str | None,
+    output: Path | None,
+    force: bool,
+    flip: bool,
+    device: str,
+) -> int:
+    """Writes the answers, as `optrun predict`; 1 where photos could not be read, else 0."""
+    # All that a person can have mistyped is looked at before TensorFlow is waited for.
+    folder = find_run(run)
+    for path in photos:
+        check_exists(path, "PHOTO")
+    if output is not None:
+        check_writable(output, force=force)
+        layout = layout or {".csv": "csv", ".json": "json"}.get(output.suffix.lower())
+    with native_stderr_captured(), photo_errors():
+        found = unlabelled(photos)
+        first = next(found, None)
+        if first is None:
+            named = ", ".join(printable(str(path), 300, strict=True) for path in photos[:5])
+            raise UserError(
+                f"PHOTO must name at least one photo, received: {named}, which holds none."
+            )
+        from optrun.runner.inference.classifier import open_trained
+
+        trained = open_trained(folder, device=device)
+        progress = Progress(trained, flip=flip)
+        if output is None and isinstance(sys.stdout, io.TextIOWrapper):
+            with contextlib.suppress(io.UnsupportedOperation):
+                sys.stdout.reconfigure(errors="backslashreplace", newline="")
+        to_screen = contextlib.nullcontext(sys.stdout)
+        with to_screen if output is None else new_file(output, force=force) as out:
+            answers = progress.pass_on(
+                predictions(trained, itertools.chain([first], found), flip=flip),
+                live=output is not None or not sys.stdout.isatty(),
+            )
+            FORMATS[layout or "table"]((one for one in answers if one.logit is not None), out)
+        place = "" if output is None else f" in {printable(str(output), 300, strict=True)}"
+        progress.say(progress.counted(place))
+    return 1 if progress.unreadable else 0
+
+
+class Prediction(NamedTuple):
     """What the network says of one photo."""
 
     name: str  # as the source has it; perhaps not printable
@@ -42,8 +91,7 @@ class Prediction:
 
     @property
     def label(self) -> int:
-        """Of the class it is said to be; 0 where both are equally likely."""
-        return int(self._known > 0)
+        return int(self._known > 0)  # 0 where both classes are equally likely
 
     @property
     def answer(self) -> str:
@@ -51,13 +99,11 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """Of the answer, 0.5 to 1."""
-        return float(sigmoid(abs(self._known)))
+        return float(sigmoid(abs(self._known)))  # of the answer, 0.5 to 1
 
     @property
     def positive_probability(self) -> float:
-        """Of label 1, 0 to 1."""
-        return float(sigmoid(self._known))
+        return float(sigmoid(self._known))  # of label 1, 0 to 1
 
     @property
     def _known(self) -> float:
@@ -71,60 +117,48 @@ def predictions(
 ) -> Iterator[Prediction]:
     """What the network says of each photo, in their order, also of those that can't be read.
 
-    Photos are decoded in threads while the network computes, and read no further ahead than needed.
     A `PhotoError` that ends the photos is raised when those before it have been judged.
     """
+    trouble: PhotoError | None = None
 
-    def decoded(photo: UnlabelledPhoto | PhotoError) -> Pixels | str:
-        if isinstance(photo, PhotoError):
-            return str(photo)
+    def until_trouble() -> Iterator[UnlabelledPhoto]:
+        nonlocal trouble
+        try:
+            yield from photos
+        except PhotoError as error:
+            trouble = error
+
+    def decoded(photo: UnlabelledPhoto) -> Pixels | str:
         try:
             return photo.unreadable or trained.pixels(photo.encoded)
         except UndecodableError as error:
             return str(error)
 
-    def bytes_of(photo: UnlabelledPhoto | PhotoError) -> int:
-        return 0 if isinstance(photo, PhotoError) else len(photo.encoded)
-
-    batch: list[tuple[str, Pixels | str]] = []
-    for photo, pixels in in_order(_with_trouble(photos), bytes_of, decoded):
-        if isinstance(photo, PhotoError):
-            yield from _judged(trained, batch, flip)
-            raise photo
-        batch.append((photo.name, pixels))
-        if len(batch) == _BATCH[trained.machine.device]:
-            yield from _judged(trained, batch, flip)
-            batch = []
-    yield from _judged(trained, batch, flip)
-
-
-def _with_trouble(photos: Iterable[UnlabelledPhoto]) -> Iterator[UnlabelledPhoto | PhotoError]:
-    """The photos, and as the last what ended them, which must not overtake those before it."""
-    try:
-        yield from photos
-    except PhotoError as error:
-        yield error
-
-
-def _judged(
-    trained: "Trained", batch: Sequence[tuple[str, Pixels | str]], flip: bool
-) -> Iterator[Prediction]:
-    pixels = [one for _, one in batch if not isinstance(one, str)]
-    found = iter(trained.logits(np.stack(pixels), flip=flip) if pixels else ())
-    for name, one in batch:
-        if isinstance(one, str):
-            yield Prediction(name, None, one)
-        else:
-            yield Prediction(name, float(next(found)))
+    decoding = in_order(until_trouble(), lambda photo: len(photo.encoded), decoded)
+    named = ((photo.name, pixels) for photo, pixels in decoding)
+    while batch := list(itertools.islice(named, _BATCH[trained.machine.device])):
+        pixels = [one for _, one in batch if not isinstance(one, str)]
+        found = iter(trained.logits(np.stack(pixels), flip=flip) if pixels else ())
+        for name, one in batch:
+            if isinstance(one, str):
+                yield Prediction(name, None, one)
+            else:
+                yield Prediction(name, float(next(found)))
+    if trouble is not None:
+        raise trouble
 
 
 def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
-    """One line a photo: name, answer, probability of the answer.
-
-    The names' column is as wide as the first few need; a longer one later moves its own line.
-    """
+    """One line a photo: name, answer, probability of the answer."""
     rows, first, width = iter(rows), [], _NARROWEST_NAME
+
+    def write(row: Prediction) -> None:
+        name = padded(printable(row.name), width)
+        out.write(f"{name}  {row.answer:<6}  {percentage(row.probability):>11}\n")
+        out.flush()
+
     try:
+        # The names' column is as wide as the first few need; a longer one later moves its own line.
         for row in itertools.islice(rows, _ROWS_MEASURED):
             first.append(row)
     finally:  # what was said before the photos ended in trouble is shown
@@ -132,15 +166,9 @@ def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
             width = min(max(width, widest([printable(row.name) for row in first])), _WIDEST_NAME)
             out.write(f"{'photo':<{width}}  answer  probability\n")
         for row in first:
-            _write_row(row, width, out)
+            write(row)
     for row in rows:
-        _write_row(row, width, out)
-
-
-def _write_row(row: Prediction, width: int, out: TextIO) -> None:
-    name = padded(printable(row.name), width)
-    out.write(f"{name}  {row.answer:<6}  {percentage(row.probability):>11}\n")
-    out.flush()
+        write(row)
 
 
 def _write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
@@ -154,18 +182,14 @@ def _write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
 
 
 def _write_json(rows: Iterable[Prediction], out: TextIO) -> None:
-    r"""One JSON array, an object a line, in ASCII; ended also where the photos end in trouble.
-
-    A byte of a file's name that is no UTF-8 is written as `\xff`, in four characters, since JSON
-    has no word for it.
-    """
+    """One JSON array, an object a line, in ASCII; ended also where the photos end in trouble."""
     before, end = "[\n", "[]\n"
     try:
         for row in rows:
+            # JSON has no word for a byte of a file's name that is no UTF-8.
+            name = (printable(one) if "\ud800" <= one <= "\udfff" else one for one in row.name)
             content = {
-                "photo": "".join(
-                    printable(char) if "\ud800" <= char <= "\udfff" else char for char in row.name
-                ),
+                "photo": "".join(name),
                 "answer": row.answer,
                 "probability": float(f"{row.probability:.9g}"),
                 _PROBABILITY: float(f"{row.positive_probability:.9g}"),

@@ -6,7 +6,7 @@ arguments alone. Labels are 0 and 1; the probability is that of label 1.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,7 @@ Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A value with its 95 % interval over photos, which says nothing of other seeds."""
 
     value: float
@@ -33,11 +32,7 @@ class Estimate:
 
 
 def proportion(successes: int, total: int) -> Estimate:
-    """A share with the interval of Clopper and Pearson (1934).
-
-    With k successes of n, and B⁻¹ the quantile of the beta distribution,
-
-        low  = B⁻¹(0.025; k, n - k + 1),    high = B⁻¹(0.975; k + 1, n - k).
+    """A share with the interval of Clopper and Pearson, by quantiles of the beta distribution.
 
     It alone of the common ones holds the true share at least 95 times in 100 whatever that is.
     Wilson's, which is narrower, sinks to 84 where fewer than one mistake is expected, and that is
@@ -58,7 +53,7 @@ def proportion(successes: int, total: int) -> Estimate:
 
 
 def mean(values: Floats) -> Estimate:
-    """A mean with Hall's interval, which allows for skewness.
+    """A mean of numbers >= 0 with Hall's interval, which allows for skewness; of one, infinite.
 
     Losses are skewed: the usual interval, mean ± 1.96 s / √n, is too low far too often. Hall turns
     T = √n (mean - μ) / s, with g the skewness of the sample, into
@@ -68,10 +63,6 @@ def mean(values: Floats) -> Estimate:
     which is nearer to a standard normal variable and is monotone, so that it can be solved for μ
     at ±1.96. On simulated losses it does as well as the bootstrap-t and better than percentile and
     BCa, without drawing. No interval can allow for mistakes so rare that the sample holds none.
-
-    Args:
-        values: float64 [n], n at least 1, none negative. Of a single one, `high` is infinite.
-
     Source: Hall, On the removal of skewness by transformation, J. R. Statist. Soc. B 54, 1992.
     """
     count = len(values)
@@ -102,15 +93,12 @@ def roc_auc(logits: Floats, labels: Labels) -> Estimate | None:
     The interval joins two, each too narrow in places, as simulations show (30 to 600 photos a
     class, up to 3 % of them difficult; either sinks below 92 in 100, the two hold 93 to 99):
 
-    - DeLong's standard error on the scale of log(AUC / (1 - AUC)), which suits logits of any shape,
-      but not an AUC near 1, of which the sample shows too little.
-    - Newcombe's method 5, a score interval as Wilson's: the values θ with |AUC - θ| at most 1.96
-      standard errors, these by Hanley and McNeil for a true value of θ. It has a sensible lower
-      end at an AUC of 1, and is too narrow where a few photos are far out of order.
-
-    Source: DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988; Newcombe, Confidence intervals
-        for an effect size measure based on the Mann-Whitney statistic, part 2, Statistics in
-        Medicine 25, 2006; Hanley & McNeil, Radiology 143, 1982.
+    - DeLong's standard error (Biometrics 44, 1988) on the scale of log(AUC / (1 - AUC)), which
+      suits logits of any shape, but not an AUC near 1, of which the sample shows too little.
+    - Newcombe's method 5 (Statistics in Medicine 25, 2006), a score interval as Wilson's: the
+      values θ with |AUC - θ| at most 1.96 standard errors, these by Hanley and McNeil (Radiology
+      143, 1982) for a true value of θ. It has a sensible lower end at an AUC of 1, and is too
+      narrow where a few photos are far out of order.
     """
     upper, lower = logits[labels == 1], logits[labels == 0]
     m, n = len(upper), len(lower)
@@ -130,10 +118,7 @@ def roc_auc(logits: Floats, labels: Labels) -> Estimate | None:
 
 
 def placements(upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
-    """DeLong's components: for each of `upper` the share of `lower` below it, and the reverse.
-
-    A tie counts half; the mean of either is the AUC.
-    """
+    """DeLong's components: of each `upper` the share of `lower` below, a tie half; the reverse."""
 
     def share_below(values: Floats, others: Floats) -> Floats:
         ranked = np.sort(others)
@@ -144,14 +129,10 @@ def placements(upper: Floats, lower: Floats) -> tuple[Floats, Floats]:
 
 
 def _score_low(auc: float, m: int, n: int) -> float:
-    """The lower root θ of (AUC - θ)² = 1.96² V(θ), V Hanley and McNeil's variance.
-
-    Both class sizes m and n are replaced by their mean N but in the divisor:
-
-        V(θ) = θ (1 - θ) [1 + (N - 1) ((1 - θ) / (2 - θ) + θ / (1 + θ))] / (m n)
-    """
+    """The lower root θ of (AUC - θ)² = 1.96² V(θ), V Hanley and McNeil's variance."""
 
     def is_below(theta: float) -> bool:
+        # Both class sizes are replaced by their mean but in the divisor.
         spread = (1 - theta) / (2 - theta) + theta / (1 + theta)
         variance = theta * (1 - theta) * (1 + ((m + n) / 2 - 1) * spread) / (m * n)
         return auc - theta > _Z * math.sqrt(variance)
@@ -164,8 +145,7 @@ def losses(logits: Floats, labels: Labels) -> Floats:
     return np.asarray(np.logaddexp(0, np.where(np.asarray(labels) == 1, -logits, logits)))
 
 
-@dataclass(frozen=True)
-class Bin:
+class Bin(NamedTuple):
     """Photos with similar probabilities: how many, their mean probability, the share of label 1."""
 
     photos: int
@@ -173,8 +153,7 @@ class Bin:
     share: float
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(NamedTuple):
     """How probabilities and shares agree; see `calibration`."""
 
     error: float  # expected calibration error, 0 to 1
@@ -188,25 +167,22 @@ class Calibration:
 def calibration(logits: Floats, labels: Labels) -> Calibration:
     """Compares probabilities of label 1 with its shares, bin by bin: 90 % should mean 90 in 100.
 
-    The expected calibration error (Naeini, Cooper & Hauskrecht 2015) is
-
-        ECE = Σ over bins b of  n_b / n · |share of label 1 in b - mean probability in b|
-
-    over bins of equally many photos by rising logit: 15, or fewer where a bin would have fewer than
-    20. Bins of equal width, as in Guo et al. 2017, would leave all but the outer two nearly empty.
-    Of the answer's probability instead, too high for one class and too low for the other would
-    cancel out.
+    The expected calibration error (Naeini, Cooper & Hauskrecht, AAAI 2015) is the mean over photos
+    of |share of label 1 - mean probability| in their bins, of equally many photos by rising logit:
+    15, or fewer where a bin would have fewer than 20. Bins of equal width, as in Guo et al. (ICML
+    2017), would leave all but the outer two nearly empty. Of the answer's probability instead, too
+    high for one class and too low for the other would cancel out.
 
     Shares of few photos scatter, so that the error is above 0 however right the probabilities are.
-    How far, labels drawn from them tell, 1,000 times with a fixed seed (Bröcker & Smith).
-
-    Source: Naeini, Cooper & Hauskrecht, AAAI 2015; Guo, Pleiss, Sun & Weinberger, ICML 2017;
-        Bröcker & Smith, Increasing the reliability of reliability diagrams, Weather and
-        Forecasting 22, 2007.
+    How far, labels drawn from them tell, with a fixed seed (Bröcker & Smith, Weather and
+    Forecasting 22, 2007).
     """
     order = np.argsort(logits, kind="stable")
-    starts = _bin_starts(logits[order])
-    probability = sigmoid(logits[order])
+    ascending, probability = logits[order], sigmoid(logits[order])
+    # Equal logits share a bin, so that the order in which the photos came does not matter.
+    count = max(1, min(_MOST_BINS, len(ascending) // _PHOTOS_PER_BIN))
+    places = np.arange(count) * len(ascending) // count
+    starts = np.unique(np.searchsorted(ascending, ascending[places], "left"))
     positive = np.asarray(labels)[order] == 1
     sizes = np.diff([*starts, len(logits)])
     expected = np.add.reduceat(probability, starts)
@@ -223,14 +199,6 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
             for size, p, k in zip(sizes, expected, observed, strict=True)
         ),
     )
-
-
-def _bin_starts(ascending: Floats) -> npt.NDArray[np.int64]:
-    """The first position of each bin of equally many photos."""
-    # Equal logits share a bin, so that the order in which the photos came does not matter.
-    count = max(1, min(_MOST_BINS, len(ascending) // _PHOTOS_PER_BIN))
-    places = np.arange(count) * len(ascending) // count
-    return np.unique(np.searchsorted(ascending, ascending[places], "left"))
 
 
 def _errors_by_chance(
@@ -254,10 +222,6 @@ def temperature(logits: Floats, labels: Labels) -> float | None:
     Above 1 the network is surer than it may be. The mean loss is convex in β = 1 / T, with the
     derivative mean((σ(β z) - label) z), whose zero is found by bisection. None where it has none:
     every photo is told right, or the logits are no better than their opposite.
-
-    >>> z, labels = np.repeat([8.0, -8.0], 4), np.array([1, 1, 1, 0, 0, 0, 0, 1])
-    >>> round(temperature(z, labels), 3)  # log 3 = 1.099 = 8 / T
-    7.282
     """
     y = np.asarray(labels, np.float64)
 
@@ -281,8 +245,7 @@ def _bisected(is_below: Callable[[float], bool], low: float, high: float) -> flo
     return low
 
 
-@dataclass(frozen=True)
-class Clipping:
+class Clipping(NamedTuple):
     """To which limits probabilities are clipped, and the validation photos that chose them."""
 
     limit: float  # c, above 0 and at most 0.5: probabilities are kept within [c, 1 - c]
@@ -296,19 +259,16 @@ class Clipping:
 def choose_clipping(logits: npt.NDArray[np.floating], labels: Labels) -> Clipping:
     """The limit with the lowest log loss on validation photos, but no surer than they can show.
 
-    A single mistake at 10⁻⁹ costs as much as thirty photos at even odds, and networks are surer
-    than they are right. Let u be the probability that the network gives to the class it decides
-    against, and k the mistakes among the j photos with u < c. Their log loss is then
-    -k log c - (j - k) log(1-c), and that of all others does not depend on c, so that between two
-    values of u the best limit is c = k/j. All intervals are tried, so the minimum is exact.
+    Let u be the probability that the network gives to the class it decides against, and k the
+    mistakes among the j photos with u < c. Their log loss is then -k log c - (j - k) log(1-c), and
+    that of all others does not depend on c, so that between two values of u the best limit is
+    c = k/j. All intervals are tried, so the minimum is exact.
 
     Without a mistake among the surest photos that would be c = 0, and the first one among the test
     photos would cost without bound. But n photos do not show that mistakes are rarer than about one
     in n, so the limit is at least what half a mistake more and half a right answer more would make
-    of n photos that are all right, c >= (0 + 1/2) / (n + 1). One half, because of all constants it
-    gives all but the lowest log loss to be expected in the worst case (0.509 is the best;
-    Krichevskiy, "Laplace's law of succession and universal encoding", IEEE Transactions on
-    Information Theory 44, 1998).
+    of n photos that are all right, c >= (0 + 1/2) / (n + 1). One half is nearly the constant with
+    the lowest log loss in the worst case (0.509; Krichevskiy, IEEE Trans. Inf. Theory 44, 1998).
     """
     z = np.asarray(logits, np.float64)
     positive = np.asarray(labels) == 1
@@ -346,8 +306,7 @@ def clipped(probabilities: Floats, limit: float) -> Floats:
     """The probabilities within [limit, 1 - limit], in the order that they had.
 
     Plain clipping makes all photos beyond the limit equal, and a submission may also be judged by
-    its order (ROC AUC). So a ten-thousandth of a straight line from `limit` to `1 - limit` is mixed
-    in, which moves no probability by more than `limit` / 10,000.
+    its order (ROC AUC). So a ten-thousandth of a straight line from limit to 1 - limit is mixed in.
     """
     line = limit + (1 - 2 * limit) * probabilities
     kept = np.clip(probabilities, limit, 1 - limit)

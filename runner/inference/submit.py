@@ -1,7 +1,7 @@
 """What `optrun predict --kaggle` does: every test photo answered, in the file that Kaggle takes.
 
-That is `id,label`, each id once, a dog is 1. An id is the number that a photo's file is named by
-(`test1/17.jpg`); they are checked by the list that comes with the photos, sampleSubmission.csv.
+An id is the number that a photo's file is named by (`test1/17.jpg`); ids are checked by the list
+that comes with the photos, sampleSubmission.csv.
 """
 
 import csv
@@ -10,10 +10,10 @@ import itertools
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import numpy as np
@@ -21,11 +21,10 @@ import numpy.typing as npt
 from optrun.data.printable import printable
 from optrun.data.sources.archive import opened
 from optrun.data.sources.regular_file import UnreadableError
-from optrun.data.unlabelled import MAXIMUM_ENTRIES, UnlabelledPhoto, unlabelled
+from optrun.data.unlabelled import MAXIMUM_ENTRIES, unlabelled
 from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
-from optrun.runner.inference.output import Progress, check_writable, new_file
-from optrun.runner.inference.predict import check_exists
+from optrun.runner.inference.output import Progress, check_exists, check_writable, new_file
 from optrun.runner.inference.prediction import predictions
 from optrun.runner.inference.statistics import choose_clipping, clipped
 from optrun.runner.runs.select import find_run
@@ -44,8 +43,7 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MOST_NAMED = 5
 
 
-@dataclass(frozen=True)
-class SampleSubmission:
+class SampleSubmission(NamedTuple):
     """The ids that a submission must have, and where that is said."""
 
     place: str
@@ -61,8 +59,9 @@ def submit(
     check_writable(output, force=force)
     shown = printable(str(archive))
     with photo_errors():
+        place = place_of_test_photos(archive)
         # The names first: what is wrong with them should not be found out after an hour.
-        ids = ids_of((photo.name for photo in _test_photos(archive)), archive)
+        ids = ids_of((photo.name for photo in unlabelled([place])), archive)
         sample = sample_submission(archive)
         if sample is not None:
             check_ids(ids, sample)
@@ -70,34 +69,31 @@ def submit(
             from optrun.runner.inference.classifier import open_trained
 
             trained = open_trained(folder, device=device)
-            progress = Progress()
-            progress.network(trained, flip=flip)
+            progress = Progress(trained, flip=flip)
             checked = f"as {sample.place} lists" if sample else "without a list to check them by"
             progress.say(f"{len(ids):,} test photos in {shown}, {checked}")
             if sample is None and (missing := gaps(ids)):
                 progress.say(f"note: {missing}")
             limit = None if labels == "hard" else _limit(trained, progress, flip=flip)
-            found = predictions(trained, _test_photos(archive), flip=flip)
+            photos = (one for one in unlabelled([place]) if photo_id(one.name) is not None)
+            answers = predictions(trained, photos, flip=flip)
             logits = {
                 photo_id(one.name): one.logit
-                for one in progress.pass_on(found, live=True, total=len(ids))
+                for one in progress.pass_on(answers, live=True, total=len(ids))
             }
             if set(logits) != set(ids):
                 raise UserError(f"{shown} changed while it was read; run the command again.")
+            # Of one that can't be read nothing is known but that the classes are equally frequent.
+            known = np.array([logits[number] or 0.0 for number in ids])
+            said = (known > 0).astype(int) if limit is None else clipped(sigmoid(known), limit)
             with new_file(output, force=force) as file:
-                file.write(submission(_labels(ids, logits, limit)))
+                file.write(submission(dict(zip(ids, said.tolist(), strict=True))))
             progress.say(progress.counted())
             if progress.unreadable:
                 given = "0.5" if labels == "probability" else "0"
                 progress.say(f"note: those that could not be read are in the file with {given}")
     click.echo(f"Wrote {len(ids):,} rows to {printable(str(output))}")
     return 1 if progress.unreadable else 0
-
-
-def _test_photos(archive: Path) -> Iterator[UnlabelledPhoto]:
-    for photo in unlabelled([place_of_test_photos(archive)]):
-        if photo_id(photo.name) is not None:
-            yield photo
 
 
 def place_of_test_photos(archive: Path) -> Path:
@@ -124,8 +120,7 @@ def ids_of(photos: Iterable[str], archive: Path) -> list[int]:
     """The ids of the test photos of these names, ascending; there must be one, and none twice."""
     names: dict[int, str] = {}
     for name in photos:
-        number = photo_id(name)
-        if number is None:
+        if (number := photo_id(name)) is None:
             continue
         if number in names:
             raise UserError(
@@ -175,76 +170,60 @@ def gaps(ids: Sequence[int]) -> str | None:
 
 def sample_submission(archive: Path) -> SampleSubmission | None:
     """The list of ids in the archive, or else in its folder; None where there is none."""
-    folder = archive if archive.is_dir() else archive.absolute().parent
-    found = (_list_in_archive(archive) if archive.is_file() else None) or _list_in_folder(folder)
-    return None if found is None else SampleSubmission(found[0], _ids_in(found[1], found[0]))
-
-
-def _list_in_archive(archive: Path) -> tuple[str, bytes] | None:
-    with opened(archive, printable(str(archive))) as opened_archive:
-        for entry in opened_archive.files(MAXIMUM_ENTRIES):
-            if PurePosixPath(entry.name).name.lower() in _SAMPLE_NAMES:
-                place = f"{printable(entry.name, longest=200)} in {printable(archive.name)}"
-                try:
-                    return place, entry.read()
-                except UnreadableError as error:
-                    raise _no_list(place, f"it can't be read ({error})") from error
+    for place, read in _lists(archive):
+        try:
+            return SampleSubmission(place, _ids_in(read()))
+        except (DamageError, UnreadableError) as error:
+            reason = str(error) if isinstance(error, DamageError) else f"it can't be read ({error})"
+            raise UserError(
+                f"{place} must be a list of ids as Kaggle gives it, but {reason}. Move it away, or "
+                "get it again."
+            ) from error
     return None
 
 
-def _list_in_folder(folder: Path) -> tuple[str, bytes] | None:
+def _lists(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """How each list of ids is to be named, and what reads it."""
+    if archive.is_file():
+        with opened(archive, printable(str(archive))) as opened_archive:
+            for entry in opened_archive.files(MAXIMUM_ENTRIES):
+                if PurePosixPath(entry.name).name.lower() in _SAMPLE_NAMES:
+                    name = printable(entry.name, longest=200)
+                    yield f"{name} in {printable(archive.name)}", entry.read
+    folder = archive if archive.is_dir() else archive.absolute().parent
     try:
-        found = min(path for path in folder.iterdir() if path.name.lower() in _SAMPLE_NAMES)
-    except (OSError, ValueError):  # one that may not be listed has no list for us; there is none
-        return None
-    place = printable(str(found))
-    try:
-        return place, content_of(found, _LARGEST_SAMPLE)
-    except DamageError as damage:
-        raise _no_list(place, str(damage)) from damage
+        found = sorted(path for path in folder.iterdir() if path.name.lower() in _SAMPLE_NAMES)
+    except OSError:  # one that may not be listed has no list for us
+        return
+    for path in found:
+        yield printable(str(path)), partial(content_of, path, _LARGEST_SAMPLE)
 
 
-def _ids_in(content: bytes, place: str) -> frozenset[int]:
+def _ids_in(content: bytes) -> frozenset[int]:
     try:
         rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise _no_list(place, "it is no CSV text") from error
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    if header != ["id", "label"]:
-        raise _no_list(place, "its first line must be id,label")
+        raise DamageError("it is no CSV text") from error
+    if not rows or [cell.strip().lower() for cell in rows[0]] != ["id", "label"]:
+        raise DamageError("its first line must be id,label")
     ids: set[int] = set()
     for number, row in enumerate(rows[1:], start=2):
         text = row[0].strip()
         if not _ID.fullmatch(text):
-            raise _no_list(place, f"row {number} has no id: {printable(text, longest=40)}")
+            raise DamageError(f"row {number} has no id: {printable(text, longest=40)}")
         if int(text) in ids:
-            raise _no_list(place, f"it lists {text} twice")
+            raise DamageError(f"it lists {text} twice")
         ids.add(int(text))
     return frozenset(ids)
 
 
-def _no_list(place: str, reason: str) -> UserError:
-    return UserError(
-        f"{place} must be a list of ids as Kaggle gives it, but {reason}. Move it away, or get it "
-        "again."
-    )
-
-
 def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
-    """The limit of probabilities, chosen on the validation photos and said.
-
-    A completed run has kept their logits without flipping, and its photos may be gone.
-    """
+    """The limit of probabilities, chosen on the validation photos and said."""
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
-    kept = None if flip else _kept_logits(trained.folder)
-    # Predictions of another run, put in place, have another loss than the one recorded.
-    recorded = trained.run.record.measure("best_validation_loss")
-    if (
-        kept is None
-        or recorded is None
-        or not math.isclose(score(*kept).log_loss, recorded, rel_tol=1e-9)
-    ):
+    # A completed run has kept their logits without flipping, and its photos may be gone.
+    kept = None if flip else _kept_logits(trained)
+    if kept is None:
         photos, parts = trained.photos_and_split()
         batches = evaluation_batches(photos, parts.validation, batch_size=EVALUATION_BATCH)
         kept = trained.logits(batches, flip=flip), photos.labels[parts.validation]
@@ -265,10 +244,15 @@ def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
     return chosen.limit
 
 
-def _kept_logits(folder: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
+def _kept_logits(
+    trained: "Trained",
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
     """Logits [n] of the validation photos and their labels [n] in predictions.npz, if usable."""
-    path = folder / "predictions.npz"
-    if not path.is_file():  # opening a pipe would wait for ever
+    path, loss = (
+        trained.folder / "predictions.npz",
+        trained.run.record.measure("best_validation_loss"),
+    )
+    if loss is None or not path.is_file():  # opening a pipe would wait for ever
         return None
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -281,26 +265,20 @@ def _kept_logits(folder: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
         and logits.shape == labels.shape
         and logits.dtype.kind == "f"
         and labels.dtype.kind in "ui"
-        and bool(np.isfinite(logits).all() and np.isin(labels, (0, 1)).all())
+        and np.isfinite(logits).all()
+        and np.isin(labels, (0, 1)).all()
     )
-    return (logits.astype(np.float32), labels.astype(np.uint8)) if usable else None
-
-
-def _labels(
-    ids: Sequence[int], logits: Mapping[int | None, float | None], limit: float | None
-) -> dict[int, float] | dict[int, int]:
-    """Probabilities of label 1 clipped to the limit; without one, the label of the answer."""
-    # Of a photo that can't be read nothing is known but that the classes are equally frequent.
-    known = np.array([logits[number] or 0.0 for number in ids])
-    labels = (known > 0).astype(int) if limit is None else clipped(sigmoid(known), limit)
-    return dict(zip(ids, labels.tolist(), strict=True))
+    if not usable:
+        return None
+    logits, labels = logits.astype(np.float32), labels.astype(np.uint8)
+    # Predictions of another run, put in place, have another loss than the one recorded.
+    is_own = math.isclose(score(logits, labels).log_loss, loss, rel_tol=1e-9)
+    return (logits, labels) if is_own else None
 
 
 def submission(labels: Mapping[int, float | int]) -> str:
-    """The file: a header, then the label of each id, in numerical order.
-
-    Probabilities have twelve decimals, so that photos that differ little keep their order.
-    """
+    """The file: a header, then the label of each id, in numerical order."""
+    # Twelve decimals, so that photos that differ little keep their order.
     lines = (
         f"{number},{label}" if isinstance(label, int) else f"{number},{label:.12f}"
         for number, label in sorted(labels.items())

@@ -36,14 +36,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stops:
-    """What has been asked so far.
-
-    Attributes:
-        requested: The first signal that came, if any.
-    """
+    """What has been asked so far."""
 
     def __init__(self) -> None:
-        self.requested: int | None = None
+        self.requested: int | None = None  # the first signal that came
         self._deferring = False
         self._abandon: Callable[[], None] | None = None
 
@@ -56,9 +52,8 @@ class Stops:
     def deferred(self, abandon: Callable[[], None]) -> Iterator[None]:
         """Within, a signal interrupts nothing: whoever works here calls `check` where it can stop.
 
-        Args:
-            abandon: Called from another thread when nobody has after `GRACE_S` seconds, right
-                before the process ends.
+        Where nobody has after `GRACE_S` seconds, `abandon` is called from another thread, right
+        before the process ends.
         """
         self.check()
         self._deferring, self._abandon = True, abandon
@@ -68,7 +63,6 @@ class Stops:
             self._deferring, self._abandon = False, None
 
     def handle(self, signal_number: int, _: FrameType | None) -> None:
-        """The handler proper, in the main thread."""
         self.requested = self.requested or signal_number
         if not self._deferring:
             raise Interrupted(self.requested)

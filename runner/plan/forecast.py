@@ -18,21 +18,23 @@ from pathlib import Path
 from optrun.data.cache import cache_key
 from optrun.data.cache.prepare import Count, count
 from optrun.data.feed.batches import batches_per_epoch
-from optrun.runner.config.schema import Experiment, as_mapping
+from optrun.runner.config.schema import Experiment, architecture_of, as_mapping
 from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.models.networks import weight_shapes
 from optrun.runner.plan import memory
-from optrun.runner.plan.memory import BYTES_PER_WEIGHT, trained_shapes
-from optrun.runner.plan.plan import Plan, PlannedRun
+from optrun.runner.plan.memory import BYTES_PER_WEIGHT
+from optrun.runner.plan.plan import Plan, PlannedRun, first_of_each
 from optrun.runner.runs.record import flatten
 from optrun.runner.ui.wording import number_of, size
 
-# Of a NumPy archive: two headers, a directory entry, and a line of the manifest.
-_BYTES_PER_ARRAY = 500
+# The keys of `data` that decide which photos are prepared, and how they are divided.
+PREPARATION = {"source", "image_size", "resize", "antialias", "limit"}
+DIVISION = {"validation_share", "test_share"}
+
+_BYTES_PER_ARRAY = 500  # two headers, an entry of the archive's directory, a line of the manifest
 _BYTES_PER_EPOCH = 1_000  # its scores, in a checkpoint's manifest and in metrics.jsonl
-# The configuration, provenance with a diff of limited size, the log.
-_SMALL_FILES_BYTES = 2_000_000
-# A photo's id (in UTF-32), its label and its logit.
-_BYTES_PER_PREDICTION = 250
+_SMALL_FILES_BYTES = 2_000_000  # configuration, provenance with a diff of limited size, the log
+_BYTES_PER_PREDICTION = 250  # a photo's id (in UTF-32), its label and its logit
 # Beyond the estimate: what other programs may write meanwhile, and what a full block takes.
 SPARE_BYTES = 20_000_000
 
@@ -65,18 +67,18 @@ class Cost:
     room: Room
 
 
-Costs = Mapping[tuple[str, str], Cost]  # by `PlannedRun.key`
+_Costs = Mapping[tuple[str, str], Cost]  # by `PlannedRun.key`
 
 
 def forecast(plan: Plan, results: Path) -> str:
     """The plan as text for a person."""
-    costs = _costs_of(plan.runs)
+    costs, firsts = _costs_of(plan.runs), first_of_each(plan.runs)
     lines = [f"{number_of(len(plan.runs), 'run')}, one after another, into {results}/"]
     if plan.stand_in_for is not None:
         lines.append(f"on the built-in sample, because {plan.stand_in_for}")
     elif plan.on_sample:
         lines.append("on the built-in sample")
-    for first in plan.experiments:
+    for first in firsts:
         runs = [run for run in plan.runs if run.key == first.key]
         experiment, price, data = first.experiment, costs[first.key], first.experiment.data
         about = "" if price.counted.exact else "about "
@@ -96,7 +98,7 @@ def forecast(plan: Plan, results: Path) -> str:
             f"{size(price.room.when_completed)} when it is completed",
             f"  memory                {memory.described(experiment)}",
         ]
-    lines += ["", *_differences([run.experiment for run in plan.experiments])]
+    lines += ["", *_differences([run.experiment for run in firsts])]
     rooms = [costs[run.key].room for run in plan.runs]
     lines.append(f"Disk in all: {room_line(rooms, results)}")
     if caches := _bytes_to_prepare(plan.runs, costs):
@@ -107,13 +109,10 @@ def forecast(plan: Plan, results: Path) -> str:
 
 
 def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int = 0) -> str:
-    """Find out whether the disk has room for runs; returns what they take and what is free.
+    """What runs take and what is free; a `UserError` where the disk has no room for them.
 
     To be called when the device is chosen, since a person's own optimizer is made for it.
     `present_bytes` are there already, of those that are gone on with.
-
-    Raises:
-        UserError: There is not enough, or the photos cannot be counted.
     """
     costs = _costs_of(runs)
     if short := _shortage(runs, costs, results, present_bytes=present_bytes):
@@ -122,37 +121,23 @@ def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int 
 
 
 def _shortage(
-    runs: Sequence[PlannedRun], costs: Costs, results: Path, *, present_bytes: int = 0
+    runs: Sequence[PlannedRun], costs: _Costs, results: Path, *, present_bytes: int = 0
 ) -> str | None:
-    places = (_existing(results), _existing(cache_key.directory()))
-    shared = places[0].stat().st_dev == places[1].stat().st_dev
-    return shortage(
-        [costs[run.key].room for run in runs],
-        results,
-        cache_bytes=_bytes_to_prepare(runs, costs) if shared else 0,
-        present_bytes=present_bytes,
-    )
+    rooms = [costs[run.key].room for run in runs]
+    shared = _existing(results).stat().st_dev == _existing(cache_key.directory()).stat().st_dev
+    cache_bytes = _bytes_to_prepare(runs, costs) if shared else 0
+    return shortage(rooms, results, cache_bytes=cache_bytes, present_bytes=present_bytes)
 
 
-def _costs_of(runs: Sequence[PlannedRun]) -> Costs:
+def _costs_of(runs: Sequence[PlannedRun]) -> _Costs:
     """What each experiment's runs take: its seeds cost the same, and counting photos takes time."""
-    firsts = {run.key: run.experiment for run in runs}
-    return {key: _cost(experiment) for key, experiment in firsts.items()}
+    return {run.key: _cost(run.experiment) for run in first_of_each(runs)}
 
 
 def _cost(experiment: Experiment) -> Cost:
-    """What one run takes, in counts."""
-    data, training = experiment.data, experiment.training
+    training = experiment.training
     with photo_errors():
-        counted = count(
-            data.source,
-            image_size=data.image_size,
-            resize=data.resize,
-            antialias=data.antialias,
-            limit=data.limit,
-            validation_share=data.validation_share,
-            test_share=data.test_share,
-        )
+        counted = count(**experiment.data.model_dump(include=PREPARATION | DIVISION))
     steps = batches_per_epoch(counted.training, training.batch_size)
     return Cost(
         counted,
@@ -162,14 +147,13 @@ def _cost(experiment: Experiment) -> Cost:
     )
 
 
-def _bytes_to_prepare(runs: Sequence[PlannedRun], costs: Costs) -> int:
+def _bytes_to_prepare(runs: Sequence[PlannedRun], costs: _Costs) -> int:
     """What preparing the photos of runs has yet to write; those that they share count once."""
-    missing = {}
-    for run in runs:
-        data = run.experiment.data
-        key = (data.source, data.image_size, data.resize, data.antialias, data.limit)
-        missing[key] = costs[run.key].counted.bytes_to_write
-    return sum(missing.values())
+    missing = {
+        tuple(run.experiment.data.model_dump(include=PREPARATION).values()): costs[run.key]
+        for run in runs
+    }
+    return sum(cost.counted.bytes_to_write for cost in missing.values())
 
 
 def _differences(experiments: Sequence[Experiment]) -> list[str]:
@@ -177,9 +161,8 @@ def _differences(experiments: Sequence[Experiment]) -> list[str]:
     if len(experiments) < 2:
         return []
     flat = [flatten(as_mapping(experiment)) for experiment in experiments]
-    keys = dict.fromkeys(key for one in flat for key in one)
     lines = ["What differs between them:"]
-    for key in keys:
+    for key in dict.fromkeys(key for one in flat for key in one):
         values = ["-" if one.get(key) is None else one[key] for one in flat]
         ignored = key.split(".")[0] in ("name", "notes", "sample") or key == "training.seed"
         if not ignored and any(value != values[0] for value in values):
@@ -189,20 +172,18 @@ def _differences(experiments: Sequence[Experiment]) -> list[str]:
 
 def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
     """What a run takes with that many photos evaluated, counted without building anything."""
-    weights = trained_shapes(experiment, every_layer=True)
+    architecture = architecture_of(experiment)
+    weights = weight_shapes(architecture)
     network = sum(map(math.prod, weights))
-    optimizer = experiment.optimizer.state_floats(
-        trained_shapes(experiment), track_fast_weights=True
-    )
+    trained = weight_shapes(architecture, trained=True)
+    optimizer = experiment.optimizer.state_floats(trained, track_fast_weights=True)
     # The copies of small networks are small, and their headers are not.
     arrays_of_optimizer = math.ceil(optimizer / network * len(weights)) + 10
     scores = _BYTES_PER_EPOCH * experiment.training.epochs
     best = BYTES_PER_WEIGHT * network + _BYTES_PER_ARRAY * (len(weights) + 10)
+    state = BYTES_PER_WEIGHT * (optimizer + evaluated_photos)
     return Room(
-        last=best
-        + BYTES_PER_WEIGHT * (optimizer + evaluated_photos)
-        + _BYTES_PER_ARRAY * arrays_of_optimizer
-        + scores,
+        last=best + state + _BYTES_PER_ARRAY * arrays_of_optimizer + scores,
         best=best,
         others=_SMALL_FILES_BYTES + scores + _BYTES_PER_PREDICTION * evaluated_photos,
     )
@@ -230,8 +211,7 @@ def shortage(
 ) -> str | None:
     """Why the disk has no room for runs, and what to do about it; None where it has.
 
-    `results` need not exist yet; `cache_bytes` are of photos to be prepared on the same disk, and
-    `present_bytes` are there already, of those that are gone on with.
+    `cache_bytes` are of photos to be prepared on the same disk.
     """
     free = free_bytes(results)
     needed = max(0, at_most(rooms) - present_bytes) + cache_bytes + SPARE_BYTES

@@ -110,8 +110,6 @@ def put_newest_in_place(folder: Path, *, owner: str) -> None:
     another.
     """
     new = places.being_written(folder)
-    if not new.exists():
-        return
     with contextlib.suppress(CheckpointError):
         _read(new, owner)
         _put_in_place(new, folder, keep_previous=True)
@@ -128,9 +126,7 @@ def read(folder: Path, *, owner: str | None = None) -> Checkpoint:
 def read_newest(folder: Path, *, owner: str | None = None) -> tuple[Checkpoint, list[str]]:
     """The newest whole one of a checkpoint and those it replaced, and why not each newer one.
 
-    Raises:
-        CheckpointError: There are some, but none is whole.
-        FileNotFoundError: There never was one.
+    Where none is whole, a `CheckpointError` says why; `FileNotFoundError`: there never was one.
     """
     problems: list[str] = []
     for place in places.newest_first(folder):
@@ -217,11 +213,10 @@ def _settle(folder: Path) -> None:
     if folder.exists():
         return
     for place in (places.being_written(folder), places.being_dropped(folder)):
-        if place.exists():
-            with contextlib.suppress(CheckpointError):
-                _read(place, None)
-                place.rename(folder)
-                return
+        with contextlib.suppress(CheckpointError):
+            _read(place, None)
+            place.rename(folder)
+            return
 
 
 def _looks_whole(folder: Path) -> bool:

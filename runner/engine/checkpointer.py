@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import Array, CheckpointError
-from optrun.runner.engine.divergence import Diverged
-from optrun.runner.engine.state import Position, State, to_checkpoint
+from optrun.runner.engine.state import Diverged, Position, State, to_checkpoint
 from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.ui.wording import size
 

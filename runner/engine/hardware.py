@@ -86,15 +86,7 @@ def has_gpu() -> bool:
 
 
 def best_precision(flags: frozenset[str], *, gpu_capability: tuple[int, int] | None) -> str:
-    """The fastest precision that the hardware computes natively: a CPU, or a GPU of a capability.
-
-    >>> best_precision(frozenset({"avx2"}), gpu_capability=None)
-    'float32'
-    >>> best_precision(frozenset({"avx512_bf16"}), gpu_capability=None)
-    'mixed_bfloat16'
-    >>> best_precision(frozenset(), gpu_capability=(7, 5))
-    'mixed_float16'
-    """
+    """The fastest precision that a CPU, or a GPU of a CUDA capability, computes natively."""
     if gpu_capability is None:
         return "mixed_bfloat16" if flags & NATIVE_BFLOAT16_FLAGS else "float32"
     if gpu_capability >= (8, 0):

@@ -24,13 +24,12 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import Array, CheckpointError
 from optrun.runner.engine.checkpointer import Checkpointer, Storage
 from optrun.runner.engine.clocks import Clocks
-from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.network import augmentation_of, compile_network, network
 from optrun.runner.engine.scores import Scores, stuck_at_chance
 from optrun.runner.engine.signals import Interrupted, Stops
-from optrun.runner.engine.state import Position, State
+from optrun.runner.engine.state import Diverged, Position, State
 from optrun.runner.engine.tensorboard import TensorBoard
 from optrun.runner.engine.validation import EvaluationSet, Validation
 from optrun.runner.models.batch_norm import PHOTOS
@@ -62,14 +61,8 @@ def train(
     """Train one network with one optimizer and one seed, from its start or the state `resumed`.
 
     The seed decides weights, order, augmentation and dropout; the weights are random without a file
-    of published ones.
-
-    Raises:
-        Diverged: The loss or a weight stopped being finite.
-        Interrupted: It was told to stop; the checkpoint `last` is where it goes on.
-        WeightsError: The file does not fit.
-        CheckpointError: The state to go on from does not fit.
-        DiskFull: There is no room for a checkpoint.
+    of published ones. A signal (`Interrupted`) leaves the checkpoint `last` to go on from; that the
+    loss or a weight is not finite any more is raised as `Diverged`.
     """
     settings = experiment.training
     steps = batches_per_epoch(len(split.train), settings.batch_size)
@@ -209,9 +202,8 @@ class Training:
     @property
     def is_over(self) -> bool:
         """Whether no epoch is to follow those that were."""
-        return len(self.validation.records) == self.settings.epochs or self.validation.is_over(
-            self.settings.early_stopping_patience
-        )
+        seen, settings = len(self.validation.records), self.settings
+        return seen == settings.epochs or self.validation.is_over(settings.early_stopping_patience)
 
     def end_epoch(self, epoch: int) -> None:
         """Measure an epoch, counted from 1, whose steps are made, and tell of it."""
@@ -244,18 +236,15 @@ class Training:
         return events.StepDone(
             epoch=self.position.epoch + 1,
             step=self.position.batch,
-            loss=None if means is None else means.loss,
-            accuracy=None if means is None else means.accuracy,
+            **(vars(means) if means else {"loss": None, "accuracy": None}),
             images_per_second=self.clocks.images_per_second,
         )
 
     def step_record(self) -> events.StepRecord:
-        means = self.engine.take_record()
         return events.StepRecord(
             step=self.position.steps_done(self.steps),
             epoch=self.position.epoch + 1,
-            loss=means.loss,
-            accuracy=means.accuracy,
+            **vars(self.engine.take_record()),
             **self.counts(),
         )
 

@@ -25,9 +25,6 @@ def score(logits: Floats, labels: npt.NDArray[np.integer]) -> Scores:
 
     The log loss of one photo is log(1 + exp(-z)) for a 1 and log(1 + exp(z)) for a 0, which
     `logaddexp` computes without overflow and without clipping the probability.
-
-    >>> score(np.array([2.0, -1.0, 0.5]), np.array([1, 0, 0])).accuracy
-    0.6666666666666666
     """
     z = np.asarray(logits, np.float64)
     positive = np.asarray(labels) == 1
@@ -60,11 +57,7 @@ def roc_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float | None:
 
 
 def sigmoid(z: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """1 / (1 + exp(-z)) without overflow, and to the last digits on either side.
-
-    >>> sigmoid([-1000.0, 0.0, 1000.0]).tolist()
-    [0.0, 0.5, 1.0]
-    """
+    """1 / (1 + exp(-z)) without overflow, and to the last digits on either side."""
     z = np.asarray(z, np.float64)
     small = np.exp(-np.abs(z))
     return np.asarray(np.where(z >= 0, 1.0, small) / (1.0 + small), np.float64)

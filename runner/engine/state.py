@@ -19,6 +19,29 @@ from optrun.runner.events import EpochRecord
 _BEST_LOGITS = "best_logits"
 
 
+class Diverged(Exception):
+    """The loss, or a weight, stopped being a finite number.
+
+    Step (over the whole run) and epoch count from 1; `last_finite` are the last values that were
+    finite, by name, and the step or epoch they are of.
+
+    >>> str(Diverged("the loss", step=7, epoch=1, last_finite={"training_loss": 88.25, "step": 6}))
+    'the loss is not finite at step 7, in epoch 1; before: training loss 88.25, step 6'
+    """
+
+    def __init__(
+        self, what: str, *, step: int, epoch: int, last_finite: Mapping[str, float]
+    ) -> None:
+        told = ", ".join(
+            f"{name.replace('_', ' ')} {value:{',' if isinstance(value, int) else '.4g'}}"
+            for name, value in last_finite.items()
+        )
+        before = f"; before: {told}" if told else ""
+        super().__init__(f"{what} is not finite at step {step:,}, in epoch {epoch:,}{before}")
+        # What run.json keeps of it.
+        self.facts = {"step": step, "epoch": epoch, "last_finite": dict(last_finite)}
+
+
 @dataclass(frozen=True)
 class Position:
     """The next batch: epoch and batch within it, both counted from 0.
@@ -31,11 +54,7 @@ class Position:
     batch: int = 0
 
     def steps_done(self, steps_per_epoch: int) -> int:
-        """How many batches come before it.
-
-        >>> Position(epoch=2, batch=3).steps_done(10)
-        23
-        """
+        """How many batches come before it."""
         return self.epoch * steps_per_epoch + self.batch
 
 

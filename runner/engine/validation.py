@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from optrun.runner.engine.checkpointer import BestEpoch
 from optrun.runner.engine.clocks import Clocks
-from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.scores import Scores, score
+from optrun.runner.engine.state import Diverged
 from optrun.runner.events import EpochRecord
 
 if TYPE_CHECKING:
@@ -107,7 +107,6 @@ class Validation:
 
     @property
     def best_record(self) -> EpochRecord:
-        """The best epoch; there must have been one."""
         if self.best is None:
             raise RuntimeError("training ended without a single evaluated epoch")
         return self.best

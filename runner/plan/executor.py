@@ -76,9 +76,7 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
             _forecast(plan, request, display)
             return 0
         _announce(plan, display)
-        turns = [Turn(run) for run in plan.runs]
-        if request.resume:
-            turns = _found(plan, request, display)
+        turns = _found(plan, request, display) if request.resume else list(map(Turn, plan.runs))
         executor = _Executor(
             display, stops, listeners, request.device, request.results, request.resume
         )
@@ -281,40 +279,35 @@ def _claimed(path: Path, display: Display) -> tuple[Turn, RunFolder] | str:
     """
     try:
         record = progress.read_record(path)
-        if over := _over(path, record, display):
-            return over
-        with ExitStack() as closing:
-            folder = closing.enter_context(reopen(path, record.id))
-            record = progress.read_record(path)  # who held it until now may have finished it
-            if over := _over(path, record, display):
-                return over
-            turn = Turn(_planned_again(path, record), ToDo.GO_ON, path, record)
-            closing.pop_all()
-            return turn, folder
+        if record.written_status not in progress.OVER:
+            with ExitStack() as closing:
+                folder = closing.enter_context(reopen(path, record.id))
+                record = progress.read_record(path)  # who held it until now may have finished it
+                if record.written_status not in progress.OVER:
+                    turn = Turn(_planned_again(path, record), ToDo.GO_ON, path, record)
+                    closing.pop_all()
+                    return turn, folder
+        return _over(path, record, display)
     except UserError as error:
         return _told(error)
 
 
 def _told(error: UserError) -> str:
-    """The outcome of a recorded run that another process writes, or that can't be resumed."""
+    """The outcome of a recorded run that can't be resumed, or not here."""
     tell(error)
     return progress.HELD if isinstance(error, RunHeldError) else progress.REFUSED
 
 
-def _over(path: Path, record: RunRecord, display: Display) -> str | None:
-    """The outcome of a run that is over, said; None where it is not over."""
+def _over(path: Path, record: RunRecord, display: Display) -> str:
+    """The outcome of a run that is over, said."""
     if record.written_status is RunStatus.COMPLETED:
         display.say(f"run       {path} is completed: nothing to do")
         if display.quiet:
             display.report(str(path))
-    elif record.written_status is RunStatus.DIVERGED:
-        tell(
-            UserError(
-                f"{path} diverged: {record.why}. It would do so again; train anew with a lower "
-                "learning rate or global_clipnorm"
-            )
-        )
-    return progress.OVER.get(record.written_status)
+    else:
+        again = "It would do so again; train anew with a lower learning rate or global_clipnorm"
+        tell(UserError(f"{path} diverged: {record.why}. {again}"))
+    return progress.OVER[record.written_status]
 
 
 def _planned_again(path: Path, record: RunRecord) -> PlannedRun:

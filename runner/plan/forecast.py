@@ -190,11 +190,7 @@ def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
 
 
 def at_most(rooms: Sequence[Room]) -> int:
-    """Bytes that runs take which are trained one after another: what stays, and what comes on top.
-
-    >>> at_most([Room(last=300, best=100, others=10)] * 2)
-    1520
-    """
+    """Bytes that runs take, one after another: what stays, and what comes on top of it."""
     on_top = max(one.at_most - one.when_completed for one in rooms)
     return sum(one.when_completed for one in rooms) + on_top
 

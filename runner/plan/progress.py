@@ -197,11 +197,7 @@ def exit_code(outcomes: Sequence[str], *, refused: int) -> int:
 
 
 def summary(outcomes: Sequence[str]) -> str:
-    """How many runs came to what.
-
-    >>> summary(["completed", "diverged", "completed"])
-    '3 runs: 2 completed, 1 diverged'
-    """
+    """How many runs came to what: `3 runs: 2 completed, 1 diverged`."""
     parts = (f"{outcomes.count(one):,} {one}" for one in dict.fromkeys(outcomes))
     return f"{number_of(len(outcomes), 'run')}: {', '.join(parts)}"
 

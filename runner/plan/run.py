@@ -20,10 +20,9 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.checkpointer import Storage, put_best_in_place
-from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.loop import train
 from optrun.runner.engine.signals import Stops
-from optrun.runner.engine.state import Position, State
+from optrun.runner.engine.state import Diverged, Position, State
 from optrun.runner.errors import UserError
 from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
 from optrun.runner.plan import memory, progress
@@ -47,14 +46,9 @@ def carry_out(
 ) -> str:
     """Train a run from where it stands to its end, record it, and return what became of it.
 
-    A run that fails raises nothing; its reason is in its folder and in `RunEnded`. Its folder is
-    given where this process holds it, and closed.
-
-    Raises:
-        KeyboardInterrupt: The person stops it; it is recorded as interrupted.
-        RunHeldError: Another process writes it.
-        UserError: The folder of a new run cannot be made, or a recorded one cannot be gone on with;
-            nothing of it was changed.
+    A run that fails raises nothing; its reason is in its folder and in `RunEnded`. After a
+    `UserError` (its folder cannot be made or gone on with, or another process writes it) nothing of
+    it was changed. Its folder is given where this process holds it, and closed.
     """
     if spec.folder is None:
         with create(spec.results, spec.planned.name, spec.planned.seed) as made:

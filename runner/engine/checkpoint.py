@@ -47,8 +47,6 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds."""
-
     arrays: dict[str, Array]  # in the order in which they were saved
     facts: dict[str, object]
 

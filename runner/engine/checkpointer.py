@@ -44,8 +44,6 @@ class Storage:
 
 @dataclass(frozen=True)
 class BestEpoch:
-    """The best epoch so far."""
-
     weights: Sequence[Array] = field(repr=False)
     facts: Mapping[str, object]  # its number (`epoch`) and its validation scores
 

@@ -39,8 +39,6 @@ from optrun.runner.models.keras_state import fresh_keras
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a completed run found."""
-
     result: dict[str, float | int | None]
     # Arrays of predictions.npz: ids, labels and the best epoch's logits for validation and test.
     predictions: dict[str, npt.NDArray[np.generic]]

@@ -167,12 +167,9 @@ class _Executor:
             self._resources, obstacles = self._prepared(open_ones)
             became = []
             for number, turn in enumerate(turns, start=1):
-                if turn.folder in obstacles:
-                    tell(obstacles[turn.folder])
-                    became.append(progress.REFUSED)
-                else:
-                    title = f"\nrun {number} of {len(turns)}" if len(turns) > 1 else ""
-                    became.append(self._take(turn, title, native))
+                title = f"\nrun {number} of {len(turns)}" if len(turns) > 1 else ""
+                obstacle = obstacles.get(turn.folder)
+                became.append(_told(obstacle) if obstacle else self._take(turn, title, native))
             return became
 
     def _prepared(
@@ -194,14 +191,13 @@ class _Executor:
             if self.results is not None or len(turns) == 1:
                 raise
         obstacles: dict[Path | None, UserError] = {}
-        able = []
         silent = Display(self.display.console, quiet=True)
         for turn, run in zip(turns, runs, strict=True):
             try:
                 prepare([run], display=silent)
-                able.append(run)
             except UserError as error:
                 obstacles[turn.folder] = error
+        able = [run for turn, run in zip(turns, runs, strict=True) if turn.folder not in obstacles]
         return prepare(able or runs, display=self.display), obstacles
 
     def _take(self, turn: Turn, title: str, native: NativeStderr) -> str:
@@ -293,13 +289,11 @@ def _claimed(path: Path, display: Display) -> tuple[Turn, RunFolder] | str:
 
 
 def _told(error: UserError) -> str:
-    """The outcome of a recorded run that can't be resumed, or not here."""
     tell(error)
     return progress.HELD if isinstance(error, RunHeldError) else progress.REFUSED
 
 
 def _over(path: Path, record: RunRecord, display: Display) -> str:
-    """The outcome of a run that is over, said."""
     if record.written_status is RunStatus.COMPLETED:
         display.say(f"run       {path} is completed: nothing to do")
         if display.quiet:
@@ -339,7 +333,6 @@ def _forecast(plan: Plan, request: Request, display: Display) -> None:
 
 
 def _found(plan: Plan, request: Request, display: Display) -> list[Turn]:
-    """How the plan stands, said."""
     turns = progress.turns(plan.runs, request.results)
     for line in progress.lines(turns):
         display.say(line)

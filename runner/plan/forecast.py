@@ -57,21 +57,11 @@ class Room:
         return 3 * self.last + 2 * self.best + self.others
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one run of an experiment takes."""
-
-    counted: Count
-    updates: int  # optimizer steps that change the weights
-    gradient_evaluations: int  # of one batch each
-    room: Room
-
-
-_Costs = Mapping[tuple[str, str], Cost]  # by `PlannedRun.key`
+# What one run of each experiment takes, by `PlannedRun.key`.
+_Costs = Mapping[tuple[str, str], tuple[Count, Room]]
 
 
 def forecast(plan: Plan, results: Path) -> str:
-    """The plan as text for a person."""
     costs, firsts = _costs_of(plan.runs), first_of_each(plan.runs)
     lines = [f"{number_of(len(plan.runs), 'run')}, one after another, into {results}/"]
     if plan.stand_in_for is not None:
@@ -80,27 +70,29 @@ def forecast(plan: Plan, results: Path) -> str:
         lines.append("on the built-in sample")
     for first in firsts:
         runs = [run for run in plan.runs if run.key == first.key]
-        experiment, price, data = first.experiment, costs[first.key], first.experiment.data
-        about = "" if price.counted.exact else "about "
+        experiment, (counted, room) = first.experiment, costs[first.key]
+        optimizer, training = experiment.optimizer, experiment.training
+        steps = batches_per_epoch(counted.training, training.batch_size)
+        updates = optimizer.updates(batches_per_epoch=steps, epochs=training.epochs)
+        gradients = steps * training.epochs * optimizer.gradient_evaluations
+        side, about = experiment.data.image_size, "" if counted.exact else "about "
         seeds = f"seed{'s' if len(runs) > 1 else ''} {', '.join(str(run.seed) for run in runs)}"
         each = " each" if len(runs) > 1 else ""
         lines += [
             "",
             f"{first.name}   {number_of(len(runs), 'run')}, {seeds}",
-            f"  optimizer             {experiment.optimizer.description}",
-            f"  photos                {about}{price.counted.photos:,} of {data.image_size} x "
-            f"{data.image_size} px, {about}{price.counted.training:,} for training",
-            f"  epochs                {experiment.training.epochs}",
-            f"  optimizer steps       {about}{price.updates:,}{each}",
-            f"  gradient evaluations  {about}{price.gradient_evaluations:,}{each}, of "
-            f"{experiment.training.batch_size} photos",
-            f"  disk                  {size(price.room.at_most)} at most{each}, "
-            f"{size(price.room.when_completed)} when it is completed",
+            f"  optimizer             {optimizer.description}",
+            f"  photos                {about}{counted.photos:,} of {side} x {side} px, "
+            f"{about}{counted.training:,} for training",
+            f"  epochs                {training.epochs}",
+            f"  optimizer steps       {about}{updates:,}{each}",
+            f"  gradient evaluations  {about}{gradients:,}{each}, of {training.batch_size} photos",
+            f"  disk                  {size(room.at_most)} at most{each}, "
+            f"{size(room.when_completed)} when it is completed",
             f"  memory                {memory.described(experiment)}",
         ]
     lines += ["", *_differences([run.experiment for run in firsts])]
-    rooms = [costs[run.key].room for run in plan.runs]
-    lines.append(f"Disk in all: {room_line(rooms, results)}")
+    lines.append(f"Disk in all: {room_line(_rooms(plan.runs, costs), results)}")
     if caches := _bytes_to_prepare(plan.runs, costs):
         lines.append(f"Photos still to be prepared: {size(caches)}")
     if short := _shortage(plan.runs, costs, results):
@@ -117,43 +109,39 @@ def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int 
     costs = _costs_of(runs)
     if short := _shortage(runs, costs, results, present_bytes=present_bytes):
         raise UserError(f"{short}. Nothing was started")
-    return room_line([costs[run.key].room for run in runs], results)
+    return room_line(_rooms(runs, costs), results)
 
 
 def _shortage(
     runs: Sequence[PlannedRun], costs: _Costs, results: Path, *, present_bytes: int = 0
 ) -> str | None:
-    rooms = [costs[run.key].room for run in runs]
     shared = _existing(results).stat().st_dev == _existing(cache_key.directory()).stat().st_dev
     cache_bytes = _bytes_to_prepare(runs, costs) if shared else 0
+    rooms = _rooms(runs, costs)
     return shortage(rooms, results, cache_bytes=cache_bytes, present_bytes=present_bytes)
 
 
 def _costs_of(runs: Sequence[PlannedRun]) -> _Costs:
-    """What each experiment's runs take: its seeds cost the same, and counting photos takes time."""
-    return {run.key: _cost(run.experiment) for run in first_of_each(runs)}
+    costs = {}
+    for run in first_of_each(runs):  # the seeds cost the same, and counting photos takes time
+        with photo_errors():
+            counted = count(**run.experiment.data.model_dump(include=PREPARATION | DIVISION))
+        evaluated = counted.photos - counted.training
+        costs[run.key] = counted, room_of(run.experiment, evaluated_photos=evaluated)
+    return costs
 
 
-def _cost(experiment: Experiment) -> Cost:
-    training = experiment.training
-    with photo_errors():
-        counted = count(**experiment.data.model_dump(include=PREPARATION | DIVISION))
-    steps = batches_per_epoch(counted.training, training.batch_size)
-    return Cost(
-        counted,
-        updates=experiment.optimizer.updates(batches_per_epoch=steps, epochs=training.epochs),
-        gradient_evaluations=steps * training.epochs * experiment.optimizer.gradient_evaluations,
-        room=room_of(experiment, evaluated_photos=counted.photos - counted.training),
-    )
+def _rooms(runs: Sequence[PlannedRun], costs: _Costs) -> list[Room]:
+    return [costs[run.key][1] for run in runs]
 
 
 def _bytes_to_prepare(runs: Sequence[PlannedRun], costs: _Costs) -> int:
     """What preparing the photos of runs has yet to write; those that they share count once."""
     missing = {
-        tuple(run.experiment.data.model_dump(include=PREPARATION).values()): costs[run.key]
+        tuple(run.experiment.data.model_dump(include=PREPARATION).values()): costs[run.key][0]
         for run in runs
     }
-    return sum(cost.counted.bytes_to_write for cost in missing.values())
+    return sum(counted.bytes_to_write for counted in missing.values())
 
 
 def _differences(experiments: Sequence[Experiment]) -> list[str]:

@@ -41,6 +41,10 @@ class PlannedRun:
         return self.experiment.training.seed
 
     @property
+    def is_sample(self) -> bool:
+        return self.experiment.data.source == SAMPLE
+
+    @property
     def key(self) -> tuple[str, str]:
         """What runs that differ by their seed alone have in common."""
         return self.name, self.identity
@@ -100,12 +104,11 @@ def make(
     if reason is not None:
         _check_stand_in_allowed(loaded, reason, real=real)
         loaded = loaded_with(sample=True)
-    on_sample = all(one.experiment.data.source == "sample" for one in loaded)
+    configs = [entry.config for entry in entries]
+    experiments = list(map(planned_run, loaded, configs))
+    on_sample = all(one.is_sample for one in experiments)
     if real and on_sample:
         raise UserError("--real forbids the built-in sample, and data.source is 'sample'")
-    experiments = [
-        planned_run(one, entry.config) for entry, one in zip(entries, loaded, strict=True)
-    ]
     _check_told_apart(experiments)
     runs = [
         one if seed is None else replace(one, experiment=_with_seed(one.experiment, seed))
@@ -118,7 +121,7 @@ def make(
 def planned_run(loaded: Loaded, config: Path, *, name: str | None = None) -> PlannedRun:
     """The run of a configuration with the seed it states; its name, where it has one already."""
     experiment = loaded.experiment
-    prefix = "sample-" if experiment.data.source == "sample" else ""
+    prefix = "sample-" if experiment.data.source == SAMPLE else ""
     return PlannedRun(
         name=name or prefix + experiment.name,
         experiment=experiment,

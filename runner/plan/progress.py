@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from optrun.runner.config.schema import PATH_KEYS, Experiment, value_at
 from optrun.runner.engine import hardware
@@ -24,7 +24,7 @@ from optrun.runner.runs import reader
 from optrun.runner.runs.reader import Run
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.standing import newest_saved
-from optrun.runner.runs.writer_lock import LOCK_NAME, Holder, holder_of, is_held
+from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of, is_held
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import DamageError, clean, mapping, printable
 
@@ -59,17 +59,14 @@ class Turn:
     to_do: ToDo = ToDo.START
     folder: Path | None = None
     record: RunRecord | None = field(default=None, repr=False)
-    steps_done: int = 0  # by an unfinished one, that need not be made again
-    others: Sequence[Path] = ()  # further unfinished ones of the same planned run
-    holder: Holder | None = None  # who writes it, where that is known
     # The photos or weights that the recorded run names, where the plan names others; whether they
     # are the same must be found out.
     from_elsewhere: str = ""
+    remark: str = ""  # what a person should know of the recorded run
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do, as far as the recorded run is that of the plan."""
-        return self.to_do in OVER
+        return self.to_do in OVER  # as far as the recorded run is that of the plan
 
     @property
     def may_be_open(self) -> bool:
@@ -88,17 +85,18 @@ def turns(
         if found.folder not in without:
             one = found.record
             recorded[one.name, one.seed, one.experiment, one.sample].append(found)
-    drawn = [run.experiment.data.source == "sample" for run in runs]
     return [
-        _turn(run, recorded[printable(run.name), run.seed, run.identity, sample])
-        for run, sample in zip(runs, drawn, strict=True)
+        _turn(run, recorded[printable(run.name), run.seed, run.identity, run.is_sample])
+        for run in runs
     ]
 
 
 def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:
-    def turn(to_do: ToDo, one: Run, **more: Any) -> Turn:
+    def turn(to_do: ToDo, one: Run, *remarks: str) -> Turn:
         elsewhere = _from_elsewhere(planned.experiment, one.folder)
-        return Turn(planned, to_do, one.folder, one.record, from_elsewhere=elsewhere, **more)
+        last = [f"if its {elsewhere} are those of the plan"] if elsewhere else []
+        remark = ", ".join([printable(str(one.folder)), *remarks, *last])
+        return Turn(planned, to_do, one.folder, one.record, elsewhere, remark)
 
     newest_first = sorted(recorded, key=lambda one: one.record.started, reverse=True)
     for over in (RunStatus.COMPLETED, RunStatus.DIVERGED):
@@ -109,14 +107,19 @@ def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:
     for one in newest_first:
         # A process may have taken one that says "interrupted", and not have said more yet.
         if is_held(one.folder / LOCK_NAME):
-            return turn(ToDo.LEAVE_HELD, one, holder=holder_of(one.folder / LOCK_NAME))
+            holder = holder_of(one.folder / LOCK_NAME)
+            return turn(ToDo.LEAVE_HELD, one, *([f"by {holder}"] if holder else []))
         saved, _ = newest_saved(one.folder, one.record.id)
         unfinished.append((saved.steps_done if saved else 0, one))
     if not unfinished:
         return Turn(planned)
     steps_done, furthest = max(unfinished, key=lambda pair: pair[0])
-    others = [one.folder for _, one in unfinished if one is not furthest]
-    return turn(ToDo.GO_ON, furthest, steps_done=steps_done, others=others)
+    steps = planned.experiment.training.epochs * (furthest.record.steps_per_epoch or 0)
+    place = f"from step {steps_done + 1:,}" + (f" of {steps:,}" if steps else "")
+    remarks = [place if steps_done else "from the beginning"]
+    if others := [printable(one.folder.name) for _, one in unfinished if one is not furthest]:
+        remarks.append(f"the furthest of {len(unfinished):,}, left alone: {some(others, 1)}")
+    return turn(ToDo.GO_ON, furthest, *remarks)
 
 
 def _from_elsewhere(experiment: Experiment, folder: Path) -> str:
@@ -136,7 +139,6 @@ def _from_elsewhere(experiment: Experiment, folder: Path) -> str:
 
 
 def read_record(path: Path) -> RunRecord:
-    """The record of a run to go on with."""
     try:
         return RunRecord.read(path)
     except DamageError as damage:
@@ -158,28 +160,10 @@ def lines(found: Sequence[Turn]) -> list[str]:
     widest = max(len(one.to_do) for one in found)
     table = [
         f"  seed {one.run.seed:>{seeds}}  {one.run.name:<{names}}  "
-        f"{one.to_do:<{widest}}  {_remark(one)}".rstrip()
+        f"{one.to_do:<{widest}}  {one.remark}".rstrip()
         for one in found
     ]
     return [f"{len(found):,} planned: {told}", *table]
-
-
-def _remark(turn: Turn) -> str:
-    if turn.folder is None or turn.record is None:
-        return ""
-    parts = [printable(str(turn.folder))]
-    if turn.holder is not None:
-        parts.append(f"by {turn.holder}")
-    if turn.to_do is ToDo.GO_ON:
-        steps = turn.run.experiment.training.epochs * (turn.record.steps_per_epoch or 0)
-        place = f"from step {turn.steps_done + 1:,}" + (f" of {steps:,}" if steps else "")
-        parts.append(place if turn.steps_done else "from the beginning")
-    if turn.others:
-        named = some([printable(one.name) for one in turn.others], 1)
-        parts.append(f"the furthest of {len(turn.others) + 1:,}, left alone: {named}")
-    if turn.from_elsewhere:
-        parts.append(f"if its {turn.from_elsewhere} are those of the plan")
-    return ", ".join(parts)
 
 
 def exit_code(outcomes: Sequence[str], *, refused: int) -> int:

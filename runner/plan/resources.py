@@ -144,9 +144,7 @@ def decoded(source: str, settings: Data, display: Display, *, limit: int | None 
         try:
             return data_prepare.prepare(
                 source,
-                image_size=settings.image_size,
-                resize=settings.resize,
-                antialias=settings.antialias,
+                **settings.model_dump(include={"image_size", "resize", "antialias"}),
                 limit=limit,
                 progress=display.photos_prepared,
                 obtain=functools.partial(obtain, display.console, quiet=display.quiet),

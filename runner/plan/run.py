@@ -17,12 +17,11 @@ from optrun.data.split import Split
 from optrun.runner import provenance, user_optimizer
 from optrun.runner.config.schema import as_yaml
 from optrun.runner.engine import checkpoint
-from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.checkpointer import Storage, put_best_in_place
 from optrun.runner.engine.loop import train
 from optrun.runner.engine.signals import Stops
-from optrun.runner.engine.state import Diverged, Position, State
+from optrun.runner.engine.state import Diverged, Position, State, from_checkpoint
 from optrun.runner.errors import UserError
 from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
 from optrun.runner.plan import memory, progress
@@ -137,12 +136,11 @@ def _go_on(
     state, problems = None, list[str]()
     try:
         found, problems = checkpoint.read_newest(folder.last_checkpoint_path, owner=folder.id)
-        state = training_state.from_checkpoint(found)
+        state = from_checkpoint(found)
     except FileNotFoundError:
         pass  # there never was one
     except CheckpointError as error:
-        why = f"none of its checkpoints is whole ({error})"
-        raise _cannot_be_resumed(folder, why) from error
+        raise _cannot_be_resumed(folder, f"none of its checkpoints is whole ({error})") from error
     now = new_record(spec, *photos, run_id=folder.id)
     other = progress.other_material(recorded, now)
     if state is not None:
@@ -164,32 +162,23 @@ def _go_on(
             put_best_in_place(folder.best_checkpoint_path, start.best_epoch, owner=folder.id)
         checkpoint.put_newest_in_place(folder.last_checkpoint_path, owner=folder.id)
         are_whole = folder.cut_metrics(start.metrics_bytes, list(map(asdict, start.records)))
-        recorder = Recorder.of_resumed_run(
-            folder, recorded, steps_done=_steps_done(state, now), changes=changes
-        )
+        steps = start.position.steps_done(now.steps_per_epoch or 1)
+        recorder = Recorder.of_resumed_run(folder, recorded, steps_done=steps, changes=changes)
         if not are_whole:
-            notices.append(
-                "metrics.jsonl was not what it had been; its epochs are those of the checkpoint"
-            )
-            recorder(Notice(notices[-1]))
+            said = "metrics.jsonl was not what it had been; its epochs are those of the checkpoint"
+            notices.append(said)
+            recorder(Notice(said))
     except CheckpointError as error:
         raise _cannot_be_resumed(folder, str(error)) from error
     except OSError as error:
-        raise UserError(
-            f"{path} can't be gone on with: {told(error, path)}. Its checkpoints are as they were"
-        ) from error
+        why = f"{told(error, path)}. Its checkpoints are as they were"
+        raise UserError(f"{path} can't be gone on with: {why}") from error
     return recorder, state, notices
 
 
 def _cannot_be_resumed(folder: RunFolder, why: str) -> UserError:
-    return UserError(
-        f"{folder.path} can't be resumed: {why}. Nothing was overwritten; to train it anew: "
-        f"optrun train {folder.config_path}"
-    )
-
-
-def _steps_done(state: State | None, record: RunRecord) -> int:
-    return 0 if state is None else state.position.steps_done(record.steps_per_epoch or 1)
+    anew = f"to train it anew: optrun train {folder.config_path}"
+    return UserError(f"{folder.path} can't be resumed: {why}. Nothing was overwritten; {anew}")
 
 
 def _train(
@@ -204,6 +193,7 @@ def _train(
 ) -> str:
     """Train a run whose folder is open, from its beginning or a state, and record how it ends."""
     experiment, folder, record = spec.planned.experiment, recorder.folder, recorder.record
+    steps_per_epoch = record.steps_per_epoch or 1
 
     def tell(event: Event) -> None:
         recorder(event)
@@ -232,8 +222,8 @@ def _train(
             description=record.optimizer,
             seed=record.seed,
             epochs=experiment.training.epochs,
-            steps_per_epoch=record.steps_per_epoch or 1,
-            steps_done=_steps_done(state, record),
+            steps_per_epoch=steps_per_epoch,
+            steps_done=state.position.steps_done(steps_per_epoch) if state else 0,
             resumed=spec.folder is not None,
         )
     )
@@ -261,8 +251,8 @@ def _train(
             folder.save_predictions(outcome.predictions)
             completed = RunEnded(RunStatus.COMPLETED, result=outcome.result)
             recorder(completed)
-            for finished in (folder.last_checkpoint_path, folder.best_checkpoint_path):
-                checkpoint.forget_previous(finished)
+            checkpoint.forget_previous(folder.last_checkpoint_path)
+            checkpoint.forget_previous(folder.best_checkpoint_path)
     except Diverged as diverged:
         return end(RunStatus.DIVERGED, str(diverged), diverged.facts)
     except KeyboardInterrupt:

@@ -1,9 +1,5 @@
 """What a plan takes before it starts: steps, room on the disk, and `optrun train --dry-run`.
 
-While a run is trained its checkpoint `last` exists three times, as itself, the one before and the
-one being written, and `best` twice. What stays of a completed run is one of each, its predictions,
-and small files.
-
 Nothing is written, decoded or downloaded, and TensorFlow is loaded only to ask a person's own
 optimizer. Photo counts are exact where the photos are prepared already, and expected shares
 otherwise, which is said.

@@ -98,10 +98,7 @@ def described(experiment: Experiment) -> str:
 
 
 def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
-    """What to say of experiments, each with its precision, that may take more than is free.
-
-    It is an estimate, so they start all the same.
-    """
+    """What to say of experiments, each with its precision, that may take more than is free."""
     free = available_bytes()
     if free is None:
         return []

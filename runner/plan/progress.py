@@ -240,10 +240,7 @@ def is_deterministic(runs: Sequence[PlannedRun]) -> bool:
 
 
 def other_material(recorded: RunRecord, now: RunRecord) -> list[str]:
-    """What of photos and weights is not what a recorded run had, in words.
-
-    `now` is what would be recorded if it began now.
-    """
+    """What of photos and weights a recorded run had otherwise than if it began now, in words."""
     before, present = recorded.comparable, now.comparable
     weights = [mapping(one.get("model")).get("weights") for one in (before, present)]
     other = {

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from optrun.data.files import sync as sync_folder
+from optrun.data.files import sha256_of, sync, write_atomically
 from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.runs.checkpoint_places import ARRAYS, FORMAT, MANIFEST
 from optrun.runner.untrusted import DamageError, content_of
@@ -47,13 +47,7 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds.
-
-    Attributes:
-        arrays: By name, in the order in which they were saved.
-    """
-
-    arrays: dict[str, Array]
+    arrays: dict[str, Array]  # in the order in which they were saved
     facts: dict[str, object]
 
 
@@ -65,18 +59,11 @@ def save(
     owner: str = "",
     keep_previous: bool = False,
 ) -> None:
-    """Write a checkpoint, in place of one of the same name.
+    """Write a checkpoint of the run `owner`, in place of one of the same name.
 
-    Args:
-        folder: `checkpoint/best` of a run, say. The run's folder must exist.
-        arrays: By name; a sequence is named by position.
-        facts: What else to know (epoch, say), as plain JSON values.
-        owner: Id of the run that it is of.
-        keep_previous: Whether the one that is replaced stays as `<name>.previous`.
-
-    Raises:
-        OSError: The disk is full or can't be written; what was there before is as it was, or, if
-            only the very last flush failed, replaced by a whole one.
+    The run's folder must exist. Arrays in a sequence are named by position; facts are plain JSON
+    values. After an `OSError` what was there before is as it was, or, if only the very last flush
+    failed, replaced by a whole one.
     """
     if not isinstance(arrays, Mapping):
         arrays = {f"{index:04d}": array for index, array in enumerate(arrays)}
@@ -89,23 +76,20 @@ def save(
         new.mkdir()
         with (new / ARRAYS).open("wb") as file:
             hashed = _Hashed(file)
-            np.savez(hashed, **{name: _storable(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+            stored = {n: a.view(_STORED_AS.get(a.dtype, a.dtype)) for n, a in arrays.items()}
+            np.savez(hashed, **stored)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        written = {"bytes": hashed.bytes, "sha256": hashed.sha256.hexdigest()}
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "run": owner,
             "facts": dict(facts),
             "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
-            ARRAYS: written,
+            ARRAYS: {"bytes": hashed.bytes, "sha256": hashed.sha256.hexdigest()},
         }
         manifest[_OWN_HASH] = _hash_of(manifest)
-        with (new / MANIFEST).open("w", encoding="utf-8") as text:
-            json.dump(manifest, text, indent=1, allow_nan=False)
-            text.flush()
-            os.fsync(text.fileno())
-        sync_folder(new)
+        text = json.dumps(manifest, indent=1, allow_nan=False)
+        write_atomically(new / MANIFEST, text.encode())
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -118,54 +102,29 @@ def forget_previous(folder: Path) -> None:
 
 
 def put_newest_in_place(folder: Path, *, owner: str) -> None:
-    """Rename a whole checkpoint that a crash left under the name it was written by.
+    """Rename a whole checkpoint of a run that a crash left under the name it was written by.
 
     `read_newest` takes such a one for what it is; a run that goes on from it may never write
     another.
-
-    Args:
-        folder: `checkpoint/last` of a run.
-        owner: Id of the run that it must be of.
-
-    Raises:
-        OSError: The disk can't be written.
     """
     new = places.being_written(folder)
-    if not new.exists():
-        return
     with contextlib.suppress(CheckpointError):
         _read(new, owner)
         _put_in_place(new, folder, keep_previous=True)
 
 
 def read(folder: Path, *, owner: str | None = None) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint of the run `owner`, or of whichever; what is wrong is a `CheckpointError`.
 
     A rename that a crash cut short is no damage: the one that it was to replace is found.
-
-    Args:
-        folder: `checkpoint/best` of a run, say.
-        owner: Id of the run that it must be of; None: of whichever.
-
-    Raises:
-        CheckpointError: It is missing, damaged, of another run or of another format.
     """
     return _read(places.in_place(folder), owner)
 
 
 def read_newest(folder: Path, *, owner: str | None = None) -> tuple[Checkpoint, list[str]]:
-    """Read the newest whole one of a checkpoint and those it replaced.
+    """The newest whole one of a checkpoint and those it replaced, and why not each newer one.
 
-    Args:
-        folder: `checkpoint/last` of a run.
-        owner: Id of the run that it must be of; None: of whichever.
-
-    Returns:
-        The checkpoint, and why each newer one was passed over.
-
-    Raises:
-        CheckpointError: There are some, but none is whole.
-        FileNotFoundError: There never was one.
+    Where none is whole, a `CheckpointError` says why; `FileNotFoundError`: there never was one.
     """
     problems: list[str] = []
     for place in places.newest_first(folder):
@@ -183,15 +142,7 @@ def read_newest(folder: Path, *, owner: str | None = None) -> tuple[Checkpoint, 
 
 
 def load(folder: Path, *, owner: str | None = None) -> list[Array]:
-    """Read a checkpoint's arrays, in the order in which they were saved.
-
-    Args:
-        folder: `checkpoint/best` of a run, say.
-        owner: Id of the run that it must be of; None: of whichever.
-
-    Raises:
-        CheckpointError: It is missing, damaged, of another run or of another format.
-    """
+    """The arrays that `read` finds, in the order in which they were saved."""
     return list(read(folder, owner=owner).arrays.values())
 
 
@@ -251,7 +202,7 @@ def _put_in_place(new: Path, folder: Path, *, keep_previous: bool) -> None:
                 target.rename(source)
         shutil.rmtree(new, ignore_errors=True)
         raise
-    sync_folder(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -260,11 +211,10 @@ def _settle(folder: Path) -> None:
     if folder.exists():
         return
     for place in (places.being_written(folder), places.being_dropped(folder)):
-        if place.exists():
-            with contextlib.suppress(CheckpointError):
-                _read(place, None)
-                place.rename(folder)
-                return
+        with contextlib.suppress(CheckpointError):
+            _read(place, None)
+            place.rename(folder)
+            return
 
 
 def _looks_whole(folder: Path) -> bool:
@@ -298,16 +248,7 @@ class _Hashed:
         raise OSError("this file is for writing")
 
 
-def _storable(array: Array) -> Array:
-    stored_as = _STORED_AS.get(array.dtype)
-    return array if stored_as is None else array.view(stored_as)
-
-
 def _size_and_hash(path: Path) -> dict[str, int | str]:
     if not path.is_file():  # opening a pipe would wait for ever
         raise DamageError(f"no {path.name}")
-    with path.open("rb") as file:
-        return {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import Array, CheckpointError
-from optrun.runner.engine.divergence import Diverged
-from optrun.runner.engine.state import Position, State, to_checkpoint
+from optrun.runner.engine.state import Diverged, Position, State, to_checkpoint
 from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.ui.wording import size
 
@@ -34,32 +33,19 @@ class DiskFull(OSError):
 
 @dataclass(frozen=True)
 class Storage:
-    """Where a training keeps what it goes on from.
+    """Where a training keeps what it goes on from: its checkpoints and TensorBoard's folder."""
 
-    Attributes:
-        run_id: Written into every checkpoint; only a run's own are taken.
-        best: The folder of the checkpoint `best`.
-        last: The folder of the checkpoint `last`.
-        metrics_bytes: Says how long metrics.jsonl is, which what is resumed is cut to.
-    """
-
-    run_id: str
+    run_id: str  # written into every checkpoint; only a run's own are taken
     best: Path
     last: Path
     tensorboard: Path
-    metrics_bytes: Callable[[], int]
+    metrics_bytes: Callable[[], int]  # the length of metrics.jsonl, which a resumed one is cut to
 
 
 @dataclass(frozen=True)
 class BestEpoch:
-    """The best epoch so far.
-
-    Attributes:
-        facts: Its number (`epoch`) and its validation scores.
-    """
-
     weights: Sequence[Array] = field(repr=False)
-    facts: Mapping[str, object]
+    facts: Mapping[str, object]  # its number (`epoch`) and its validation scores
 
 
 class Checkpointer:
@@ -67,21 +53,13 @@ class Checkpointer:
 
     An epoch so short that saving at its end would take more than `LARGEST_SHARE` of the time is
     not saved unless it is the last: where a run goes on from makes no difference to its result.
-
-    Attributes:
-        unsaved_best: The best epoch, as long as it is not on disk.
     """
 
     def __init__(self, storage: Storage, *, minutes: float, steps: int) -> None:
-        """Set up.
-
-        Args:
-            minutes: Longest time between two checkpoints, in minutes.
-        """
         self._storage = storage
-        self._seconds = 60 * minutes
-        self._steps = steps
-        self.unsaved_best: BestEpoch | None = None
+        self._seconds = 60 * minutes  # the longest time between two checkpoints
+        self._steps = steps  # in an epoch
+        self.unsaved_best: BestEpoch | None = None  # as long as it is not on disk
         self._saved_at = time.monotonic()
         self._saved_position: Position | None = None
         self._save_seconds = 0.0
@@ -89,22 +67,18 @@ class Checkpointer:
     @property
     def is_due(self) -> bool:
         """Whether the last checkpoint is as old as one may be."""
-        return self._seconds_since_save() >= self._seconds
+        return time.monotonic() - self._saved_at >= self._seconds
 
     @property
     def is_worth_it(self) -> bool:
         """Whether saving now would take but a small share of the time."""
-        return self._save_seconds <= LARGEST_SHARE * self._seconds_since_save()
+        return self._save_seconds <= LARGEST_SHARE * (time.monotonic() - self._saved_at)
 
     def save(self, state: State, last_finite: Mapping[str, float]) -> None:
         """Write the training as it stands, and the best epoch before it.
 
-        Args:
-            last_finite: What a network with a weight that is not finite is remembered by.
-
-        Raises:
-            Diverged: A weight is not finite; what was saved before stays.
-            OSError: The disk is full or can't be written; what was saved before stays.
+        Where a weight is not finite (`Diverged`, with what was `last_finite`) or the disk can't be
+        written (`OSError`), what was saved before stays.
         """
         started, best = time.monotonic(), self.unsaved_best
         self._require_finite(state, last_finite)
@@ -125,21 +99,15 @@ class Checkpointer:
         self._save_seconds = self._saved_at - started
 
     def save_best(self) -> None:
-        """Write the best epoch's weights where they are not on disk, and keep those they replace.
-
-        Raises:
-            OSError: The disk is full or can't be written; what was there is as it was.
-        """
-        if self.unsaved_best is not None:
-            save_best(self._storage.best, self.unsaved_best, owner=self._storage.run_id)
+        """Write the best epoch's weights, if they are not on disk, and keep those they replace."""
+        if (best := self.unsaved_best) is not None:
+            place, run_id = self._storage.best, self._storage.run_id
+            checkpoint.save(place, best.weights, best.facts, owner=run_id, keep_previous=True)
             self.unsaved_best = None
 
     def has_saved(self, position: Position) -> bool:
         """Whether what was written last is the training as it stands there."""
         return position == self._saved_position
-
-    def _seconds_since_save(self) -> float:
-        return time.monotonic() - self._saved_at
 
     def _require_room(self, arrays: Sequence[Array]) -> None:
         needed = sum(array.nbytes for array in arrays) + _BESIDES_ARRAYS_BYTES
@@ -162,20 +130,11 @@ class Checkpointer:
                 raise Diverged("a weight", step=step, epoch=epoch, last_finite=last_finite)
 
 
-def save_best(folder: Path, best: BestEpoch, *, owner: str) -> None:
-    """Write the best epoch's weights to a run's checkpoint `best`, and keep those they replace."""
-    checkpoint.save(folder, best.weights, best.facts, owner=owner, keep_previous=True)
-
-
 def put_best_in_place(folder: Path, epoch: int, *, owner: str) -> None:
-    """See to it that the weights at `folder` are those of an epoch, where a crash left others.
+    """See to it that the checkpoint `best` is of the epoch that `last` says.
 
-    Args:
-        folder: The run's checkpoint `best`.
-        epoch: Which epoch's, as `last` says, counted from 1.
-
-    Raises:
-        CheckpointError: There are none of that epoch, or they are damaged. Nothing was changed.
+    Where a crash left others, they are put there; where there are none that are whole, nothing is
+    changed and a `CheckpointError` says so.
     """
     problems = []
     for place in places.newest_first(folder):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-_NAMES = ("training", "evaluation", "other")
+NAMES = ("training", "evaluation", "other")
 
 
 class Clocks:
@@ -52,7 +52,7 @@ class Clocks:
     def state_dict(self) -> dict[str, Any]:
         """`seconds` by name and `timed_images`, as a `State` has them."""
         return {
-            "seconds": {name: float(getattr(self, name)) for name in _NAMES},
+            "seconds": {name: float(getattr(self, name)) for name in NAMES},
             "timed_images": self._timed_images,
         }
 

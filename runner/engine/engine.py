@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,20 +38,12 @@ class TensorFlowEngine:
     device: over the epoch in Keras' metrics, and over the steps since the last record. At the first
     step whose loss is not finite the means stand still, and the steps from there on are counted, so
     that it is known exactly which one it was, whenever that is read.
-
-    Attributes:
-        means: Over the epoch, as last read from the device; None before the first reading.
-        steps_not_finite: Steps from the first whose loss was not finite to the present one, both
-            included, as last read; 0 while all are.
     """
 
     def __init__(self, model: keras.Model, accuracy: keras.metrics.Mean) -> None:
-        """Set up.
-
-        Args:
-            accuracy: The metric that it was compiled with.
-        """
+        # Over the epoch, as last read from the device; None before the first reading.
         self.means: Means | None = None
+        # As last read: from the first step whose loss was not finite to the present one, inclusive.
         self.steps_not_finite = 0
         self._model = model
         # Keras lists the metrics it was compiled with only after the first step.
@@ -75,10 +67,8 @@ class TensorFlowEngine:
             self._step = self._compiled(self._step_on_device, batch)
         self._step(batch)
         self._unread += 1
-        if (
-            self._unread >= MOST_UNREAD_STEPS
-            or time.monotonic() - self._read_at >= LONGEST_UNREAD_S
-        ):
+        unread_s = time.monotonic() - self._read_at
+        if self._unread >= MOST_UNREAD_STEPS or unread_s >= LONGEST_UNREAD_S:
             self.read()
 
     def _step_on_device(self, batch: Any) -> Any:
@@ -149,36 +139,28 @@ class TensorFlowEngine:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next update."""
-        return float(self._model.optimizer.learning_rate)
+        return float(self._model.optimizer.learning_rate)  # of the next update
 
     @property
     def updates(self) -> int:
-        """Updates of the weights so far."""
         return int(self._model.optimizer.iterations)
 
     @property
     def weights(self) -> list[Array]:
-        """The network's weights as they are now, in its own order."""
         return list(self._model.get_weights())
 
     def set_weights(self, weights: Sequence[Array]) -> None:
-        """Give the network these weights."""
         self._model.set_weights(weights)
 
     @contextmanager
     def evaluation_weights(self, averaged_over: Iterable[Any]) -> Iterator[None]:
         """Within, the network has the weights it is measured on: Lookahead's slow ones.
 
-        Args:
-            averaged_over: Batches of photos for batch normalisation's averages of those.
+        Batch normalisation's averages are then taken over these batches of photos.
         """
-        with evaluation_weights(self._model):
-            if not self.averages_are_apart:
-                yield
-                return
-            with recomputed_batch_norm(self._model, averaged_over):
-                yield
+        anew = recomputed_batch_norm(self._model, averaged_over)
+        with evaluation_weights(self._model), anew if self.averages_are_apart else nullcontext():
+            yield
 
     @property
     def averages_are_apart(self) -> bool:
@@ -204,11 +186,7 @@ class TensorFlowEngine:
         }
 
     def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
-        """Go on from what `state_dict` gave.
-
-        Raises:
-            CheckpointError: The values are not those of this network and optimizer.
-        """
+        """Go on from what `state_dict` gave for such a network and optimizer."""
         variables = self._variables()
         if not any(name.startswith(_SINCE_RECORD) for name in arrays):
             # A run begun before steps were recorded; its next record is of the steps from here on.

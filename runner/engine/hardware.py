@@ -4,8 +4,10 @@ The processor's flags decide on bfloat16, never a timing: a timing would give tw
 kind, or one machine on two days, different experiments.
 """
 
+import contextlib
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +19,13 @@ CPU_INFORMATION = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how the network is computed.
+    """Where and how the network is computed."""
 
-    Attributes:
-        device: "cpu" or "gpu".
-        device_name: The processor's or the graphics card's own name.
-        precision: Keras dtype policy: "float32", "mixed_bfloat16" or "mixed_float16".
-        threads: Threads that TensorFlow uses for one operation on the CPU.
-    """
-
-    device: str
-    device_name: str
-    precision: str
+    device: str  # "cpu" or "gpu"
+    device_name: str  # the processor's or the graphics card's own
+    precision: str  # Keras' dtype policy: "float32", "mixed_bfloat16" or "mixed_float16"
     jit_compile: bool
-    threads: int
+    threads: int  # that TensorFlow uses for one operation on the CPU
 
 
 def prepare(
@@ -38,16 +33,9 @@ def prepare(
 ) -> Machine:
     """Choose the device, make TensorFlow keep to it, and resolve every `auto`.
 
-    Args:
-        device: "auto" (a GPU where there is one), "cpu" or "gpu".
-        precision: "auto" or a Keras dtype policy.
-        jit_compile: "auto" (on a GPU only, since XLA halves the speed of convolutions on a CPU,
-            and only where it need not be deterministic), or a choice.
-        deterministic: Whether TensorFlow must compute bit-identically each time; it then does so
-            for the rest of this process, as it also keeps to the device.
-
-    Raises:
-        UserError: A GPU was asked for and there is none; or XLA together with determinism.
+    The device on `auto` is a GPU where there is one. XLA on `auto` is used on a GPU only, since it
+    halves the speed of convolutions on a CPU, and only where nothing need be deterministic:
+    computed bit-identically each time. That, and the device, hold for the rest of this process.
     """
     import tensorflow as tf
 
@@ -57,7 +45,6 @@ def prepare(
             "all that XLA compiles is deterministic, and Keras refuses. Leave jit_compile at auto, "
             "or deterministic at false"
         )
-
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise UserError(
@@ -80,12 +67,14 @@ def prepare(
         )
     if jit_compile == "auto":
         jit_compile = bool(gpus) and not deterministic
+    processor = _processor_field("model name") or platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return Machine(
         device="gpu" if gpus else "cpu",
-        device_name=details.get("device_name", "GPU") if gpus else processor_name(),
+        device_name=details.get("device_name", "GPU") if gpus else processor,
         precision=precision,
         jit_compile=bool(jit_compile),
-        threads=tf.config.threading.get_intra_op_parallelism_threads() or processors(),
+        threads=tf.config.threading.get_intra_op_parallelism_threads() or cores,
     )
 
 
@@ -97,18 +86,7 @@ def has_gpu() -> bool:
 
 
 def best_precision(flags: frozenset[str], *, gpu_capability: tuple[int, int] | None) -> str:
-    """The fastest precision that the hardware computes natively.
-
-    Args:
-        gpu_capability: CUDA compute capability of the GPU, None on the CPU.
-
-    >>> best_precision(frozenset({"avx2"}), gpu_capability=None)
-    'float32'
-    >>> best_precision(frozenset({"avx512_bf16"}), gpu_capability=None)
-    'mixed_bfloat16'
-    >>> best_precision(frozenset(), gpu_capability=(7, 5))
-    'mixed_float16'
-    """
+    """The fastest precision that a CPU, or a GPU of a CUDA capability, computes natively."""
     if gpu_capability is None:
         return "mixed_bfloat16" if flags & NATIVE_BFLOAT16_FLAGS else "float32"
     if gpu_capability >= (8, 0):
@@ -121,25 +99,10 @@ def processor_flags() -> frozenset[str]:
     return frozenset(_processor_field("flags").split())
 
 
-def processor_name() -> str:
-    return _processor_field("model name") or platform.processor() or platform.machine()
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
-
-
 def _processor_field(name: str) -> str:
-    try:
-        with CPU_INFORMATION.open() as lines:
-            for line in lines:
-                key, _, value = line.partition(":")
-                if key.strip() == name:
-                    return value.strip()
-    except OSError:
-        return ""
+    with contextlib.suppress(OSError), CPU_INFORMATION.open() as lines:
+        for line in lines:
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
     return ""

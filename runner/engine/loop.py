@@ -19,19 +19,17 @@ from optrun.data.feed.batches import (
 from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.runner import events
-from optrun.runner.config.schema import Experiment
-from optrun.runner.config.schema import Training as TrainingSettings
+from optrun.runner.config import schema
 from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import Array, CheckpointError
 from optrun.runner.engine.checkpointer import Checkpointer, Storage
 from optrun.runner.engine.clocks import Clocks
-from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
-from optrun.runner.engine.network import augmentation_of, by_content, compile_network, network
+from optrun.runner.engine.network import augmentation_of, compile_network, network
 from optrun.runner.engine.scores import Scores, stuck_at_chance
 from optrun.runner.engine.signals import Interrupted, Stops
-from optrun.runner.engine.state import Position, State
+from optrun.runner.engine.state import Diverged, Position, State
 from optrun.runner.engine.tensorboard import TensorBoard
 from optrun.runner.engine.validation import EvaluationSet, Validation
 from optrun.runner.models.batch_norm import PHOTOS
@@ -41,19 +39,13 @@ from optrun.runner.models.keras_state import fresh_keras
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a completed run found.
-
-    Attributes:
-        predictions: Arrays of predictions.npz: ids, labels and logits of the best epoch's weights
-            for the validation and the test split.
-    """
-
     result: dict[str, float | int | None]
+    # Arrays of predictions.npz: ids, labels and the best epoch's logits for validation and test.
     predictions: dict[str, npt.NDArray[np.generic]]
 
 
 def train(
-    experiment: Experiment,
+    experiment: schema.Experiment,
     *,
     photos: Photos,
     split: Split,
@@ -64,32 +56,29 @@ def train(
     stops: Stops,
     resumed: State | None = None,
 ) -> Outcome:
-    """Train one network with one optimizer and one seed.
+    """Train one network with one optimizer and one seed, from its start or the state `resumed`.
 
-    Args:
-        experiment: What to do; its seed decides weights, order, augmentation and dropout.
-        weights_file: Published weights to start from; None for random ones.
-        stops: Asked after every step whether to end here.
-        resumed: The state to go on from; None to start.
-
-    Raises:
-        Diverged: The loss or a weight stopped being finite.
-        Interrupted: It was told to stop; the checkpoint `last` is where it goes on.
-        WeightsError: The file does not fit.
-        CheckpointError: The state to go on from does not fit.
-        DiskFull: There is no room for a checkpoint.
+    The seed decides weights, order, augmentation and dropout; the weights are random without a file
+    of published ones. A signal (`Interrupted`) leaves the checkpoint `last` to go on from; that the
+    loss or a weight is not finite any more is raised as `Diverged`.
     """
     settings = experiment.training
     steps = batches_per_epoch(len(split.train), settings.batch_size)
     clocks = Clocks()
+    # By the photos' SHA-256: an arbitrary order, but the same in every run.
+    shuffled = split.train[np.lexsort(photos.digests[split.train].T[::-1])]
+
+    def evaluated(indices: npt.NDArray[np.int64]) -> EvaluationSet:
+        batches = evaluation_batches(photos, indices, batch_size=EVALUATION_BATCH)
+        return EvaluationSet(batches, photos.labels[indices])
+
     with fresh_keras(seed=settings.seed):
         gc.collect()  # the network of the run before, which refers to itself
         model = network(
             experiment,
-            photos=photos,
-            split=split,
             machine=machine,
             weights_file=weights_file,
+            photos=photos.pixels[np.sort(shuffled[:64])],
             is_new=resumed is None,
         )
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
@@ -98,9 +87,9 @@ def train(
         validation = Validation(
             engine=engine,
             clocks=clocks,
-            validation=_evaluation_set(photos, split.validation),
-            training_subset=_evaluation_set(photos, training_subset(photos, split)),
-            averaged_over=_evaluation_set(photos, averaged_photos(photos, split)).batches,
+            validation=evaluated(split.validation),
+            training_subset=evaluated(np.sort(shuffled[: len(split.validation)])),
+            averaged_over=evaluated(np.sort(shuffled[:PHOTOS])).batches,
             steps_per_epoch=steps,
             check=stops.check,
         )
@@ -119,12 +108,11 @@ def train(
             position=Position(),
         )
         if resumed is None:
-            batches_hash = first_batches_hash(
-                photos, split.train, batch_size=settings.batch_size, seed=settings.seed
-            )
             facts = {
                 "initial_weights": weights_hash(model),
-                "first_batches": batches_hash,
+                "first_batches": first_batches_hash(
+                    photos, split.train, batch_size=settings.batch_size, seed=settings.seed
+                ),
                 "parameters": model.count_params(),
             }
             listener(events.NetworkBuilt(facts))
@@ -147,30 +135,27 @@ def train(
             raise
         with clocks.evaluating():
             engine.set_weights(_weights_of(validation.best_record, storage))
-            logits, test = validation.measure(_evaluation_set(photos, split.test))
-    ids, predictions = np.asarray(photos.ids), {}
-    for name, indices, values in (
-        ("validation", split.validation, validation.best_logits),
-        ("test", split.test, logits),
-    ):
-        predictions[f"{name}_ids"] = ids[indices]
-        predictions[f"{name}_labels"] = photos.labels[indices]
-        predictions[f"{name}_logits"] = np.asarray(values)
+            logits, test = validation.measure(evaluated(split.test))
+    ids = np.asarray(photos.ids)
+    predictions = {
+        "validation_ids": ids[split.validation],
+        "validation_labels": photos.labels[split.validation],
+        "validation_logits": np.asarray(validation.best_logits),
+        "test_ids": ids[split.test],
+        "test_labels": photos.labels[split.test],
+        "test_logits": logits,
+    }
     return Outcome(_result(validation, test, clocks), predictions)
 
 
 @dataclass
 class Training:
-    """A training: its parts, and where it stands. What is saved of it is what they give.
+    """A training: its parts, and where it stands. What is saved of it is what they give."""
 
-    Attributes:
-        evaluations: Gradients of a batch in a step.
-    """
-
-    settings: TrainingSettings
-    images: int
-    evaluations: int
-    steps: int
+    settings: schema.Training
+    images: int  # in an epoch
+    evaluations: int  # gradients of a batch in a step
+    steps: int  # in an epoch
     engine: TensorFlowEngine
     clocks: Clocks
     validation: Validation
@@ -215,52 +200,49 @@ class Training:
     @property
     def is_over(self) -> bool:
         """Whether no epoch is to follow those that were."""
-        return len(self.validation.records) == self.settings.epochs or self.validation.is_over(
-            self.settings.early_stopping_patience
-        )
+        seen, settings = len(self.validation.records), self.settings
+        return seen == settings.epochs or self.validation.is_over(settings.early_stopping_patience)
 
     def end_epoch(self, epoch: int) -> None:
         """Measure an epoch, counted from 1, whose steps are made, and tell of it."""
         means = self.engine.read()
         self.engine.end_epoch()
         if self.engine.averages_are_apart and not self.validation.records:
-            said = (
+            self.notice(
                 "batch normalisation's averages are of Lookahead's fast weights; before its slow "
                 "ones are evaluated, they are taken anew over some of the training photos"
             )
-            self.tell(events.Notice(said))
         record, best = self.validation.end_epoch(epoch, means, self.counts)
         self.checkpointer.unsaved_best = best or self.checkpointer.unsaved_best
         self.tell(record)
         if stuck_at_chance(record.training_loss, epoch=epoch):
-            said = (
+            self.notice(
                 f"epoch {epoch}: the loss is that of guessing (ln 2 = 0.693); the network does "
                 "not learn. Try a lower or higher learning rate, pretrained weights "
                 "(model.weights), or global_clipnorm: 1.0 in the optimizer"
             )
-            self.tell(events.Notice(said))
 
     def tell(self, event: events.Event) -> None:
         for listener in self.listeners:
             listener(event)
+
+    def notice(self, message: str) -> None:
+        self.tell(events.Notice(message))
 
     def step_done(self) -> events.StepDone:
         means = self.engine.means
         return events.StepDone(
             epoch=self.position.epoch + 1,
             step=self.position.batch,
-            loss=None if means is None else means.loss,
-            accuracy=None if means is None else means.accuracy,
+            **(vars(means) if means else {"loss": None, "accuracy": None}),
             images_per_second=self.clocks.images_per_second,
         )
 
     def step_record(self) -> events.StepRecord:
-        means = self.engine.take_record()
         return events.StepRecord(
             step=self.position.steps_done(self.steps),
             epoch=self.position.epoch + 1,
-            loss=means.loss,
-            accuracy=means.accuracy,
+            **vars(self.engine.take_record()),
             **self.counts(),
         )
 
@@ -288,9 +270,7 @@ class Training:
     @property
     def last_finite(self) -> dict[str, float]:
         means = self.engine.means
-        if means is None:
-            return {}
-        return {"training_loss": means.loss, "training_accuracy": means.accuracy}
+        return {"training_loss": means.loss, "training_accuracy": means.accuracy} if means else {}
 
     def save(self) -> None:
         """Write a checkpoint of the training as it stands, unless the last one is."""
@@ -308,8 +288,7 @@ class Training:
             finally:
                 self.checkpointer.save_best()
         except OSError as error:
-            said = f"what was saved before stands, nothing new can be written: {error}"
-            self.tell(events.Notice(said))
+            self.notice(f"what was saved before stands, nothing new can be written: {error}")
 
     def state(self) -> State:
         return State(
@@ -321,36 +300,18 @@ class Training:
         )
 
     def load_state(self, state: State) -> None:
-        """Go on from a state."""
         self.position = state.position
         self.engine.load_state_dict(state.arrays)
         self.validation.load_state_dict(vars(state))
         self.clocks.load_state_dict(vars(state))
 
 
-def training_subset(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
-    """As many training photos as there are validation photos, the same in every run."""
-    return np.sort(by_content(photos, split.train)[: len(split.validation)])
-
-
-def averaged_photos(photos: Photos, split: Split) -> npt.NDArray[np.int64]:
-    """The training photos that batch normalisation's averages are taken over; always the same."""
-    return np.sort(by_content(photos, split.train)[:PHOTOS])
-
-
-def _evaluation_set(photos: Photos, indices: npt.NDArray[np.int64]) -> EvaluationSet:
-    return EvaluationSet(
-        evaluation_batches(photos, indices, batch_size=EVALUATION_BATCH), photos.labels[indices]
-    )
-
-
 def _weights_of(best: events.EpochRecord, storage: Storage) -> list[Array]:
     """The best epoch's weights as they are on disk, where `evaluate` will read them too."""
     found = checkpoint.read(storage.best, owner=storage.run_id)
-    if found.facts.get("epoch") != best.epoch:
-        raise CheckpointError(
-            f"{storage.best} is of epoch {found.facts.get('epoch')}, the best is {best.epoch}"
-        )
+    epoch = found.facts.get("epoch")
+    if epoch != best.epoch:
+        raise CheckpointError(f"{storage.best} is of epoch {epoch}, the best is {best.epoch}")
     return list(found.arrays.values())
 
 

@@ -21,18 +21,10 @@ class Scores:
 
 
 def score(logits: Floats, labels: npt.NDArray[np.integer]) -> Scores:
-    """Score logits against labels.
+    """Score logits [n], of which a positive one means 1, against labels [n], 0 or 1.
 
     The log loss of one photo is log(1 + exp(-z)) for a 1 and log(1 + exp(z)) for a 0, which
     `logaddexp` computes without overflow and without clipping the probability.
-
-    Args:
-        logits: float [n]; positive means 1.
-        labels: int [n]; 0 or 1.
-
-    Example:
-        >>> score(np.array([2.0, -1.0, 0.5]), np.array([1, 0, 0])).accuracy
-        0.6666666666666666
     """
     z = np.asarray(logits, np.float64)
     positive = np.asarray(labels) == 1
@@ -48,18 +40,11 @@ def roc_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float | None:
 
     With the ranks r of all scores, tied ones sharing their mean, the P positives and N negatives
     have AUC = (sum of the positives' r - P (P + 1) / 2) / (P N) (Mann & Whitney 1947). Ranks are
-    multiples of a half, so that nothing is rounded before the division.
+    multiples of a half, so that nothing is rounded before the division. None without both kinds, or
+    where a score is not finite.
 
-    Args:
-        scores: float [n].
-        positive: bool [n].
-
-    Returns:
-        In [0, 1]; None without both kinds, or where a score is not finite.
-
-    Example:
-        >>> roc_auc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True]))
-        0.875
+    >>> roc_auc(np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True]))
+    0.875
     """
     positives = int(np.count_nonzero(positive))
     negatives = len(scores) - positives
@@ -72,24 +57,12 @@ def roc_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float | None:
 
 
 def sigmoid(z: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """1 / (1 + exp(-z)) without overflow, and to the last digits on either side.
-
-    Args:
-        z: float, of any shape.
-
-    Example:
-        >>> sigmoid([-1000.0, 0.0, 1000.0]).tolist()
-        [0.0, 0.5, 1.0]
-    """
+    """1 / (1 + exp(-z)) without overflow, and to the last digits on either side."""
     z = np.asarray(z, np.float64)
     small = np.exp(-np.abs(z))
     return np.asarray(np.where(z >= 0, 1.0, small) / (1.0 + small), np.float64)
 
 
 def stuck_at_chance(training_loss: float, *, epoch: int) -> bool:
-    """Whether a whole epoch after the first ended within 1 % of the loss of guessing.
-
-    Args:
-        epoch: Counted from 1.
-    """
+    """Whether a whole epoch after the first ended within 1 % of the loss of guessing."""
     return epoch > 1 and abs(training_loss - LOG_LOSS_AT_CHANCE) <= 0.01 * LOG_LOSS_AT_CHANCE

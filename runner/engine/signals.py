@@ -19,6 +19,7 @@ from types import FrameType
 # The promise is ten seconds, from the signal to the end of the process.
 GRACE_S = 8.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CLOSED = 0  # no signal: the other end is closed
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -36,16 +37,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stops:
-    """What has been asked so far.
-
-    Attributes:
-        requested: The first signal that came, if any.
-    """
+    """What has been asked so far."""
 
     def __init__(self) -> None:
-        self.requested: int | None = None
-        self._deferring = False
-        self._abandon: Callable[[], None] | None = None
+        self.requested: int | None = None  # the first signal that came
+        self._abandon: Callable[[], None] | None = None  # where they are deferred
 
     def check(self) -> None:
         """Raise `Interrupted` if a signal has come."""
@@ -56,21 +52,19 @@ class Stops:
     def deferred(self, abandon: Callable[[], None]) -> Iterator[None]:
         """Within, a signal interrupts nothing: whoever works here calls `check` where it can stop.
 
-        Args:
-            abandon: Called from another thread when nobody has after `GRACE_S` seconds, right
-                before the process ends.
+        Where nobody has after `GRACE_S` seconds, `abandon` is called from another thread, right
+        before the process ends.
         """
         self.check()
-        self._deferring, self._abandon = True, abandon
+        self._abandon = abandon
         try:
             yield
         finally:
-            self._deferring, self._abandon = False, None
+            self._abandon = None
 
     def handle(self, signal_number: int, _: FrameType | None) -> None:
-        """The handler proper, in the main thread."""
         self.requested = self.requested or signal_number
-        if not self._deferring:
+        if self._abandon is None:
             raise Interrupted(self.requested)
 
     def watch(self, heard: socket.socket) -> None:
@@ -91,9 +85,6 @@ class Stops:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
         os._exit(128 + self.requested)
-
-
-_CLOSED = 0
 
 
 def _next_signal(heard: socket.socket, timeout_s: float | None) -> int | None:

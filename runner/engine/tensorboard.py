@@ -20,24 +20,21 @@ class TensorBoard:
     def __call__(self, event: Event) -> None:
         if not isinstance(event, EpochRecord):
             return
-        self._write(
-            "train",
-            event.epoch,
-            loss=event.training_loss,
-            accuracy=event.training_accuracy,
-            learning_rate=event.learning_rate,
-        )
-        self._write(
-            "validation",
-            event.epoch,
-            loss=event.validation_loss,
-            accuracy=event.validation_accuracy,
-        )
-
-    def _write(self, kind: str, epoch: int, **values: float) -> None:
-        if kind not in self._writers:
-            self._writers[kind] = tf.summary.create_file_writer(str(self._folder / kind))
-        with self._writers[kind].as_default(step=epoch - 1):  # Keras counts from 0
-            for name, value in values.items():
-                tf.summary.scalar(f"epoch_{name}", value)
-        self._writers[kind].flush()
+        scores = {
+            "train": {
+                "epoch_loss": event.training_loss,
+                "epoch_accuracy": event.training_accuracy,
+                "epoch_learning_rate": event.learning_rate,
+            },
+            "validation": {
+                "epoch_loss": event.validation_loss,
+                "epoch_accuracy": event.validation_accuracy,
+            },
+        }
+        for kind, values in scores.items():
+            if kind not in self._writers:
+                self._writers[kind] = tf.summary.create_file_writer(str(self._folder / kind))
+            with self._writers[kind].as_default(step=event.epoch - 1):  # Keras counts from 0
+                for name, value in values.items():
+                    tf.summary.scalar(name, value)
+            self._writers[kind].flush()

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from optrun.runner.engine.checkpointer import BestEpoch
 from optrun.runner.engine.clocks import Clocks
-from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.scores import Scores, score
+from optrun.runner.engine.state import Diverged
 from optrun.runner.events import EpochRecord
 
 if TYPE_CHECKING:
@@ -34,52 +34,44 @@ class Validation:
 
     Scores are of the evaluation weights (Lookahead's slow ones, and then its fast ones), with
     dropout off, on a clock of their own.
-
-    Attributes:
-        validation: The photos that choose the best epoch.
-        training_subset: As many photos of the training split, always the same.
-        averaged_over: Batches of training photos for batch normalisation's averages.
-        check: Called after every batch; raises where the evaluation is to be given up.
-        best: The first of those with the lowest validation loss.
     """
 
     engine: "TensorFlowEngine"
     clocks: Clocks
-    validation: EvaluationSet
-    training_subset: EvaluationSet
-    averaged_over: "tf.data.Dataset"
+    validation: EvaluationSet  # the photos that choose the best epoch
+    training_subset: EvaluationSet  # as many of the training split, always the same
+    averaged_over: "tf.data.Dataset"  # for batch normalisation's averages
     steps_per_epoch: int
-    check: Callable[[], None]
+    check: Callable[[], None]  # after every batch; raises where the evaluation is to be given up
     records: list[EpochRecord] = field(default_factory=list)
-    best: EpochRecord | None = None
+    best: EpochRecord | None = None  # the first of those with the lowest validation loss
     best_logits: Logits | None = None
 
     def end_epoch(
         self, epoch: int, training: "Means", counts: Callable[[], Mapping[str, Any]]
     ) -> tuple[EpochRecord, BestEpoch | None]:
-        """Measure the network as it is now; an evaluation that is given up did not happen.
+        """The record of an epoch, counted from 1, and its weights where it is the best so far.
 
-        Args:
-            epoch: Counted from 1.
-            counts: What the record says of updates, photos and time, asked at the end.
-
-        Returns:
-            Its record, and its weights where it is the best so far.
-
-        Raises:
-            Diverged: The validation loss is not finite.
+        The network is measured as it is now; an evaluation that is given up did not happen.
+        `counts` says of updates, photos and time what the record does, and is asked at the end.
         """
         engine = self.engine
         with self.clocks.evaluating(), engine.evaluation_weights(self.averaged_over):
             logits, validation = self.measure(self.validation)
             _, subset = self.measure(self.training_subset)
             if not math.isfinite(validation.log_loss):
-                raise self._diverged(epoch, training.loss)
+                last_finite = {"training_loss": training.loss}
+                if self.records:
+                    last = self.records[-1]
+                    last_finite |= {"validation_loss": last.validation_loss, "epoch": last.epoch}
+                step = epoch * self.steps_per_epoch
+                raise Diverged(
+                    "the validation loss", step=step, epoch=epoch, last_finite=last_finite
+                )
             is_best = self.best is None or validation.log_loss < self.best.validation_loss
             weights = engine.weights if is_best else []
-        fast_weights = engine.fast_weights()
         fast = None
-        if fast_weights is not None:
+        if (fast_weights := engine.fast_weights()) is not None:
             with self.clocks.evaluating(), fast_weights:
                 _, fast = self.measure(self.validation)
         slow = validation if engine.is_lookahead else None
@@ -115,7 +107,6 @@ class Validation:
 
     @property
     def best_record(self) -> EpochRecord:
-        """The best epoch; there must have been one."""
         if self.best is None:
             raise RuntimeError("training ended without a single evaluated epoch")
         return self.best
@@ -126,14 +117,6 @@ class Validation:
             return False
         return self.records[-1].epoch - self.best.epoch >= patience
 
-    def _diverged(self, epoch: int, training_loss: float) -> Diverged:
-        last_finite = {"training_loss": training_loss}
-        if self.records:
-            last = self.records[-1]
-            last_finite |= {"validation_loss": last.validation_loss, "epoch": last.epoch}
-        step = epoch * self.steps_per_epoch
-        return Diverged("the validation loss", step=step, epoch=epoch, last_finite=last_finite)
-
     def state_dict(self) -> dict[str, Any]:
         """`records`, `best_epoch` and `best_logits`, as a `State` has them."""
         return {
@@ -143,7 +126,6 @@ class Validation:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from the epochs that were seen and the best of them."""
         self.records = list(state["records"])
         self.best = next((one for one in self.records if one.epoch == state["best_epoch"]), None)
         self.best_logits = state["best_logits"]

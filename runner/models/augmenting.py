@@ -14,12 +14,8 @@ class AugmentingModel(FunctionalModel):
 
     Its training step changes the photos as `data.augmentation.parameters` has drawn it and hands
     the batch on: every gradient of an optimizer that takes several per step is of the same changed
-    photos. Evaluation and prediction take plain photos. It consists of the given model's own layers
-    and variables, in their order, and of no others.
-
-    Args:
-        model: A functional model of one input, uint8 [b, s, s, 3], and one output.
-        augmentation: The settings that the parameters are drawn with.
+    photos. Evaluation and prediction take plain photos. It consists of the given functional model's
+    own layers and variables, in their order, and of no others.
     """
 
     def __init__(self, model: keras.Model, augmentation: Augmentation) -> None:
@@ -32,7 +28,6 @@ class AugmentingModel(FunctionalModel):
         )
 
     def train_step(self, data: Any) -> Any:
-        """One step on one batch; returns the metrics."""
         (photos, parameters), labels, weight = keras.utils.unpack_x_y_sample_weight(data)
         changed = self._augment(photos, parameters)
         return super().train_step(keras.utils.pack_x_y_sample_weight(changed, labels, weight))

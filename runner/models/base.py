@@ -18,43 +18,28 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that decides which function the classifier can compute.
+    """Everything that decides which function the classifier can compute."""
 
-    Attributes:
-        image_size: Height and width of a photo in pixels, at least 32.
-        pretrained_input: Whether pixels are brought into the range of the published ImageNet
-            weights, or scaled to [-1, 1] as for random ones.
-        width: Factor on the number of channels of every convolution, above 0; 1 is as published.
-        pooling: How the last feature map becomes a vector: "average", "max" or "flatten".
-        hidden_units: Sizes of the dense layers (ReLU) between the features and the logit.
-        dropout: Share of values set to zero before each dense layer, in [0, 1).
-        trainable: "all", "head", or the lowest of the network's blocks that learns.
-    """
-
-    image_size: int
+    image_size: int  # height and width of a photo in pixels, at least 32
+    # Whether pixels are brought into the range of the published ImageNet weights, or scaled to
+    # [-1, 1] as for random ones.
     pretrained_input: bool
     network: str = "vgg19"
-    width: float = 1.0
-    pooling: str = "average"
-    hidden_units: Sequence[int] = ()
-    dropout: float = 0.5
-    trainable: str = "all"
+    width: float = 1.0  # factor on the channels of every convolution, above 0; 1 is as published
+    pooling: str = "average"  # how the last feature map becomes a vector; or "max" or "flatten"
+    hidden_units: Sequence[int] = ()  # dense layers (ReLU) between the features and the logit
+    dropout: float = 0.5  # share of values set to zero before each dense layer, in [0, 1)
+    trainable: str = "all"  # or "head", or the lowest of the network's blocks that learns
 
 
 @dataclass(frozen=True)
 class LayerSize:
-    """A layer in numbers.
+    """A layer in numbers."""
 
-    Attributes:
-        outputs: Numbers in its output for one photo.
-        state: Shapes of what the layer itself keeps (the running averages of a BatchNormalization).
-        block: The network's block that it belongs to.
-    """
-
-    outputs: int
+    outputs: int  # numbers in its output for one photo
     weights: Sequence[Shape] = ()
-    state: Sequence[Shape] = ()
-    block: str = ""
+    state: Sequence[Shape] = ()  # of what it keeps itself: a BatchNormalization's running averages
+    block: str = ""  # of the network, that it belongs to
 
 
 @dataclass(frozen=True)
@@ -68,54 +53,36 @@ class FeatureSizes:
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """ImageNet weights that Keras downloads into its cache.
+    """ImageNet weights that Keras downloads into its cache."""
 
-    Attributes:
-        constructor: Of `keras.applications`; it downloads the file.
-        md5: As Keras states it; None where it states none.
-    """
-
-    constructor: str
+    constructor: str  # of `keras.applications`; it downloads the file
     file_name: str
-    md5: str | None
+    md5: str | None  # as Keras states it; None where it states none
     megabytes: int
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that `model.network` can name.
-
-    Attributes:
-        features: The layers from the photos, uint8 [b, s, s, 3], to the last feature map,
-            [b, h, w, c], in a dtype policy. Layers of a block have names that begin with the
-            block's name and "_". Weights need not be drawn.
-        sizes: The same in numbers; it may build the network for it.
-        initialise: Gives the layers below the head random weights, a pure function of the training
-            photos it is handed and the seed.
-        put_in: Puts a weights file's content into the layers below the head; raises `WeightsError`.
-        published: Its ImageNet weights; None where there are none, and none can be put in.
-        blocks: From the photo up, where training can begin at one of them.
-        scales: Whether `model.width` may be other than 1.
-    """
+    """A network that `model.network` can name."""
 
     name: str
     title: str
     description: str
+    # The layers from the photos, uint8 [b, s, s, 3], to the last feature map, [b, h, w, c], in a
+    # dtype policy. Those of a block have names that begin with the block's name and "_". Weights
+    # need not be drawn.
     features: Callable[["keras.KerasTensor", Architecture, str], "keras.KerasTensor"]
-    sizes: Callable[[Architecture], FeatureSizes]
+    sizes: Callable[[Architecture], FeatureSizes]  # the same; it may build the network for it
+    # Gives the layers below the head random weights, a pure function of training photos and seed.
     initialise: Callable[["keras.Model", "npt.NDArray[np.uint8]", int], None]
+    # Puts a weights file's content into the layers below the head; raises `WeightsError`.
     put_in: Callable[["keras.Model", Path], None] | None = None
-    published: PublishedWeights | None = None
-    blocks: tuple[str, ...] = ()
-    scales: bool = True
+    published: PublishedWeights | None = None  # where there are none, none can be put in
+    blocks: tuple[str, ...] = ()  # from the photo up, where training can begin at one of them
+    scales: bool = True  # whether `model.width` may be other than 1
 
     def is_trained(self, block: str, trainable: str) -> bool:
-        """Whether the layers of a block below the head learn.
-
-        Args:
-            block: One of `blocks`; "" where it has none.
-            trainable: As in `Architecture`.
-        """
+        """Whether a block's layers below the head learn; it is "" where there are no blocks."""
         if trainable in ("all", "head"):
             return trainable == "all"
         return self.blocks.index(block) >= self.blocks.index(trainable)

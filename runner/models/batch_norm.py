@@ -29,27 +29,26 @@ def normalised_layers(model: keras.Model) -> list[keras.layers.BatchNormalizatio
     ]
 
 
-def recompute_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
-    """Set the running averages to the means over batches of photos at the present weights.
+@contextmanager
+def recomputed_batch_norm(model: keras.Model, batches: Iterable[Any]) -> Iterator[None]:
+    """Within, the running averages are means over batches of photos at the present weights.
 
-    A pure function of weights and batches, each photo of equal weight. No other variable is
-    written: the seeds of dropout masks stay as they are.
-
-    Args:
-        batches: Of photos, uint8 [n, s, s, 3], alone or as a tuple's first; at least one.
+    A pure function of weights and batches, each photo of equal weight; a batch is at least one
+    photo, uint8 [n, s, s, 3], alone or as a tuple's first. No other variable is written: the seeds
+    of dropout masks stay as they are. On leaving, training's own averages return bit for bit.
     """
     layers = normalised_layers(model)
     averages = [one for layer in layers for one in (layer.moving_mean, layer.moving_variance)]
-    wanted = {id(one): place for place, one in enumerate(averages)}
-    places = [(i, wanted[id(v)]) for i, v in enumerate(model.non_trainable_variables)
-              if id(v) in wanted]  # fmt: skip
+    numbers = {id(one): number for number, one in enumerate(model.non_trainable_variables)}
+    places = [numbers[id(one)] for one in averages]
+    kept = [keras.ops.convert_to_numpy(one) for one in averages]
     momenta = [layer.momentum for layer in layers]
 
     def statistics(photos: tf.Tensor) -> list[tf.Tensor]:
         _, after = model.stateless_call(
             model.trainable_variables, model.non_trainable_variables, photos, training=True
         )
-        return [after[i] for i, _ in places]
+        return [after[place] for place in places]
 
     compiled = tf.function(statistics, reduce_retracing=True)
     sums, count = [np.zeros(one.shape) for one in averages], 0
@@ -59,27 +58,15 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
             layer.momentum = 0.0
         for batch in batches:
             photos = batch[0] if isinstance(batch, tuple) else batch
-            for (_, place), found in zip(places, compiled(photos), strict=True):
-                sums[place] += len(photos) * np.asarray(found, np.float64)
+            for total, found in zip(sums, compiled(photos), strict=True):
+                total += len(photos) * np.asarray(found, np.float64)
             count += len(photos)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-    for variable, total in zip(averages, sums, strict=True):
-        variable.assign(total / count)
-
-
-@contextmanager
-def recomputed_batch_norm(model: keras.Model, batches: Iterable[Any]) -> Iterator[None]:
-    """`recompute_batch_norm`; on leaving, training's own averages return bit for bit."""
-    averages = [
-        one
-        for layer in normalised_layers(model)
-        for one in (layer.moving_mean, layer.moving_variance)
-    ]
-    kept = [keras.ops.convert_to_numpy(one) for one in averages]
     try:
-        recompute_batch_norm(model, batches)
+        for variable, total in zip(averages, sums, strict=True):
+            variable.assign(total / count)
         yield
     finally:
         for variable, value in zip(averages, kept, strict=True):

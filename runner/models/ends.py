@@ -32,11 +32,7 @@ def scaled(photos: keras.KerasTensor, precision: str) -> keras.KerasTensor:
 def head(
     features: keras.KerasTensor, architecture: Architecture, *, seed: int, precision: str
 ) -> keras.KerasTensor:
-    """Pooling, dropout and dense layers over a feature map; returns the logit, [b, 1], float32.
-
-    Args:
-        features: [b, h, w, c].
-    """
+    """Pooling, dropout and dense layers over a feature map, [b, h, w, c], to the float32 logit."""
     layers, rate = keras.layers, architecture.dropout
     # Weights are put in afterwards: to draw them here would cost time, and Python's random numbers.
     blank = {"dtype": precision, "kernel_initializer": "zeros"}
@@ -47,8 +43,7 @@ def head(
     }[architecture.pooling]
     x = pooling(name=POOLED, dtype=precision)(features)
     for index, units in enumerate(architecture.hidden_units, start=1):
-        dropout = f"dropout{index}"
-        x = layers.Dropout(rate, seed=seed + index, dtype=precision, name=dropout)(x)
+        x = layers.Dropout(rate, seed=seed + index, dtype=precision, name=f"dropout{index}")(x)
         x = layers.Dense(units, activation="relu", name=f"hidden{index}", **blank)(x)
     x = layers.Dropout(rate, seed=seed, dtype=precision, name="dropout")(x)
     # The loss takes a logarithm of this value's sigmoid; eight bits of mantissa are too few.

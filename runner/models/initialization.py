@@ -31,16 +31,7 @@ SMALLEST_VARIANCE = 1e-6
 
 
 def orthonormal(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A kernel whose columns (or rows, whichever are fewer) are orthonormal.
-
-    Args:
-        shape: Keras' kernel shape, the output axis last.
-
-    Example:
-        >>> kernel = orthonormal((3, 3, 8, 16), np.random.default_rng(0)).reshape(72, 16)
-        >>> bool(np.allclose(kernel.T @ kernel, np.eye(16), atol=1e-5))
-        True
-    """
+    """A kernel in Keras' shape whose columns (or rows, whichever are fewer) are orthonormal."""
     rows, columns = int(np.prod(shape[:-1])), shape[-1]
     gaussian = random.standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(gaussian)
@@ -56,20 +47,15 @@ def looks_linear(
     """A kernel of output pairs z and -z, zero but for its centre.
 
     With mirrored inputs the kernel is [[A, -A], [-A, A]] over (inputs, outputs), otherwise [A, -A];
-    A is orthonormal. Of an odd number of channels the last has no partner.
+    A is orthonormal. Of an odd number of channels the last has no partner. Mirrored inputs are
+    pairs relu(z), relu(-z), the partners half the channels apart; those of the photo are not.
 
-    Args:
-        shape: Keras' kernel shape, [height, width, inputs, outputs].
-        mirrored_inputs: Whether the inputs are pairs relu(z), relu(-z), the partners half the
-            channels apart; false for the photo itself.
-
-    Example:
-        >>> kernel = looks_linear((3, 3, 8, 8), np.random.default_rng(0), mirrored_inputs=True)
-        >>> z = np.arange(4.0)
-        >>> mirrored = np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)])
-        >>> once, negated = np.split(mirrored @ kernel[1, 1], 2)
-        >>> bool(np.allclose(once, -negated)), bool(np.allclose(once @ once, z @ z))
-        (True, True)
+    >>> kernel = looks_linear((3, 3, 8, 8), np.random.default_rng(0), mirrored_inputs=True)
+    >>> z = np.arange(4.0)
+    >>> mirrored = np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)])
+    >>> once, negated = np.split(mirrored @ kernel[1, 1], 2)
+    >>> bool(np.allclose(once, -negated)), bool(np.allclose(once @ once, z @ z))
+    (True, True)
     """
     height, width, inputs, outputs = shape
     rows = -(-inputs // 2) if mirrored_inputs else inputs
@@ -82,24 +68,18 @@ def looks_linear(
     return kernel
 
 
-def glorot_uniform(shape: tuple[int, int], random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Uniform in ±√(6 / (inputs + outputs)) (Glorot & Bengio 2010, eq. 16)."""
-    limit = np.sqrt(6 / sum(shape))
-    return random.uniform(-limit, limit, shape).astype(np.float32)
-
-
 def initialise_head(model: keras.Model, *, seed: int, scale: float = 1.0) -> None:
     """Give the dense layers Glorot weights and zero biases, a pure function of the seed.
 
-    Args:
-        model: A classifier of `build.build_classifier`.
-        scale: Factor on the logit's kernel. Below 1 the first guesses are near 50 %, so that the
-            first steps form features rather than undo guesses.
+    They are uniform in ±√(6 / (inputs + outputs)) (Glorot & Bengio 2010, eq. 16). With a logit's
+    kernel of a scale below 1 the first guesses are near 50 %, so that the first steps form features
+    rather than undo guesses.
     """
     random = np.random.default_rng([seed, 1])
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
-            kernel = glorot_uniform(tuple(layer.kernel.shape), random)
+            limit = np.sqrt(6 / sum(layer.kernel.shape))
+            kernel = random.uniform(-limit, limit, layer.kernel.shape).astype(np.float32)
             factor = scale if layer.name == "logit" else 1.0
             layer.set_weights([factor * kernel, np.zeros(layer.bias.shape)])
 
@@ -110,13 +90,8 @@ def initialise_convolutions(
     """Give the convolutions looks-linear kernels, every channel of mean 0 and variance 1.
 
     With z = W x of mean μ and deviation σ over photos and places, the kernel W / σ and the bias
-    -μ / σ give (z - μ) / σ.
-
-    Args:
-        model: A classifier of `build.build_classifier`.
-        photos: Training photos to measure on, uint8 [n, size, size, 3]; about
-            `PIXELS_FOR_VARIANCE` pixels are used.
-        seed: Weights are a pure function of the seed and the photos.
+    -μ / σ give (z - μ) / σ. About `PIXELS_FOR_VARIANCE` pixels of training photos, uint8 [n, size,
+    size, 3], are measured on; the weights are a pure function of them and the seed.
     """
     random = np.random.default_rng([seed, 0])
     sample = int(np.clip(PIXELS_FOR_VARIANCE // (photos.shape[1] * photos.shape[2]), 8, 64))
@@ -141,11 +116,9 @@ def initialise_convolutions(
 def initialise_normalised(model: keras.Model, *, seed: int) -> None:
     """Give the kernels below the head He's weights, which batch normalisation makes start.
 
-    Gaussian of variance 2 / inputs, for a network of ReLUs (He et al. 2015, equation 10). Biases
-    and the scales of normalisation stay as Keras makes them, at 0 and 1.
-
-    Args:
-        seed: Weights are a pure function of it.
+    Gaussian of variance 2 / inputs, for a network of ReLUs (He et al. 2015, equation 10), a pure
+    function of the seed. Biases and the scales of normalisation stay as Keras makes them, at 0
+    and 1.
     """
     random = np.random.default_rng([seed, 0])
     for layer in below_head(model):

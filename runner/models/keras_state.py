@@ -24,19 +24,14 @@ def fresh_keras(*, seed: int | None = None) -> Iterator[None]:
     """Keras as it is after its import; on leaving, everything global is put back.
 
     That is dtype policy, floatx, epsilon and image data format, the numbering of layers' names, and
-    the random generators of Python, NumPy, TensorFlow and Keras. `@fresh_keras()` decorates, too.
-
-    Args:
-        seed: What all random generators are set to; None leaves them where they are.
+    the random generators of Python, NumPy, TensorFlow and Keras, which are set to the seed if there
+    is one.
     """
+    config = keras.config
     settings = (
-        (keras.config.set_floatx, keras.config.floatx(), "float32"),
-        (keras.config.set_epsilon, keras.config.epsilon(), 1e-7),
-        (
-            keras.config.set_image_data_format,
-            keras.config.image_data_format(),
-            "channels_last",
-        ),
+        (config.set_floatx, config.floatx(), "float32"),
+        (config.set_epsilon, config.epsilon(), 1e-7),
+        (config.set_image_data_format, config.image_data_format(), "channels_last"),
     )
     # Policy, names and seed generator hang on these, and `keras.utils.clear_session` replaces them.
     trackers = global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER

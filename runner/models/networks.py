@@ -8,15 +8,8 @@ from optrun.runner.models.base import Architecture, Network, Shape
 from optrun.runner.models.residual import RESNET_SMALL
 from optrun.runner.models.vgg import VGG16, VGG19
 
-NETWORKS: Mapping[str, Network] = {
-    one.name: one
-    for one in (
-        VGG19,
-        VGG16,
-        *applications.NETWORKS,
-        RESNET_SMALL,
-    )
-}
+_IN_ORDER = (VGG19, VGG16, *applications.NETWORKS, RESNET_SMALL)
+NETWORKS: Mapping[str, Network] = {one.name: one for one in _IN_ORDER}
 DEFAULT = VGG19.name
 
 
@@ -31,11 +24,9 @@ def title_of(name: object, width: float | None = 1.0) -> str:
 
 
 def weight_shapes(architecture: Architecture, *, trained: bool = False) -> list[Shape]:
-    """Shapes of a classifier's weights, from the photo up.
+    """Shapes of a classifier's weights, from the photo up, or of those that an optimizer moves.
 
-    Args:
-        trained: Those alone that an optimizer moves; otherwise also the frozen ones, and what
-            layers keep of their own (the averages of batch normalisation).
+    The others are frozen, or what layers keep of their own (batch normalisation's averages).
 
     >>> weight_shapes(Architecture(224, True, trainable="head"), trained=True)
     [(512, 1), (1,)]

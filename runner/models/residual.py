@@ -32,16 +32,8 @@ def features(
     layers = keras.layers
 
     def convolved(x: "keras.KerasTensor", filters: int, size: int, stride: int, name: str) -> Any:
-        x = layers.Conv2D(
-            filters,
-            size,
-            strides=stride,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="zeros",
-            dtype=precision,
-            name=f"{name}_conv",
-        )(x)
+        blank = {"use_bias": False, "kernel_initializer": "zeros", "dtype": precision}
+        x = layers.Conv2D(filters, size, stride, "same", name=f"{name}_conv", **blank)(x)
         return layers.BatchNormalization(momentum=0.9, dtype=precision, name=f"{name}_norm")(x)
 
     def activated(x: "keras.KerasTensor", name: str) -> Any:

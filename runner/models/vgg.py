@@ -9,14 +9,8 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optrun.runner.models import weights
-from optrun.runner.models.base import (
-    Architecture,
-    FeatureSizes,
-    LayerSize,
-    Network,
-    PublishedWeights,
-)
+from optrun.runner.models import base, weights
+from optrun.runner.models.base import Architecture, LayerSize
 
 if TYPE_CHECKING:
     import keras
@@ -26,15 +20,6 @@ if TYPE_CHECKING:
 CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 KERNEL_SIZE = 3
-
-
-def channels(width: float) -> list[int]:
-    """Channels of each block's convolutions at a width, at least 1.
-
-    >>> channels(0.25)
-    [16, 32, 64, 128, 128]
-    """
-    return [max(1, round(count * width)) for count in CHANNELS_PER_BLOCK]
 
 
 def features(
@@ -60,7 +45,7 @@ def features(
     return x
 
 
-def sizes(architecture: Architecture) -> FeatureSizes:
+def sizes(architecture: Architecture) -> base.FeatureSizes:
     """The same in numbers.
 
     >>> sum(one.outputs for one in sizes(Architecture(224, True)).layers)
@@ -75,22 +60,17 @@ def sizes(architecture: Architecture) -> FeatureSizes:
             inputs = outputs
         side //= 2
         found.append(LayerSize(side**2 * outputs, block=f"block{block}"))
-    return FeatureSizes(found, side, inputs)
+    return base.FeatureSizes(found, side, inputs)
 
 
 def initialise(model: "keras.Model", photos: "npt.NDArray[np.uint8]", seed: int) -> None:
-    """Random weights from which so deep a network without normalisation starts to learn."""
     from optrun.runner.models.initialization import initialise_convolutions
 
     initialise_convolutions(model, photos, seed=seed)
 
 
 def put_in(title: str, model: "keras.Model", path: Path) -> None:
-    """Put a file's weights into the convolutions.
-
-    Raises:
-        WeightsError: As `weights.read_convolutions`; the model is then unchanged.
-    """
+    """Put a file's weights into the convolutions; a `WeightsError` leaves them unchanged."""
     from optrun.runner.models.initialization import convolutions
 
     layers = {layer.name: layer for layer in convolutions(model)}
@@ -101,13 +81,13 @@ def put_in(title: str, model: "keras.Model", path: Path) -> None:
 
 def _blocks(architecture: Architecture) -> list[tuple[int, int]]:
     """Convolutions and channels of each block."""
-    counts = CONVOLUTIONS_PER_BLOCK[architecture.network]
-    return list(zip(counts, channels(architecture.width), strict=True))
+    channels = [max(1, round(count * architecture.width)) for count in CHANNELS_PER_BLOCK]
+    return list(zip(CONVOLUTIONS_PER_BLOCK[architecture.network], channels, strict=True))
 
 
-def _network(name: str, layers: str, md5: str, megabytes: int) -> Network:
-    title = name.upper()
-    return Network(
+def _network(name: str, layers: str, md5: str, megabytes: int) -> base.Network:
+    title, file = name.upper(), f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    return base.Network(
         name=name,
         title=title,
         description=f"Simonyan & Zisserman 2015: {layers} convolutions, no normalisation",
@@ -115,9 +95,7 @@ def _network(name: str, layers: str, md5: str, megabytes: int) -> Network:
         sizes=sizes,
         initialise=initialise,
         put_in=functools.partial(put_in, title),
-        published=PublishedWeights(
-            title, f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5", md5, megabytes
-        ),
+        published=base.PublishedWeights(title, file, md5, megabytes),
         blocks=("block1", "block2", "block3", "block4", "block5"),
     )
 

@@ -39,14 +39,9 @@ def cached_file(published: PublishedWeights) -> Path:
 
 
 def locate(weights: str, published: PublishedWeights | None) -> Path | None:
-    """Find the file for `model.weights` without downloading it.
+    """The file for `model.weights`: "imagenet", the network's published ones, or a path.
 
-    Args:
-        weights: "imagenet" or the path of an `.h5` file.
-        published: The network's own, for "imagenet".
-
-    Returns:
-        The file, or None where it has yet to be downloaded from a host that answers.
+    None where it has yet to be downloaded from a host that answers; nothing is downloaded here.
 
     Raises:
         WeightsUnavailable: Not in Keras' cache, and the host does not answer within seconds.
@@ -78,14 +73,7 @@ def locate(weights: str, published: PublishedWeights | None) -> Path | None:
 
 
 def obtain(weights: str, published: PublishedWeights | None) -> Path:
-    """The file for `model.weights`, downloaded by Keras where it must be.
-
-    Args:
-        weights: As for `locate`, and so is the next.
-
-    Raises:
-        WeightsError: As `locate`, or the download failed.
-    """
+    """The file that `locate` finds, downloaded by Keras where it must be."""
     path = locate(weights, published)
     if path is not None or published is None:
         return path or Path(weights)
@@ -117,19 +105,11 @@ def _ways_out(published: PublishedWeights) -> str:
 def read_convolutions(
     path: Path, expected: dict[str, tuple[int, ...]], *, title: str
 ) -> "dict[str, Convolution]":
-    """Read kernels and biases by layer name from a Keras `.h5` weights file.
+    """Read kernel and bias, float32, by layer name from a Keras `.h5` file, turned to take RGB.
 
-    Nothing in the file is executed: it is read as arrays.
-
-    Args:
-        path: The file; layers beyond `expected` (the dense ones of the full network) are ignored.
-        expected: Kernel shape [3, 3, inputs, outputs] by layer name.
-
-    Returns:
-        Kernel and bias by layer name, float32, kernels turned to take RGB.
-
-    Raises:
-        WeightsError: Not HDF5, a layer missing, or a shape that does not fit.
+    Nothing in the file is executed: it is read as arrays. `expected` are the kernels' shapes, [3,
+    3, inputs, outputs]; other layers (the dense ones of the full network) are ignored. What is not
+    HDF5, misses a layer or does not fit is a `WeightsError`.
     """
     import h5py
     import numpy as np
@@ -144,15 +124,13 @@ def read_convolutions(
     with file:
         for name, shape in expected.items():
             arrays = _arrays_of_layer(file, name)
-            wanted = [shape, shape[-1:]]
             shapes = [array.shape for array in arrays]
-            if shapes != wanted:
-                received = "no such layer" if not arrays else " and ".join(map(str, shapes))
+            if shapes != [shape, shape[-1:]]:
+                received = " and ".join(map(str, shapes)) or "no such layer"
                 raise WeightsError(
                     f"{path} does not fit {title}: layer {name} must have a kernel and a bias of "
-                    f"shapes {wanted[0]} and {wanted[1]}, received {received}. "
-                    "Only the file without dense layers ('notop') or the full one at "
-                    "model.width 1 will do."
+                    f"shapes {shape} and {shape[-1:]}, received {received}. Only the file without "
+                    "dense layers ('notop') or the full one at model.width 1 will do."
                 )
             found[name] = (arrays[0], arrays[1])
     first = next(iter(expected))

@@ -61,32 +61,22 @@ class ResumeRequest:
     quiet: bool = False
 
 
-def execute(
-    request: Request, display: Display | None = None, listeners: Sequence[Listener] = ()
-) -> int:
+def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
     """Carry out a plan; returns the exit code, as `optrun train --help` has it.
 
-    The display is the terminal's unless given; the listeners are told of every event of every run.
-
-    Raises:
-        UserError: Something is wrong with the request; nothing was changed.
+    The listeners are told of every event of every run. After a `UserError` nothing was changed.
     """
-    display = display or Display(Console(), quiet=request.quiet)
+    display = Display(Console(), quiet=request.quiet)
 
     def carry_out(stops: Stops) -> int:
-        plan = plans.make(
-            request.entries, seeds=request.seeds, sample=request.sample, real=request.real
-        )
+        sample, real = request.sample, request.real
+        plan = plans.make(request.entries, seeds=request.seeds, sample=sample, real=real)
         check_writable(request.results)
         if request.dry_run:
             _forecast(plan, request, display)
             return 0
         _announce(plan, display)
-        turns = [Turn(run) for run in plan.runs]
-        if request.resume:
-            turns = progress.turns(plan.runs, request.results)
-            for line in progress.lines(turns):
-                display.say(line)
+        turns = _found(plan, request, display) if request.resume else list(map(Turn, plan.runs))
         executor = _Executor(
             display, stops, listeners, request.device, request.results, request.resume
         )
@@ -110,18 +100,13 @@ def execute(
     return _until_interrupted(carry_out, display)
 
 
-def resume(
-    request: ResumeRequest, display: Display | None = None, listeners: Sequence[Listener] = ()
-) -> int:
+def resume(request: ResumeRequest, listeners: Sequence[Listener] = ()) -> int:
     """Go on with each run that is not over; one that can't be resumed doesn't keep the next.
 
-    Returns the exit code, as `optrun resume --help` has it.
-
-    Raises:
-        UserError: No run is named by one of the arguments, or the device is wrong; nothing was
-            changed.
+    Returns the exit code, as `optrun resume --help` has it. Where an argument names no run or the
+    device is wrong, a `UserError` says so, and nothing was changed.
     """
-    display = display or Display(Console(), quiet=request.quiet)
+    display = Display(Console(), quiet=request.quiet)
 
     def carry_out(stops: Stops) -> int:
         named = [find_run(run) for run in request.runs]
@@ -170,12 +155,7 @@ class _Executor:
     foreign: set[Path] = field(default_factory=set)  # folders that proved not to be the plan's
 
     def carry_out(self, turns: Sequence[Turn]) -> list[str]:
-        """What becomes of each, in the words of `progress` or a status.
-
-        Raises:
-            KeyboardInterrupt: The person stops the plan.
-            UserError: What they need cannot be had, or a new run's folder cannot be made.
-        """
+        """What becomes of each, in the words of `progress` or a status."""
         open_ones = [turn for turn in turns if turn.may_be_open]
         if not open_ones:
             return [self._left_as_it_is(turn) for turn in turns]
@@ -187,12 +167,9 @@ class _Executor:
             self._resources, obstacles = self._prepared(open_ones)
             became = []
             for number, turn in enumerate(turns, start=1):
-                if turn.folder in obstacles:
-                    tell(obstacles[turn.folder])
-                    became.append(progress.REFUSED)
-                else:
-                    title = f"\nrun {number} of {len(turns)}" if len(turns) > 1 else ""
-                    became.append(self._take(turn, title, native))
+                title = f"\nrun {number} of {len(turns)}" if len(turns) > 1 else ""
+                obstacle = obstacles.get(turn.folder)
+                became.append(_told(obstacle) if obstacle else self._take(turn, title, native))
             return became
 
     def _prepared(
@@ -200,8 +177,7 @@ class _Executor:
     ) -> "tuple[Resources, Mapping[Path | None, UserError]]":
         """What the turns need, prepared once; and why a recorded run that lacks something can't.
 
-        Raises:
-            UserError: New runs lack something, or none of the recorded ones has what it needs.
+        Where new runs lack something, or all recorded ones, that is raised.
         """
         # The slow imports lie below this line, so that mistakes are answered at once.
         from optrun.runner.plan.resources import prepare
@@ -209,24 +185,22 @@ class _Executor:
         runs = [(turn.run, self._machine(turn)) for turn in turns]
         present = sum(size_of(turn.folder).total for turn in turns if turn.folder is not None)
         try:
-            whole = prepare(runs, display=self.display, results=self.results, present_bytes=present)
-            return whole, {}
+            results = self.results
+            return prepare(runs, display=self.display, results=results, present_bytes=present), {}
         except UserError:
             if self.results is not None or len(turns) == 1:
                 raise
         obstacles: dict[Path | None, UserError] = {}
-        able = []
         silent = Display(self.display.console, quiet=True)
         for turn, run in zip(turns, runs, strict=True):
             try:
                 prepare([run], display=silent)
-                able.append(run)
             except UserError as error:
                 obstacles[turn.folder] = error
+        able = [run for turn, run in zip(turns, runs, strict=True) if turn.folder not in obstacles]
         return prepare(able or runs, display=self.display), obstacles
 
     def _take(self, turn: Turn, title: str, native: NativeStderr) -> str:
-        """Do what there is to do about one run."""
         from optrun.runner.plan.run import carry_out
 
         turn = self._as_it_stands_now(turn)
@@ -245,17 +219,13 @@ class _Executor:
                 photos=self._resources.photos_of(turn.run.experiment),
                 folder=None if turn.folder is None else self.held.get(turn.folder),
             )
-        except RunHeldError as error:
-            tell(error)
-            return progress.HELD
         except UserError as error:
             if turn.folder is None:
                 raise
-            tell(error)
-            return progress.REFUSED
+            return _told(error)
 
     def _as_it_stands_now(self, before: Turn) -> Turn:
-        """A planned run looked for again: other processes may be at work on the plan."""
+        """A planned run looked for again, since other processes may be at work on the plan."""
         if not self.looks_again or self.results is None or not before.may_be_open:
             return before
         from optrun.runner.plan.run import new_record
@@ -299,52 +269,43 @@ class _Executor:
 
 
 def _claimed(path: Path, display: Display) -> tuple[Turn, RunFolder] | str:
-    """A recorded run to go on with, held by this process; its outcome where there is nothing to do.
+    """A recorded run to go on with, or its outcome where there is nothing to do.
 
-    Held from here on, so that of several processes told to go on with it one does.
+    This process holds it from here on, so that of several told to go on with it one does.
     """
     try:
         record = progress.read_record(path)
-        if over := _over(path, record, display):
-            return over
-        with ExitStack() as closing:
-            folder = closing.enter_context(reopen(path, record.id))
-            record = progress.read_record(path)  # who held it until now may have finished it
-            if over := _over(path, record, display):
-                return over
-            turn = Turn(_planned_again(path, record), ToDo.GO_ON, path, record)
-            closing.pop_all()
-            return turn, folder
-    except RunHeldError as error:
-        tell(error)
-        return progress.HELD
+        if record.written_status not in progress.OVER:
+            with ExitStack() as closing:
+                folder = closing.enter_context(reopen(path, record.id))
+                record = progress.read_record(path)  # who held it until now may have finished it
+                if record.written_status not in progress.OVER:
+                    turn = Turn(_planned_again(path, record), ToDo.GO_ON, path, record)
+                    closing.pop_all()
+                    return turn, folder
+        return _over(path, record, display)
     except UserError as error:
-        tell(error)
-        return progress.REFUSED
+        return _told(error)
 
 
-def _over(path: Path, record: RunRecord, display: Display) -> str | None:
-    """The outcome of a run that is over, said; None where it is not over."""
+def _told(error: UserError) -> str:
+    tell(error)
+    return progress.HELD if isinstance(error, RunHeldError) else progress.REFUSED
+
+
+def _over(path: Path, record: RunRecord, display: Display) -> str:
     if record.written_status is RunStatus.COMPLETED:
         display.say(f"run       {path} is completed: nothing to do")
         if display.quiet:
             display.report(str(path))
-    elif record.written_status is RunStatus.DIVERGED:
-        tell(
-            UserError(
-                f"{path} diverged: {record.why}. It would do so again; train anew with a lower "
-                "learning rate or global_clipnorm"
-            )
-        )
-    return progress.OVER.get(record.written_status)
+    else:
+        again = "It would do so again; train anew with a lower learning rate or global_clipnorm"
+        tell(UserError(f"{path} diverged: {record.why}. {again}"))
+    return progress.OVER[record.written_status]
 
 
 def _planned_again(path: Path, record: RunRecord) -> PlannedRun:
-    """The run as its own config.yaml states it.
-
-    Raises:
-        UserError: That config.yaml is not what the run was started with.
-    """
+    """The run as its own config.yaml states it, if that is what it was started with."""
     config = path / "config.yaml"
     planned = plans.planned_run(load(config, import_own=True), config, name=record.name)
     # The hash is that of an experiment, which runs with several seeds share.
@@ -360,17 +321,22 @@ def _forecast(plan: Plan, request: Request, display: Display) -> None:
     from optrun.runner.plan.forecast import forecast
 
     with native_stderr_captured():
-        for run in plan.experiments:
+        for run in plans.first_of_each(plan.runs):
             try_out(run.experiment, run.origins)
     if request.resume:
-        found = progress.turns(plan.runs, request.results)
-        for line in progress.lines(found):
-            display.say(line)
-        plan = replace(plan, runs=tuple(one.run for one in found if not one.is_over))
+        found = _found(plan, request, display)
+        plan = replace(plan, runs=[one.run for one in found if not one.is_over])
         if not plan.runs:
             return
         display.say("\nWhat is left, each run counted from its beginning:")
     display.say(forecast(plan, request.results))
+
+
+def _found(plan: Plan, request: Request, display: Display) -> list[Turn]:
+    turns = progress.turns(plan.runs, request.results)
+    for line in progress.lines(turns):
+        display.say(line)
+    return turns
 
 
 def _announce(plan: Plan, display: Display) -> None:

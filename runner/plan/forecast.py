@@ -1,9 +1,5 @@
 """What a plan takes before it starts: steps, room on the disk, and `optrun train --dry-run`.
 
-While a run is trained its checkpoint `last` exists three times, as itself, the one before and the
-one being written, and `best` twice. What stays of a completed run is one of each, its predictions,
-and small files.
-
 Nothing is written, decoded or downloaded, and TensorFlow is loaded only to ask a person's own
 optimizer. Photo counts are exact where the photos are prepared already, and expected shares
 otherwise, which is said.
@@ -18,21 +14,23 @@ from pathlib import Path
 from optrun.data.cache import cache_key
 from optrun.data.cache.prepare import Count, count
 from optrun.data.feed.batches import batches_per_epoch
-from optrun.runner.config.schema import Experiment, as_mapping
+from optrun.runner.config.schema import Experiment, architecture_of, as_mapping
 from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.models.networks import weight_shapes
 from optrun.runner.plan import memory
-from optrun.runner.plan.memory import BYTES_PER_WEIGHT, trained_shapes
-from optrun.runner.plan.plan import Plan, PlannedRun
+from optrun.runner.plan.memory import BYTES_PER_WEIGHT
+from optrun.runner.plan.plan import Plan, PlannedRun, first_of_each
 from optrun.runner.runs.record import flatten
 from optrun.runner.ui.wording import number_of, size
 
-# Of a NumPy archive: two headers, a directory entry, and a line of the manifest.
-_BYTES_PER_ARRAY = 500
+# The keys of `data` that decide which photos are prepared, and how they are divided.
+PREPARATION = {"source", "image_size", "resize", "antialias", "limit"}
+DIVISION = {"validation_share", "test_share"}
+
+_BYTES_PER_ARRAY = 500  # two headers, an entry of the archive's directory, a line of the manifest
 _BYTES_PER_EPOCH = 1_000  # its scores, in a checkpoint's manifest and in metrics.jsonl
-# The configuration, provenance with a diff of limited size, the log.
-_SMALL_FILES_BYTES = 2_000_000
-# A photo's id (in UTF-32), its label and its logit.
-_BYTES_PER_PREDICTION = 250
+_SMALL_FILES_BYTES = 2_000_000  # configuration, provenance with a diff of limited size, the log
+_BYTES_PER_PREDICTION = 250  # a photo's id (in UTF-32), its label and its logit
 # Beyond the estimate: what other programs may write meanwhile, and what a full block takes.
 SPARE_BYTES = 20_000_000
 
@@ -55,50 +53,42 @@ class Room:
         return 3 * self.last + 2 * self.best + self.others
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one run of an experiment takes."""
-
-    counted: Count
-    updates: int  # optimizer steps that change the weights
-    gradient_evaluations: int  # of one batch each
-    room: Room
-
-
-Costs = Mapping[tuple[str, str], Cost]  # by `PlannedRun.key`
+# What one run of each experiment takes, by `PlannedRun.key`.
+_Costs = Mapping[tuple[str, str], tuple[Count, Room]]
 
 
 def forecast(plan: Plan, results: Path) -> str:
-    """The plan as text for a person."""
-    costs = _costs_of(plan.runs)
+    costs, firsts = _costs_of(plan.runs), first_of_each(plan.runs)
     lines = [f"{number_of(len(plan.runs), 'run')}, one after another, into {results}/"]
     if plan.stand_in_for is not None:
         lines.append(f"on the built-in sample, because {plan.stand_in_for}")
     elif plan.on_sample:
         lines.append("on the built-in sample")
-    for first in plan.experiments:
+    for first in firsts:
         runs = [run for run in plan.runs if run.key == first.key]
-        experiment, price, data = first.experiment, costs[first.key], first.experiment.data
-        about = "" if price.counted.exact else "about "
+        experiment, (counted, room) = first.experiment, costs[first.key]
+        optimizer, training = experiment.optimizer, experiment.training
+        steps = batches_per_epoch(counted.training, training.batch_size)
+        updates = optimizer.updates(batches_per_epoch=steps, epochs=training.epochs)
+        gradients = steps * training.epochs * optimizer.gradient_evaluations
+        side, about = experiment.data.image_size, "" if counted.exact else "about "
         seeds = f"seed{'s' if len(runs) > 1 else ''} {', '.join(str(run.seed) for run in runs)}"
         each = " each" if len(runs) > 1 else ""
         lines += [
             "",
             f"{first.name}   {number_of(len(runs), 'run')}, {seeds}",
-            f"  optimizer             {experiment.optimizer.description}",
-            f"  photos                {about}{price.counted.photos:,} of {data.image_size} x "
-            f"{data.image_size} px, {about}{price.counted.training:,} for training",
-            f"  epochs                {experiment.training.epochs}",
-            f"  optimizer steps       {about}{price.updates:,}{each}",
-            f"  gradient evaluations  {about}{price.gradient_evaluations:,}{each}, of "
-            f"{experiment.training.batch_size} photos",
-            f"  disk                  {size(price.room.at_most)} at most{each}, "
-            f"{size(price.room.when_completed)} when it is completed",
+            f"  optimizer             {optimizer.description}",
+            f"  photos                {about}{counted.photos:,} of {side} x {side} px, "
+            f"{about}{counted.training:,} for training",
+            f"  epochs                {training.epochs}",
+            f"  optimizer steps       {about}{updates:,}{each}",
+            f"  gradient evaluations  {about}{gradients:,}{each}, of {training.batch_size} photos",
+            f"  disk                  {size(room.at_most)} at most{each}, "
+            f"{size(room.when_completed)} when it is completed",
             f"  memory                {memory.described(experiment)}",
         ]
-    lines += ["", *_differences([run.experiment for run in plan.experiments])]
-    rooms = [costs[run.key].room for run in plan.runs]
-    lines.append(f"Disk in all: {room_line(rooms, results)}")
+    lines += ["", *_differences([run.experiment for run in firsts])]
+    lines.append(f"Disk in all: {room_line(_rooms(plan.runs, costs), results)}")
     if caches := _bytes_to_prepare(plan.runs, costs):
         lines.append(f"Photos still to be prepared: {size(caches)}")
     if short := _shortage(plan.runs, costs, results):
@@ -107,69 +97,47 @@ def forecast(plan: Plan, results: Path) -> str:
 
 
 def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int = 0) -> str:
-    """Find out whether the disk has room for runs; returns what they take and what is free.
+    """What runs take and what is free; a `UserError` where the disk has no room for them.
 
     To be called when the device is chosen, since a person's own optimizer is made for it.
     `present_bytes` are there already, of those that are gone on with.
-
-    Raises:
-        UserError: There is not enough, or the photos cannot be counted.
     """
     costs = _costs_of(runs)
     if short := _shortage(runs, costs, results, present_bytes=present_bytes):
         raise UserError(f"{short}. Nothing was started")
-    return room_line([costs[run.key].room for run in runs], results)
+    return room_line(_rooms(runs, costs), results)
 
 
 def _shortage(
-    runs: Sequence[PlannedRun], costs: Costs, results: Path, *, present_bytes: int = 0
+    runs: Sequence[PlannedRun], costs: _Costs, results: Path, *, present_bytes: int = 0
 ) -> str | None:
-    places = (_existing(results), _existing(cache_key.directory()))
-    shared = places[0].stat().st_dev == places[1].stat().st_dev
-    return shortage(
-        [costs[run.key].room for run in runs],
-        results,
-        cache_bytes=_bytes_to_prepare(runs, costs) if shared else 0,
-        present_bytes=present_bytes,
-    )
+    shared = _existing(results).stat().st_dev == _existing(cache_key.directory()).stat().st_dev
+    cache_bytes = _bytes_to_prepare(runs, costs) if shared else 0
+    rooms = _rooms(runs, costs)
+    return shortage(rooms, results, cache_bytes=cache_bytes, present_bytes=present_bytes)
 
 
-def _costs_of(runs: Sequence[PlannedRun]) -> Costs:
-    """What each experiment's runs take: its seeds cost the same, and counting photos takes time."""
-    firsts = {run.key: run.experiment for run in runs}
-    return {key: _cost(experiment) for key, experiment in firsts.items()}
+def _costs_of(runs: Sequence[PlannedRun]) -> _Costs:
+    costs = {}
+    for run in first_of_each(runs):  # the seeds cost the same, and counting photos takes time
+        with photo_errors():
+            counted = count(**run.experiment.data.model_dump(include=PREPARATION | DIVISION))
+        evaluated = counted.photos - counted.training
+        costs[run.key] = counted, room_of(run.experiment, evaluated_photos=evaluated)
+    return costs
 
 
-def _cost(experiment: Experiment) -> Cost:
-    """What one run takes, in counts."""
-    data, training = experiment.data, experiment.training
-    with photo_errors():
-        counted = count(
-            data.source,
-            image_size=data.image_size,
-            resize=data.resize,
-            antialias=data.antialias,
-            limit=data.limit,
-            validation_share=data.validation_share,
-            test_share=data.test_share,
-        )
-    steps = batches_per_epoch(counted.training, training.batch_size)
-    return Cost(
-        counted,
-        updates=experiment.optimizer.updates(batches_per_epoch=steps, epochs=training.epochs),
-        gradient_evaluations=steps * training.epochs * experiment.optimizer.gradient_evaluations,
-        room=room_of(experiment, evaluated_photos=counted.photos - counted.training),
-    )
+def _rooms(runs: Sequence[PlannedRun], costs: _Costs) -> list[Room]:
+    return [costs[run.key][1] for run in runs]
 
 
-def _bytes_to_prepare(runs: Sequence[PlannedRun], costs: Costs) -> int:
+def _bytes_to_prepare(runs: Sequence[PlannedRun], costs: _Costs) -> int:
     """What preparing the photos of runs has yet to write; those that they share count once."""
-    missing = {}
-    for run in runs:
-        data = run.experiment.data
-        key = (data.source, data.image_size, data.resize, data.antialias, data.limit)
-        missing[key] = costs[run.key].counted.bytes_to_write
-    return sum(missing.values())
+    missing = {
+        tuple(run.experiment.data.model_dump(include=PREPARATION).values()): costs[run.key][0]
+        for run in runs
+    }
+    return sum(counted.bytes_to_write for counted in missing.values())
 
 
 def _differences(experiments: Sequence[Experiment]) -> list[str]:
@@ -177,9 +145,8 @@ def _differences(experiments: Sequence[Experiment]) -> list[str]:
     if len(experiments) < 2:
         return []
     flat = [flatten(as_mapping(experiment)) for experiment in experiments]
-    keys = dict.fromkeys(key for one in flat for key in one)
     lines = ["What differs between them:"]
-    for key in keys:
+    for key in dict.fromkeys(key for one in flat for key in one):
         values = ["-" if one.get(key) is None else one[key] for one in flat]
         ignored = key.split(".")[0] in ("name", "notes", "sample") or key == "training.seed"
         if not ignored and any(value != values[0] for value in values):
@@ -189,31 +156,25 @@ def _differences(experiments: Sequence[Experiment]) -> list[str]:
 
 def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
     """What a run takes with that many photos evaluated, counted without building anything."""
-    weights = trained_shapes(experiment, every_layer=True)
+    architecture = architecture_of(experiment)
+    weights = weight_shapes(architecture)
     network = sum(map(math.prod, weights))
-    optimizer = experiment.optimizer.state_floats(
-        trained_shapes(experiment), track_fast_weights=True
-    )
+    trained = weight_shapes(architecture, trained=True)
+    optimizer = experiment.optimizer.state_floats(trained, track_fast_weights=True)
     # The copies of small networks are small, and their headers are not.
     arrays_of_optimizer = math.ceil(optimizer / network * len(weights)) + 10
     scores = _BYTES_PER_EPOCH * experiment.training.epochs
     best = BYTES_PER_WEIGHT * network + _BYTES_PER_ARRAY * (len(weights) + 10)
+    state = BYTES_PER_WEIGHT * (optimizer + evaluated_photos)
     return Room(
-        last=best
-        + BYTES_PER_WEIGHT * (optimizer + evaluated_photos)
-        + _BYTES_PER_ARRAY * arrays_of_optimizer
-        + scores,
+        last=best + state + _BYTES_PER_ARRAY * arrays_of_optimizer + scores,
         best=best,
         others=_SMALL_FILES_BYTES + scores + _BYTES_PER_PREDICTION * evaluated_photos,
     )
 
 
 def at_most(rooms: Sequence[Room]) -> int:
-    """Bytes that runs take which are trained one after another: what stays, and what comes on top.
-
-    >>> at_most([Room(last=300, best=100, others=10)] * 2)
-    1520
-    """
+    """Bytes that runs take, one after another: what stays, and what comes on top of it."""
     on_top = max(one.at_most - one.when_completed for one in rooms)
     return sum(one.when_completed for one in rooms) + on_top
 
@@ -230,8 +191,7 @@ def shortage(
 ) -> str | None:
     """Why the disk has no room for runs, and what to do about it; None where it has.
 
-    `results` need not exist yet; `cache_bytes` are of photos to be prepared on the same disk, and
-    `present_bytes` are there already, of those that are gone on with.
+    `cache_bytes` are of photos to be prepared on the same disk.
     """
     free = free_bytes(results)
     needed = max(0, at_most(rooms) - present_bytes) + cache_bytes + SPARE_BYTES

@@ -18,15 +18,13 @@ import psutil
 from optrun.data.feed.batches import EVALUATION_BATCH
 from optrun.runner.config.schema import Experiment, architecture_of
 from optrun.runner.engine import hardware as machines
-from optrun.runner.models.networks import output_floats, weight_shapes
+from optrun.runner.models.networks import output_floats, weight_count, weight_shapes
 from optrun.runner.ui.wording import size
 
-# Every variable is float32, whatever the precision of the arithmetic.
-BYTES_PER_WEIGHT = 4
+BYTES_PER_WEIGHT = 4  # every variable is float32, whatever the precision of the arithmetic
 # Python, TensorFlow, Keras, the traced graph, and photos on their way: measured.
 _PROGRAM_BYTES = 750 * 2**20
-# Weights in the layouts of the forward and the backward convolution.
-_LAYOUT_COPIES = 2
+_LAYOUT_COPIES = 2  # weights as the forward and as the backward convolution take them
 # The best epoch's weights until they are on the disk, and a better one's while they are taken.
 _BEST_COPIES = 2
 # Of the largest layer's output: the gradients that come in and go out, and a workspace.
@@ -63,26 +61,21 @@ class Estimate:
         return self.program + self.network + self.photos
 
 
-def trained_shapes(experiment: Experiment, *, every_layer: bool = False) -> list[tuple[int, ...]]:
-    """Shapes of the weights that the optimizer moves, or of all."""
-    return weight_shapes(architecture_of(experiment), trained=not every_layer)
-
-
 def estimate(experiment: Experiment, *, precision: str) -> Estimate:
     """What a run of an experiment takes on a processor, at a precision."""
-    batch = experiment.training.batch_size
+    batch, architecture = experiment.training.batch_size, architecture_of(experiment)
     itemsize = 4 if precision == "float32" else 2
-    weights = sum(map(math.prod, trained_shapes(experiment, every_layer=True)))
-    trained_of = trained_shapes(experiment)
-    trained = sum(map(math.prod, trained_of))
-    state = experiment.optimizer.state_floats(trained_of, track_fast_weights=True)
+    weights = weight_count(architecture)
+    learning = weight_shapes(architecture, trained=True)
+    trained = sum(map(math.prod, learning))
+    state = experiment.optimizer.state_floats(learning, track_fast_weights=True)
     evaluations = experiment.optimizer.gradient_evaluations
     # With several gradients, all of them are kept, and the point where the next is taken.
     gradients = evaluations + (1 if evaluations > 1 else 0)
     in_precision = weights * (itemsize if itemsize < BYTES_PER_WEIGHT else 0)
     step_copies = BYTES_PER_WEIGHT * gradients * trained + _LAYOUT_COPIES * itemsize * weights
     saving = BYTES_PER_WEIGHT * (weights + state)
-    outputs = output_floats(architecture_of(experiment))
+    outputs = output_floats(architecture)
     kept = sum(outputs) + _LARGEST_IN_STEP * max(outputs)
     evaluated = EVALUATION_BATCH * _LARGEST_IN_EVALUATION * max(outputs)
     return Estimate(
@@ -95,10 +88,7 @@ def estimate(experiment: Experiment, *, precision: str) -> Estimate:
 
 
 def described(experiment: Experiment) -> str:
-    """The estimate and what is free, for `--dry-run`.
-
-    The device is not chosen yet: it is that on the processor, in its precision.
-    """
+    """The estimate and what is free, for `--dry-run`: on the processor, in its precision."""
     precision: str = experiment.training.precision
     if precision == "auto":
         precision = machines.best_precision(machines.processor_flags(), gpu_capability=None)
@@ -108,26 +98,21 @@ def described(experiment: Experiment) -> str:
 
 
 def notices(experiments: Iterable[tuple[Experiment, str]]) -> list[str]:
-    """What to say of experiments, each with its precision, that may take more than is free.
-
-    It is an estimate, so they start all the same.
-    """
+    """What to say of experiments, each with its precision, that may take more than is free."""
     free = available_bytes()
     if free is None:
         return []
-    estimates = [(one, estimate(one, precision=precision)) for one, precision in experiments]
     said = [
         f"{one.name} may need {size(taken.total)} of memory, and {size(free)} are free: "
         f"{size(taken.network)} for the network and its optimizer, {size(taken.photos)} for "
         f"batches of photos. {_lowering(one)}"
-        for one, taken in estimates
-        if taken.total > free
+        for one, precision in experiments
+        if (taken := estimate(one, precision=precision)).total > free
     ]
     return list(dict.fromkeys(said))  # once for the seeds of an experiment
 
 
 def _lowering(experiment: Experiment) -> str:
-    """What a person can change to have a run take less memory."""
     return (
         f"Less is needed with fewer photos at once (training.batch_size, now "
         f"{experiment.training.batch_size}; around the optimizer, soft_batch keeps the photos per "
@@ -146,10 +131,9 @@ def is_failed_allocation(error: BaseException) -> bool:
         return True
     import tensorflow as tf
 
-    if isinstance(error, tf.errors.ResourceExhaustedError):
-        return True
-    return isinstance(error, tf.errors.OpError) and any(
-        said in str(error) for said in _IN_OTHER_ERRORS
+    said = str(error)
+    return isinstance(error, tf.errors.ResourceExhaustedError) or (
+        isinstance(error, tf.errors.OpError) and any(one in said for one in _IN_OTHER_ERRORS)
     )
 
 
@@ -157,10 +141,10 @@ def why_it_failed(error: BaseException, experiment: Experiment) -> str:
     """Why a run failed that could not have the memory it needed, and what would need less."""
     found = _WHAT.search(str(error))
     what = f" ({found[0]})" if found else ""
+    side, batch = experiment.data.image_size, experiment.training.batch_size
     return (
-        f"there is not enough memory for this network with batches of "
-        f"{experiment.training.batch_size} photos of {experiment.data.image_size} x "
-        f"{experiment.data.image_size} px{what}. {_lowering(experiment)}"
+        f"there is not enough memory for this network with batches of {batch} photos of {side} x "
+        f"{side} px{what}. {_lowering(experiment)}"
     )
 
 

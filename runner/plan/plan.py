@@ -17,8 +17,6 @@ from optrun.runner.models import weights
 from optrun.runner.models.networks import NETWORKS
 from optrun.runner.user_optimizer import fingerprints
 
-LOOK_FOR_SECONDS = 3.0
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -43,6 +41,10 @@ class PlannedRun:
         return self.experiment.training.seed
 
     @property
+    def is_sample(self) -> bool:
+        return self.experiment.data.source == SAMPLE
+
+    @property
     def key(self) -> tuple[str, str]:
         """What runs that differ by their seed alone have in common."""
         return self.name, self.identity
@@ -65,20 +67,20 @@ class RunSpec:
 class Plan:
     """All runs, in the order in which they are trained.
 
-    Attributes:
-        runs: Seed by seed, so that a plan cut short leaves the same seeds for every experiment.
-        stand_in_for: Why the sample stands in for the photos that were meant; None where it does
-            not, or where it was asked for.
+    That is seed by seed, so that a plan cut short leaves the same seeds for every experiment.
     """
 
-    runs: tuple[PlannedRun, ...]
+    runs: Sequence[PlannedRun]
     on_sample: bool
-    stand_in_for: str | None
+    stand_in_for: str | None  # why the sample stands in for the photos that were meant, if it does
 
-    @property
-    def experiments(self) -> tuple[PlannedRun, ...]:
-        """The first run of each experiment, which stands for its other seeds."""
-        return tuple({run.key: run for run in reversed(self.runs)}.values())[::-1]
+
+def first_of_each(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """The first run of each experiment, which stands for its other seeds."""
+    first: dict[tuple[str, str], PlannedRun] = {}
+    for run in runs:
+        first.setdefault(run.key, run)
+    return list(first.values())
 
 
 def make(
@@ -92,9 +94,6 @@ def make(
 
     The seeds are for each entry (None: the one it states); `sample` asks for the built-in sample,
     and `real` forbids it.
-
-    Raises:
-        UserError: A config is wrong, or what it names cannot be had.
     """
 
     def loaded_with(*, sample: bool) -> list[Loaded]:
@@ -105,25 +104,24 @@ def make(
     if reason is not None:
         _check_stand_in_allowed(loaded, reason, real=real)
         loaded = loaded_with(sample=True)
-    on_sample = all(one.experiment.data.source == "sample" for one in loaded)
+    configs = [entry.config for entry in entries]
+    experiments = list(map(planned_run, loaded, configs))
+    on_sample = all(one.is_sample for one in experiments)
     if real and on_sample:
         raise UserError("--real forbids the built-in sample, and data.source is 'sample'")
-    experiments = [
-        planned_run(one, entry.config) for entry, one in zip(entries, loaded, strict=True)
-    ]
     _check_told_apart(experiments)
     runs = [
         one if seed is None else replace(one, experiment=_with_seed(one.experiment, seed))
         for seed in (seeds if seeds is not None else [None])
         for one in experiments
     ]
-    return Plan(tuple(runs), on_sample=on_sample, stand_in_for=reason)
+    return Plan(runs, on_sample=on_sample, stand_in_for=reason)
 
 
 def planned_run(loaded: Loaded, config: Path, *, name: str | None = None) -> PlannedRun:
     """The run of a configuration with the seed it states; its name, where it has one already."""
     experiment = loaded.experiment
-    prefix = "sample-" if experiment.data.source == "sample" else ""
+    prefix = "sample-" if experiment.data.source == SAMPLE else ""
     return PlannedRun(
         name=name or prefix + experiment.name,
         experiment=experiment,
@@ -142,28 +140,22 @@ def _unavailable(loaded: Sequence[Loaded]) -> str | None:
     """Why public photos or weights that are meant cannot be had; None where they can.
 
     Only what was never obtained from a host that does not answer counts; the two are looked for at
-    the same time, within seconds.
-
-    Raises:
-        UserError: The weights are missing and the photos are the person's own, so that the sample
-            is no answer; or a cached file has the wrong checksum.
+    the same time, within seconds. Where the weights are missing and the photos are the person's
+    own, the sample is no answer, and that is raised.
     """
     experiments = [one.experiment for one in loaded]
-    public = any(experiment.data.source == PUBLIC for experiment in experiments)
-    own = any(experiment.data.source not in (PUBLIC, SAMPLE) for experiment in experiments)
+    sources = {one.data.source for one in experiments}
     published = {one.model.network for one in experiments if one.model.weights == "imagenet"}
     with ThreadPoolExecutor() as pool:
-        photos = pool.submit(cats_vs_dogs.out_of_reach, LOOK_FOR_SECONDS) if public else None
-        network = pool.submit(_published_weights_missing, published) if published else None
-        photos_missing = photos is not None and photos.result()
-        weights_missing = network.result() if network else None
-    if weights_missing is not None and (own or not public):
+        network = pool.submit(_published_weights_missing, published)
+        photos_missing = PUBLIC in sources and cats_vs_dogs.out_of_reach(weights.LOOK_FOR_SECONDS)
+        weights_missing = network.result()
+    if weights_missing is not None and (PUBLIC not in sources or sources - {PUBLIC, SAMPLE}):
         raise weights_missing
     what = [f"the public photos ({PUBLIC})"] if photos_missing else []
     what += ["the ImageNet weights"] if weights_missing is not None else []
-    if not what:
-        return None
-    return f"{' and '.join(what)} were never downloaded, and their host cannot be reached"
+    are = "were never downloaded, and their host cannot be reached"
+    return f"{' and '.join(what)} {are}" if what else None
 
 
 def _published_weights_missing(networks: Iterable[str]) -> weights.WeightsUnavailable | None:

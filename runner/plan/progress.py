@@ -4,16 +4,16 @@ A recorded run is that of a planned one when experiment (by its hash), seed, nam
 (drawn or real) are the same. A path counts as a path in that hash, so a run on photos or weights
 from elsewhere is one to look at twice: `Turn.from_elsewhere`.
 
-Precision and XLA are part of what a run computes, and so is the device: decided anew on another
-machine, half of a run would be another experiment than the other half. What `auto` was when a run
-began, or when the other runs of its plan did, is therefore kept.
+Device, precision and XLA are part of what a run computes: decided anew on another machine, half of
+a run would be another experiment. What `auto` was when it or its plan began is therefore kept.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from optrun.runner.config.schema import PATH_KEYS, Experiment, value_at
 from optrun.runner.engine import hardware
@@ -24,23 +24,21 @@ from optrun.runner.runs import reader
 from optrun.runner.runs.reader import Run
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.standing import newest_saved
-from optrun.runner.runs.writer_lock import LOCK_NAME, Holder, holder_of, is_held
-from optrun.runner.ui.wording import number_of
+from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of, is_held
+from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import DamageError, clean, mapping, printable
 
 STARTING_WEIGHTS = "the weights to start from"
 
 # What became of a run that a command was asked for: this, or its status where it was trained.
-COMPLETED_BEFORE = "completed before"
-DIVERGED_BEFORE = "diverged before"
 HELD = "left to the process that writes it"
 REFUSED = "cannot be resumed"
 # Of a run that was over when its turn came, by its recorded status.
 OVER: dict[str, str] = {
-    RunStatus.COMPLETED: COMPLETED_BEFORE,
-    RunStatus.DIVERGED: DIVERGED_BEFORE,
+    RunStatus.COMPLETED: "completed before",
+    RunStatus.DIVERGED: "diverged before",
 }
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 
 class ToDo(StrEnum):
@@ -53,43 +51,25 @@ class ToDo(StrEnum):
     START = "start"
 
 
-# Where several are counted in other words.
-_COUNTED = {
-    ToDo.LEAVE_HELD: "running in another process",
-    ToDo.GO_ON: "to go on with",
-    ToDo.START: "to start",
-}
-
-
 @dataclass(frozen=True)
 class Turn:
-    """A planned run and the recorded one that stands for it.
-
-    Attributes:
-        steps_done: Steps of an unfinished one that need not be made again.
-        others: Further unfinished ones of the same planned run.
-        holder: Who writes it, where that is known.
-        from_elsewhere: The photos or weights that the recorded run names, where the plan names
-            others; whether they are the same must be found out.
-    """
+    """A planned run and the recorded one that stands for it."""
 
     run: PlannedRun
     to_do: ToDo = ToDo.START
     folder: Path | None = None
     record: RunRecord | None = field(default=None, repr=False)
-    steps_done: int = 0
-    others: Sequence[Path] = ()
-    holder: Holder | None = None
+    # The photos or weights that the recorded run names, where the plan names others; whether they
+    # are the same must be found out.
     from_elsewhere: str = ""
+    remark: str = ""  # what a person should know of the recorded run
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do, as far as the recorded run is that of the plan."""
-        return self.to_do in (ToDo.LEAVE_COMPLETED, ToDo.LEAVE_DIVERGED)
+        return self.to_do in OVER  # as far as the recorded run is that of the plan
 
     @property
     def may_be_open(self) -> bool:
-        """Whether something may be left to do."""
         return not self.is_over or bool(self.from_elsewhere)
 
 
@@ -100,26 +80,23 @@ def turns(
 
     `results` need not exist; the folders in `without` are known not to be the plan's.
     """
-    recorded: dict[tuple[str, int, str, bool], list[Run]] = {_key(run): [] for run in runs}
-    for folder in reader.find([results]) if results.is_dir() else []:
-        run = reader.read(folder)
-        if isinstance(run, Run) and folder not in without:
-            one = run.record
-            key = (one.name, one.seed, one.experiment, one.sample)
-            if key in recorded:
-                recorded[key].append(run)
-    return [_turn(run, recorded[_key(run)]) for run in runs]
-
-
-def _key(run: PlannedRun) -> tuple[str, int, str, bool]:
-    sample = run.experiment.data.source == "sample"
-    return (printable(run.name), run.seed, run.identity, sample)
+    recorded: defaultdict[object, list[Run]] = defaultdict(list)
+    for found in reader.read_all([results])[0] if results.is_dir() else []:
+        if found.folder not in without:
+            one = found.record
+            recorded[one.name, one.seed, one.experiment, one.sample].append(found)
+    return [
+        _turn(run, recorded[printable(run.name), run.seed, run.identity, run.is_sample])
+        for run in runs
+    ]
 
 
 def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:
-    def turn(to_do: ToDo, one: Run, **more: Any) -> Turn:
+    def turn(to_do: ToDo, one: Run, *remarks: str) -> Turn:
         elsewhere = _from_elsewhere(planned.experiment, one.folder)
-        return Turn(planned, to_do, one.folder, one.record, from_elsewhere=elsewhere, **more)
+        last = [f"if its {elsewhere} are those of the plan"] if elsewhere else []
+        remark = ", ".join([printable(str(one.folder)), *remarks, *last])
+        return Turn(planned, to_do, one.folder, one.record, elsewhere, remark)
 
     newest_first = sorted(recorded, key=lambda one: one.record.started, reverse=True)
     for over in (RunStatus.COMPLETED, RunStatus.DIVERGED):
@@ -130,81 +107,63 @@ def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:
     for one in newest_first:
         # A process may have taken one that says "interrupted", and not have said more yet.
         if is_held(one.folder / LOCK_NAME):
-            return turn(ToDo.LEAVE_HELD, one, holder=holder_of(one.folder / LOCK_NAME))
+            holder = holder_of(one.folder / LOCK_NAME)
+            return turn(ToDo.LEAVE_HELD, one, *([f"by {holder}"] if holder else []))
         saved, _ = newest_saved(one.folder, one.record.id)
         unfinished.append((saved.steps_done if saved else 0, one))
     if not unfinished:
         return Turn(planned)
     steps_done, furthest = max(unfinished, key=lambda pair: pair[0])
-    others = [one.folder for _, one in unfinished if one is not furthest]
-    return turn(ToDo.GO_ON, furthest, steps_done=steps_done, others=others)
+    steps = planned.experiment.training.epochs * (furthest.record.steps_per_epoch or 0)
+    place = f"from step {steps_done + 1:,}" + (f" of {steps:,}" if steps else "")
+    remarks = [place if steps_done else "from the beginning"]
+    if others := [printable(one.folder.name) for _, one in unfinished if one is not furthest]:
+        remarks.append(f"the furthest of {len(unfinished):,}, left alone: {some(others, 1)}")
+    return turn(ToDo.GO_ON, furthest, *remarks)
 
 
 def _from_elsewhere(experiment: Experiment, folder: Path) -> str:
     """The photos and weights of a recorded run whose paths are not those of the experiment."""
     names = {"data": "photos", "model": "weights"}
     planned = {
-        (section, key): value_at(experiment, (section, key))
-        for (section, key), words in PATH_KEYS.items()
-        if value_at(experiment, (section, key)) not in words
+        path: value
+        for path, words in PATH_KEYS.items()
+        if (value := value_at(experiment, path)) not in words
     }
     config = reader.read_config(folder) if planned else {}
     return " and ".join(
-        f"{names[section]} from {printable(str(config.get(f'{section}.{key}', 'elsewhere')))}"
-        for (section, key), value in planned.items()
-        if config.get(f"{section}.{key}") != value
+        f"{names[path[0]]} from {printable(str(config.get('.'.join(path), 'elsewhere')))}"
+        for path, value in planned.items()
+        if config.get(".".join(path)) != value
     )
 
 
 def read_record(path: Path) -> RunRecord:
-    """The record of a run to go on with.
-
-    Raises:
-        UserError: There is none that can be read.
-    """
     try:
         return RunRecord.read(path)
     except DamageError as damage:
-        raise UserError(
-            f"{path} is no run that can be resumed: {damage}. `optrun runs {path.parent}` lists "
-            "those there"
-        ) from damage
+        lists = f"`optrun runs {path.parent}` lists those there"
+        raise UserError(f"{path} is no run that can be resumed: {damage}. {lists}") from damage
 
 
 def lines(found: Sequence[Turn]) -> list[str]:
     """The plan's runs with what is done about each, for a person."""
-    counts = {to_do: sum(one.to_do is to_do for one in found) for to_do in ToDo}
-    told = ", ".join(
-        f"{count:,} {_COUNTED.get(to_do, to_do)}" for to_do, count in counts.items() if count
-    )
+    counts = Counter(one.to_do for one in found)
+    words = {
+        ToDo.LEAVE_HELD: "running in another process",
+        ToDo.GO_ON: "to go on with",
+        ToDo.START: "to start",
+    }
+    told = ", ".join(f"{counts[one]:,} {words.get(one, one)}" for one in ToDo if counts[one])
     seeds = max(len(str(one.run.seed)) for one in found)
     names = max(len(one.run.name) for one in found)
     widest = max(len(one.to_do) for one in found)
     table = [
         f"  seed {one.run.seed:>{seeds}}  {one.run.name:<{names}}  "
-        f"{one.to_do:<{widest}}  {_remark(one)}".rstrip()
+        f"{one.to_do:<{widest}}  {one.remark}".rstrip()
         for one in found
     ]
     return [f"{len(found):,} planned: {told}", *table]
-
-
-def _remark(turn: Turn) -> str:
-    if turn.folder is None or turn.record is None:
-        return ""
-    parts = [printable(str(turn.folder))]
-    if turn.holder is not None:
-        parts.append(f"by {turn.holder}")
-    if turn.to_do is ToDo.GO_ON:
-        steps = turn.run.experiment.training.epochs * (turn.record.steps_per_epoch or 0)
-        place = f"from step {turn.steps_done + 1:,}" + (f" of {steps:,}" if steps else "")
-        parts.append(place if turn.steps_done else "from the beginning")
-    if turn.others:
-        count = len(turn.others)
-        named = printable(turn.others[0].name) + (f" and {count - 1:,} more" if count > 1 else "")
-        parts.append(f"the furthest of {count + 1:,}, left alone: {named}")
-    if turn.from_elsewhere:
-        parts.append(f"if its {turn.from_elsewhere} are those of the plan")
-    return ", ".join(parts)
 
 
 def exit_code(outcomes: Sequence[str], *, refused: int) -> int:
@@ -213,22 +172,16 @@ def exit_code(outcomes: Sequence[str], *, refused: int) -> int:
     A failure wants a person; a run that another process writes is not over; a divergence is an
     outcome, whenever it was found.
 
-    >>> exit_code(["completed", DIVERGED_BEFORE, HELD], refused=1)
+    >>> exit_code(["completed", "diverged before", HELD], refused=1)
     5
     """
-    codes = {
-        **{RunStatus.FAILED: 1, REFUSED: refused, HELD: 5},
-        **{RunStatus.DIVERGED: 3, DIVERGED_BEFORE: 3},
-    }
+    diverged = (RunStatus.DIVERGED, OVER[RunStatus.DIVERGED])
+    codes = {RunStatus.FAILED: 1, REFUSED: refused, HELD: 5, **dict.fromkeys(diverged, 3)}
     return next((code for outcome, code in codes.items() if outcome in outcomes), 0)
 
 
 def summary(outcomes: Sequence[str]) -> str:
-    """How many runs came to what.
-
-    >>> summary(["completed", "diverged", "completed"])
-    '3 runs: 2 completed, 1 diverged'
-    """
+    """How many runs came to what: `3 runs: 2 completed, 1 diverged`."""
     parts = (f"{outcomes.count(one):,} {one}" for one in dict.fromkeys(outcomes))
     return f"{number_of(len(outcomes), 'run')}: {', '.join(parts)}"
 
@@ -240,34 +193,23 @@ def machine_for(
 
     What the experiment states itself counts first, then what `auto` was in recorded runs where they
     agree, then the hardware.
-
-    Raises:
-        UserError: A GPU was asked for and there is none; or XLA together with determinism.
     """
-    precision: str = experiment.training.precision
-    jit_compile: bool | str = experiment.training.jit_compile
-    if precision == "auto":
-        precision = _agreed(run.precision for run in recorded) or precision
-    if jit_compile == "auto":
-        agreed = _agreed(run.jit_compile for run in recorded)
-        jit_compile = jit_compile if agreed is None else agreed
+
+    def decided(stated: _Value, were: Iterable[_Value | None]) -> _Value:
+        found = {one for one in were if one is not None}
+        return found.pop() if stated == "auto" and len(found) == 1 else stated
+
+    training = experiment.training
     return hardware.prepare(
-        device, precision=precision, jit_compile=jit_compile, deterministic=deterministic
+        device,
+        precision=decided(training.precision, (run.precision or None for run in recorded)),
+        jit_compile=decided(training.jit_compile, (run.jit_compile for run in recorded)),
+        deterministic=deterministic,
     )
 
 
-def _agreed(values: Iterable[Value | None]) -> Value | None:
-    """The value that all have that have one; None where there are several, or none."""
-    found = {value for value in values if value is not None}
-    return found.pop() if len(found) == 1 else None
-
-
 def device_for(asked: str, recorded: Sequence[tuple[Path, RunRecord]]) -> str:
-    """The device to go on with: the one that the runs began on, or what the person names.
-
-    Raises:
-        UserError: They began on a GPU and there is none, or some on a GPU and some on the CPU.
-    """
+    """The device to go on with: the one that the runs began on, or what the person names."""
     if asked != "auto":
         return asked
     folders = {run.device: printable(str(folder)) for folder, run in reversed(recorded)}
@@ -286,11 +228,7 @@ def device_for(asked: str, recorded: Sequence[tuple[Path, RunRecord]]) -> str:
 
 
 def is_deterministic(runs: Sequence[PlannedRun]) -> bool:
-    """Whether TensorFlow must be deterministic, which it is for a whole process and for good.
-
-    Raises:
-        UserError: Some runs say so and others do not.
-    """
+    """Whether TensorFlow must be deterministic, which it is for a whole process and for good."""
     names = {run.experiment.training.deterministic: run.experiment.name for run in runs}
     if len(names) > 1:
         raise UserError(
@@ -302,10 +240,7 @@ def is_deterministic(runs: Sequence[PlannedRun]) -> bool:
 
 
 def other_material(recorded: RunRecord, now: RunRecord) -> list[str]:
-    """What of photos and weights is not what a recorded run had, in words.
-
-    `now` is what would be recorded if it began now.
-    """
+    """What of photos and weights a recorded run had otherwise than if it began now, in words."""
     before, present = recorded.comparable, now.comparable
     weights = [mapping(one.get("model")).get("weights") for one in (before, present)]
     other = {

@@ -1,13 +1,12 @@
 """Everything a plan needs before its first run: photos, weights, room.
 
-All of it is checked here, so that a mistake in the last config is found before the first run's
-hours.
+All of it is checked here, so that a mistake in the last config is found before hours of training.
 """
 
 import functools
 import importlib.util
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,24 +25,19 @@ from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
 from optrun.runner.models.networks import NETWORKS
 from optrun.runner.plan import memory
-from optrun.runner.plan.forecast import check_room
-from optrun.runner.plan.plan import PlannedRun, RunSpec
+from optrun.runner.plan.forecast import DIVISION, PREPARATION, check_room
+from optrun.runner.plan.plan import PlannedRun, RunSpec, first_of_each
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.wording import number_of
 from optrun.runner.user_optimizer import try_out
-from rich.console import Console
-
-WeightsKey = tuple[str, str]
-PhotoKey = tuple[str, int, str, bool, int | None, float, float]
 
 
 @dataclass(frozen=True)
 class Resources:
     """What the runs of a plan share."""
 
-    photos: dict[PhotoKey, tuple[Photos, Split]]
-    weights_files: dict[WeightsKey, Path | None]  # None for random weights
-    weights_hashes: dict[WeightsKey, str]  # SHA-256 of those files; "random" for random weights
+    photos: dict[tuple[object, ...], tuple[Photos, Split]]
+    weights: dict[tuple[str, str], tuple[Path | None, str]]  # as a `RunSpec` has them
     provenance: dict[Path, dict[str, object]]  # by the config file's folder
 
     def photos_of(self, experiment: Experiment) -> tuple[Photos, Split]:
@@ -52,14 +46,14 @@ class Resources:
     def spec(
         self, run: PlannedRun, machine: Machine, results: Path, folder: Path | None
     ) -> RunSpec:
-        """All that a run needs, as plain data."""
+        weights_file, weights_hash = self.weights[_weights_key(run.experiment)]
         return RunSpec(
             planned=run,
             results=results,
             folder=folder,
             machine=machine,
-            weights_file=self.weights_files[_weights_key(run.experiment)],
-            weights_hash=self.weights_hashes[_weights_key(run.experiment)],
+            weights_file=weights_file,
+            weights_hash=weights_hash,
             provenance=self.provenance[run.config.absolute().parent],
         )
 
@@ -75,26 +69,31 @@ def prepare(
 
     `results` is where the runs will be written, None where they are there already;
     `present_bytes` are there already, of those that are gone on with.
-
-    Raises:
-        UserError: No photos, no weights, no room on the disk, a batch larger than the training
-            split, an own optimizer that cannot be made.
     """
     planned = [run for run, _ in runs]
-    firsts = list({run.key: run for run in reversed(planned)}.values())[::-1]
-    _check_tensorboard([run.experiment for run in firsts])
+    firsts = first_of_each(planned)
+    experiments = [run.experiment for run in firsts]
+    wants_tensorboard = any(experiment.training.tensorboard for experiment in experiments)
+    if wants_tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "training.tensorboard needs the package tensorboard, which is not installed: "
+            "pip install 'optrun[tensorboard]'"
+        )
     for run in firsts:
         try_out(run.experiment, run.origins)
     if results is not None:
         display.say(f"disk      {check_room(planned, results, present_bytes=present_bytes)}")
-    experiments = [run.experiment for run in firsts]
-    files: dict[WeightsKey, Path | None] = {}
+    files: dict[tuple[str, str], Path | None] = {}
     for network, name in dict.fromkeys(map(_weights_key, experiments)):
         published = NETWORKS[network].published
         files[network, name] = None if name == "random" else weights.obtain(name, published)
     for experiment in {(*_weights_key(one), one.model.width): one for one in experiments}.values():
-        _check_weights_fit(experiment, files[_weights_key(experiment)])
-    photos: dict[PhotoKey, tuple[Photos, Split]] = {}
+        file, put_in = files[_weights_key(experiment)], NETWORKS[experiment.model.network].put_in
+        if file is not None and put_in is not None:
+            from optrun.runner.engine.network import build_classifier
+
+            put_in(build_classifier(architecture_of(experiment), seed=0), file)
+    photos: dict[tuple[object, ...], tuple[Photos, Split]] = {}
     for experiment in experiments:
         key = _photo_key(experiment)
         if key not in photos:
@@ -105,17 +104,16 @@ def prepare(
                 f"training.batch_size must be at most the number of training photos, "
                 f"{training:,}, received {batch_size:,} (in {experiment.name})"
             )
-    machines = list(dict.fromkeys(machine for _, machine in runs))
-    _describe(photos, machines, display)
+    _describe(photos.values(), dict.fromkeys(machine for _, machine in runs), display)
     # How much a graphics card has, TensorFlow does not say.
     on_cpu = {run.key: (run.experiment, one.precision) for run, one in runs if one.device == "cpu"}
     for text in memory.notices(on_cpu.values()):
         display.notice(text)
     return Resources(
         photos=photos,
-        weights_files=files,
-        weights_hashes={
-            name: "random" if file is None else sha256_of(file) for name, file in files.items()
+        weights={
+            key: (file, "random" if file is None else sha256_of(file))
+            for key, file in files.items()
         },
         provenance={
             folder: provenance.collect(folder)
@@ -124,46 +122,29 @@ def prepare(
     )
 
 
-def _weights_key(experiment: Experiment) -> WeightsKey:
+def _weights_key(experiment: Experiment) -> tuple[str, str]:
     return experiment.model.network, experiment.model.weights
 
 
-def _photo_key(experiment: Experiment) -> PhotoKey:
-    """What decides an experiment's photos and their split."""
+def _photo_key(experiment: Experiment) -> tuple[object, ...]:
+    return tuple(experiment.data.model_dump(include=PREPARATION | DIVISION).values())
+
+
+def open_photos(experiment: Experiment, display: Display) -> tuple[Photos, Split]:
+    """An experiment's photos, prepared now where they are not yet, and their split."""
     data = experiment.data
-    shares = (data.validation_share, data.test_share)
-    return (data.source, data.image_size, data.resize, data.antialias, data.limit, *shares)
-
-
-def open_photos(experiment: Experiment, display: Display | None = None) -> tuple[Photos, Split]:
-    """An experiment's photos, prepared now where they are not yet, and their split.
-
-    Raises:
-        UserError: They cannot be had, or a part would be empty.
-    """
-    settings = experiment.data
-    display = display or Display(Console(), quiet=True)
-    photos = decoded(settings.source, settings, display, limit=settings.limit)
+    photos = decoded(data.source, data, display, limit=data.limit)
     with photo_errors():
-        parts = split(
-            photos, validation_share=settings.validation_share, test_share=settings.test_share
-        )
-    return photos, parts
+        return photos, split(photos, **data.model_dump(include=DIVISION))
 
 
 def decoded(source: str, settings: Data, display: Display, *, limit: int | None = None) -> Photos:
-    """The photos of a source, made ready as an experiment's are, now where they are not yet.
-
-    Raises:
-        UserError: They cannot be had.
-    """
+    """The photos of a source, made ready as an experiment's are, now where they are not yet."""
     with photo_errors():
         try:
             return data_prepare.prepare(
                 source,
-                image_size=settings.image_size,
-                resize=settings.resize,
-                antialias=settings.antialias,
+                **settings.model_dump(include={"image_size", "resize", "antialias"}),
                 limit=limit,
                 progress=display.photos_prepared,
                 obtain=functools.partial(obtain, display.console, quiet=display.quiet),
@@ -172,30 +153,10 @@ def decoded(source: str, settings: Data, display: Display, *, limit: int | None 
             display.end_bar()
 
 
-def _check_weights_fit(experiment: Experiment, file: Path | None) -> None:
-    put_in = NETWORKS[experiment.model.network].put_in
-    if file is None or put_in is None:
-        return
-    from optrun.runner.engine.network import build_classifier
-
-    put_in(build_classifier(architecture_of(experiment), seed=0), file)
-
-
-def _check_tensorboard(experiments: Sequence[Experiment]) -> None:
-    wanted = any(experiment.training.tensorboard for experiment in experiments)
-    if wanted and importlib.util.find_spec("tensorboard") is None:
-        raise UserError(
-            "training.tensorboard needs the package tensorboard, which is not installed: "
-            "pip install 'optrun[tensorboard]'"
-        )
-
-
 def _describe(
-    photos: dict[PhotoKey, tuple[Photos, Split]],
-    machines: Sequence[Machine],
-    display: Display,
+    photos: Iterable[tuple[Photos, Split]], machines: Iterable[Machine], display: Display
 ) -> None:
-    for found, parts in photos.values():
+    for found, parts in photos:
         size = found.pixels.shape[1]
         display.say(
             f"photos    {len(found.labels):,} of {size} x {size} px from {found.source}, "
@@ -216,10 +177,9 @@ def _left_out_lines(photos: Photos, parts: Split) -> list[str]:
     """What a person should know of photos that no part has, a line for each kind."""
     lines = []
     if photos.left_out:
-        reasons = Counter(reason for _, reason in photos.left_out)
-        told = [f"{reason} ({count:,})" for reason, count in reasons.most_common(3)]
-        others = len(photos.left_out) - sum(count for _, count in reasons.most_common(3))
-        if others:
+        most = Counter(reason for _, reason in photos.left_out).most_common(3)
+        told = [f"{reason} ({count:,})" for reason, count in most]
+        if others := len(photos.left_out) - sum(count for _, count in most):
             told.append(f"other reasons ({others:,})")
         lines.append(f"{number_of(len(photos.left_out), 'file')} left out: {', '.join(told)}")
     if parts.dropped:

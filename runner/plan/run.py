@@ -1,17 +1,14 @@
 """One run: its folder taken, the training, its end recorded whatever that is.
 
-New, unfinished and finished runs go the same way. A `RunSpec` is plain data that can be sent to
-another process; what happens comes back as events (`runner.events`), and everyone who shows or
-keeps them is a listener.
+New, unfinished and finished runs go the same way. A `RunSpec` is plain data, and what happens comes
+back as events (`runner.events`), which could both be sent to another process.
 """
 
 import contextlib
-import os
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from optrun.data.feed.batches import batches_per_epoch
@@ -19,23 +16,21 @@ from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.runner import provenance, user_optimizer
 from optrun.runner.config.schema import as_yaml
-from optrun.runner.engine import checkpoint, hardware
-from optrun.runner.engine import state as training_state
+from optrun.runner.engine import checkpoint
 from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.checkpointer import Storage, put_best_in_place
-from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.loop import train
-from optrun.runner.engine.signals import Stops, signals_heard
-from optrun.runner.engine.state import State
+from optrun.runner.engine.signals import Stops
+from optrun.runner.engine.state import Diverged, Position, State, from_checkpoint
 from optrun.runner.errors import UserError
 from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
-from optrun.runner.plan import memory, progress, resources
+from optrun.runner.plan import memory, progress
 from optrun.runner.plan.plan import RunSpec
 from optrun.runner.runs.disk import told
 from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.recorder import Recorder
 from optrun.runner.runs.run_folder import RunFolder, create, reopen
-from optrun.runner.ui.stderr_capture import NativeStderr, native_stderr_captured
+from optrun.runner.ui.stderr_capture import NativeStderr
 from optrun.runner.untrusted import printable
 
 
@@ -45,21 +40,15 @@ def carry_out(
     *,
     stops: Stops,
     native: NativeStderr,
-    photos: tuple[Photos, Split] | None = None,
+    photos: tuple[Photos, Split],
     folder: RunFolder | None = None,
 ) -> str:
     """Train a run from where it stands to its end, record it, and return what became of it.
 
-    A run that fails raises nothing; its reason is in its folder and in `RunEnded`. Its photos are
-    given where they are open already, and its folder where this process holds it: that is closed.
-
-    Raises:
-        KeyboardInterrupt: The person stops it; it is recorded as interrupted.
-        RunHeldError: Another process writes it.
-        UserError: The folder of a new run cannot be made, or a recorded one cannot be gone on with;
-            nothing of it was changed.
+    A run that fails raises nothing; its reason is in its folder and in `RunEnded`. After a
+    `UserError` (its folder cannot be made or gone on with, or another process writes it) nothing of
+    it was changed. Its folder is given where this process holds it, and closed.
     """
-    photos = photos or resources.open_photos(spec.planned.experiment)
     if spec.folder is None:
         with create(spec.results, spec.planned.name, spec.planned.seed) as made:
             recorder = _begin(made, spec, photos)
@@ -73,30 +62,10 @@ def carry_out(
         return _train(spec, photos, recorder, listener, stops, native, state, notices)
 
 
-def work(spec: RunSpec, connection: Connection) -> None:
-    """Carry a run out in a process made for it: events go through the connection, the outcome last.
-
-    What is wrong with the run goes through it too, as the `UserError` that it is.
-    """
-    with signals_heard() as stops, native_stderr_captured() as native:
-        settings = spec.planned.experiment.training
-        hardware.prepare(
-            spec.machine.device,
-            precision=spec.machine.precision,
-            jit_compile=spec.machine.jit_compile,
-            deterministic=settings.deterministic,
-        )
-        try:
-            connection.send(carry_out(spec, connection.send, stops=stops, native=native))
-        except UserError as error:
-            connection.send(error)
-
-
 def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> RunRecord:
     """What is known of a run before its first step."""
-    planned, machine = spec.planned, spec.machine
-    experiment = planned.experiment
-    training = experiment.training
+    planned, machine, experiment = spec.planned, spec.machine, spec.planned.experiment
+    data, training = experiment.data, experiment.training
     return RunRecord(
         id=run_id,
         name=planned.name,
@@ -108,14 +77,9 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
         comparable={
             "photos": photos.fingerprint,
             "split": parts.fingerprint,
-            "image_size": experiment.data.image_size,
-            "resize": experiment.data.resize,
-            "antialias": experiment.data.antialias,
-            "augmentation": experiment.data.augmentation.model_dump(),
-            "model": {
-                **experiment.model.model_dump(exclude={"weights"}),
-                "weights": spec.weights_hash,
-            },
+            **data.model_dump(include={"image_size", "resize", "antialias", "augmentation"}),
+            "model": experiment.model.model_dump(exclude={"weights"})
+            | {"weights": spec.weights_hash},
             "precision": machine.precision,
             "epochs": training.epochs,
             "device": machine.device,
@@ -156,9 +120,8 @@ def _begin(folder: RunFolder, spec: RunSpec, photos: tuple[Photos, Split]) -> Re
 def _write_private(path: Path, text: str) -> None:
     """Write a file for its owner alone: a diff may hold what is nobody else's business."""
     if text:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        path.touch(0o600, exist_ok=False)
+        path.write_text(text, encoding="utf-8")
 
 
 def _go_on(
@@ -173,12 +136,11 @@ def _go_on(
     state, problems = None, list[str]()
     try:
         found, problems = checkpoint.read_newest(folder.last_checkpoint_path, owner=folder.id)
-        state = training_state.from_checkpoint(found)
+        state = from_checkpoint(found)
     except FileNotFoundError:
         pass  # there never was one
     except CheckpointError as error:
-        why = f"none of its checkpoints is whole ({error})"
-        raise _cannot_be_resumed(folder, why) from error
+        raise _cannot_be_resumed(folder, f"none of its checkpoints is whole ({error})") from error
     now = new_record(spec, *photos, run_id=folder.id)
     other = progress.other_material(recorded, now)
     if state is not None:
@@ -189,48 +151,34 @@ def _go_on(
             f"(photos now from {printable(photos[0].source)}). Put them back, or train anew: "
             f"optrun train {folder.config_path}"
         )
-    notices = [
-        f"the newest checkpoint is damaged, the one before it is used: {problem}"
-        for problem in problems
-    ]
+    damaged = "the newest checkpoint is damaged, the one before it is used"
+    notices = [f"{damaged}: {problem}" for problem in problems]
     changes = progress.changes(recorded, now)
     notices += [f"not as when it started: {change}" for change in changes]
     try:
         # What a crash left half done: the checkpoints that the state is of get their names.
-        if state is not None and state.best_epoch is not None:
-            put_best_in_place(folder.best_checkpoint_path, state.best_epoch, owner=folder.id)
-        if state is not None:
-            checkpoint.put_newest_in_place(folder.last_checkpoint_path, owner=folder.id)
-        are_whole = folder.cut_metrics(
-            0 if state is None else state.metrics_bytes,
-            [] if state is None else [asdict(record) for record in state.records],
-        )
-        recorder = Recorder.of_resumed_run(
-            folder, recorded, steps_done=_steps_done(state, now), changes=changes
-        )
+        start = state or State(Position(), {})
+        if start.best_epoch is not None:
+            put_best_in_place(folder.best_checkpoint_path, start.best_epoch, owner=folder.id)
+        checkpoint.put_newest_in_place(folder.last_checkpoint_path, owner=folder.id)
+        are_whole = folder.cut_metrics(start.metrics_bytes, list(map(asdict, start.records)))
+        steps = start.position.steps_done(now.steps_per_epoch or 1)
+        recorder = Recorder.of_resumed_run(folder, recorded, steps_done=steps, changes=changes)
         if not are_whole:
-            notices.append(
-                "metrics.jsonl was not what it had been; its epochs are those of the checkpoint"
-            )
-            recorder(Notice(notices[-1]))
+            said = "metrics.jsonl was not what it had been; its epochs are those of the checkpoint"
+            notices.append(said)
+            recorder(Notice(said))
     except CheckpointError as error:
         raise _cannot_be_resumed(folder, str(error)) from error
     except OSError as error:
-        raise UserError(
-            f"{path} can't be gone on with: {told(error, path)}. Its checkpoints are as they were"
-        ) from error
+        why = f"{told(error, path)}. Its checkpoints are as they were"
+        raise UserError(f"{path} can't be gone on with: {why}") from error
     return recorder, state, notices
 
 
 def _cannot_be_resumed(folder: RunFolder, why: str) -> UserError:
-    return UserError(
-        f"{folder.path} can't be resumed: {why}. Nothing was overwritten; to train it anew: "
-        f"optrun train {folder.config_path}"
-    )
-
-
-def _steps_done(state: State | None, record: RunRecord) -> int:
-    return 0 if state is None else state.position.steps_done(record.steps_per_epoch or 1)
+    anew = f"to train it anew: optrun train {folder.config_path}"
+    return UserError(f"{folder.path} can't be resumed: {why}. Nothing was overwritten; {anew}")
 
 
 def _train(
@@ -245,6 +193,7 @@ def _train(
 ) -> str:
     """Train a run whose folder is open, from its beginning or a state, and record how it ends."""
     experiment, folder, record = spec.planned.experiment, recorder.folder, recorder.record
+    steps_per_epoch = record.steps_per_epoch or 1
 
     def tell(event: Event) -> None:
         recorder(event)
@@ -273,8 +222,8 @@ def _train(
             description=record.optimizer,
             seed=record.seed,
             epochs=experiment.training.epochs,
-            steps_per_epoch=record.steps_per_epoch or 1,
-            steps_done=_steps_done(state, record),
+            steps_per_epoch=steps_per_epoch,
+            steps_done=state.position.steps_done(steps_per_epoch) if state else 0,
             resumed=spec.folder is not None,
         )
     )
@@ -302,8 +251,8 @@ def _train(
             folder.save_predictions(outcome.predictions)
             completed = RunEnded(RunStatus.COMPLETED, result=outcome.result)
             recorder(completed)
-            for finished in (folder.last_checkpoint_path, folder.best_checkpoint_path):
-                checkpoint.forget_previous(finished)
+            checkpoint.forget_previous(folder.last_checkpoint_path)
+            checkpoint.forget_previous(folder.best_checkpoint_path)
     except Diverged as diverged:
         return end(RunStatus.DIVERGED, str(diverged), diverged.facts)
     except KeyboardInterrupt:

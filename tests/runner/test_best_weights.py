@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from optrun.runner.engine import checkpoint
-from optrun.runner.engine.checkpointer import BestEpoch, put_best_in_place, save_best
+from optrun.runner.engine.checkpointer import put_best_in_place
 from optrun.runner.runs import checkpoint_places as places
 
 RUN = "k3x9ab"
@@ -13,7 +13,7 @@ RUN = "k3x9ab"
 
 def save(folder: Path, epoch: int) -> None:
     weights = [np.full((2, 2), epoch, np.float32)]
-    save_best(folder, BestEpoch(weights, {"epoch": epoch}), owner=RUN)
+    checkpoint.save(folder, weights, {"epoch": epoch}, owner=RUN, keep_previous=True)
 
 
 def epoch_at(folder: Path) -> float:

@@ -1,11 +1,10 @@
 """A plan is a list of (config, settings, seed); a run of it is plain data that can be sent away."""
 
 import json
-import multiprocessing
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,14 @@ from optrun.runner.plan import plan as plans
 from optrun.runner.plan import progress
 from optrun.runner.plan.executor import Request, execute
 from optrun.runner.plan.plan import Entry, RunSpec
-from optrun.runner.plan.resources import prepare
-from optrun.runner.plan.run import carry_out, work
+from optrun.runner.plan.resources import open_photos, prepare
+from optrun.runner.plan.run import carry_out
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from rich.console import Console
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SILENT = Display(Console(), quiet=True)
 TINY = (
     "data.image_size=32",
     "data.limit=120",
@@ -38,23 +38,39 @@ def entry(name: str, *settings: str) -> Entry:
     return Entry(CONFIGS / f"{name}_vgg19.yaml", (*TINY, *settings))
 
 
-@contextmanager
-def spec_of(one: Entry, results: Path) -> Iterator[RunSpec]:
+def spec_of(one: Entry, results: Path) -> RunSpec:
     plan = plans.make([one], sample=True)
     (run,) = plan.runs
     machine = progress.machine_for(run.experiment, "cpu", [], deterministic=False)
-    display = Display(Console(), quiet=True)
-    resources = prepare([(run, machine)], display=display, results=results)
-    yield resources.spec(run, machine, results, None)
+    resources = prepare([(run, machine)], display=SILENT, results=results)
+    return resources.spec(run, machine, results, None)
 
 
-def everything_from(receiving: Connection) -> Iterator[object]:
-    """What comes through until the other end is closed."""
-    while True:
-        try:
-            yield receiving.recv()
-        except EOFError:
-            return
+# Reads a spec and writes what it tells; the last is what became of the run.
+ANOTHER_PROCESS = """
+import pickle, sys
+from optrun.runner.engine.signals import signals_heard
+from optrun.runner.plan.resources import open_photos
+from optrun.runner.plan.run import carry_out
+from optrun.runner.ui.console import Display
+from optrun.runner.ui.stderr_capture import native_stderr_captured
+from rich.console import Console
+with open(sys.argv[1], "rb") as file:
+    spec = pickle.load(file)
+photos = open_photos(spec.planned.experiment, Display(Console(), quiet=True))
+with signals_heard() as stops, native_stderr_captured() as native, open(sys.argv[2], "wb") as file:
+    def tell(event):
+        pickle.dump(event, file)
+    tell(carry_out(spec, tell, stops=stops, native=native, photos=photos))
+"""
+
+
+def everything_in(file: Path) -> list[object]:
+    told = []
+    with file.open("rb") as stream:
+        while stream.peek():
+            told.append(pickle.load(stream))  # noqa: S301 - our own bytes
+    return told
 
 
 def predictions(results: Path) -> dict[str, bytes]:
@@ -68,22 +84,16 @@ def test_a_run_sent_to_another_process_is_the_run_made_here(
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     told_here: list[Event] = []
-    with (
-        spec_of(entry("lookahead"), here) as spec,
-        signals_heard() as stops,
-        native_stderr_captured() as native,
-    ):
-        assert carry_out(spec, told_here.append, stops=stops, native=native) == "completed"
+    spec = spec_of(entry("lookahead"), here)
+    photos = open_photos(spec.planned.experiment, SILENT)
+    with signals_heard() as stops, native_stderr_captured() as native:
+        end = carry_out(spec, told_here.append, stops=stops, native=native, photos=photos)
+    assert end == "completed"
 
-    with spec_of(entry("lookahead"), there) as spec:
-        context = multiprocessing.get_context("spawn")
-        receiving, sending = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(spec, sending))
-        process.start()
-        sending.close()
-        told = list(everything_from(receiving))
-        process.join()
-    assert process.exitcode == 0
+    sent, received = tmp_path / "spec", tmp_path / "told"
+    sent.write_bytes(pickle.dumps(spec_of(entry("lookahead"), there)))
+    subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, sent, received], check=True)
+    told = everything_in(received)
     assert told[-1] == "completed"
     assert list(map(type, told[:-1])) == list(map(type, told_here))
     assert {type(event) for event in told_here} >= {
@@ -92,13 +102,20 @@ def test_a_run_sent_to_another_process_is_the_run_made_here(
     assert predictions(here) == predictions(there)
 
 
-def test_a_mistake_found_in_another_process_comes_back_as_one(tmp_path: Path) -> None:
-    with spec_of(entry("sgd"), tmp_path) as spec:
-        receiving, sending = multiprocessing.Pipe(duplex=False)
-        gone = pickle.loads(pickle.dumps(spec))  # noqa: S301 - our own bytes
-        (tmp_path / "missing").write_text("no folder")
-        work(type(gone)(**{**gone.__dict__, "results": tmp_path / "missing"}), sending)
-    assert isinstance(receiving.recv(), UserError)
+def test_a_new_run_whose_folder_cannot_be_made_is_a_mistake_that_can_be_sent(
+    tmp_path: Path,
+) -> None:
+    spec = replace(spec_of(entry("sgd"), tmp_path), results=tmp_path / "missing")
+    (tmp_path / "missing").write_text("no folder")
+    photos = open_photos(spec.planned.experiment, SILENT)
+    with (
+        signals_heard() as stops,
+        native_stderr_captured() as native,
+        pytest.raises(UserError) as raised,
+    ):
+        carry_out(spec, [].append, stops=stops, native=native, photos=photos)
+    again = pickle.loads(pickle.dumps(raised.value))  # noqa: S301 - our own bytes
+    assert (type(again), str(again)) == (type(raised.value), str(raised.value))
 
 
 @pytest.mark.usefixtures("shallow_network")

@@ -12,11 +12,7 @@ import pytest
 import yaml
 from optrun.runner.engine.network import build_classifier
 from optrun.runner.models.base import Architecture
-from optrun.runner.models.batch_norm import (
-    normalised_layers,
-    recompute_batch_norm,
-    recomputed_batch_norm,
-)
+from optrun.runner.models.batch_norm import normalised_layers, recomputed_batch_norm
 from optrun.runner.models.ends import POOLED
 from optrun.runner.models.networks import NETWORKS, output_floats, weight_shapes
 from optrun.runner.models.weights import WeightsError
@@ -187,18 +183,18 @@ def small() -> keras.Model:
 def test_averages_are_those_of_the_photos_at_the_present_weights(small: keras.Model) -> None:
     photos = noise(24)
     seeds = [np.array(one) for one in small.non_trainable_variables if "seed" in one.path]
-    recompute_batch_norm(small, [(photos[:16], None), photos[16:]])
-    first = normalised_layers(small)[0]
-    convolved = keras.Model(small.input, first.input)
-    parts = [np.asarray(convolved(part), np.float64) for part in (photos[:16], photos[16:])]
-    means = [part.mean((0, 1, 2)) for part in parts]
-    variances = [part.var((0, 1, 2)) for part in parts]
-    np.testing.assert_allclose(first.moving_mean, (2 * means[0] + means[1]) / 3, atol=1e-5)
-    np.testing.assert_allclose(
-        first.moving_variance, (2 * variances[0] + variances[1]) / 3, rtol=1e-3
-    )
-    assert {one.momentum for one in normalised_layers(small)} == {0.9}
-    after = [np.array(one) for one in small.non_trainable_variables if "seed" in one.path]
+    with recomputed_batch_norm(small, [(photos[:16], None), photos[16:]]):
+        first = normalised_layers(small)[0]
+        convolved = keras.Model(small.input, first.input)
+        parts = [np.asarray(convolved(part), np.float64) for part in (photos[:16], photos[16:])]
+        means = [part.mean((0, 1, 2)) for part in parts]
+        variances = [part.var((0, 1, 2)) for part in parts]
+        np.testing.assert_allclose(first.moving_mean, (2 * means[0] + means[1]) / 3, atol=1e-5)
+        np.testing.assert_allclose(
+            first.moving_variance, (2 * variances[0] + variances[1]) / 3, rtol=1e-3
+        )
+        assert {one.momentum for one in normalised_layers(small)} == {0.9}
+        after = [np.array(one) for one in small.non_trainable_variables if "seed" in one.path]
     assert seeds
     assert all(np.array_equal(a, b) for a, b in zip(seeds, after, strict=True))
 

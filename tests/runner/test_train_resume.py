@@ -14,11 +14,10 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine import hardware as machines
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpointer import Storage
-from optrun.runner.engine.divergence import Diverged
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.loop import Outcome
 from optrun.runner.engine.signals import Interrupted
-from optrun.runner.engine.state import Position, State
+from optrun.runner.engine.state import Diverged, Position, State
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan import progress as plan_progress
 from optrun.runner.plan import run as single_run

@@ -31,8 +31,7 @@ from optrun.runner.engine import checkpoint
 from optrun.runner.engine import state as training_state
 from optrun.runner.engine.checkpointer import LARGEST_SHARE
 from optrun.runner.engine.network import build_classifier
-from optrun.runner.engine.position import Position
-from optrun.runner.engine.state import State, to_checkpoint
+from optrun.runner.engine.state import Position, State, to_checkpoint
 from optrun.runner.models.base import Architecture
 
 IMAGE_SIZE = 128

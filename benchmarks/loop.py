@@ -20,7 +20,6 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 import tensorflow as tf
 from optrun.data import sample
@@ -31,7 +30,7 @@ from optrun.runner.engine.clocks import Clocks
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.loop import Training
-from optrun.runner.engine.network import build_classifier, compile_network
+from optrun.runner.engine.network import build_classifier
 from optrun.runner.engine.signals import Stops
 from optrun.runner.engine.state import Position
 from optrun.runner.models.initialization import initialise_head
@@ -76,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = build_classifier(architecture, seed=1)
     initialise_head(model, seed=1, scale=0.1)
     NETWORKS[architecture.network].initialise(model, photos[:64], 1)
-    accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    compile_network(model, accuracy, experiment, MACHINE, steps_per_epoch=options.steps)
+    updates = experiment.optimizer.updates(batches_per_epoch=options.steps, epochs=1)
+    optimizer = experiment.optimizer.build(total_updates=updates, track_fast_weights=True)
     # Both ways go on with the same network.
-    engine = TensorFlowEngine(model, accuracy)
+    engine = TensorFlowEngine(model, optimizer, jit_compile=MACHINE.jit_compile)
     signature = tf.nest.map_structure(
         lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), batches[0]
     )

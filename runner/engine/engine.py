@@ -40,16 +40,24 @@ class TensorFlowEngine:
     that it is known exactly which one it was, whenever that is read.
     """
 
-    def __init__(self, model: keras.Model, accuracy: keras.metrics.Mean) -> None:
+    def __init__(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, *, jit_compile: bool
+    ) -> None:
+        """Compile the model with the loss of a logit; the optimizer's variables exist from here."""
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True, dtype="float32")
+        model.compile(optimizer, loss=loss, metrics=[accuracy], jit_compile=jit_compile)
+        # Keras would build it while tracing, where copies of the weights are lost.
+        model.optimizer.build(model.trainable_variables)
         # Over the epoch, as last read from the device; None before the first reading.
         self.means: Means | None = None
         # As last read: from the first step whose loss was not finite to the present one, inclusive.
         self.steps_not_finite = 0
         self._model = model
         # Keras lists the metrics it was compiled with only after the first step.
-        loss = next(metric for metric in model.metrics if metric.name == "loss")
+        mean_loss = next(metric for metric in model.metrics if metric.name == "loss")
         # Photos are counted twice: each of Keras' means divides by a count of its own.
-        self._sums = [loss.total, loss.count, accuracy.total, accuracy.count]
+        self._sums = [mean_loss.total, mean_loss.count, accuracy.total, accuracy.count]
         self._since_record = [
             keras.Variable(0.0, trainable=False, name=f"{name}_since_record", dtype="float32")
             for name in ("loss", "photos", "hits")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from optrun.data.feed.batches import (
@@ -26,7 +25,7 @@ from optrun.runner.engine.checkpointer import Checkpointer, Storage
 from optrun.runner.engine.clocks import Clocks
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
-from optrun.runner.engine.network import augmentation_of, compile_network, network
+from optrun.runner.engine.network import augmentation_of, network
 from optrun.runner.engine.scores import Scores, stuck_at_chance
 from optrun.runner.engine.signals import Interrupted, Stops
 from optrun.runner.engine.state import Diverged, Position, State
@@ -81,9 +80,10 @@ def train(
             photos=photos.pixels[np.sort(shuffled[:64])],
             is_new=resumed is None,
         )
-        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-        compile_network(model, accuracy, experiment, machine, steps_per_epoch=steps)
-        engine = TensorFlowEngine(model, accuracy)
+        rule = experiment.optimizer
+        updates = rule.updates(batches_per_epoch=steps, epochs=settings.epochs)
+        optimizer = rule.build(total_updates=updates, track_fast_weights=True)
+        engine = TensorFlowEngine(model, optimizer, jit_compile=machine.jit_compile)
         validation = Validation(
             engine=engine,
             clocks=clocks,
@@ -96,7 +96,7 @@ def train(
         training = Training(
             settings=settings,
             images=len(split.train),
-            evaluations=experiment.optimizer.gradient_evaluations,
+            evaluations=rule.gradient_evaluations,
             steps=steps,
             engine=engine,
             clocks=clocks,

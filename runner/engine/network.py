@@ -1,4 +1,4 @@
-"""The network of an experiment: built, given the weights it starts from, given its optimizer."""
+"""The network of an experiment: built, and given the weights that it starts from."""
 
 from pathlib import Path
 
@@ -70,31 +70,6 @@ def network(
             model = mixed
     augmentation = augmentation_of(experiment)
     return model if augmentation.is_identity else AugmentingModel(model, augmentation)
-
-
-def compile_network(
-    model: keras.Model,
-    accuracy: keras.metrics.Metric,
-    experiment: Experiment,
-    machine: Machine,
-    *,
-    steps_per_epoch: int,
-) -> None:
-    """Give the network its loss and its optimizer, whose variables exist from here on."""
-    optimizer = experiment.optimizer.build(
-        total_updates=experiment.optimizer.updates(
-            batches_per_epoch=steps_per_epoch, epochs=experiment.training.epochs
-        ),
-        track_fast_weights=True,
-    )
-    model.compile(
-        optimizer,
-        loss=keras.losses.BinaryCrossentropy(from_logits=True, dtype="float32"),
-        metrics=[accuracy],
-        jit_compile=machine.jit_compile,
-    )
-    # Keras would build it while tracing, where copies of the weights are lost.
-    model.optimizer.build(model.trainable_variables)
 
 
 def augmentation_of(experiment: Experiment) -> Augmentation:

@@ -27,5 +27,14 @@ def _with_stated_flags(file, mode="r", *arguments, **more):
 
 
 io.open = _with_stated_flags
+
+
+class _WithoutScikitLearn:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "sklearn":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 if __name__ == "sitecustomize":  # and not in the tests themselves, whose oracle it is
-    sys.modules["sklearn"] = None
+    sys.meta_path.insert(0, _WithoutScikitLearn)

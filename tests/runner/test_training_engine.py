@@ -29,23 +29,26 @@ BATCHES = [
 ]
 
 
-def network(optimizer: keras.optimizers.Optimizer | None = None) -> tuple[keras.Model, Any]:
+def network() -> keras.Model:
     inputs = keras.Input((5,))
     hidden = keras.layers.Dense(6, "relu", kernel_initializer=keras.initializers.GlorotUniform(1))
     x = keras.layers.Dropout(0.5, seed=1)(hidden(inputs))
     head = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(2))
-    model = Model(inputs, head(x))
-    accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    optimizer = optimizer or keras.optimizers.SGD(0.1, momentum=0.9)
-    model.compile(optimizer, loss=loss, metrics=[accuracy], jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    return model, accuracy
+    return Model(inputs, head(x))
+
+
+def engine_with(optimizer: keras.optimizers.Optimizer) -> TensorFlowEngine:
+    return TensorFlowEngine(network(), optimizer, jit_compile=False)
 
 
 @pytest.fixture
 def engine() -> TensorFlowEngine:
-    return TensorFlowEngine(*network())
+    return engine_with(keras.optimizers.SGD(0.1, momentum=0.9))
+
+
+@pytest.fixture
+def twin() -> TensorFlowEngine:
+    return engine_with(keras.optimizers.SGD(0.1, momentum=0.9))
 
 
 @pytest.fixture
@@ -70,11 +73,15 @@ def test_curves_and_weights_are_those_of_fit_to_the_bit(
 ) -> None:
     import tensorflow as tf
 
-    model, _ = network(make())
+    model = network()
+    accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(make(), loss=loss, metrics=[accuracy], jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
     stream = tf.data.Dataset.from_tensor_slices((PHOTOS, LABELS)).batch(8)
     history = model.fit(stream, epochs=3, shuffle=False, verbose=0).history
 
-    engine = TensorFlowEngine(*network(make()))
+    engine = engine_with(make())
     curves: dict[str, list[float]] = {"loss": [], "accuracy": []}
     for _ in range(3):
         engine.start_epoch()
@@ -132,9 +139,10 @@ def test_the_device_is_read_at_an_epochs_first_step_and_then_seldom(
     assert reads == [1, 51, 61, 111, 115, 119, 123, 127]
 
 
-def test_a_record_is_the_mean_over_its_photos_alone(engine: TensorFlowEngine) -> None:
+def test_a_record_is_the_mean_over_its_photos_alone(
+    engine: TensorFlowEngine, twin: TensorFlowEngine
+) -> None:
     losses = []
-    twin = TensorFlowEngine(*network())
     for batch in BATCHES:
         engine.step(batch)
         twin.step(batch)
@@ -148,18 +156,17 @@ def test_a_record_is_the_mean_over_its_photos_alone(engine: TensorFlowEngine) ->
 
 
 def test_what_was_given_is_gone_on_with_in_the_middle_of_an_epoch_and_of_a_record(
-    engine: TensorFlowEngine,
+    engine: TensorFlowEngine, twin: TensorFlowEngine
 ) -> None:
-    other = TensorFlowEngine(*network())
     engine.step(BATCHES[0])
     state = {name: np.array(array) for name, array in engine.state_dict().items()}
-    other.load_state_dict(state)
-    for one in (engine, other):
+    twin.load_state_dict(state)
+    for one in (engine, twin):
         one.step(BATCHES[1])
         one.step(BATCHES[2])
-    assert other.read() == engine.read()
-    assert other.take_record() == engine.take_record()
-    found = other.state_dict()
+    assert twin.read() == engine.read()
+    assert twin.take_record() == engine.take_record()
+    found = twin.state_dict()
     assert {name: array.tobytes() for name, array in found.items()} == {
         name: array.tobytes() for name, array in engine.state_dict().items()
     }
@@ -224,9 +231,9 @@ def test_a_run_leaves_no_network_behind_and_the_random_state_as_it_was(
     networks = []
     init = TensorFlowEngine.__init__
 
-    def known(self: TensorFlowEngine, model: keras.Model, accuracy: Any) -> None:
+    def known(self: TensorFlowEngine, model: keras.Model, *more: Any, **compiled: bool) -> None:
         networks.append(weakref.ref(model))
-        init(self, model, accuracy)
+        init(self, model, *more, **compiled)
 
     monkeypatch.setattr(TensorFlowEngine, "__init__", known)
     before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]

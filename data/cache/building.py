@@ -4,24 +4,35 @@ A journal on the disk says what became of each photo. Of it, nothing is trusted 
 beside it confirm.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.images.decode import Pixels, UndecodableError, as_resized, examine, photo
+from optrun.data.images.decode import (
+    TOGETHER,
+    Header,
+    Pixels,
+    UndecodableError,
+    as_resized,
+    examine,
+    photo,
+    squashed_together,
+)
 from optrun.data.images.duplicates import pixel_digest
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.sources.source import Photo, Source
 
 _FORMAT = 1
 _DIGEST_BYTES = 32
+_TOGETHER_BYTES = 32 * 1024**2  # larger photos are decoded one by one
 
 
 @dataclass(frozen=True)
@@ -196,26 +207,48 @@ class Builder:
         free = (row for row in itertools.count() if row not in taken)
         rows = dict(zip(sorted(wanted), free, strict=False))
 
-        def work(found: Photo) -> Record:
-            record: Record
-            try:
-                pixels = square(found, self._how, self._memory)
-            except UndecodableError as error:
-                record = str(error)
-            else:
-                row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
-                self._file.write(row, pixels)
-                record = Decoded(digest, pixel_digest(pixels), row)
-            self._journal.add(found.id, record)
-            return record
+        def work(photos: Sequence[Photo]) -> list[Record]:
+            records: list[Record] = []
+            for found, pixels in zip(photos, self._squares(photos), strict=True):
+                record: Record
+                if isinstance(pixels, str):
+                    record = pixels
+                else:
+                    row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
+                    self._file.write(row, pixels)
+                    record = Decoded(digest, pixel_digest(pixels), row)
+                self._journal.add(found.id, record)
+                records.append(record)
+            return records
 
-        photos = self._source.read(rows.keys())
-        for found, record in in_order(photos, lambda photo: len(photo.encoded), work):
-            if isinstance(record, Decoded):
-                self.decoded[found.id] = record
-            else:
-                self.left_out[found.id] = record
-            yield len(self.decoded) + len(self.left_out)
+        groups = _grouped(self._source.read(rows.keys()))
+        for photos, records in in_order(groups, _encoded_bytes, work):
+            for found, record in zip(photos, records, strict=True):
+                if isinstance(record, Decoded):
+                    self.decoded[found.id] = record
+                else:
+                    self.left_out[found.id] = record
+                yield len(self.decoded) + len(self.left_out)
+
+    def _squares(self, photos: Sequence[Photo]) -> Iterator[Pixels | str]:
+        """Decodes photos; a text is the reason why one can't be used."""
+        how = self._how
+        if how.resize == "squash" and not how.antialias and len(photos) == TOGETHER:
+            with contextlib.suppress(UndecodableError):  # each has its own reason, found below
+                headers = [_header(found) for found in photos]
+                size_bytes = sum(header.decoding_bytes for header in headers)
+                if size_bytes <= _TOGETHER_BYTES:
+                    with self._memory.taken(size_bytes):
+                        both = zip(photos, headers, strict=True)
+                        whole = [photo(found.encoded, header) for found, header in both]
+                        squares = squashed_together(whole, how.image_size)
+                    yield from squares
+                    return
+        for found in photos:
+            try:
+                yield square(found, how, self._memory)
+            except UndecodableError as error:
+                yield str(error)
 
     def leave_out(self, names: Set[str], reason: str) -> None:
         """Leaves out those of these photos that could be used."""
@@ -229,11 +262,31 @@ class Builder:
         self._file.arrange([self.decoded[name].row for name in names])
 
 
+def _grouped(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
+    """Yields photos in groups to be decoded together, large ones in smaller groups."""
+    group: list[Photo] = []
+    for found in photos:
+        group.append(found)
+        if len(group) == TOGETHER or _encoded_bytes(group) > _TOGETHER_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _encoded_bytes(photos: Sequence[Photo]) -> int:
+    return sum(len(found.encoded) for found in photos)
+
+
 def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:
     """Decodes a photo of a source, as `how` says, within this memory."""
-    if found.unreadable:
-        raise UndecodableError(found.unreadable)
-    header = examine(found.encoded)
+    header = _header(found)
     with memory.taken(header.decoding_bytes):
         whole = photo(found.encoded, header)
         return as_resized(whole, how.image_size, how.resize, how.antialias)
+
+
+def _header(found: Photo) -> Header:
+    if found.unreadable:
+        raise UndecodableError(found.unreadable)
+    return examine(found.encoded)

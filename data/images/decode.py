@@ -3,9 +3,11 @@
 import functools
 import io
 import struct
+import threading
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,10 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 # Pixels of another format that are converted to RGB at a time.
 _STRIP_PIXELS = 2**20
+
+# How many photos are resized in one call: each call of its own costs as much as half a photo.
+TOGETHER = 16
+_making = threading.Lock()  # the first thread makes the function, all others wait for it
 
 Pixels = npt.NDArray[np.uint8]
 Decoder = Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
@@ -214,9 +220,41 @@ def _interpolated(photo: Pixels, height: int, width: int, antialias: bool) -> Pi
             resized = tf.image.resize(images, size, antialias=True)
         else:
             resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True)
-    # Rounded by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory.
-    pixels = np.empty((height, width, 3), np.uint8)
-    np.rint(np.asarray(memoryview(resized))[0], out=pixels, casting="unsafe")
+    return _rounded(resized)
+
+
+def squashed_together(photos: Sequence[Pixels], image_size: int) -> Iterator[Pixels]:
+    """Yields `TOGETHER` photos as squares, as `as_resized` squashes them without antialiasing."""
+    import tensorflow as tf
+
+    with tf.device("/CPU:0"):
+        with _making:
+            squash = _squash(image_size)
+        squares = squash(*[mapped_tensor(photo[None]) for photo in photos])
+    return map(_rounded, squares)
+
+
+@functools.lru_cache(maxsize=16)
+def _squash(image_size: int) -> "Callable[..., list[tf.Tensor]]":
+    import tensorflow as tf
+
+    def squash(*photos: "tf.Tensor") -> list["tf.Tensor"]:
+        size = (image_size, image_size)
+        return [
+            tf.raw_ops.ResizeBilinear(images=photo, size=size, half_pixel_centers=True)
+            for photo in photos
+        ]
+
+    any_photo = tf.TensorSpec([1, None, None, 3], tf.uint8)
+    graph = tf.function(squash, autograph=False).get_concrete_function(*[any_photo] * TOGETHER)
+    return cast("Callable[..., list[tf.Tensor]]", graph)
+
+
+def _rounded(resized: "tf.Tensor") -> Pixels:
+    """Rounds by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory."""
+    values = np.asarray(memoryview(resized))[0]
+    pixels = np.empty(values.shape, np.uint8)
+    np.rint(values, out=pixels, casting="unsafe")
     return pixels
 
 

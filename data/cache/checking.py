@@ -34,9 +34,7 @@ def check(
 ) -> dict[Path, list[Finding]]:
     """Returns what differs between copies and their source, read once, by the folder of each copy.
 
-    Compared are ids, labels, parts and the reasons why files are left out; the digest of every
-    photo's bytes; the pixels of every photo, decoded and resized anew; the digest of these; and the
-    fingerprint that all of this makes.
+    Compared is all that a copy states, and every pixel with the photo decoded anew.
     """
     findings: dict[Path, list[Finding]] = {copy.folder: [] for copy in copies}
     opened = []

@@ -70,16 +70,15 @@ def decode(
 
     JPEG is decoded by libjpeg-turbo (its fast integer transform), other formats by Pillow;
     greyscale, palettes and CMYK become RGB, and what is transparent becomes white. The size is
-    changed by bilinear interpolation, as `tf.image.resize` does it. A function of its arguments
-    alone; safe, and meant, to be called from several threads.
+    changed by bilinear interpolation, as `tf.image.resize` does it. May be called from several
+    threads.
 
     Args:
         encoded: The bytes of an image file; `UndecodableError` says why they are not usable.
         image_size: Side of the result in pixels.
         resize: "squash" to the square; "crop": scale the shorter side, and keep the middle; "pad":
             scale the longer side, and put the photo in the middle of a black square.
-        antialias: Whether making a photo smaller averages over all pixels, rather than taking the
-            nearest two along each axis.
+        antialias: Whether a photo made smaller averages all its pixels, not the nearest two by two.
     """
     return as_resized(photo(encoded, examine(encoded)), image_size, resize, antialias)
 

@@ -51,7 +51,7 @@ def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "CatsVsDo
 
 
 def missing() -> str:
-    """Returns whether the photos were never obtained, and what to do."""
+    """Returns what to do where the photos were never obtained."""
     return "" if obtained() else "not obtained yet: optrun data prepare"
 
 
@@ -106,19 +106,9 @@ def obtain(
 ) -> Path:
     """Returns the folder of the prepared data set, or the archive, after getting what is missing.
 
-    A download that broke off is gone on with at its last byte.
-
-    Args:
-        archive: The archive, downloaded by the person; it is never changed, and kept in the manual
-            folder of tensorflow_datasets too. None to take the one that is there, or to download
-            it.
-        progress: Called with (stage, bytes done, in all).
-        say: Called with what a person should know on the way.
-
-    Raises:
-        Unavailable: If the photos were never obtained and their host can't be reached; known within
-            5 seconds.
-        PhotoError: If they can't be had for any other reason.
+    A person's own `archive` is never changed, and kept in the manual folder of tensorflow_datasets
+    too. `progress` is called with (stage, bytes done, in all), `say` with what a person should know
+    on the way. `Unavailable` says within 5 seconds that the host can't be reached.
     """
     if archive is not None:
         _require_published(archive, progress)

@@ -72,10 +72,7 @@ def walk(folder: Path) -> Iterator[FolderFile]:
     """Yields the files below a folder, in the order of their names in each folder.
 
     Links to folders are not followed, so neither circles nor other places are entered; each counts
-    as one file that can't be read. Of a folder with very many files, only some names are in memory.
-
-    Raises:
-        PhotoError: If a folder can't be listed.
+    as one file that can't be read.
     """
     for within, entry in _below(str(folder.resolve())):
         is_linked_folder = entry.is_symlink() and _leads_to_folder(entry)
@@ -86,9 +83,6 @@ def summary(folder: str, most: int) -> Summary:
     """Returns what tells the files below a folder from others; of a link, what it leads to counts.
 
     Of more than `most` files some are looked at: no photo is read from such a folder anyway.
-
-    Raises:
-        PhotoError: If a folder can't be listed, or is changed meanwhile.
     """
     files = size = changed_ns = 0
     whole = hashlib.sha256()

@@ -50,10 +50,9 @@ Record = Decoded | str  # a text is the reason why a photo is left out
 class Journal(AbstractContextManager["Journal"]):
     """Lines of JSON, one for each photo, below a first line that says what is being built.
 
-    A line is written when the pixels are, so whatever ends the process, a line may at worst be
-    torn, and is then ignored. After a crash of the whole machine pixels may be missing though
-    their line is there: a reader must compare the digests. A file that is about anything else than
-    `header` says is begun anew.
+    A line is written when the pixels are. Whatever ends the process may leave a torn line, which is
+    ignored; after a crash of the machine pixels may be missing though their line is there. A file
+    that is about anything else than `header` says is begun anew.
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
@@ -96,9 +95,8 @@ def _parsed(line: bytes) -> dict[str, Record]:
 class PixelFile(AbstractContextManager["PixelFile"]):
     """uint8 [n, image_size, image_size, 3] in NumPy's format, with n known only at the end.
 
-    Written as a file rather than through a memory map, since a full disk is then an error that can
-    be caught rather than a signal that ends the process. Rows of an earlier build stay in it.
-    Several threads may read and write at once.
+    Not written through a memory map, where a full disk is no error but a signal that ends the
+    process. Rows of an earlier build stay in it. Several threads may read and write at once.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:

@@ -124,7 +124,16 @@ def obtain(
     if archive is not None:
         _keep(archive, manual)
         return manual
-    _require_reachable(manual)
+    if not host_reachable(PUBLISHED.url):
+        part = partial_of(manual)
+        begun = f" ({megabytes(part.size)} of their archive are, and are kept)" if part.size else ""
+        raise Unavailable(
+            f"The public photos ({PUBLIC}) are not on this machine{begun}, and {PUBLISHED.host} "
+            "can't be reached. The ways out: connect to the network (HTTPS_PROXY is respected); "
+            f"download the archive elsewhere, {PUBLISHED.url}, and give it to `optrun data prepare "
+            f"ARCHIVE` or put it at {manual}; use photos of your own with --set data.source=PATH; "
+            "or use the built-in sample with --sample."
+        )
     fetch(PUBLISHED, manual, progress=functools.partial(progress, "downloading"), say=say)
     return manual
 
@@ -148,20 +157,6 @@ def _require_published(archive: Path, progress: Progress) -> None:
         f"{archive} is not the published archive of {PUBLIC}, {ARCHIVE}: {difference}. If it is an "
         "interrupted download, repeat it; if it holds other photos, use them as photos of your "
         f"own: optrun data import {archive}"
-    )
-
-
-def _require_reachable(manual: Path) -> None:
-    if host_reachable(PUBLISHED.url):
-        return
-    part = partial_of(manual)
-    begun = f" ({megabytes(part.size)} of their archive are, and are kept)" if part.size else ""
-    raise Unavailable(
-        f"The public photos ({PUBLIC}) are not on this machine{begun}, and {PUBLISHED.host} can't "
-        "be reached. The ways out: connect to the network (HTTPS_PROXY is respected); download the "
-        f"archive elsewhere, {PUBLISHED.url}, and give it to `optrun data prepare ARCHIVE` or put "
-        f"it at {manual}; use photos of your own with --set data.source=PATH; or use the built-in "
-        "sample with --sample."
     )
 
 

@@ -6,7 +6,6 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from optrun.data.sources.archive import Member, Zip, opened
 from optrun.data.sources.regular_file import UnreadableError, cannot_be_read, read_regular
 
 _SORTED_AT_ONCE = 50_000
-_by_name = attrgetter("name")
 
 
 class FolderFile(NamedTuple):
@@ -135,7 +133,7 @@ def _sorted(folder: str) -> Iterator["os.DirEntry[str]"]:
         try:
             with os.scandir(folder) as entries:
                 following = (entry for entry in entries if entry.name > last)
-                chosen = heapq.nsmallest(_SORTED_AT_ONCE, following, key=_by_name)
+                chosen = heapq.nsmallest(_SORTED_AT_ONCE, following, key=lambda entry: entry.name)
         except OSError as error:
             raise PhotoError(
                 f"{printable(folder)} can't be read: {error.strerror or error}."

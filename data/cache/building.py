@@ -32,7 +32,7 @@ from optrun.data.sources.source import Photo, Source
 
 _FORMAT = 1
 _DIGEST_BYTES = 32
-_TOGETHER_BYTES = 32 * 1024**2  # larger photos are decoded one by one
+_TOGETHER_BYTES = 16 * 1024**2  # larger photos are decoded one by one
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,7 @@ class Builder:
         self._source, self._how = source, how
         self._file, self._journal = file, journal
         self._memory = Memory(DECODING_BYTES)
+        self._kept = threading.local()
 
     def go_on(self) -> None:
         """Takes over what an earlier build has done, as far as its pixels are there.
@@ -237,8 +238,11 @@ class Builder:
                 size_bytes = sum(header.decoding_bytes for header in headers)
                 if size_bytes <= _TOGETHER_BYTES:
                     with self._memory.taken(size_bytes):
-                        both = zip(photos, headers, strict=True)
-                        whole = [photo(found.encoded, header) for found, header in both]
+                        whole, start = [], 0
+                        memory = self._kept_memory(sum(one.memory_bytes for one in headers))
+                        for found, header in zip(photos, headers, strict=True):
+                            whole.append(photo(found.encoded, header, memory[start:]))
+                            start += header.memory_bytes
                         squares = squashed_together(whole, how.image_size)
                     yield from squares
                     return
@@ -247,6 +251,13 @@ class Builder:
                 yield square(found, how, self._memory)
             except UndecodableError as error:
                 yield str(error)
+
+    def _kept_memory(self, size: int) -> Pixels:
+        """Returns memory that this thread keeps: the system would have to clear any that is new."""
+        memory: Pixels | None = getattr(self._kept, "memory", None)
+        if memory is None or len(memory) < size:
+            memory = self._kept.memory = np.empty(size, np.uint8)
+        return memory
 
     def leave_out(self, names: Set[str], reason: str) -> None:
         """Leaves out those of these photos that could be used."""

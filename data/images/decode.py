@@ -62,6 +62,11 @@ class Header:
     decoder: Decoder
     decoding_bytes: int  # about how much memory decoding takes
 
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory the pixels take."""
+        return self.height * self.width * 3 + ALIGNMENT
+
 
 def decode(
     encoded: bytes, image_size: int, resize: Resize = "squash", antialias: bool = False
@@ -119,15 +124,18 @@ def _examine_other(encoded: bytes) -> Header:
         raise UndecodableError("truncated or damaged") from error
 
 
-def photo(encoded: bytes, header: Header) -> Pixels:
-    """Returns a photo in its own size, uint8 [height, width, 3], RGB."""
+def photo(encoded: bytes, header: Header, memory: Pixels | None = None) -> Pixels:
+    """Returns a photo in its own size, uint8 [height, width, 3], RGB.
+
+    `memory`, flat and of `header.memory_bytes`, may be where its pixels come to lie.
+    """
     try:
         if header.decoder == "Pillow":
             with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
                 return _decode_other(image)
         if header.decoder == "libjpeg-turbo":
             try:
-                pixels = _aligned(header.height, header.width)
+                pixels = _aligned(header.height, header.width, memory)
                 simplejpeg.decode_jpeg(encoded, "RGB", fastdct=True, buffer=pixels)
                 return pixels
             except ValueError as error:
@@ -175,10 +183,11 @@ def _decode_other(image: Image.Image) -> Pixels:
     return pixels
 
 
-def _aligned(height: int, width: int) -> Pixels:
+def _aligned(height: int, width: int, memory: Pixels | None = None) -> Pixels:
     """Returns uint8 [height, width, 3] where TensorFlow can use it as it is, without a copy."""
     count = height * width * 3
-    memory = np.empty(count + ALIGNMENT, np.uint8)
+    if memory is None:
+        memory = np.empty(count + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + count].reshape(height, width, 3)
 

@@ -66,7 +66,7 @@ class Published:
 
 
 class DownloadError(PhotoError):
-    """The file can't be had; the message says why, and what to do."""
+    """The file can't be had."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,15 @@ class Partial:
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
+    def version_path(self) -> Path:
+        """The file with what the server tells this version of the file from others by."""
+        return self.path.with_name(self.path.name + ".version")
+
+    @property
     def version(self) -> str:
-        """By what the server tells this version of the file from others; empty if it does not."""
+        """What that says; empty where the server says nothing."""
         try:
-            text = self._version_path.read_text("utf-8").strip()
+            text = self.version_path.read_text("utf-8").strip()
         except (FileNotFoundError, UnicodeDecodeError):
             return ""
         # It becomes a line of a request, so it must be one.
@@ -94,22 +99,12 @@ class Partial:
         """Empties the part, and notes the version that what comes belongs to."""
         self.discard()
         if version:
-            self._version_path.write_text(version, "utf-8")
+            self.version_path.write_text(version, "utf-8")
 
     def discard(self) -> None:
         """Deletes the part and what is noted of it."""
         self.path.unlink(missing_ok=True)
-        self._version_path.unlink(missing_ok=True)
-
-    def become(self, whole: Path) -> None:
-        """Gives the file its name, once it is on the disk."""
-        sync(self.path)
-        self.path.replace(whole)
-        self._version_path.unlink(missing_ok=True)
-
-    @property
-    def _version_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".version")
+        self.version_path.unlink(missing_ok=True)
 
 
 def partial_of(path: Path) -> Partial:
@@ -118,19 +113,12 @@ def partial_of(path: Path) -> Partial:
 
 
 def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> None:
-    """Downloads a file to `path`, which is there only once it is whole and its SHA-256 is right.
+    """Downloads a file to `path`, unless it is there: only once it is whole and its SHA-256 right.
 
-    A part left by an earlier call, however that ended, is gone on with. A process that asks for the
-    same file meanwhile waits for this one. What is at `path` already is left as it is.
-
-    Args:
-        published: What to download. What differs from it in length or SHA-256 is refused.
-        path: Where to.
-        progress: Called with (bytes here, bytes in all) as they come in.
-        say: Called with what a person should know on the way, such as another try.
-
-    Raises:
-        DownloadError: If it can't be had. What is here stays, unless it proves to be wrong.
+    A part left by an earlier call, however that ended, is gone on with; where it can't be completed
+    it stays, unless it proves to be wrong, and `DownloadError` says why. Another process that asks
+    for the same file waits. `progress` is called with (bytes here, in all), `say` with what a
+    person should know on the way.
     """
     part = partial_of(path)
     download = _Download(published, part, progress, say)
@@ -143,7 +131,9 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
             if not path.exists():
                 download.require_space()
                 download.complete()
-                part.become(path)
+                sync(part.path)
+                part.path.replace(path)
+                part.version_path.unlink(missing_ok=True)
     except OSError as error:
         kept = ""
         # Where the folder itself can't be read, there is nothing to say of what is in it.

@@ -4,8 +4,7 @@
 class PhotoError(Exception):
     """A person's mistake or a damaged source.
 
-    The message is complete: it names what was received, where, and what to do. It is shown without
-    a traceback, and the command ends with exit code 2.
+    The message, which names what was received, where, and what to do, is all that is shown of it.
     """
 
 

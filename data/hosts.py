@@ -10,11 +10,8 @@ TIMEOUT_S = 4.0
 def host_reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
     """Returns whether the host of `url` answers within `timeout_s` seconds, its look-up included.
 
-    Any answer counts, also a refusal. Proxies are used as the environment says (HTTPS_PROXY,
-    NO_PROXY, ...); a proxy that can't or won't connect means that the host can't be reached.
-
-    Raises:
-        PhotoError: If something answers in the host's place without its certificate.
+    Any answer counts, also a refusal, but not that of a proxy that can't or won't connect. That
+    something answers in the host's place without its certificate is an error.
     """
     answers: list[bool | PhotoError] = []
     # Looking up a name can't be interrupted, so it happens in a thread that may be left behind.

@@ -41,14 +41,10 @@ def if_free(path: Path) -> Iterator[bool]:
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Takes the lock of an open file if it is free; the system has it back when that closes.
+    """Takes the lock of an open file if it is free, and returns whether it was.
 
-    Args:
-        descriptor: The file.
-        shared: Whether others may share it, where the system knows such locks.
-
-    Returns:
-        Whether it was free.
+    The system has it back when the file closes. `shared`: others may share it, where the system
+    knows such locks.
     """
     try:
         if sys.platform == "win32":

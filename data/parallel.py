@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from optrun.data.sources.source import Photo
 from PIL import Image
 
 # Encoded photos that were read and wait to be worked on, and pixels that are being worked on. A
@@ -53,14 +52,6 @@ def in_order(
         finally:
             for _, future in waiting:
                 future.cancel()
-
-
-def in_parallel(
-    photos: Iterable[Photo], work: Callable[[Photo], _Result]
-) -> Iterator[tuple[str, _Result]]:
-    """Yields the id of each photo and what `work` makes of it, in order, working on all cores."""
-    for found, result in in_order(photos, lambda photo: len(photo.encoded), work):
-        yield found.id, result
 
 
 class Memory:

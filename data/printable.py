@@ -10,15 +10,9 @@ def printable(text: str, longest: int | None = None, *, strict: bool = False) ->
     r"""Returns the text with everything that could act on a terminal written as an escape.
 
     That is control characters, what turns the direction of writing, line separators, and the bytes
-    of a file's name that are not UTF-8. Spaces of every kind stay as they are.
+    of a file's name that are not UTF-8. `strict` escapes spaces of other kinds and what joins
+    letters too: where a name must not pass for another. At most `longest` characters are shown.
 
-    Args:
-        text: Any text.
-        longest: How many characters to show at most; None for all. What is cut ends in "…".
-        strict: Whether spaces of other kinds and what joins letters are escaped too: where a name
-            must not pass for another.
-
-    Example:
         >>> print(printable("cat\x1b[2J.\u202egpj"), printable("caf\udce9.jpg"))
         cat\x1b[2J.\u202egpj caf\xe9.jpg
         >>> printable("a" * 100, longest=5)

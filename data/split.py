@@ -44,11 +44,7 @@ def split(photos: Photos, *, validation_share: float, test_share: float) -> Spli
 
     The same photo never lies in two parts. Of copies (the same bytes, or the same pixels) in
     several parts those in the test part stay, else those in the validation part; the others are
-    dropped.
-
-    Raises:
-        ValueError: If the shares are not at least 0 and together below 1.
-        PhotoError: If a part whose share is not 0 would be empty.
+    dropped. A part whose share is not 0 must not be empty.
     """
     if not (
         0 <= validation_share < 1 and 0 <= test_share < 1 and validation_share + test_share < 1
@@ -69,13 +65,9 @@ def split(photos: Photos, *, validation_share: float, test_share: float) -> Spli
                 f"{len(photos)} photos are too few: with a share of {share:g} none of them "
                 f"falls into the {name} part. Use more photos or another share."
             )
-    return Split(
-        positions[TRAIN],
-        positions[VALIDATION],
-        positions[TEST],
-        _fingerprint(photos, positions),
-        tuple((photos.ids[copy], photos.ids[kept]) for copy, kept in stays.items()),
-    )
+    dropped = tuple((photos.ids[copy], photos.ids[kept]) for copy, kept in stays.items())
+    train, validation, test = (positions[part] for part in (TRAIN, VALIDATION, TEST))
+    return Split(train, validation, test, _fingerprint(photos, positions), dropped)
 
 
 def _parts(photos: Photos, shares: dict[int, float]) -> npt.NDArray[np.uint8]:

@@ -37,16 +37,8 @@ def unlabelled(paths: Sequence[Path]) -> Iterator[UnlabelledPhoto]:
     with such a zip, those in the zip too, unless it has been unpacked there. Another zip without
     photos gives those in the zips that it holds.
 
-    A million photos take no more memory than one, except for the names in one folder, of which
-    50,000 are kept at a time.
-
-    Args:
-        paths: Photos, folders and zip archives. With one archive alone, photos have their names
-            within it (`test1/1.jpg`); with more paths, its own path comes first.
-
-    Raises:
-        PhotoError: At once, where nothing lies at a path; later, where a folder can't be listed or
-            an archive is damaged or refused.
+    With one archive alone, photos have their names within it (`test1/1.jpg`); with more paths, its
+    own path comes first. A path where nothing lies is an error at once.
     """
     for path in paths:
         shown = printable(str(path.absolute()), longest=300)

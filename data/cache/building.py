@@ -4,24 +4,35 @@ A journal on the disk says what became of each photo. Of it, nothing is trusted 
 beside it confirm.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.images.decode import Pixels, UndecodableError, as_resized, examine, photo
+from optrun.data.images.decode import (
+    TOGETHER,
+    Header,
+    Pixels,
+    UndecodableError,
+    as_resized,
+    examine,
+    photo,
+    squashed_together,
+)
 from optrun.data.images.duplicates import pixel_digest
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.sources.source import Photo, Source
 
 _FORMAT = 1
 _DIGEST_BYTES = 32
+_TOGETHER_BYTES = 16 * 1024**2  # larger photos are decoded one by one
 
 
 @dataclass(frozen=True)
@@ -39,10 +50,9 @@ Record = Decoded | str  # a text is the reason why a photo is left out
 class Journal(AbstractContextManager["Journal"]):
     """Lines of JSON, one for each photo, below a first line that says what is being built.
 
-    A line is written when the pixels are, so whatever ends the process, a line may at worst be
-    torn, and is then ignored. After a crash of the whole machine pixels may be missing though
-    their line is there: a reader must compare the digests. A file that is about anything else than
-    `header` says is begun anew.
+    A line is written when the pixels are. Whatever ends the process may leave a torn line, which is
+    ignored; after a crash of the machine pixels may be missing though their line is there. A file
+    that is about anything else than `header` says is begun anew.
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
@@ -85,9 +95,8 @@ def _parsed(line: bytes) -> dict[str, Record]:
 class PixelFile(AbstractContextManager["PixelFile"]):
     """uint8 [n, image_size, image_size, 3] in NumPy's format, with n known only at the end.
 
-    Written as a file rather than through a memory map, since a full disk is then an error that can
-    be caught rather than a signal that ends the process. Rows of an earlier build stay in it.
-    Several threads may read and write at once.
+    Not written through a memory map, where a full disk is no error but a signal that ends the
+    process. Rows of an earlier build stay in it. Several threads may read and write at once.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:
@@ -171,6 +180,7 @@ class Builder:
         self._source, self._how = source, how
         self._file, self._journal = file, journal
         self._memory = Memory(DECODING_BYTES)
+        self._kept = threading.local()
 
     def go_on(self) -> None:
         """Takes over what an earlier build has done, as far as its pixels are there.
@@ -196,26 +206,58 @@ class Builder:
         free = (row for row in itertools.count() if row not in taken)
         rows = dict(zip(sorted(wanted), free, strict=False))
 
-        def work(found: Photo) -> Record:
-            record: Record
-            try:
-                pixels = square(found, self._how, self._memory)
-            except UndecodableError as error:
-                record = str(error)
-            else:
-                row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
-                self._file.write(row, pixels)
-                record = Decoded(digest, pixel_digest(pixels), row)
-            self._journal.add(found.id, record)
-            return record
+        def work(photos: Sequence[Photo]) -> list[Record]:
+            records: list[Record] = []
+            for found, pixels in zip(photos, self._squares(photos), strict=True):
+                record: Record
+                if isinstance(pixels, str):
+                    record = pixels
+                else:
+                    row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
+                    self._file.write(row, pixels)
+                    record = Decoded(digest, pixel_digest(pixels), row)
+                self._journal.add(found.id, record)
+                records.append(record)
+            return records
 
-        photos = self._source.read(rows.keys())
-        for found, record in in_order(photos, lambda photo: len(photo.encoded), work):
-            if isinstance(record, Decoded):
-                self.decoded[found.id] = record
-            else:
-                self.left_out[found.id] = record
-            yield len(self.decoded) + len(self.left_out)
+        groups = _grouped(self._source.read(rows.keys()))
+        for photos, records in in_order(groups, _encoded_bytes, work):
+            for found, record in zip(photos, records, strict=True):
+                if isinstance(record, Decoded):
+                    self.decoded[found.id] = record
+                else:
+                    self.left_out[found.id] = record
+                yield len(self.decoded) + len(self.left_out)
+
+    def _squares(self, photos: Sequence[Photo]) -> Iterator[Pixels | str]:
+        """Decodes photos; a text is the reason why one can't be used."""
+        how = self._how
+        if how.resize == "squash" and not how.antialias and len(photos) == TOGETHER:
+            with contextlib.suppress(UndecodableError):  # each has its own reason, found below
+                headers = [_header(found) for found in photos]
+                size_bytes = sum(header.decoding_bytes for header in headers)
+                if size_bytes <= _TOGETHER_BYTES:
+                    with self._memory.taken(size_bytes):
+                        whole, start = [], 0
+                        memory = self._kept_memory(sum(one.memory_bytes for one in headers))
+                        for found, header in zip(photos, headers, strict=True):
+                            whole.append(photo(found.encoded, header, memory[start:]))
+                            start += header.memory_bytes
+                        squares = squashed_together(whole, how.image_size)
+                    yield from squares
+                    return
+        for found in photos:
+            try:
+                yield square(found, how, self._memory)
+            except UndecodableError as error:
+                yield str(error)
+
+    def _kept_memory(self, size: int) -> Pixels:
+        """Returns memory that this thread keeps: the system would have to clear any that is new."""
+        memory: Pixels | None = getattr(self._kept, "memory", None)
+        if memory is None or len(memory) < size:
+            memory = self._kept.memory = np.empty(size, np.uint8)
+        return memory
 
     def leave_out(self, names: Set[str], reason: str) -> None:
         """Leaves out those of these photos that could be used."""
@@ -229,11 +271,31 @@ class Builder:
         self._file.arrange([self.decoded[name].row for name in names])
 
 
+def _grouped(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
+    """Yields photos in groups to be decoded together, large ones in smaller groups."""
+    group: list[Photo] = []
+    for found in photos:
+        group.append(found)
+        if len(group) == TOGETHER or _encoded_bytes(group) > _TOGETHER_BYTES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _encoded_bytes(photos: Sequence[Photo]) -> int:
+    return sum(len(found.encoded) for found in photos)
+
+
 def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:
     """Decodes a photo of a source, as `how` says, within this memory."""
-    if found.unreadable:
-        raise UndecodableError(found.unreadable)
-    header = examine(found.encoded)
+    header = _header(found)
     with memory.taken(header.decoding_bytes):
         whole = photo(found.encoded, header)
         return as_resized(whole, how.image_size, how.resize, how.antialias)
+
+
+def _header(found: Photo) -> Header:
+    if found.unreadable:
+        raise UndecodableError(found.unreadable)
+    return examine(found.encoded)

@@ -42,22 +42,13 @@ def load(folder: Path) -> Photos | None:
 
 
 def save_index(folder: Path, photos: Photos, key: Mapping[str, object]) -> None:
-    """Writes everything but the pixels.
-
-    The key that the folder's name is made of stands in the index in words, for those who list what
-    is prepared and ask whether the source is still the same.
-    """
+    """Writes everything but the pixels, the key in words for those who list what is prepared."""
     for name, file in ARRAYS.items():
         np.save(folder / file, getattr(photos, name), allow_pickle=False)
     stated = {name: getattr(photos, name) for name in (*_STATED, "left_out")}
     index = {"format": FORMAT, "key": key, **stated}
     (folder / IDS).write_text(json.dumps(photos.ids, indent=0), "utf-8")
     (folder / INDEX).write_text(json.dumps(index, indent=0), "utf-8")
-
-
-def partial(folder: Path) -> Path:
-    """Returns the folder that a build of `folder` fills."""
-    return folder.with_name(folder.name + PARTIAL)
 
 
 def written_bytes(folder: Path) -> int:
@@ -69,10 +60,9 @@ def written_bytes(folder: Path) -> int:
 def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
     """Returns the photos kept in `folder`, after having `build` make them if they are not there.
 
-    `build` fills a folder of another name, which is renamed when all in it is on the disk.
-    Processes that ask at once wait for the one that builds. Whatever ends it leaves nothing that
-    `load` finds. What `build` had made stays where it was, for the next call to go on with, if
-    there is a journal beside it.
+    `build` fills a folder of another name, which is renamed when all in it is on the disk. Other
+    processes wait meanwhile. What was made before something ended it stays for the next call to go
+    on with, if there is a journal beside it.
     """
     photos = load(folder)
     if photos is not None:
@@ -92,10 +82,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raises `PhotoError` where the disk lacks room for this many bytes of pixels in `folder`.
-
-    Those that an earlier build has left there count.
-    """
+    """Raises `PhotoError` where the disk lacks room for what `folder` lacks of these bytes."""
     missing_bytes = needed_bytes - written_bytes(folder)
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < missing_bytes:
@@ -108,7 +95,7 @@ def require_space(folder: Path, needed_bytes: int) -> None:
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     # One name, whoever builds: under the lock, what has it is left from a process that was stopped.
-    unfinished = partial(folder)
+    unfinished = folder.with_name(folder.name + PARTIAL)
     if folder.exists():
         shutil.rmtree(folder)
     try:

@@ -13,7 +13,7 @@ from optrun.data.cache.prepare import Report
 from optrun.data.images import duplicates
 from optrun.data.images.decode import UndecodableError
 from optrun.data.labels import CLASS_NAMES, NO_PART, TEST, TRAIN, VALIDATION
-from optrun.data.parallel import DECODING_BYTES, Memory, in_parallel
+from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.photos import Photos, fingerprint
 from optrun.data.sources.built_in import SAMPLE
 from optrun.data.sources.opening import open_source
@@ -34,9 +34,7 @@ def check(
 ) -> dict[Path, list[Finding]]:
     """Returns what differs between copies and their source, read once, by the folder of each copy.
 
-    Compared are ids, labels, parts and the reasons why files are left out; the digest of every
-    photo's bytes; the pixels of every photo, decoded and resized anew; the digest of these; and the
-    fingerprint that all of this makes.
+    Compared is all that a copy states, and every pixel with the photo decoded anew.
     """
     findings: dict[Path, list[Finding]] = {copy.folder: [] for copy in copies}
     opened = []
@@ -63,9 +61,10 @@ def check(
         ]
 
     known = {name for one in opened for name in (*one.rows, *one.left_out)}
-    for done, (name, found) in enumerate(in_parallel(here.read(known), work), start=1):
+    checked = in_order(here.read(known), lambda photo: len(photo.encoded), work)
+    for done, (photo, found) in enumerate(checked, start=1):
         for folder, what in found:
-            findings[folder].append(Finding(name, what))
+            findings[folder].append(Finding(photo.id, what))
         if progress is not None:
             progress(done, len(known & labels.keys()))
     return findings

@@ -122,7 +122,7 @@ def _copy(folder: Path, identify: _Identify) -> Copy:
 
 
 def _about(file: Path) -> dict[str, Any]:
-    """Returns what an index says, or the first line of a journal."""
+    """Returns what an index says, or a journal's first line."""
     try:
         with file.open("rb") as stream:
             content = json.loads(stream.readline() if file.name == JOURNAL else stream.read())

@@ -35,7 +35,7 @@ class Entry:
 class Library:
     """All names."""
 
-    entries: Mapping[str, Entry]  # by name, in alphabetical order
+    entries: Mapping[str, Entry]  # in alphabetical order
     damaged: Sequence[Path]  # files beside them that can't be read as a name
 
 
@@ -66,19 +66,13 @@ def names() -> tuple[str, ...]:
 
 
 def entry(name: str) -> Entry | None:
-    """Returns what was imported under `name`, or None where nothing was.
-
-    Anything may be asked for: what can't be a name, such as a path, is none.
-    """
+    """Returns what was imported under `name`, which may be anything, or None."""
     name = unicodedata.normalize("NFC", name)
     return None if problem_with(name) else _entry_in(_file(name))
 
 
 def location(source: str) -> str:
-    """Returns what `source` leads to: a built-in name, or the absolute path of the photos.
-
-    Nothing is looked for; a path may lead nowhere.
-    """
+    """Returns a built-in name, or the absolute path that `source` leads to, if only to nowhere."""
     if source in BUILT_IN:
         return source
     imported = entry(source)
@@ -121,10 +115,7 @@ def name_for(path: Path) -> str:
 
 
 def register(name: str, path: Path, fingerprint: str) -> Entry:
-    """Keeps `name` for the photos at `path`; a name for the same path is renewed.
-
-    Of processes that ask for one name at once, the first gets it.
-    """
+    """Keeps `name` for the photos at `path`; a name for the same path is renewed."""
     name = unicodedata.normalize("NFC", name)
     require_free(name, path)
     now = datetime.now(UTC).isoformat("T", "seconds")

@@ -11,6 +11,7 @@ from optrun.data.cache import cache as photo_cache
 from optrun.data.cache.building import Builder, Journal, PixelFile
 from optrun.data.cache.cache_key import (
     JOURNAL,
+    PARTIAL,
     PIXELS,
     RESIZES,
     Preparation,
@@ -38,9 +39,7 @@ class Count:
 
     photos: int
     training: int
-    # Whether both were counted; else files are taken for usable photos, and the share of training
-    # photos for what it is in expectation.
-    exact: bool
+    exact: bool  # else files are taken for usable photos, and the expected share for training
     bytes_to_write: int  # pixels that preparing has yet to write
 
 
@@ -63,17 +62,14 @@ def prepare(
     the source gives both labels. A call that was stopped is gone on with by the next.
 
     Args:
-        source: See `optrun.data.sources.opening.open_source`, like `obtain`.
-        image_size: Side in pixels of the squares that photos become, >= 1.
-        resize: See `optrun.data.images.decode.decode`, like `antialias`.
-        antialias: Whether to average when photos become smaller.
+        source: As for `optrun.data.sources.opening.open_source`, like `obtain`.
+        image_size: As in `Preparation`, like `resize` and `antialias`.
         limit: How many photos to take at most, >= 2; None for all. Half of them of each class (as
             far as there are enough), those whose SHA-256 comes first: a function of the photos
             alone. Of the sample, the first `limit` drawings.
         strict: Whether files that can't be used are an error.
-        cache: Where decoded photos are kept; None for $OPTRUN_CACHE or the user's cache folder.
+        cache: Where decoded photos are kept; None for the usual place.
         progress: Called with (photos done, photos in all) as decoding goes on.
-        obtain: How the public photos are obtained if they are asked for and not here.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
@@ -129,7 +125,7 @@ def count(
     total = opened.expected()
     total = total if limit is None else min(total, limit)
     training = round(total * (1 - validation_share - test_share))
-    written_bytes = photo_cache.written_bytes(photo_cache.partial(folder))
+    written_bytes = photo_cache.written_bytes(folder.with_name(folder.name + PARTIAL))
     missing_bytes = max(0, total * image_size**2 * 3 - written_bytes)
     return Count(total, training, exact=False, bytes_to_write=missing_bytes)
 
@@ -183,15 +179,19 @@ def _build(
         name, why = min(item for item in builder.left_out.items() if labels[item[0]] == label)
         which = f"None of the {PLURAL_NAMES[label]} in {source.name} can be used"
         raise PhotoError(f"{which}. The first, {name}: {why}.")
-    parts = source.parts()
+
+    def as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+
+    used, parts = [builder.decoded[name] for name in ids], source.parts()
     label_array = np.array([labels[name] for name in ids], np.uint8)
-    digest_array = _as_rows(builder.decoded[name].digest for name in ids)
+    digest_array = as_rows(one.digest for one in used)
     photos = Photos(
         pixels=np.load(pixels, mmap_mode="r"),
         ids=tuple(ids),
         labels=label_array,
         digests=digest_array,
-        pixel_digests=_as_rows(builder.decoded[name].pixel_digest for name in ids),
+        pixel_digests=as_rows(one.pixel_digest for one in used),
         parts=np.array([parts.get(name, NO_PART) for name in ids], np.uint8),
         fingerprint=fingerprint(ids, label_array, digest_array, builder.left_out),
         source=source.name,
@@ -215,7 +215,3 @@ def _still_wanted(
     first = min(counts[0], total - second)
     second = min(counts[1], total - first)
     return {*usable[0][:first], *usable[1][:second]} - builder.decoded.keys()
-
-
-def _as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)

@@ -79,11 +79,6 @@ def parameters(
     The draws of a photo depend on (seed, epoch, digest) alone: not on the batch it is in, on the
     optimizer or on the device; nor does what one setting draws depend on the others. Copies of one
     photo are changed alike within an epoch.
-
-    >>> import numpy as np
-    >>> digest = np.zeros((1, 32), np.uint8)
-    >>> parameters(Augmentation(), digest, seed=1, epoch=0, image_size=64)
-    array([[1., 0., 0., 0., 1., 0., 1., 1.]], dtype=float32)
     """
     import numpy as np
 
@@ -124,14 +119,8 @@ def augment(images: "tf.Tensor", rows: "tf.Tensor", augmentation: Augmentation) 
     lies beyond an edge is the photo's mirror image, the pixels at the edge repeated (d c b a | a b
     c d | d c b a). At the end values are rounded to the nearest whole number.
 
-    Written in operations that XLA compiles. On the CPU it is several times faster compiled; pixels
-    then differ by 1 where a value lies within rounding errors of a half. A photo that is only
-    mirrored is so exactly.
-
-    Args:
-        images: uint8 [b, s, s, 3], with s known.
-        rows: float32 [b, 8], from `parameters`.
-        augmentation: What the rows were drawn with; what it leaves off is not computed.
+    Images are uint8 [b, s, s, 3], with s known. Compiled by XLA, pixels differ by 1 where a value
+    lies within rounding errors of a half. A photo that is only mirrored is so exactly.
     """
     import tensorflow as tf
 

@@ -62,14 +62,12 @@ def training_batches(
 ) -> "tf.data.Dataset":
     """Returns an endless stream of batches, epoch after epoch, each in its own order.
 
-    Batch number k holds epoch k // batches_per_epoch; nothing is carried from one batch to the
-    next, so starting later skips without reading, and yields exactly what an uninterrupted stream
-    would. Epochs and batches are counted from 0; an epoch's last batch may be short.
+    Nothing is carried from one batch to the next, so starting later skips without reading, and
+    yields exactly what an uninterrupted stream would. Epochs and batches are counted from 0.
 
-    Returns:
-        Dataset of (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and their
-        labels. With an augmentation that changes anything it is of ((photos, float32 [b, 8]),
-        labels): what `data.augmentation.augment` is to do to the photos where the network is.
+    Elements are (uint8 [b, s, s, 3], float32 [b]): RGB photos as they are, and their labels. With
+    an augmentation that changes anything they are ((photos, float32 [b, 8]), labels): what
+    `data.feed.augmentation.augment` is to do to the photos where the network is.
     """
     import tensorflow as tf
 

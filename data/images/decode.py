@@ -3,9 +3,11 @@
 import functools
 import io
 import struct
+import threading
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,10 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 # Pixels of another format that are converted to RGB at a time.
 _STRIP_PIXELS = 2**20
 
+# How many photos are resized in one call: each call of its own costs as much as half a photo.
+TOGETHER = 16
+_making = threading.Lock()  # the first thread makes the function, all others wait for it
+
 Pixels = npt.NDArray[np.uint8]
 Decoder = Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
 
@@ -56,6 +62,11 @@ class Header:
     decoder: Decoder
     decoding_bytes: int  # about how much memory decoding takes
 
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory the pixels take."""
+        return self.height * self.width * 3 + ALIGNMENT
+
 
 def decode(
     encoded: bytes, image_size: int, resize: Resize = "squash", antialias: bool = False
@@ -64,16 +75,15 @@ def decode(
 
     JPEG is decoded by libjpeg-turbo (its fast integer transform), other formats by Pillow;
     greyscale, palettes and CMYK become RGB, and what is transparent becomes white. The size is
-    changed by bilinear interpolation, as `tf.image.resize` does it. A function of its arguments
-    alone; safe, and meant, to be called from several threads.
+    changed by bilinear interpolation, as `tf.image.resize` does it. May be called from several
+    threads.
 
     Args:
         encoded: The bytes of an image file; `UndecodableError` says why they are not usable.
         image_size: Side of the result in pixels.
         resize: "squash" to the square; "crop": scale the shorter side, and keep the middle; "pad":
             scale the longer side, and put the photo in the middle of a black square.
-        antialias: Whether making a photo smaller averages over all pixels, rather than taking the
-            nearest two along each axis.
+        antialias: Whether a photo made smaller averages all its pixels, not the nearest two by two.
     """
     return as_resized(photo(encoded, examine(encoded)), image_size, resize, antialias)
 
@@ -114,15 +124,18 @@ def _examine_other(encoded: bytes) -> Header:
         raise UndecodableError("truncated or damaged") from error
 
 
-def photo(encoded: bytes, header: Header) -> Pixels:
-    """Returns a photo in its own size, uint8 [height, width, 3], RGB."""
+def photo(encoded: bytes, header: Header, memory: Pixels | None = None) -> Pixels:
+    """Returns a photo in its own size, uint8 [height, width, 3], RGB.
+
+    `memory`, flat and of `header.memory_bytes`, may be where its pixels come to lie.
+    """
     try:
         if header.decoder == "Pillow":
             with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
                 return _decode_other(image)
         if header.decoder == "libjpeg-turbo":
             try:
-                pixels = _aligned(header.height, header.width)
+                pixels = _aligned(header.height, header.width, memory)
                 simplejpeg.decode_jpeg(encoded, "RGB", fastdct=True, buffer=pixels)
                 return pixels
             except ValueError as error:
@@ -170,10 +183,11 @@ def _decode_other(image: Image.Image) -> Pixels:
     return pixels
 
 
-def _aligned(height: int, width: int) -> Pixels:
+def _aligned(height: int, width: int, memory: Pixels | None = None) -> Pixels:
     """Returns uint8 [height, width, 3] where TensorFlow can use it as it is, without a copy."""
     count = height * width * 3
-    memory = np.empty(count + ALIGNMENT, np.uint8)
+    if memory is None:
+        memory = np.empty(count + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + count].reshape(height, width, 3)
 
@@ -214,9 +228,41 @@ def _interpolated(photo: Pixels, height: int, width: int, antialias: bool) -> Pi
             resized = tf.image.resize(images, size, antialias=True)
         else:
             resized = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True)
-    # Rounded by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory.
-    pixels = np.empty((height, width, 3), np.uint8)
-    np.rint(np.asarray(memoryview(resized))[0], out=pixels, casting="unsafe")
+    return _rounded(resized)
+
+
+def squashed_together(photos: Sequence[Pixels], image_size: int) -> Iterator[Pixels]:
+    """Yields `TOGETHER` photos as squares, as `as_resized` squashes them without antialiasing."""
+    import tensorflow as tf
+
+    with tf.device("/CPU:0"):
+        with _making:
+            squash = _squash(image_size)
+        squares = squash(*[mapped_tensor(photo[None]) for photo in photos])
+    return map(_rounded, squares)
+
+
+@functools.lru_cache(maxsize=16)
+def _squash(image_size: int) -> "Callable[..., list[tf.Tensor]]":
+    import tensorflow as tf
+
+    def squash(*photos: "tf.Tensor") -> list["tf.Tensor"]:
+        size = (image_size, image_size)
+        return [
+            tf.raw_ops.ResizeBilinear(images=photo, size=size, half_pixel_centers=True)
+            for photo in photos
+        ]
+
+    any_photo = tf.TensorSpec([1, None, None, 3], tf.uint8)
+    graph = tf.function(squash, autograph=False).get_concrete_function(*[any_photo] * TOGETHER)
+    return cast("Callable[..., list[tf.Tensor]]", graph)
+
+
+def _rounded(resized: "tf.Tensor") -> Pixels:
+    """Rounds by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory."""
+    values = np.asarray(memoryview(resized))[0]
+    pixels = np.empty(values.shape, np.uint8)
+    np.rint(values, out=pixels, casting="unsafe")
     return pixels
 
 

@@ -23,13 +23,15 @@ Indices = npt.NDArray[np.int64]
 _SUBPIXELS = 16  # to the pixel; a power of two, so that scaling by it is exact
 
 
+def palette(colours: str) -> tuple[Colour, ...]:
+    """Several colours from their hexadecimal digits, as in "ff0000 00ff00"."""
+    return tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, colours.split()))
+
+
 def mix(first: Colour, second: Colour, share: float) -> Colour:
     """The colour `share` (0 to 1) of the way from the first to the second."""
-    return (
-        int(first[0] + (second[0] - first[0]) * share + 0.5),
-        int(first[1] + (second[1] - first[1]) * share + 0.5),
-        int(first[2] + (second[2] - first[2]) * share + 0.5),
-    )
+    red, green, blue = (int(a + (b - a) * share + 0.5) for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 class Canvas:

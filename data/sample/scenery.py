@@ -1,46 +1,14 @@
 """Rooms, gardens, and the things that stand about in them; the picture is the unit square."""
 
-from optrun.data.sample.canvas import BLACK, WHITE, Colour, mix
+from optrun.data.sample.canvas import BLACK, WHITE, Colour, mix, palette
 from optrun.data.sample.dice import Dice
 from optrun.data.sample.pen import Pen, ellipse, polygon, rectangle, smooth, stroke
 
-WALLS: tuple[Colour, ...] = (
-    (214, 200, 178),
-    (176, 196, 206),
-    (196, 176, 190),
-    (170, 190, 160),
-    (226, 214, 200),
-    (150, 140, 150),
-    (206, 160, 130),
-    (120, 140, 160),
-)
-FLOORS: tuple[Colour, ...] = (
-    (150, 110, 76),
-    (120, 90, 70),
-    (170, 150, 130),
-    (110, 116, 124),
-    (186, 160, 120),
-    (140, 80, 70),
-)
-SKIES: tuple[Colour, ...] = ((160, 204, 236), (200, 220, 236), (240, 200, 160), (130, 160, 200))
-MEADOWS: tuple[Colour, ...] = (
-    (110, 160, 80),
-    (140, 170, 90),
-    (90, 130, 80),
-    (170, 160, 100),
-    (220, 224, 230),  # snow
-)
-THINGS: tuple[Colour, ...] = (
-    (200, 60, 60),
-    (60, 110, 190),
-    (230, 180, 60),
-    (90, 160, 100),
-    (150, 90, 170),
-    (220, 140, 60),
-    (120, 80, 50),
-    (230, 226, 220),
-    (70, 66, 76),
-)
+WALLS = palette("d6c8b2 b0c4ce c4b0be aabea0 e2d6c8 968c96 cea082 788ca0")
+FLOORS = palette("966e4c 785a46 aa9682 6e747c baa078 8c5046")
+SKIES = palette("a0ccec c8dcec f0c8a0 82a0c8")
+MEADOWS = palette("6ea050 8caa5a 5a8250 aaa064 dce0e6")  # the last: snow
+THINGS = palette("c83c3c 3c6ebe e6b43c 5aa064 965aaa dc8c3c 785032 e6e2dc 46424c")
 FRAMES: tuple[Colour, ...] = ((90, 64, 44), (236, 232, 226))
 HAZE: Colour = (120, 140, 170)
 BARK: Colour = (104, 80, 60)

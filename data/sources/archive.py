@@ -106,12 +106,8 @@ class Zip:
     def files(self, most: int, within: str = "") -> Iterator["Member"]:
         """Yields the files in the order of the directory, which is never in memory as a whole.
 
-        Args:
-            most: How many are accepted; of an archive that says it has more, none is yielded.
-            within: What comes before their names.
-
-        Raises:
-            PhotoError: If this is no archive, or one to be refused.
+        Of an archive that says it has more than `most`, none is yielded; `within` comes before
+        their names.
         """
         try:
             start, directory_bytes, count, prefix_bytes = self._directory()
@@ -142,9 +138,8 @@ class Zip:
     def _directory(self) -> tuple[int, int, int, int]:
         """Finds the directory, by the record at the end of the archive.
 
-        Returns:
-            Where the directory starts, its size in bytes, the number of entries it claims, and how
-            many bytes stand before the archive proper (as in one that extracts itself).
+        That is its start, its size in bytes, the number of entries it claims, and how many bytes
+        stand before the archive proper (as in one that extracts itself).
         """
         tail_start = max(self.size - _END.size - _MAXIMUM_COMMENT_BYTES, 0)
         tail = self.read_at(tail_start, self.size - tail_start)

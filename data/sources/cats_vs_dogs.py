@@ -51,7 +51,7 @@ def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "CatsVsDo
 
 
 def missing() -> str:
-    """Returns whether the photos were never obtained, and what to do."""
+    """Returns what to do where the photos were never obtained."""
     return "" if obtained() else "not obtained yet: optrun data prepare"
 
 
@@ -106,19 +106,9 @@ def obtain(
 ) -> Path:
     """Returns the folder of the prepared data set, or the archive, after getting what is missing.
 
-    A download that broke off is gone on with at its last byte.
-
-    Args:
-        archive: The archive, downloaded by the person; it is never changed, and kept in the manual
-            folder of tensorflow_datasets too. None to take the one that is there, or to download
-            it.
-        progress: Called with (stage, bytes done, in all).
-        say: Called with what a person should know on the way.
-
-    Raises:
-        Unavailable: If the photos were never obtained and their host can't be reached; known within
-            5 seconds.
-        PhotoError: If they can't be had for any other reason.
+    A person's own `archive` is never changed, and kept in the manual folder of tensorflow_datasets
+    too. `progress` is called with (stage, bytes done, in all), `say` with what a person should know
+    on the way. `Unavailable` says within 5 seconds that the host can't be reached.
     """
     if archive is not None:
         _require_published(archive, progress)
@@ -134,7 +124,16 @@ def obtain(
     if archive is not None:
         _keep(archive, manual)
         return manual
-    _require_reachable(manual)
+    if not host_reachable(PUBLISHED.url):
+        part = partial_of(manual)
+        begun = f" ({megabytes(part.size)} of their archive are, and are kept)" if part.size else ""
+        raise Unavailable(
+            f"The public photos ({PUBLIC}) are not on this machine{begun}, and {PUBLISHED.host} "
+            "can't be reached. The ways out: connect to the network (HTTPS_PROXY is respected); "
+            f"download the archive elsewhere, {PUBLISHED.url}, and give it to `optrun data prepare "
+            f"ARCHIVE` or put it at {manual}; use photos of your own with --set data.source=PATH; "
+            "or use the built-in sample with --sample."
+        )
     fetch(PUBLISHED, manual, progress=functools.partial(progress, "downloading"), say=say)
     return manual
 
@@ -158,20 +157,6 @@ def _require_published(archive: Path, progress: Progress) -> None:
         f"{archive} is not the published archive of {PUBLIC}, {ARCHIVE}: {difference}. If it is an "
         "interrupted download, repeat it; if it holds other photos, use them as photos of your "
         f"own: optrun data import {archive}"
-    )
-
-
-def _require_reachable(manual: Path) -> None:
-    if host_reachable(PUBLISHED.url):
-        return
-    part = partial_of(manual)
-    begun = f" ({megabytes(part.size)} of their archive are, and are kept)" if part.size else ""
-    raise Unavailable(
-        f"The public photos ({PUBLIC}) are not on this machine{begun}, and {PUBLISHED.host} can't "
-        "be reached. The ways out: connect to the network (HTTPS_PROXY is respected); download the "
-        f"archive elsewhere, {PUBLISHED.url}, and give it to `optrun data prepare ARCHIVE` or put "
-        f"it at {manual}; use photos of your own with --set data.source=PATH; or use the built-in "
-        "sample with --sample."
     )
 
 

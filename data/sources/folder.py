@@ -6,7 +6,6 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from optrun.data.sources.archive import Member, Zip, opened
 from optrun.data.sources.regular_file import UnreadableError, cannot_be_read, read_regular
 
 _SORTED_AT_ONCE = 50_000
-_by_name = attrgetter("name")
 
 
 class FolderFile(NamedTuple):
@@ -72,10 +70,7 @@ def walk(folder: Path) -> Iterator[FolderFile]:
     """Yields the files below a folder, in the order of their names in each folder.
 
     Links to folders are not followed, so neither circles nor other places are entered; each counts
-    as one file that can't be read. Of a folder with very many files, only some names are in memory.
-
-    Raises:
-        PhotoError: If a folder can't be listed.
+    as one file that can't be read.
     """
     for within, entry in _below(str(folder.resolve())):
         is_linked_folder = entry.is_symlink() and _leads_to_folder(entry)
@@ -86,9 +81,6 @@ def summary(folder: str, most: int) -> Summary:
     """Returns what tells the files below a folder from others; of a link, what it leads to counts.
 
     Of more than `most` files some are looked at: no photo is read from such a folder anyway.
-
-    Raises:
-        PhotoError: If a folder can't be listed, or is changed meanwhile.
     """
     files = size = changed_ns = 0
     whole = hashlib.sha256()
@@ -141,7 +133,7 @@ def _sorted(folder: str) -> Iterator["os.DirEntry[str]"]:
         try:
             with os.scandir(folder) as entries:
                 following = (entry for entry in entries if entry.name > last)
-                chosen = heapq.nsmallest(_SORTED_AT_ONCE, following, key=_by_name)
+                chosen = heapq.nsmallest(_SORTED_AT_ONCE, following, key=lambda entry: entry.name)
         except OSError as error:
             raise PhotoError(
                 f"{printable(folder)} can't be read: {error.strerror or error}."

@@ -91,12 +91,7 @@ class Files:
 
     @cached_property
     def _listing(self) -> tuple[dict[str, tuple[str, int]], dict[str, list[str]]]:
-        """Looks at the names of all files.
-
-        Returns:
-            Id and label of each photo by the name of its file; and for a name that several files
-            have, the ids of all but the last.
-        """
+        """Id and label of each photo by its file's name; and of a repeated name all ids but one."""
         labels: dict[str, int] = {}
         repeated: Counter[str] = Counter()
         count = 0

@@ -35,7 +35,6 @@ def label_of(name: str) -> int | None:
     photo is then left out with a reason. Elsewhere, the file's own name must be one of Kaggle's.
     Files that operating systems hide are passed over.
 
-    Example:
         >>> label_of("PetImages/Dog/0.jpg"), label_of("train/cat.0.jpg"), label_of("test1/1.jpg")
         (1, 0, None)
     """
@@ -51,13 +50,10 @@ def label_of(name: str) -> int | None:
 
 
 def part_of(name: str) -> int:
-    """Returns the part that the nearest folder so named gives a file, else `NO_PART`.
+    """Returns the part that the nearest folder, or zip, so named gives a file, else `NO_PART`.
 
-    A zip archive around it counts as a folder.
-
-    Example:
-        >>> part_of("train/cats/1.jpg"), part_of("Test/dog/1.jpg"), part_of("PetImages/Cat/0.jpg")
-        (1, 3, 0)
+    >>> part_of("train/cats/1.jpg"), part_of("Test/dog/1.jpg"), part_of("PetImages/Cat/0.jpg")
+    (1, 3, 0)
     """
     for folder in reversed(name.lower().split("/")[:-1]):
         part = _PART_FOLDERS.get(folder.removesuffix(".zip"))
@@ -82,7 +78,6 @@ def is_photo_name(name: str) -> bool:
 
     One without an ending is; whether it can be decoded is not asked.
 
-    Example:
         >>> is_photo_name("test1/1.jpg"), is_photo_name("sampleSubmission.csv")
         (True, False)
     """
@@ -92,9 +87,8 @@ def is_photo_name(name: str) -> bool:
 def is_test_name(name: str) -> bool:
     """Returns whether a file is one of Kaggle's unlabelled test photos, or the zip that holds them.
 
-    Example:
-        >>> [is_test_name(name) for name in ("test1/1.jpg", "test.zip", "test/cats/1.jpg")]
-        [True, True, False]
+    >>> [is_test_name(name) for name in ("test1/1.jpg", "test.zip", "test/cats/1.jpg")]
+    [True, True, False]
     """
     folder, _, file = name.lower().rpartition("/")
     return posixpath.basename(folder) in _TEST_NAMES or (
@@ -107,7 +101,6 @@ def without_common_folder(names: Iterable[str]) -> dict[str, str]:
 
     So photos have the same ids zipped or not, and with or without a folder around them.
 
-    Example:
         >>> without_common_folder(["PetImages/Cat/0.jpg", "PetImages/Dog/0.jpg"])
         {'PetImages/Cat/0.jpg': 'Cat/0.jpg', 'PetImages/Dog/0.jpg': 'Dog/0.jpg'}
     """

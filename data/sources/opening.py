@@ -25,14 +25,8 @@ def open_source(
 ) -> Source:
     """Returns the source that `source` names; nothing is read or downloaded yet.
 
-    Args:
-        source: A built-in name, one that photos were imported under, or the path of a folder or zip
-            archive. A folder that has such a name is given as "./sample".
-        count: As for `BuiltIn.source`, like the next; no matter to photos of a person's own.
-        obtain: How photos are brought here.
-
-    Raises:
-        PhotoError: If nothing lies at the path, or no longer where the name leads.
+    That is a built-in name (`count` and `obtain` are as for `BuiltIn.source`), one that photos were
+    imported under, or the path of a folder or zip archive, "./sample" where it has such a name.
     """
     if source in NAMES:
         return built_in(source).source(count=count, obtain=obtain)

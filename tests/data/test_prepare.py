@@ -195,6 +195,8 @@ def test_fingerprint_is_over_id_label_and_content(
     ]
 
     assert photos.fingerprint == fingerprint(*variants[0])
+    assert photos.fingerprint == fingerprint(*(values[::-1] for values in variants[0]))
+    assert photos.fingerprint != fingerprint(*variants[0], left_out=["another"])
     assert len({fingerprint(*variant) for variant in variants}) == len(variants)
 
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from optrun.data.cache.cache_key import Resize
 from optrun.data.cache.prepare import prepare
-from optrun.data.images.decode import decode
+from optrun.data.images.decode import TOGETHER, as_resized, decode, squashed_together
 from PIL import Image
 
 SIZE = 24
@@ -92,3 +92,14 @@ def test_what_is_padded_is_black_and_has_a_pixel_at_least(encoded: Callable[...,
 def test_a_resize_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="one of squash, crop, pad, received: stretch"):
         prepare("sample", image_size=SIZE, resize="stretch")  # type: ignore[arg-type]
+
+
+def test_photos_squashed_together_are_those_squashed_one_by_one(
+    picture: Callable[..., Image.Image],
+) -> None:
+    sides = ((90, 60), (61, 100), (SIZE, SIZE), (20, 12))
+    photos = [np.asarray(picture(i, *sides[i % len(sides)])) for i in range(TOGETHER)]
+    one_by_one = [as_resized(photo, SIZE, "squash", antialias=False) for photo in photos]
+
+    for together, alone in zip(squashed_together(photos, SIZE), one_by_one, strict=True):
+        assert np.array_equal(together, alone)

@@ -1,15 +1,31 @@
-"""A configuration file, what it extends, and `--set`, to one experiment."""
+"""A configuration file, what it extends, and `--set`, to one experiment, or all that is wrong."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any
 
-from optrun.runner.config.check import Finding, examine
+from optrun.data.cache import library
+from optrun.data.exceptions import PhotoError
+from optrun.optimizers import user_defined
+from optrun.optimizers.specification import SpecificationError
+from optrun.runner.config.documentation import expected, fields, is_section, words
 from optrun.runner.config.layers import lay, node_from, on_sample, read_files, read_overrides
-from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, received
+from optrun.runner.config.problems import (
+    ConfigurationError,
+    Path,
+    Place,
+    Problem,
+    dotted,
+    received,
+)
 from optrun.runner.config.schema import (
+    LARGEST,
     NOT_ON_SAMPLE,
+    PATH_KEYS,
     SAMPLE_SECTIONS,
     SOURCE,
     Experiment,
@@ -17,10 +33,29 @@ from optrun.runner.config.schema import (
     as_yaml,
 )
 from optrun.runner.config.strict_yaml import MAX_BYTES, MAX_DEPTH, MAX_VALUES, Node, parse
+from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import nearest, one_of
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+_FIELDS = dict(fields())
 _SAMPLE = ("sample",)
 _NOTHING = node_from("", {})
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Something wrong with the value, or for want of a value, at a path."""
+
+    path: Path
+    place: Place  # where it is written, or where it would be
+    message: str  # what must be, and what was received
+    meant: Path | None = None  # of an unknown key, the known one it most likely is
+
+    def text(self, prefix: Path = ()) -> str:
+        """The message, beginning with the path as a person writes it."""
+        reads_on = self.message.split(maxsplit=1)[0] in ("must", "has", "cannot", "is")
+        return f"{dotted((*prefix, *self.path))}{' ' if reads_on else ': '}{self.message}"
 
 
 @dataclass(frozen=True)
@@ -73,10 +108,10 @@ def load(
             what = "names photos, and --sample asks for the built-in sample; leave out one"
             problems.append(Problem(named.place, f"data.source {what}"))
         tree = on_sample(files, section, stated)
-        experiment, findings = examine(tree, import_own=import_own)
+        experiment, findings = _examine(tree, import_own=import_own)
     else:
         tree = whole.put(_SAMPLE, section)
-        experiment, findings = examine(tree, import_own=import_own)
+        experiment, findings = _examine(tree, import_own=import_own)
         if section.value:
             faults, makes_sense = _faults_of_section(files, section, stated, whole, experiment)
             told = {(finding.path, finding.message) for finding in findings}
@@ -124,7 +159,7 @@ def _too_large(label: str) -> ConfigurationError:
 
 def _faults_of_section(
     files: Node, section: Node, stated: Node, whole: Node, experiment: Experiment | None
-) -> tuple[list[Finding], bool]:
+) -> tuple[list[_Finding], bool]:
     """What is wrong with the `sample` section, told now and not on the day it is used.
 
     And whether it makes sense in this experiment. Where an override leaves no sense in it, that is
@@ -136,11 +171,11 @@ def _faults_of_section(
         # As text, which tells 1 from 1.0 and true.
         return node and repr(node.plain())
 
-    def faults(files: Node) -> list[Finding]:
+    def faults(files: Node) -> list[_Finding]:
         tree = on_sample(files, section, _NOTHING)
         same = [key for key in SAMPLE_SECTIONS if plain(tree, key) == plain(whole, key)]
         known = {key: getattr(experiment, key) for key in same} if experiment else {}
-        return examine(tree, known=known)[1]
+        return _examine(tree, known=known)[1]
 
     found = faults(whole)
     makes_sense = not found
@@ -191,3 +226,120 @@ def _origins(
         else:
             node = tree.at(here)
             yield here, "default" if node is None else node.key_place.origin
+
+
+def _examine(
+    root: Node, *, import_own: bool = False, known: Mapping[str, object] = MappingProxyType({})
+) -> tuple[Experiment | None, list[_Finding]]:
+    """Checks a whole tree, without `extends`: the experiment, or None, and all findings.
+
+    Args:
+        import_own: Whether to import a person's own optimizer, which runs the person's code.
+        known: Sections that an experiment has, checked, of the very same statements.
+    """
+    plain: Any = root.plain()
+    findings: list[_Finding] = []
+    # A person's own optimizer imports TensorFlow.
+    imports = import_own and user_defined.names_in(plain.get("optimizer"))
+    try:
+        with native_stderr_captured() if imports else nullcontext():
+            experiment = Experiment.model_validate(
+                plain | known, context={"import_own": import_own}
+            )
+    except ValidationError as error:
+        experiment = None
+        for detail in error.errors(include_url=False):
+            findings += _findings(detail, root, findings)
+        # A required key that is there under a wrong name is not missing too.
+        meant = {finding.meant for finding in findings}
+        findings = [one for one in findings if one.path not in meant or root.at(one.path)]
+    findings += _mistaken_words(root, findings)
+    return (None if findings else experiment), findings
+
+
+def _findings(detail: ErrorDetails, root: Node, known: Sequence[_Finding]) -> Iterator[_Finding]:
+    location = tuple(str(part) for part in detail["loc"])
+    if detail["type"] == "broken_rule":
+        about = (*location[:-1], detail["ctx"]["key"])
+        place = (root.at(about) or root.nearest(location)).place
+        yield _Finding(about, place, detail["msg"])
+        return
+    if detail["type"] == "extra_forbidden":
+        yield _unknown_key(location, root.nearest(location).key_place)
+        return
+    # A union or a list adds parts of its own to the location.
+    path = next(location[:end] for end in range(len(location), 0, -1) if location[:end] in _FIELDS)
+    if any(finding.path == path for finding in known):
+        return
+    field = _FIELDS[path]
+    node = root.at(path)
+    if node is None:
+        message = f"must be stated: {expected(field)}"
+        if path == ("optimizer",):
+            message += "; a file that others extend is checked through them"
+        yield _Finding(path, root.nearest(path).key_place, message)
+    elif path == ("optimizer",):
+        yield from _optimizer_findings(root, detail["ctx"]["error"])
+    else:
+        yield _Finding(path, node.place, _wrong_value(path, node.plain()))
+
+
+def _optimizer_findings(root: Node, error: SpecificationError) -> Iterator[_Finding]:
+    for problem in error.problems:
+        path = ("optimizer", *problem.path)
+        found = root.at(path)
+        about_the_value = problem.message.startswith("must") or path[-1] == "name"
+        place = found.place if found and about_the_value else root.nearest(path).key_place
+        yield _Finding(path, place, problem.message)
+
+
+def _wrong_value(path: Path, value: object) -> str:
+    field = _FIELDS[path]
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"must be {expected(field)}, below 2^31, received {received(value)}"
+    message = f"must be {expected(field)}, received {received(value)}"
+    if isinstance(value, str) and (near := nearest(value, words(field))):
+        return f"{message}; did you mean {near}?"
+    if field.annotation is str and value is not None and not isinstance(value, str | dict | list):
+        return f"{message}; put it in quotes"
+    if is_section(field) and value is None:
+        return f"{message}; leave the key out for its defaults"
+    return message
+
+
+def _unknown_key(path: Path, place: Place) -> _Finding:
+    *parents, key = path
+    siblings = {known[-1]: known for known in _FIELDS if known[:-1] == tuple(parents)}
+    if not parents:
+        siblings["extends"] = ("extends",)
+    anywhere = {known[-1]: known for known in _FIELDS}
+    anywhere |= dict.fromkeys(("lr", "learning_rate"), ("optimizer", "learning_rate"))
+    for known in (siblings, anywhere):
+        if near := nearest(key, known):
+            message = f"is not a known key; did you mean {dotted(known[near])}?"
+            return _Finding(path, place, message, known[near])
+    where = f"{dotted(tuple(parents))} takes" if parents else "a configuration takes"
+    return _Finding(path, place, f"is not a known key; {where} {', '.join(siblings)}")
+
+
+def _mistaken_words(root: Node, findings: Sequence[_Finding]) -> Iterator[_Finding]:
+    """Words that would be taken for paths: `model.weights: imagnet`."""
+    wrong = {finding.path for finding in findings}
+    for path, known in PATH_KEYS.items():
+        node = root.at(path)
+        if node is None or path in wrong or not isinstance(node.value, str) or node.value in known:
+            continue
+        written = FilePath(node.value)
+        # It was made absolute since.
+        folder = FilePath(node.place.source).parent if node.place.line else FilePath()
+        if path == SOURCE and written.parent in (folder.absolute(), FilePath()):
+            names: tuple[str, ...] = ()
+            with suppress(PhotoError):  # a cache that can't be read has no names to suggest
+                names = library.names()
+            if written.name in names:  # the name itself, or a path that says `./`
+                continue
+            known = (*known, *names)
+        near = nearest(written.name, known)
+        if near and not written.suffix and not os.path.lexists(written):
+            message = f"must be {expected(_FIELDS[path])}, received {received(written.name)}"
+            yield _Finding(path, node.place, f"{message}; did you mean {near}?")

@@ -9,7 +9,10 @@ from optrun.optimizers import specification
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 THREE = [CONFIGS / f"{name}_vgg19.yaml" for name in ("sgd", "lookahead", "soft_batch")]
-TINY = ("data.image_size=32", "data.limit=80", "model.width=0.125", "training.epochs=1")
+TINY = (
+    *("data.image_size=32", "data.limit=80", "model.width=0.125", "model.trainable=head"),
+    "training.epochs=1",
+)
 
 Optrun = Callable[..., tuple[int, str, str]]
 

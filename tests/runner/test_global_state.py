@@ -17,6 +17,7 @@ SETTINGS = (
     "data.limit=60",
     "data.augmentation.flip=true",
     "model.width=0.125",
+    "model.trainable=block5",
     "model.head.hidden_units=[3]",
     "training.epochs=1",
 )

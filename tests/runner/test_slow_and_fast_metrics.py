@@ -39,7 +39,7 @@ def trained(
         for path, optimizer in zip(configs, optimizers.values(), strict=True):
             content = {"extends": str(CONFIGS / "vgg19.yaml"), "optimizer": optimizer}
             path.write_text(json.dumps(content))
-        settings = ["data.image_size=32", "data.limit=160", "model.width=0.125"]
+        settings = ["data.image_size=32", "data.limit=100", "model.width=0.125"]
         overrides = [*settings, f"training.epochs={epochs}"]
         entries = [Entry(config, overrides) for config in configs]
         request = Request(
@@ -120,15 +120,14 @@ def test_the_fast_weights_are_measured_on_the_evaluation_clock(
     monkeypatch.setattr(clocks, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
     monkeypatch.setattr(TensorFlowEngine, "predict", predict)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
-    model.compile(
-        Lookahead("sgd", sync_period=1, slow_step_size=0.0, track_fast_weights=True), loss="mse"
-    )
+    lookahead = Lookahead("sgd", sync_period=1, slow_step_size=0.0, track_fast_weights=True)
+    engine = TensorFlowEngine(model, lookahead, jit_compile=False)
     model.set_weights([np.array([[1.0], [-1.0]])])
     model.train_on_batch(np.array([[300.0, -300.0]]), np.zeros((1, 1)))
     photos = EvaluationSet([(None, None)], np.array([1, 0]))  # type: ignore[arg-type]
     clock = clocks.Clocks()
     validation = Validation(
-        engine=TensorFlowEngine(model, keras.metrics.BinaryAccuracy()),
+        engine=engine,
         clocks=clock,
         validation=photos,
         training_subset=photos,

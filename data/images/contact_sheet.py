@@ -17,11 +17,9 @@ Emphasis = Literal["none", "right", "wrong"]
 
 _BACKGROUND, _INK, _FAINT = "#ffffff", "#1a1a1a", "#666666"
 # Told apart by most who see fewer colours (Okabe & Ito 2008), and by the width of the frame too.
-_COLOURS: dict[Emphasis, str] = {"none": _INK, "right": "#007a5a", "wrong": "#c44a00"}
-_FRAMES_PX: dict[Emphasis, int] = {"none": 0, "right": 3, "wrong": 6}
+_FRAMES = {"none": (_INK, 0), "right": ("#007a5a", 3), "wrong": ("#c44a00", 6)}  # in pixels
 _GAP_PX, _MARGIN_PX = 10, 20
 _CAPTION_PX, _TITLE_PX = 13, 18
-_LINE_HEIGHT = 1.3
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -46,9 +44,8 @@ def contact_sheet(
     if not tiles:
         raise ValueError("tiles must hold at least one, received: none")
     if tile_px < 32 or columns < 1:
-        raise ValueError(
-            f"tile_px must be at least 32 and columns at least 1, received: {tile_px}, {columns}"
-        )
+        least = "tile_px must be at least 32 and columns at least 1"
+        raise ValueError(f"{least}, received: {tile_px}, {columns}")
     columns = min(columns, len(tiles))
     caption_px = _line_px(_CAPTION_PX) * max(len(tile.caption.split("\n")) for tile in tiles)
     heading_px = _line_px(_TITLE_PX) * len(title.split("\n")) + _GAP_PX
@@ -64,13 +61,12 @@ def contact_sheet(
         row, column = divmod(number, columns)
         left = _MARGIN_PX + column * step_x
         top = _MARGIN_PX + heading_px + row * step_y
-        colour, frame_px = _COLOURS[tile.emphasis], _FRAMES_PX[tile.emphasis]
+        colour, frame_px = _FRAMES[tile.emphasis]
         picture = _fitted(tile.pixels, tile_px - 2 * frame_px)
-        corner = (left + (tile_px - picture.width) // 2, top + (tile_px - picture.height) // 2)
-        sheet.paste(picture, corner)
-        if tile.emphasis != "none":
-            box = (left, top, left + tile_px - 1, top + tile_px - 1)
-            draw.rectangle(box, outline=colour, width=frame_px)
+        beside, above = (tile_px - picture.width) // 2, (tile_px - picture.height) // 2
+        sheet.paste(picture, (left + beside, top + above))
+        box = (left, top, left + tile_px - 1, top + tile_px - 1)
+        draw.rectangle(box, outline=colour, width=frame_px)
         _write(draw, (left, top + tile_px + 2), tile.caption, _CAPTION_PX, tile_px, colour)
     file = io.BytesIO()
     sheet.save(file, "PNG")
@@ -81,8 +77,10 @@ def _fitted(pixels: npt.NDArray[np.uint8], side: int) -> Image.Image:
     """Returns the picture as large as fits into a square, in its own proportions."""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    return picture.resize(
+        (width, height), Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    )
 
 
 def _write(
@@ -90,10 +88,11 @@ def _write(
 ) -> None:
     """Writes lines one below the other, the further ones of a caption fainter."""
     font = _font(size)
+    left, top = place
     for number, line in enumerate(text.split("\n")):
         fill = _FAINT if number and colour == _INK else colour
-        where = (place[0], place[1] + number * _line_px(size))
-        draw.text(where, _cut(line, font, width), font=font, fill=fill)
+        shown = _cut(line, font, width)
+        draw.text((left, top + number * _line_px(size)), shown, font=font, fill=fill)
 
 
 def _cut(line: str, font: _Font, width: int) -> str:
@@ -111,7 +110,7 @@ def _cut(line: str, font: _Font, width: int) -> str:
 
 
 def _line_px(size: int) -> int:
-    return round(size * _LINE_HEIGHT)
+    return round(size * 1.3)
 
 
 @cache

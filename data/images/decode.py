@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
-_EIGHT_BIT_MODES = frozenset(
-    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-)
+_EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _MINIMUM_SIDE_PX = 8
 _MAXIMUM_PIXELS = 80_000_000
 _TOO_MANY_PIXELS = f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
@@ -36,8 +34,7 @@ _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
 # What Pillow's readers raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
-# Pixels of another format that are converted to RGB at a time.
-_STRIP_PIXELS = 2**20
+_STRIP_PIXELS = 2**20  # of another format, converted to RGB at a time
 
 # How many photos are resized in one call: each call of its own costs as much as half a photo.
 TOGETHER = 16
@@ -75,15 +72,10 @@ def decode(
 
     JPEG is decoded by libjpeg-turbo (its fast integer transform), other formats by Pillow;
     greyscale, palettes and CMYK become RGB, and what is transparent becomes white. The size is
-    changed by bilinear interpolation, as `tf.image.resize` does it. May be called from several
-    threads.
-
-    Args:
-        encoded: The bytes of an image file; `UndecodableError` says why they are not usable.
-        image_size: Side of the result in pixels.
-        resize: "squash" to the square; "crop": scale the shorter side, and keep the middle; "pad":
-            scale the longer side, and put the photo in the middle of a black square.
-        antialias: Whether a photo made smaller averages all its pixels, not the nearest two by two.
+    changed by bilinear interpolation, as `tf.image.resize` does it: "squash" to the square; "crop":
+    scale the shorter side, and keep the middle; "pad": scale the longer side, and put the photo in
+    the middle of a black square. With `antialias` a photo made smaller averages all its pixels, not
+    the nearest two by two. May be called from several threads.
     """
     return as_resized(photo(encoded, examine(encoded)), image_size, resize, antialias)
 
@@ -152,8 +144,8 @@ def _check_size(width: int, height: int) -> None:
     if width * height > _MAXIMUM_PIXELS:
         raise UndecodableError(_TOO_MANY_PIXELS)
     if min(width, height) < _MINIMUM_SIDE_PX:
-        too_small = f"smaller than {_MINIMUM_SIDE_PX} px on a side"
-        raise UndecodableError(f"{width} x {height} px: {too_small}")
+        smaller = f"smaller than {_MINIMUM_SIDE_PX} px on a side"
+        raise UndecodableError(f"{width} x {height} px: {smaller}")
 
 
 def _decode_by_tensorflow(encoded: bytes) -> Pixels:
@@ -209,11 +201,10 @@ def as_resized(photo: Pixels, image_size: int, resize: Resize, antialias: bool) 
     if resize != "pad":
         return _interpolated(photo, image_size, image_size, antialias)
     scale = image_size / max(height, width)
-    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (image_size - height) // 2, (image_size - width) // 2
     square = np.zeros((image_size, image_size, 3), np.uint8)
-    top, left = (image_size - inner_height) // 2, (image_size - inner_width) // 2
-    inner = _interpolated(photo, inner_height, inner_width, antialias)
-    square[top : top + inner_height, left : left + inner_width] = inner
+    square[top : top + height, left : left + width] = _interpolated(photo, height, width, antialias)
     return square
 
 
@@ -247,11 +238,8 @@ def _squash(image_size: int) -> "Callable[..., list[tf.Tensor]]":
     import tensorflow as tf
 
     def squash(*photos: "tf.Tensor") -> list["tf.Tensor"]:
-        size = (image_size, image_size)
-        return [
-            tf.raw_ops.ResizeBilinear(images=photo, size=size, half_pixel_centers=True)
-            for photo in photos
-        ]
+        how = {"size": (image_size, image_size), "half_pixel_centers": True}
+        return [tf.raw_ops.ResizeBilinear(images=photo, **how) for photo in photos]
 
     any_photo = tf.TensorSpec([1, None, None, 3], tf.uint8)
     graph = tf.function(squash, autograph=False).get_concrete_function(*[any_photo] * TOGETHER)
@@ -261,8 +249,7 @@ def _squash(image_size: int) -> "Callable[..., list[tf.Tensor]]":
 def _rounded(resized: "tf.Tensor") -> Pixels:
     """Rounds by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory."""
     values = np.asarray(memoryview(resized))[0]
-    pixels = np.empty(values.shape, np.uint8)
-    np.rint(values, out=pixels, casting="unsafe")
+    pixels: Pixels = np.rint(values, out=np.empty(values.shape, np.uint8), casting="unsafe")
     return pixels
 
 

@@ -155,8 +155,8 @@ def _moved(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     size = values.shape[1]
-    x, from_x = _places(rows[:, 0], rows[:, 1], rows[:, 2], size)
-    y, from_y = _places(rows[:, 3], rows[:, 4], rows[:, 5], size)
+    x, from_x = _places(rows[:, 0:3], size)
+    y, from_y = _places(rows[:, 3:6], size)
     step = min(1, size - 1)
     flat = tf.reshape(values, [-1, size * size, 3])
     first = tf.reshape(y * size + x, [-1, size * size])
@@ -173,21 +173,18 @@ def _moved(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     return top + (bottom - top) * from_y
 
 
-def _places(
-    by_x: tf.Tensor, by_y: tf.Tensor, offset: tf.Tensor, size: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _places(rows: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns int32 and float32 [b, s, s]: along one axis, the pixel before a place, and how far.
 
-    The coordinate in the photo is by_x x + by_y y + offset, each float32 [b].
+    The coordinate in the photo is by_x x + by_y y + offset, for a row of these three numbers.
     """
     import tensorflow as tf
 
+    by_x, by_y, offset = (rows[:, number, None, None] for number in range(3))
     pixel = tf.range(size, dtype=tf.float32)
     # From the photo's edge, half a pixel before its first pixel's centre: the mirror images repeat
     # with a period of two sides there, and half of a period is the way back.
-    edge = by_x[:, None, None] * pixel + (
-        by_y[:, None, None] * pixel[:, None] + (offset[:, None, None] + 0.5)
-    )
+    edge = by_x * pixel + (by_y * pixel[:, None] + (offset + 0.5))
     edge -= 2 * size * tf.floor(edge * (1 / (2 * size)))
     place = tf.clip_by_value(tf.minimum(edge, 2 * size - edge) - 0.5, 0.0, size - 1.0)
     # The last pixel is reached from the one before it, so that there always is one after.

@@ -7,7 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,6 @@ TOGETHER = 16
 _making = threading.Lock()  # the first thread makes the function, all others wait for it
 
 Pixels = npt.NDArray[np.uint8]
-Decoder = Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
 
 
 class UndecodableError(Exception):
@@ -54,9 +53,9 @@ class Header:
 
     width: int  # in pixels
     height: int
-    # What decodes it. JPEG with four colours is TensorFlow's, and so is what is odd in other ways:
-    # their pixels would differ by 1.
-    decoder: Decoder
+    # JPEG with four colours is TensorFlow's, and so is what is odd in other ways: their pixels
+    # would differ by 1.
+    decoder: str  # libjpeg-turbo, TensorFlow or Pillow
     decoding_bytes: int  # about how much memory decoding takes
 
     @property
@@ -91,7 +90,7 @@ def examine(encoded: bytes) -> Header:
     _check_size(width, height)
     per_pixel = _PROGRESSIVE_JPEG if _PROGRESSIVE in encoded else _BASELINE_JPEG
     is_usual = colours in ("YCbCr", "Gray", "RGB")
-    decoder: Decoder = "libjpeg-turbo" if is_usual else "TensorFlow"
+    decoder = "libjpeg-turbo" if is_usual else "TensorFlow"
     return Header(width, height, decoder, width * height * per_pixel)
 
 
@@ -102,12 +101,11 @@ def _examine_other(encoded: bytes) -> Header:
             _check_size(width, height)
             if image.mode not in _EIGHT_BIT_MODES:
                 raise UndecodableError(f"not 8 bits per channel (mode {image.mode})")
-            # A phone's MPO file is a JPEG followed by further views.
-            is_jpeg = image.format in ("JPEG", "MPO")
+            is_jpeg = image.format in ("JPEG", "MPO")  # a phone's MPO: followed by further views
             if not is_jpeg and getattr(image, "is_animated", False):
                 raise UndecodableError("animated")
-            decoder: Decoder = "TensorFlow" if is_jpeg else "Pillow"
-            return Header(width, height, decoder, width * height * _OTHER_FORMAT)
+            decoding_bytes = width * height * _OTHER_FORMAT
+            return Header(width, height, "TensorFlow" if is_jpeg else "Pillow", decoding_bytes)
     except UnidentifiedImageError as error:
         raise UndecodableError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -163,12 +161,11 @@ def _decode_other(image: Image.Image) -> Pixels:
     """Converts in strips: several whole copies of a large photo would not fit into the memory."""
     image.load()
     width, height = image.size
-    transparent = image.has_transparency_data
     pixels = _aligned(height, width)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(height, top + rows)))
-        if transparent:
+        if image.has_transparency_data:
             white = Image.new("RGBA", strip.size, "white")
             strip = Image.alpha_composite(white, strip.convert("RGBA"))
         pixels[top : top + rows] = np.asarray(strip.convert("RGB"))

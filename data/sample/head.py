@@ -28,7 +28,11 @@ def draw_head(pen: Pen, looks: Looks, coat: Coat, yaw: float) -> None:
         _eye(pen, looks, shift + 0.42 * width * side, side)
     _mouth(pen.at(middle, drop - 0.5 * muzzle), looks, mix(coat.contour, BLACK, 0.4))
     if looks.whiskers:
-        _whiskers(pen.at(middle, drop), looks.whiskers, coat.whisker)
+        length = looks.whiskers
+        for half in pen.at(middle, drop).halves():
+            for rise in (-0.16, 0.0, 0.16):
+                bend, end = (0.3 + 0.5 * length, 0.8 * rise - 0.06), (0.35 + length, 2.2 * rise)
+                half.fill(coat.whisker, stroke((0.3, 0.4 * rise), bend, end, 0.06, 0.03))
 
 
 def _ears(pen: Pen, looks: Looks, coat: Coat) -> None:
@@ -92,10 +96,3 @@ def _mouth(pen: Pen, looks: Looks, line: Colour) -> None:
     else:
         pen.fill(DARK_NOSE, ellipse(0, 0, 1.2 * nose, nose))
         pen.fill(NOSE_GLOSS, ellipse(-0.3 * nose, -0.4 * nose, 0.35 * nose, 0.2 * nose))
-
-
-def _whiskers(pen: Pen, length: float, hair: Colour) -> None:
-    for half in pen.halves():
-        for rise in (-0.16, 0.0, 0.16):
-            bend, end = (0.3 + 0.5 * length, 0.8 * rise - 0.06), (0.35 + length, 2.2 * rise)
-            half.fill(hair, stroke((0.3, 0.4 * rise), bend, end, 0.06, 0.03))

@@ -58,7 +58,7 @@ def _sitting(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
 
 def _standing(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
     """Standing or walking, seen from the side, the head turned to us."""
-    fur, contour, reach = coat.fur, coat.contour, looks.tail_length
+    fur, contour, width, reach = coat.fur, coat.contour, looks.leg_width, looks.tail_length
     length, height = dice.between(1.9, 2.7), dice.between(1.9, 2.5)
     stride, lift = dice.between(-0.35, 0.35), dice.between(-0.8, 1)
     bend, tip = (length + 0.5 * reach + 0.3, 0.7), (length + 0.75 * reach, 0.6 - lift * reach)
@@ -66,7 +66,6 @@ def _standing(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
     pen.body(fur, contour, tail)
 
     def leg(x: float, step: float, taper: float) -> Points:
-        width = looks.leg_width
         return stroke((x, 1.0), (x, 1.6), (x + step, height), width, taper * width)
 
     for far_leg in (leg(0.45, -stride, 0.75), leg(length - 0.15, stride, 0.75)):

@@ -101,7 +101,10 @@ def _garden(pen: Pen, dice: Dice, horizon: float, slope: float) -> None:
         x, half_width, height = dice.between(0, 1), dice.between(0.3, 0.7), dice.between(0.15, 0.35)
         pen.fill(mix(meadow, HAZE, 0.5), ellipse(x, horizon + 0.1, half_width, height))
     for _ in range(dice.one_of((0, 1, 2))):
-        _tree(pen.at(dice.between(0, 1), horizon), dice)
+        tree, height = pen.at(dice.between(0, 1), horizon), dice.between(0.2, 0.5)
+        tree.fill(BARK, [(-0.03, 0.02), (-0.02, -height), (0.02, -height), (0.03, 0.02)])
+        crown = ellipse(0, -height, 0.16, 0.18), ellipse(0.1, 0.06 - height, 0.12, 0.12)
+        tree.fill(mix(LEAVES, dice.one_of(MEADOWS), 0.4), *crown)
     if dice.chance(0.3):
         x, y = dice.between(0, 1), dice.between(0, 0.25)
         pen.fill(WHITE, ellipse(x, y, 0.13, 0.05), ellipse(x + 0.08, y + 0.03, 0.12, 0.05))
@@ -112,13 +115,6 @@ def _garden(pen: Pen, dice: Dice, horizon: float, slope: float) -> None:
         tip = (x + dice.between(-0.04, 0.04), y - 0.09)
         blade = stroke((x, y), (x, y - 0.04), tip, 0.02, 0.005)
         pen.fill(mix(meadow, dice.one_of((BLACK, WHITE)), 0.18), blade)
-
-
-def _tree(pen: Pen, dice: Dice) -> None:
-    height = dice.between(0.2, 0.5)
-    pen.fill(BARK, [(-0.03, 0.02), (-0.02, -height), (0.02, -height), (0.03, 0.02)])
-    crown = ellipse(0, -height, 0.16, 0.18), ellipse(0.1, 0.06 - height, 0.12, 0.12)
-    pen.fill(mix(LEAVES, dice.one_of(MEADOWS), 0.4), *crown)
 
 
 def _thing(pen: Pen, dice: Dice) -> None:

@@ -14,8 +14,6 @@ from optrun.data.photos import Photos
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    Element = tuple[tf.Tensor | tuple[tf.Tensor, tf.Tensor], tf.Tensor]
-
 # Enough to stay ahead of the device without filling memory.
 _PARALLEL_READS, _BATCHES_AHEAD = 2, 4
 # No gradients are kept while predicting, so more photos fit than in a training batch.
@@ -67,8 +65,7 @@ def training_batches(
 
     changes = augmentation or Augmentation()
     indices = _checked(indices, batch_size)
-    image_size = photos.pixels.shape[1]
-    per_epoch = batches_per_epoch(len(indices), batch_size)
+    per_epoch, image_size = batches_per_epoch(len(indices), batch_size), photos.pixels.shape[1]
 
     def draw(number: int, chosen: Indices) -> Floats:
         digests, epoch = photos.digests[chosen], number // per_epoch
@@ -138,7 +135,7 @@ def _stream(
         labels = photos.labels[chosen].astype(np.float32)
         return (chosen, labels) if draw is None else (chosen, labels, draw(int(number), chosen))
 
-    def load(number: "tf.Tensor") -> "Element":
+    def load(number: "tf.Tensor") -> "tuple[tf.Tensor | tuple[tf.Tensor, tf.Tensor], tf.Tensor]":
         chosen, labels, *rows = tf.numpy_function(choose_and_draw, [number], types, stateful=False)
         pixels = pixels_of(tf.ensure_shape(chosen, [None]))
         inputs = (pixels, tf.ensure_shape(rows[0], [None, PARAMETERS])) if rows else pixels

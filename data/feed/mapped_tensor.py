@@ -17,9 +17,8 @@ def mapped_tensor(array: npt.NDArray[np.uint8]) -> "tf.Tensor":
     """Returns a tensor that is the memory of `array`, to be read from alone.
 
     So operations of TensorFlow read mapped photos straight from the disk's pages, in threads of
-    their own, which no code in Python can hold up. Memory that TensorFlow cannot use where it is,
-    not contiguous or not at a multiple of 64 bytes, is copied; that of a mapped .npy file always
-    is.
+    their own, which no code in Python can hold up. Memory that is contiguous and at a multiple
+    of 64 bytes, as that of a mapped .npy file always is, is not copied; other memory is.
     """
     import tensorflow as tf
 

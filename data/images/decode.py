@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-_MINIMUM_SIDE_PX = 8
+_LEAST_SIDE = 8  # in pixels
 _MAXIMUM_PIXELS = 80_000_000
 _TOO_MANY_PIXELS = f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
 
@@ -33,11 +33,9 @@ _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
 
 # What Pillow's readers raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-
 _STRIP_PIXELS = 2**20  # of another format, converted to RGB at a time
 
-# How many photos are resized in one call: each call of its own costs as much as half a photo.
-TOGETHER = 16
+TOGETHER = 16  # photos resized in one call: each call of its own costs as much as half a photo
 _making = threading.Lock()  # the first thread makes the function, all others wait for it
 
 Pixels = npt.NDArray[np.uint8]
@@ -141,9 +139,8 @@ def photo(encoded: bytes, header: Header, memory: Pixels | None = None) -> Pixel
 def _check_size(width: int, height: int) -> None:
     if width * height > _MAXIMUM_PIXELS:
         raise UndecodableError(_TOO_MANY_PIXELS)
-    if min(width, height) < _MINIMUM_SIDE_PX:
-        smaller = f"smaller than {_MINIMUM_SIDE_PX} px on a side"
-        raise UndecodableError(f"{width} x {height} px: {smaller}")
+    if min(width, height) < _LEAST_SIDE:
+        raise UndecodableError(f"{width} x {height} px: smaller than {_LEAST_SIDE} px on a side")
 
 
 def _decode_by_tensorflow(encoded: bytes) -> Pixels:

@@ -14,9 +14,8 @@ def pixel_digest(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Returns 32 bytes that are the same for two photos where their pixels are: BLAKE3.
 
     >>> photo = np.zeros((20, 30, 3), np.uint8)
-    >>> same, turned = photo.copy(), photo.reshape(30, 20, 3)
-    >>> pixel_digest(photo) == pixel_digest(same), pixel_digest(photo) == pixel_digest(turned)
-    (True, False)
+    >>> pixel_digest(photo) == pixel_digest(photo.reshape(30, 20, 3))
+    False
     """
     height, width, _ = pixels.shape
     content = np.ascontiguousarray(pixels).data.cast("B")

@@ -97,8 +97,7 @@ class Canvas:
         row = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows - start, rows)
         dx, dy = x1 - x0, y1 - y0
         numerator = (row * _SUBPIXELS) * dx[edge] + ((half - y0) * dx + (x0 - half) * dy)[edge]
-        crossing = np.ceil(numerator / (dy * _SUBPIXELS)[edge])
-        column = np.clip(crossing, 0, size).astype(np.int64)
+        column = np.clip(np.ceil(numerator / (dy * _SUBPIXELS)[edge]), 0, size).astype(np.int64)
 
         # A pixel is inside where the edges at or left of it are odd in number. Every row of a box
         # holds an even number of them, so one running sum over all boxes starts each row at even.

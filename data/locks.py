@@ -12,8 +12,6 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-_ASK_AGAIN_S = 0.1
-
 
 @contextlib.contextmanager
 def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
@@ -29,7 +27,7 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
                 waiting()
             # Asking again, rather than a wait within the system, works on every system alike.
             while not try_lock(file.fileno()):
-                time.sleep(_ASK_AGAIN_S)
+                time.sleep(0.1)
         yield
 
 

@@ -16,8 +16,6 @@ from PIL import Image
 # photo larger than this is worked on while no other is.
 _WAITING_BYTES = 64 * 1024**2
 DECODING_BYTES = 256 * 1024**2
-# While one thread waits, for the disk or for TensorFlow's own threads, another works.
-_THREADS_PER_CORE = 2
 _WAITING_PER_WORKER = 4  # small items wait in numbers that keep all cores busy
 
 _Item = TypeVar("_Item")
@@ -32,7 +30,8 @@ def in_order(
     Items are taken as they are needed, a few ahead; `bytes_of` says how much memory one takes.
     """
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    workers = _THREADS_PER_CORE * cores
+    # While one thread waits, for the disk or for TensorFlow's own threads, another works.
+    workers = 2 * cores
     waiting: deque[tuple[_Item, Future[_Result]]] = deque()
     waiting_bytes, most = 0, workers * _WAITING_PER_WORKER
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+Bytes = npt.NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
 class Photos:
     """Decoded photos in the order of their ids, which are unique."""
 
-    pixels: npt.NDArray[np.uint8]  # [n, image_size, image_size, 3], RGB, mapped, read-only
+    pixels: Bytes  # [n, image_size, image_size, 3], RGB, mapped, read-only
     ids: tuple[str, ...]
-    labels: npt.NDArray[np.uint8]  # [n]; see `optrun.data.labels`
-    digests: npt.NDArray[np.uint8]  # [n, 32], SHA-256 of each photo's encoded bytes
-    pixel_digests: npt.NDArray[np.uint8]  # [n, 32]; see `images.duplicates.pixel_digest`
-    parts: npt.NDArray[np.uint8]  # [n], by the source's folders; all `NO_PART` unless they name any
+    labels: Bytes  # [n]; see `optrun.data.labels`
+    digests: Bytes  # [n, 32], SHA-256 of each photo's encoded bytes
+    pixel_digests: Bytes  # [n, 32]; see `images.duplicates.pixel_digest`
+    parts: Bytes  # [n], by the source's folders; all `NO_PART` unless they name any
     fingerprint: str  # SHA-256 (hex) over id, label and digest of all, and what was left out
     source: str  # a built-in name or a path
     is_sample: bool  # whether they are the built-in drawings rather than real photos
@@ -29,18 +31,14 @@ class Photos:
 
 
 def fingerprint(
-    ids: Sequence[str],
-    labels: npt.NDArray[np.uint8],
-    digests: npt.NDArray[np.uint8],
-    left_out: Iterable[str] = (),
+    ids: Sequence[str], labels: Bytes, digests: Bytes, left_out: Iterable[str] = ()
 ) -> str:
     """Returns SHA-256 (hex) over (id, label, digest) in the order of ids, and what is left out."""
     whole = hashlib.sha256()
     for i in sorted(range(len(ids)), key=ids.__getitem__):
         whole.update(_framed(ids[i]) + bytes([int(labels[i])]) + digests[i].tobytes())
     for name in sorted(left_out):
-        # No photo has this label.
-        whole.update(_framed(name) + b"\xff")
+        whole.update(_framed(name) + b"\xff")  # no photo has this label
     return whole.hexdigest()
 
 

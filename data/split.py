@@ -8,7 +8,7 @@ import numpy.typing as npt
 from optrun.data.exceptions import PhotoError
 from optrun.data.images import duplicates
 from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
-from optrun.data.photos import Photos
+from optrun.data.photos import Bytes, Photos
 
 # Goes into the hash, so that a photo's place in the split has nothing to do with the order of the
 # plain digests, by which `limit` selects.
@@ -46,9 +46,7 @@ def split(photos: Photos, *, validation_share: float, test_share: float) -> Spli
     several parts those in the test part stay, else those in the validation part; the others are
     dropped. A part whose share is not 0 must not be empty.
     """
-    if not (
-        0 <= validation_share < 1 and 0 <= test_share < 1 and validation_share + test_share < 1
-    ):
+    if not (min(validation_share, test_share) >= 0 and validation_share + test_share < 1):
         raise ValueError(
             "validation_share and test_share must be at least 0 and together below 1, "
             f"received: {validation_share} and {test_share}"
@@ -70,33 +68,26 @@ def split(photos: Photos, *, validation_share: float, test_share: float) -> Spli
     return Split(train, validation, test, _fingerprint(photos, positions), dropped)
 
 
-def _parts(photos: Photos, shares: dict[int, float]) -> npt.NDArray[np.uint8]:
+def _parts(photos: Photos, shares: dict[int, float]) -> Bytes:
     """Returns uint8 [n]: the part of each photo, before copies are dropped."""
-    content = photos.digests.tobytes()
-    hashes = b"".join(
-        hashlib.sha256(_SALT + content[start : start + 32]).digest()[:8]
-        for start in range(0, len(content), 32)
-    )
+    hashes = b"".join(hashlib.sha256(_SALT + one.tobytes()).digest()[:8] for one in photos.digests)
     # 53 bits are what a float64 in [0, 1) holds exactly; more could round up to 1.
     place = (np.frombuffer(hashes, ">u8") >> 11).astype(np.float64) * 2.0**-53
-    below_test = place < shares[TEST]
-    below_both = place < shares[TEST] + shares[VALIDATION]
     named = set(np.unique(photos.parts).tolist()) - {NO_PART}
     if not {TRAIN, VALIDATION} <= named and not {TRAIN, TEST} <= named:
         named = set()
     parts = np.full(len(photos), TRAIN, np.uint8)
     if VALIDATION not in named:
-        parts[below_both & ~below_test] = VALIDATION
+        is_drawn = (place >= shares[TEST]) & (place < shares[TEST] + shares[VALIDATION])
+        parts[is_drawn] = VALIDATION
     if TEST not in named:
-        parts[below_test] = TEST
+        parts[place < shares[TEST]] = TEST
     for part in named - {TRAIN}:
         parts[photos.parts == part] = part
     return parts
 
 
-def _copies_that_stay(
-    parts: npt.NDArray[np.uint8], pixel_digests: npt.NDArray[np.uint8]
-) -> dict[int, int]:
+def _copies_that_stay(parts: Bytes, pixel_digests: Bytes) -> dict[int, int]:
     """Returns, by the position of each copy to drop, that of a copy in the part that keeps it."""
     # The parts' numbers rise in the order in which they keep their copies.
     stays: dict[int, int] = {}
@@ -110,8 +101,6 @@ def _fingerprint(photos: Photos, positions: dict[int, npt.NDArray[np.int64]]) ->
     whole = hashlib.sha256()
     content = np.concatenate([photos.digests, photos.labels[:, None]], axis=1)
     for part, name in _NAMES.items():
-        rows = content[positions[part]].tobytes()
-        members = sorted(rows[start : start + 33] for start in range(0, len(rows), 33))
-        whole.update(f"{name} {len(members)}\0".encode())
-        whole.update(b"".join(members))
+        members = sorted(row.tobytes() for row in content[positions[part]])
+        whole.update(f"{name} {len(members)}\0".encode() + b"".join(members))
     return whole.hexdigest()

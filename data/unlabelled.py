@@ -70,18 +70,19 @@ def _begins_like_archive(path: Path) -> bool:
 
 
 def _in_folder(path: Path) -> Iterator[UnlabelledPhoto]:
+    where = printable(str(path))
     for file in walk(path):
-        place = str(path / file.name)
+        place = path / file.name
         if is_photo_name(file.name):
-            yield _read(file.read, place)
+            yield _read(file.read, str(place))
         elif (
             is_archive_name(file.name)
             and "/" not in file.name
             and is_test_name(file.name)
-            and not (path / file.name).with_suffix("").is_dir()
+            and not place.with_suffix("").is_dir()
         ):
-            with file.open_archive(printable(str(path))) as archive:
-                yield from _in_archive(archive, f"{place}/", printable(str(path)))
+            with file.open_archive(where) as archive:
+                yield from _in_archive(archive, f"{place}/", where)
 
 
 def _in_archive(archive: Zip, before: str, where: str) -> Iterator[UnlabelledPhoto]:
@@ -90,21 +91,19 @@ def _in_archive(archive: Zip, before: str, where: str) -> Iterator[UnlabelledPho
     A first look at the names finds what kind of archive it is; mostly, the first name is enough.
     """
     archives: list[Member] = []
-    has_others = has_test = False
+    kinds: set[bool] = set()  # of photos: for the test or not
     for file in archive.files(MAXIMUM_ENTRIES):
         if is_photo_name(file.name):
             is_test = is_test_name(file.name)
-            has_test = has_test or is_test
-            has_others = has_others or not is_test
             if not is_test and label_of(file.name) is None:
-                has_test = False
+                kinds = {False}
                 break
+            kinds.add(is_test)
         elif is_archive_name(file.name) and len(archives) <= MAXIMUM_ARCHIVES:
             archives.append(file)
-    if has_others or has_test:
-        only_test = has_others and has_test
+    if kinds:
         for file in archive.files(MAXIMUM_ENTRIES):
-            if is_photo_name(file.name) and (is_test_name(file.name) or not only_test):
+            if is_photo_name(file.name) and (is_test_name(file.name) or len(kinds) == 1):
                 yield _read(file.read, f"{before}{file.name}")
         return
     archives = [file for file in archives if is_test_name(file.name)] or archives

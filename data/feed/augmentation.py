@@ -4,6 +4,8 @@ What is done to a photo is a pure function of (seed, epoch, photo). It travels w
 eight numbers a photo; the pixels are computed from them where the network is.
 """
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import tensorflow as tf
+
+    Bytes = npt.NDArray[np.uint8]
 
 # The largest value of each setting; the smallest is 0.
 LARGEST_CHANGES = {"shift": 0.5, "zoom": 0.5, "rotation": 180, "brightness": 1, "contrast": 1}
@@ -42,28 +46,20 @@ class Augmentation:
 
     @property
     def is_identity(self) -> bool:
-        """Whether photos are fed as they are."""
         return not (self.moves_pixels or self.changes_colours)
 
     @property
     def moves_pixels(self) -> bool:
-        """Whether any photo is mirrored, shifted, zoomed or turned."""
         return bool(self.flip or self.shift or self.zoom or self.rotation)
 
     @property
     def changes_colours(self) -> bool:
-        """Whether any photo's brightness or contrast is changed."""
         return bool(self.brightness or self.contrast)
 
 
 def parameters(
-    augmentation: Augmentation,
-    digests: "npt.NDArray[np.uint8]",
-    *,
-    seed: int,
-    epoch: int,
-    image_size: int,
-) -> "npt.NDArray[np.float32]":
+    augmentation: Augmentation, digests: Bytes, *, seed: int, epoch: int, image_size: int
+) -> npt.NDArray[np.float32]:
     """Draws what is to be done to each photo: float32 [b, 8], from its uint8 [b, 32] digests.
 
     A row is (a0, a1, a2, b0, b1, b2, brightness, contrast). The first six numbers take a pixel
@@ -104,7 +100,7 @@ def parameters(
     return (rows + 0.0).astype(np.float32)
 
 
-def augment(images: "tf.Tensor", rows: "tf.Tensor", augmentation: Augmentation) -> "tf.Tensor":
+def augment(images: tf.Tensor, rows: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
     """Changes a batch as `parameters` has drawn it: brightness, contrast, then the geometry.
 
     With a photo's values v in 0 ... 255 and the factors b and c of its row,
@@ -126,23 +122,17 @@ def augment(images: "tf.Tensor", rows: "tf.Tensor", augmentation: Augmentation) 
 
     if augmentation.is_identity:
         return images
-    values = images = tf.convert_to_tensor(images)
-    rows = tf.convert_to_tensor(rows)
+    values, rows = tf.convert_to_tensor(images), tf.convert_to_tensor(rows)
     if augmentation.changes_colours:
-        values = _coloured(tf.cast(images, tf.float32), rows[:, 6], rows[:, 7])
+        values = _coloured(tf.cast(values, tf.float32), rows[:, 6], rows[:, 7])
     if augmentation.moves_pixels:
         values = _moved(values, rows)
     return tf.cast(tf.round(values), tf.uint8)
 
 
 def augmented(
-    pixels: "npt.NDArray[np.uint8]",
-    digests: "npt.NDArray[np.uint8]",
-    augmentation: Augmentation,
-    *,
-    seed: int,
-    epoch: int,
-) -> "npt.NDArray[np.uint8]":
+    pixels: Bytes, digests: Bytes, augmentation: Augmentation, *, seed: int, epoch: int
+) -> Bytes:
     """Returns photos, uint8 [b, s, s, 3], as the network gets to see them in an epoch."""
     import numpy as np
 
@@ -150,7 +140,7 @@ def augmented(
     return np.asarray(augment(pixels, rows, augmentation))
 
 
-def _coloured(values: "tf.Tensor", brightness: "tf.Tensor", contrast: "tf.Tensor") -> "tf.Tensor":
+def _coloured(values: tf.Tensor, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     values = tf.minimum(values * brightness[:, None, None, None], 255.0)
@@ -160,18 +150,18 @@ def _coloured(values: "tf.Tensor", brightness: "tf.Tensor", contrast: "tf.Tensor
     return tf.clip_by_value(mean + contrast[:, None, None, None] * (values - mean), 0.0, 255.0)
 
 
-def _moved(values: "tf.Tensor", rows: "tf.Tensor") -> "tf.Tensor":
+def _moved(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Returns float32 [b, s, s, 3], `values` of any type interpolated at the places of the rows."""
     import tensorflow as tf
 
     size = values.shape[1]
-    x, from_x = _places(rows[:, 0], rows[:, 1], rows[:, 2], size)
-    y, from_y = _places(rows[:, 3], rows[:, 4], rows[:, 5], size)
+    x, from_x = _places(rows[:, 0:3], size)
+    y, from_y = _places(rows[:, 3:6], size)
     step = min(1, size - 1)
     flat = tf.reshape(values, [-1, size * size, 3])
     first = tf.reshape(y * size + x, [-1, size * size])
 
-    def corner(right: int, below: int) -> "tf.Tensor":
+    def corner(right: int, below: int) -> tf.Tensor:
         found = tf.gather(flat, first + (below * size + right), batch_dims=1)
         return tf.reshape(tf.cast(found, tf.float32), [-1, size, size, 3])
 
@@ -183,21 +173,18 @@ def _moved(values: "tf.Tensor", rows: "tf.Tensor") -> "tf.Tensor":
     return top + (bottom - top) * from_y
 
 
-def _places(
-    by_x: "tf.Tensor", by_y: "tf.Tensor", offset: "tf.Tensor", size: int
-) -> tuple["tf.Tensor", "tf.Tensor"]:
+def _places(rows: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns int32 and float32 [b, s, s]: along one axis, the pixel before a place, and how far.
 
-    The coordinate in the photo is by_x x + by_y y + offset, each float32 [b].
+    The coordinate in the photo is by_x x + by_y y + offset, for a row of these three numbers.
     """
     import tensorflow as tf
 
+    by_x, by_y, offset = (rows[:, number, None, None] for number in range(3))
     pixel = tf.range(size, dtype=tf.float32)
     # From the photo's edge, half a pixel before its first pixel's centre: the mirror images repeat
     # with a period of two sides there, and half of a period is the way back.
-    edge = by_x[:, None, None] * pixel + (
-        by_y[:, None, None] * pixel[:, None] + (offset[:, None, None] + 0.5)
-    )
+    edge = by_x * pixel + (by_y * pixel[:, None] + (offset + 0.5))
     edge -= 2 * size * tf.floor(edge * (1 / (2 * size)))
     place = tf.clip_by_value(tf.minimum(edge, 2 * size - edge) - 0.5, 0.0, size - 1.0)
     # The last pixel is reached from the one before it, so that there always is one after.
@@ -206,15 +193,13 @@ def _places(
 
 
 def _uniform(
-    stream: str, count: int, digests: "npt.NDArray[np.uint8]", seed: int, epoch: int
-) -> "npt.NDArray[np.float64]":
+    stream: str, count: int, digests: Bytes, seed: int, epoch: int
+) -> npt.NDArray[np.float64]:
     """Returns float64 [b, count] in [0, 1), a function of (stream, seed, epoch, digest) alone."""
     import numpy as np
 
     key = f"optrun {stream}\0{seed}\0{epoch}\0".encode()
-    drawn = b"".join(
-        hashlib.blake2b(key + digest.tobytes(), digest_size=8 * count).digest()
-        for digest in digests
-    )
+    hashes = (hashlib.blake2b(key + one.tobytes(), digest_size=8 * count) for one in digests)
+    drawn = b"".join(one.digest() for one in hashes)
     bits = np.frombuffer(drawn, ">u8").reshape(len(digests), count)
     return np.asarray((bits >> np.uint64(11)) * 2.0**-53, np.float64)

@@ -14,20 +14,14 @@ from optrun.data.photos import Photos
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    Element = tuple[tf.Tensor | tuple[tf.Tensor, tf.Tensor], tf.Tensor]
-
-# Two batches are put together while the device computes; enough to stay ahead of it without filling
-# memory.
-_PARALLEL_READS = 2
-_BATCHES_AHEAD = 4
+# Enough to stay ahead of the device without filling memory.
+_PARALLEL_READS, _BATCHES_AHEAD = 2, 4
 # No gradients are kept while predicting, so more photos fit than in a training batch.
 EVALUATION_BATCH = 64
+_STREAM = 0x6F72646572  # "order": tells these random numbers from others drawn with the same seed
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-
-# Tells these random numbers from others drawn with the same seed.
-_STREAM = 0x6F72646572  # "order"
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
@@ -35,7 +29,8 @@ def batches_per_epoch(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
-def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+@functools.lru_cache(maxsize=4)
+def epoch_order(count: int, *, seed: int, epoch: int) -> Indices:
     """Returns a permutation of `count` positions, the same on every machine and at any time.
 
     Each position gets a 64-bit key from a counter-based generator (Philox; Salmon et al., "Parallel
@@ -45,9 +40,6 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     seeds = np.random.SeedSequence([_STREAM, seed, epoch])
     keys = np.random.Philox(seeds).random_raw(count)
     return np.argsort(keys, kind="stable").astype(np.int64)
-
-
-_order = functools.lru_cache(maxsize=4)(epoch_order)
 
 
 def training_batches(
@@ -71,10 +63,9 @@ def training_batches(
     """
     import tensorflow as tf
 
-    changes = augmentation if augmentation is not None else Augmentation()
+    changes = augmentation or Augmentation()
     indices = _checked(indices, batch_size)
-    image_size = photos.pixels.shape[1]
-    per_epoch = batches_per_epoch(len(indices), batch_size)
+    per_epoch, image_size = batches_per_epoch(len(indices), batch_size), photos.pixels.shape[1]
 
     def draw(number: int, chosen: Indices) -> Floats:
         digests, epoch = photos.digests[chosen], number // per_epoch
@@ -114,9 +105,8 @@ def first_batches_hash(
 
 
 def _batch(indices: Indices, batch_size: int, seed: int, number: int) -> Indices:
-    """Returns the positions of the photos in a training batch."""
     epoch, batch = divmod(number, batches_per_epoch(len(indices), batch_size))
-    order = _order(len(indices), seed=seed, epoch=epoch)
+    order = epoch_order(len(indices), seed=seed, epoch=epoch)
     return indices[order[batch * batch_size :][:batch_size]]
 
 
@@ -134,11 +124,7 @@ def _stream(
     choose: Callable[[int], Indices],
     draw: Callable[[int, Indices], Floats] | None = None,
 ) -> "tf.data.Dataset":
-    """Returns the batches with these numbers.
-
-    `choose` makes a number the positions of its photos, and `draw` these the rows of
-    `augmentation.parameters`.
-    """
+    """`choose` makes a number the positions of its photos, `draw` these the rows of parameters."""
     import tensorflow as tf
 
     pixels_of = mapped_rows(photos.pixels)
@@ -149,7 +135,7 @@ def _stream(
         labels = photos.labels[chosen].astype(np.float32)
         return (chosen, labels) if draw is None else (chosen, labels, draw(int(number), chosen))
 
-    def load(number: "tf.Tensor") -> "Element":
+    def load(number: "tf.Tensor") -> "tuple[tf.Tensor | tuple[tf.Tensor, tf.Tensor], tf.Tensor]":
         chosen, labels, *rows = tf.numpy_function(choose_and_draw, [number], types, stateful=False)
         pixels = pixels_of(tf.ensure_shape(chosen, [None]))
         inputs = (pixels, tf.ensure_shape(rows[0], [None, PARAMETERS])) if rows else pixels

@@ -1,7 +1,8 @@
 """Photos on disk as a tensor: mapped, not read, and nothing copied but what is taken of it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +13,12 @@ if TYPE_CHECKING:
 ALIGNMENT = 64  # bytes; TensorFlow's operations rely on it
 
 
-class _Memory:
-    """An array's memory under NumPy's array interface, not marked as read-only."""
-
-    def __init__(self, array: npt.NDArray[np.uint8]) -> None:
-        self._array = array  # What lies there must stay as long as anyone looks at it.
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        return {**self._array.__array_interface__, "data": (self._array.ctypes.data, False)}
-
-
 def mapped_tensor(array: npt.NDArray[np.uint8]) -> "tf.Tensor":
     """Returns a tensor that is the memory of `array`, to be read from alone.
 
     So operations of TensorFlow read mapped photos straight from the disk's pages, in threads of
-    their own, which no code in Python can hold up. Memory that TensorFlow cannot use where it is,
-    not contiguous or not at a multiple of 64 bytes, is copied; that of a mapped .npy file always
-    is.
+    their own, which no code in Python can hold up. Memory that is contiguous and at a multiple
+    of 64 bytes, as that of a mapped .npy file always is, is not copied; other memory is.
     """
     import tensorflow as tf
 
@@ -38,8 +27,10 @@ def mapped_tensor(array: npt.NDArray[np.uint8]) -> "tf.Tensor":
             return tf.constant(np.asarray(array))
     # The exchange format has no word for "read-only", so NumPy hands only writable arrays over.
     # TensorFlow does not write to it: it makes no operation's input its output while others, here
-    # whoever holds the tensor, refer to it.
-    return tf.experimental.dlpack.from_dlpack(np.asarray(_Memory(array)).__dlpack__())
+    # whoever holds the tensor, refer to it. What lies in the array must stay as long as that.
+    interface = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+    writable = np.asarray(SimpleNamespace(__array_interface__=interface, array=array))
+    return tf.experimental.dlpack.from_dlpack(writable.__dlpack__())
 
 
 def mapped_rows(array: npt.NDArray[np.uint8]) -> "Callable[[tf.Tensor], tf.Tensor]":

@@ -12,16 +12,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.Image import Resampling
 
 Emphasis = Literal["none", "right", "wrong"]
 
 _BACKGROUND, _INK, _FAINT = "#ffffff", "#1a1a1a", "#666666"
 # Told apart by most who see fewer colours (Okabe & Ito 2008), and by the width of the frame too.
-_COLOURS: dict[Emphasis, str] = {"none": _INK, "right": "#007a5a", "wrong": "#c44a00"}
-_FRAMES_PX: dict[Emphasis, int] = {"none": 0, "right": 3, "wrong": 6}
+_FRAMES = {"none": (_INK, 0), "right": ("#007a5a", 3), "wrong": ("#c44a00", 6)}  # in pixels
 _GAP_PX, _MARGIN_PX = 10, 20
 _CAPTION_PX, _TITLE_PX = 13, 18
-_LINE_HEIGHT = 1.3
+_LINE_PX = {_CAPTION_PX: 17, _TITLE_PX: 23}  # from one line to the next
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -43,15 +43,12 @@ def contact_sheet(
     A line of text that is too long is cut and ends with "…". What can't be printed, such as a
     control character in a file's name, becomes "�".
     """
-    if not tiles:
-        raise ValueError("tiles must hold at least one, received: none")
-    if tile_px < 32 or columns < 1:
-        raise ValueError(
-            f"tile_px must be at least 32 and columns at least 1, received: {tile_px}, {columns}"
-        )
+    if not tiles or tile_px < 32 or columns < 1:
+        least = "tiles must hold at least one, tile_px be at least 32 and columns at least 1"
+        raise ValueError(f"{least}, received: {len(tiles)}, {tile_px}, {columns}")
     columns = min(columns, len(tiles))
-    caption_px = _line_px(_CAPTION_PX) * max(len(tile.caption.split("\n")) for tile in tiles)
-    heading_px = _line_px(_TITLE_PX) * len(title.split("\n")) + _GAP_PX
+    caption_px = _LINE_PX[_CAPTION_PX] * max(len(tile.caption.split("\n")) for tile in tiles)
+    heading_px = _LINE_PX[_TITLE_PX] * len(title.split("\n")) + _GAP_PX
     step_x, step_y = tile_px + _GAP_PX, tile_px + caption_px + _GAP_PX
     rows = -(-len(tiles) // columns)
     # A narrow sheet is still wide enough for a title.
@@ -62,27 +59,20 @@ def contact_sheet(
     _write(draw, (_MARGIN_PX, _MARGIN_PX), title, _TITLE_PX, width - 2 * _MARGIN_PX, _INK)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
-        left = _MARGIN_PX + column * step_x
-        top = _MARGIN_PX + heading_px + row * step_y
-        colour, frame_px = _COLOURS[tile.emphasis], _FRAMES_PX[tile.emphasis]
-        picture = _fitted(tile.pixels, tile_px - 2 * frame_px)
-        corner = (left + (tile_px - picture.width) // 2, top + (tile_px - picture.height) // 2)
-        sheet.paste(picture, corner)
-        if tile.emphasis != "none":
-            box = (left, top, left + tile_px - 1, top + tile_px - 1)
-            draw.rectangle(box, outline=colour, width=frame_px)
+        left, top = _MARGIN_PX + column * step_x, _MARGIN_PX + heading_px + row * step_y
+        colour, frame_px = _FRAMES[tile.emphasis]
+        picture = Image.fromarray(np.ascontiguousarray(tile.pixels))
+        scale = (tile_px - 2 * frame_px) / max(picture.size)
+        size = [max(1, round(length * scale)) for length in picture.size]
+        picture = picture.resize(size, Resampling.LANCZOS if scale < 1 else Resampling.BICUBIC)
+        beside, above = (tile_px - picture.width) // 2, (tile_px - picture.height) // 2
+        sheet.paste(picture, (left + beside, top + above))
+        box = (left, top, left + tile_px - 1, top + tile_px - 1)
+        draw.rectangle(box, outline=colour, width=frame_px)
         _write(draw, (left, top + tile_px + 2), tile.caption, _CAPTION_PX, tile_px, colour)
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()
-
-
-def _fitted(pixels: npt.NDArray[np.uint8], side: int) -> Image.Image:
-    """Returns the picture as large as fits into a square, in its own proportions."""
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
 
 
 def _write(
@@ -90,10 +80,11 @@ def _write(
 ) -> None:
     """Writes lines one below the other, the further ones of a caption fainter."""
     font = _font(size)
+    left, top = place
     for number, line in enumerate(text.split("\n")):
         fill = _FAINT if number and colour == _INK else colour
-        where = (place[0], place[1] + number * _line_px(size))
-        draw.text(where, _cut(line, font, width), font=font, fill=fill)
+        shown = _cut(line, font, width)
+        draw.text((left, top + number * _LINE_PX[size]), shown, font=font, fill=fill)
 
 
 def _cut(line: str, font: _Font, width: int) -> str:
@@ -102,16 +93,8 @@ def _cut(line: str, font: _Font, width: int) -> str:
     shown = "".join(letter if letter.isprintable() else "�" for letter in line[:1000])
     if len(line) <= 1000 and font.getlength(shown) <= width:
         return shown
-
-    def width_of(count: int) -> float:
-        return font.getlength(shown[:count].rstrip() + "…")
-
-    fits = bisect.bisect_right(range(1, len(shown) + 1), float(width), key=width_of)
-    return shown[:fits].rstrip() + "…"
-
-
-def _line_px(size: int) -> int:
-    return round(size * _LINE_HEIGHT)
+    cut = [shown[:count].rstrip() + "…" for count in range(len(shown) + 1)]
+    return cut[bisect.bisect_right(cut[1:], float(width), key=font.getlength)]
 
 
 @cache

@@ -7,7 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
-_EIGHT_BIT_MODES = frozenset(
-    ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-)
-_MINIMUM_SIDE_PX = 8
+_EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_LEAST_SIDE = 8  # in pixels
 _MAXIMUM_PIXELS = 80_000_000
 _TOO_MANY_PIXELS = f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
 
@@ -35,16 +33,12 @@ _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
 
 # What Pillow's readers raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+_STRIP_PIXELS = 2**20  # of another format, converted to RGB at a time
 
-# Pixels of another format that are converted to RGB at a time.
-_STRIP_PIXELS = 2**20
-
-# How many photos are resized in one call: each call of its own costs as much as half a photo.
-TOGETHER = 16
+TOGETHER = 16  # photos resized in one call: each call of its own costs as much as half a photo
 _making = threading.Lock()  # the first thread makes the function, all others wait for it
 
 Pixels = npt.NDArray[np.uint8]
-Decoder = Literal["libjpeg-turbo", "TensorFlow", "Pillow"]
 
 
 class UndecodableError(Exception):
@@ -57,9 +51,9 @@ class Header:
 
     width: int  # in pixels
     height: int
-    # What decodes it. JPEG with four colours is TensorFlow's, and so is what is odd in other ways:
-    # their pixels would differ by 1.
-    decoder: Decoder
+    # JPEG with four colours is TensorFlow's, and so is what is odd in other ways: their pixels
+    # would differ by 1.
+    decoder: str  # libjpeg-turbo, TensorFlow or Pillow
     decoding_bytes: int  # about how much memory decoding takes
 
     @property
@@ -75,15 +69,10 @@ def decode(
 
     JPEG is decoded by libjpeg-turbo (its fast integer transform), other formats by Pillow;
     greyscale, palettes and CMYK become RGB, and what is transparent becomes white. The size is
-    changed by bilinear interpolation, as `tf.image.resize` does it. May be called from several
-    threads.
-
-    Args:
-        encoded: The bytes of an image file; `UndecodableError` says why they are not usable.
-        image_size: Side of the result in pixels.
-        resize: "squash" to the square; "crop": scale the shorter side, and keep the middle; "pad":
-            scale the longer side, and put the photo in the middle of a black square.
-        antialias: Whether a photo made smaller averages all its pixels, not the nearest two by two.
+    changed by bilinear interpolation, as `tf.image.resize` does it: "squash" to the square; "crop":
+    scale the shorter side, and keep the middle; "pad": scale the longer side, and put the photo in
+    the middle of a black square. With `antialias` a photo made smaller averages all its pixels, not
+    the nearest two by two. May be called from several threads.
     """
     return as_resized(photo(encoded, examine(encoded)), image_size, resize, antialias)
 
@@ -99,7 +88,7 @@ def examine(encoded: bytes) -> Header:
     _check_size(width, height)
     per_pixel = _PROGRESSIVE_JPEG if _PROGRESSIVE in encoded else _BASELINE_JPEG
     is_usual = colours in ("YCbCr", "Gray", "RGB")
-    decoder: Decoder = "libjpeg-turbo" if is_usual else "TensorFlow"
+    decoder = "libjpeg-turbo" if is_usual else "TensorFlow"
     return Header(width, height, decoder, width * height * per_pixel)
 
 
@@ -110,12 +99,11 @@ def _examine_other(encoded: bytes) -> Header:
             _check_size(width, height)
             if image.mode not in _EIGHT_BIT_MODES:
                 raise UndecodableError(f"not 8 bits per channel (mode {image.mode})")
-            # A phone's MPO file is a JPEG followed by further views.
-            is_jpeg = image.format in ("JPEG", "MPO")
+            is_jpeg = image.format in ("JPEG", "MPO")  # a phone's MPO: followed by further views
             if not is_jpeg and getattr(image, "is_animated", False):
                 raise UndecodableError("animated")
-            decoder: Decoder = "TensorFlow" if is_jpeg else "Pillow"
-            return Header(width, height, decoder, width * height * _OTHER_FORMAT)
+            decoding_bytes = width * height * _OTHER_FORMAT
+            return Header(width, height, "TensorFlow" if is_jpeg else "Pillow", decoding_bytes)
     except UnidentifiedImageError as error:
         raise UndecodableError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -151,9 +139,8 @@ def photo(encoded: bytes, header: Header, memory: Pixels | None = None) -> Pixel
 def _check_size(width: int, height: int) -> None:
     if width * height > _MAXIMUM_PIXELS:
         raise UndecodableError(_TOO_MANY_PIXELS)
-    if min(width, height) < _MINIMUM_SIDE_PX:
-        too_small = f"smaller than {_MINIMUM_SIDE_PX} px on a side"
-        raise UndecodableError(f"{width} x {height} px: {too_small}")
+    if min(width, height) < _LEAST_SIDE:
+        raise UndecodableError(f"{width} x {height} px: smaller than {_LEAST_SIDE} px on a side")
 
 
 def _decode_by_tensorflow(encoded: bytes) -> Pixels:
@@ -171,12 +158,11 @@ def _decode_other(image: Image.Image) -> Pixels:
     """Converts in strips: several whole copies of a large photo would not fit into the memory."""
     image.load()
     width, height = image.size
-    transparent = image.has_transparency_data
     pixels = _aligned(height, width)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(height, top + rows)))
-        if transparent:
+        if image.has_transparency_data:
             white = Image.new("RGBA", strip.size, "white")
             strip = Image.alpha_composite(white, strip.convert("RGBA"))
         pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
@@ -209,11 +195,10 @@ def as_resized(photo: Pixels, image_size: int, resize: Resize, antialias: bool) 
     if resize != "pad":
         return _interpolated(photo, image_size, image_size, antialias)
     scale = image_size / max(height, width)
-    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (image_size - height) // 2, (image_size - width) // 2
     square = np.zeros((image_size, image_size, 3), np.uint8)
-    top, left = (image_size - inner_height) // 2, (image_size - inner_width) // 2
-    inner = _interpolated(photo, inner_height, inner_width, antialias)
-    square[top : top + inner_height, left : left + inner_width] = inner
+    square[top : top + height, left : left + width] = _interpolated(photo, height, width, antialias)
     return square
 
 
@@ -247,11 +232,8 @@ def _squash(image_size: int) -> "Callable[..., list[tf.Tensor]]":
     import tensorflow as tf
 
     def squash(*photos: "tf.Tensor") -> list["tf.Tensor"]:
-        size = (image_size, image_size)
-        return [
-            tf.raw_ops.ResizeBilinear(images=photo, size=size, half_pixel_centers=True)
-            for photo in photos
-        ]
+        how = {"size": (image_size, image_size), "half_pixel_centers": True}
+        return [tf.raw_ops.ResizeBilinear(images=photo, **how) for photo in photos]
 
     any_photo = tf.TensorSpec([1, None, None, 3], tf.uint8)
     graph = tf.function(squash, autograph=False).get_concrete_function(*[any_photo] * TOGETHER)
@@ -261,8 +243,7 @@ def _squash(image_size: int) -> "Callable[..., list[tf.Tensor]]":
 def _rounded(resized: "tf.Tensor") -> Pixels:
     """Rounds by NumPy, several times faster at it than TensorFlow, from TensorFlow's own memory."""
     values = np.asarray(memoryview(resized))[0]
-    pixels = np.empty(values.shape, np.uint8)
-    np.rint(values, out=pixels, casting="unsafe")
+    pixels: Pixels = np.rint(values, out=np.empty(values.shape, np.uint8), casting="unsafe")
     return pixels
 
 

@@ -7,26 +7,12 @@ short muzzle. Coats come from one distribution, so colour tells nothing.
 
 from dataclasses import dataclass
 
-from optrun.data.sample.canvas import BLACK, WHITE, Colour, mix
+from optrun.data.sample.canvas import BLACK, WHITE, Colour, mix, palette
 from optrun.data.sample.dice import Dice
 
-FURS: tuple[Colour, ...] = (
-    (222, 140, 66),  # ginger
-    (150, 96, 58),  # brown
-    (62, 58, 64),  # black
-    (138, 138, 146),  # grey
-    (232, 206, 164),  # cream
-    (240, 236, 228),  # white
-    (104, 66, 46),  # chocolate
-    (206, 166, 98),  # golden
-    (110, 122, 140),  # blue-grey
-)
-PINK: Colour = (226, 138, 140)
-GREEN_EYES: Colour = (150, 190, 70)
-YELLOW_EYES: Colour = (226, 190, 60)
-BLUE_EYES: Colour = (110, 170, 200)
-HAZEL_EYES: Colour = (120, 80, 40)
-DARK_EYES: Colour = (70, 44, 28)
+# Ginger, brown, black, grey, cream, white, chocolate, golden, blue-grey.
+FURS = palette("de8c42 96603a 3e3a40 8a8a92 e8cea4 f0ece4 68422e cea662 6e7a8c")
+PINK, GREEN, YELLOW, BLUE, HAZEL, DARK = palette("e28a8c 96be46 e2be3c 6eaac8 785028 462c1c")
 
 
 @dataclass(frozen=True)
@@ -38,13 +24,8 @@ class Coat:
     patch: Colour
     muzzle: Colour
     inner_ear: Colour
+    whisker: Colour
     pattern: str  # plain, tabby, patches or bib
-
-    @property
-    def whisker(self) -> Colour:
-        """Light hair before dark fur and the other way round."""
-        is_dark = sum(self.fur) < 420
-        return mix(self.contour, WHITE, 0.75) if is_dark else mix(self.contour, BLACK, 0.1)
 
 
 @dataclass(frozen=True)
@@ -75,12 +56,14 @@ def choose_coat(dice: Dice) -> Coat:
     other = mix(dice.one_of(FURS), fur, dice.between(0, 0.4))
     pattern = dice.one_of(("plain", "tabby", "patches", "bib"))
     light = mix(fur, WHITE, dice.between(0.3, 0.8))
+    contour, is_dark = mix(fur, BLACK, 0.55), sum(fur) < 420
     return Coat(
         fur=fur,
-        contour=mix(fur, BLACK, 0.55),
+        contour=contour,
         patch=mix(fur, BLACK, 0.35) if pattern == "tabby" else other,
         muzzle=light if dice.chance(0.6) else mix(fur, WHITE, 0.15),
         inner_ear=mix(PINK, fur, dice.between(0.2, 0.6)),
+        whisker=mix(contour, WHITE, 0.75) if is_dark else mix(contour, BLACK, 0.1),
         pattern=pattern,
     )
 
@@ -99,7 +82,7 @@ def choose_cat(dice: Dice) -> Looks:
         triangular_nose=folded or dice.chance(0.85),
         eye=dice.between(0.17, 0.25),
         slit_pupils=dice.chance(0.65),
-        iris=dice.one_of((GREEN_EYES, YELLOW_EYES, BLUE_EYES, HAZEL_EYES, DARK_EYES)),
+        iris=dice.one_of((GREEN, YELLOW, BLUE, HAZEL, DARK)),
         whiskers=dice.between(0.7, 1.2) if dice.chance(0.92) else 0.0,
         tongue=dice.chance(0.1),
         tail_length=dice.between(1.4, 2.2),
@@ -124,7 +107,7 @@ def choose_dog(dice: Dice) -> Looks:
         triangular_nose=not pricked and dice.chance(0.1),
         eye=dice.between(0.12, 0.19),
         slit_pupils=False,
-        iris=dice.one_of((DARK_EYES, DARK_EYES, HAZEL_EYES, BLUE_EYES)),
+        iris=dice.one_of((DARK, DARK, HAZEL, BLUE)),
         whiskers=dice.between(0.5, 0.8) if not pricked and dice.chance(0.08) else 0.0,
         tongue=dice.chance(0.34),
         tail_length=dice.between(0.8, 1.6),

@@ -13,26 +13,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from optrun.data.sample.canvas import Canvas, Colour, Placement
+from optrun.data.sample.canvas import Canvas, Colour, Placement, Point, Points
 
-Point = tuple[float, float]
-Points = list[Point]
+SIDES = (-1, 1)  # left and right
+
+_CONTOUR_PX = 2  # of the canvas
 
 
 def rotation(t: float) -> tuple[float, float]:
     """Cosine and sine of the angle whose half has the tangent t (0.1 is about 11 degrees)."""
     return (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
-
-
-def _circle(per_quarter: int) -> Points:
-    arc = [rotation(step / per_quarter) for step in range(per_quarter)]
-    quarters = (
-        [(x, y) for x, y in arc],
-        [(-y, x) for x, y in arc],
-        [(-x, -y) for x, y in arc],
-        [(y, -x) for x, y in arc],
-    )
-    return [point for quarter in quarters for point in quarter]
 
 
 def _bezier_weights(steps: int) -> list[tuple[float, float, float]]:
@@ -41,7 +31,9 @@ def _bezier_weights(steps: int) -> list[tuple[float, float, float]]:
     return [((1 - s) * (1 - s), 2 * s * (1 - s), s * s) for s in fractions]
 
 
-_CIRCLE = _circle(per_quarter=5)
+_QUARTER = [rotation(step / 5) for step in range(5)]
+_HALF = [*_QUARTER, *((-y, x) for x, y in _QUARTER)]
+_CIRCLE = [*_HALF, *((-x, -y) for x, y in _HALF)]
 _ROUNDING = _bezier_weights(steps=4)[:-1]
 _ALONG_STROKE = _bezier_weights(steps=5)
 
@@ -65,11 +57,6 @@ def smooth(*corners: Point) -> Points:
     return points
 
 
-def polygon(*corners: Point) -> Points:
-    """The closed polygon through the corners."""
-    return list(corners)
-
-
 def rectangle(left: float, top: float, right: float, bottom: float) -> Points:
     """The upright rectangle with these sides."""
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
@@ -79,9 +66,8 @@ def stroke(start: Point, bend: Point, end: Point, width: float, end_width: float
     """A brush stroke along the quadratic Bézier curve, its width changing towards the end."""
     (x0, y0), (x1, y1), (x2, y2) = start, bend, end
     left, right = [], []
-    steps = len(_ALONG_STROKE) - 1
     for step, (u, v, w) in enumerate(_ALONG_STROKE):
-        s = step / steps
+        s = step / (len(_ALONG_STROKE) - 1)
         x, y = u * x0 + v * x1 + w * x2, u * y0 + v * y1 + w * y2
         # Half the width along the normal to the curve's derivative.
         dx, dy = (1 - s) * (x1 - x0) + s * (x2 - x1), (1 - s) * (y1 - y0) + s * (y2 - y1)
@@ -89,19 +75,15 @@ def stroke(start: Point, bend: Point, end: Point, width: float, end_width: float
         left.append((x - dy * half, y + dx * half))
         right.append((x + dy * half, y - dx * half))
     # The brush is round: the end reaches half a width beyond the curve.
-    tip = (x + dx * half, y + dy * half)
-    return [*left, tip, *reversed(right)]
+    return [*left, (x + dx * half, y + dy * half), *reversed(right)]
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws shapes on a canvas after moving, scaling, turning and mirroring them.
-
-    A point (x, y) lands on the canvas pixel (a x + b y + left, c x + d y + top).
-    """
+    """Draws shapes on a canvas after moving, scaling, turning and mirroring them."""
 
     canvas: Canvas
-    placement: Placement = (1, 0, 0, 0, 1, 0)  # a, b, left, c, d, top
+    placement: Placement = (1, 0, 0, 0, 1, 0)
 
     def at(
         self, x: float, y: float, scale: float = 1, turn: float = 0, mirror: bool = False
@@ -113,25 +95,25 @@ class Pen:
         a, b, left, c, d, top = self.placement
         cosine, sine = rotation(turn)
         across = -scale if mirror else scale
-        return Pen(
-            self.canvas,
-            (
-                (a * cosine + b * sine) * across,
-                (b * cosine - a * sine) * scale,
-                left + a * x + b * y,
-                (c * cosine + d * sine) * across,
-                (d * cosine - c * sine) * scale,
-                top + c * x + d * y,
-            ),
-        )
+        first = (a * cosine + b * sine) * across, (b * cosine - a * sine) * scale
+        second = (c * cosine + d * sine) * across, (d * cosine - c * sine) * scale
+        origin_x, origin_y = left + a * x + b * y, top + c * x + d * y
+        return Pen(self.canvas, (*first, origin_x, *second, origin_y))
+
+    def halves(self) -> tuple[Pen, Pen]:
+        """This pen mirrored and as it is, for what is the same on the left and on the right.
+
+        The corners of an ellipse are not: mirrored, its edge differs by a pixel here and there.
+        """
+        return self.at(0, 0, mirror=True), self
 
     def fill(self, colour: Colour, *shapes: Points) -> None:
         """Fills shapes with one colour."""
         for shape in shapes:
             self.canvas.add(shape, self.placement, colour)
 
-    def body(self, colour: Colour, contour: Colour, *shapes: Points, width: float = 2) -> None:
-        """Fills shapes as one body, a contour `width` canvas pixels wide around their union."""
+    def body(self, colour: Colour, contour: Colour, *shapes: Points) -> None:
+        """Fills shapes as one body, with a contour around their union."""
         for shape in shapes:
-            self.canvas.add(shape, self.placement, contour, margin=width)
+            self.canvas.add(shape, self.placement, contour, margin=_CONTOUR_PX)
         self.fill(colour, *shapes)

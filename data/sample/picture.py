@@ -50,8 +50,7 @@ def _photographed(picture: npt.NDArray[np.uint8], dice: Dice) -> npt.NDArray[np.
     strength = int(dice.between(2, 16))
     first, second = dice.bytes(2 * picture.size).reshape(2, *picture.shape)
     noise = (first.astype(np.int32) - second) * strength >> 8
-    finished: npt.NDArray[np.uint8] = np.clip(lit + noise, 0, 255).astype(np.uint8)
-    return finished
+    return np.asarray(np.clip(lit + noise, 0, 255), np.uint8)
 
 
 def encode(picture: npt.NDArray[np.uint8]) -> bytes:

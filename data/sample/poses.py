@@ -1,60 +1,30 @@
 """How a cat or a dog sits, stands or lies; lengths in radii of its head, which is at the origin."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from optrun.data.sample.canvas import BLACK, Colour, mix
+from optrun.data.sample.canvas import BLACK, Points, mix, palette
 from optrun.data.sample.dice import Dice
-from optrun.data.sample.head import SIDES, draw_head
+from optrun.data.sample.head import draw_head
 from optrun.data.sample.looks import Coat, Looks
-from optrun.data.sample.pen import Pen, ellipse, smooth, stroke
+from optrun.data.sample.pen import SIDES, Pen, ellipse, smooth, stroke
 
-COLLARS: tuple[Colour, ...] = ((200, 50, 60), (50, 110, 190), (70, 150, 80), (230, 180, 60))
-TAG: Colour = (240, 210, 90)
-SHADOW: Colour = (90, 86, 84)
-
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Pose:
-    """How to draw a pose, and where in the picture it fits, in sides of the picture.
-
-    It is drawn with the head at the origin and the body on the right, if anywhere.
-    """
-
-    draw: Callable[[Pen, Dice, Looks, Coat], None]
-    weight: int  # how often it comes up, compared with the others
-    scale: Range  # radius of the head
-    x: Range  # of the head, when the body is on the right
-    y: Range
-    # x, y and half the width of the shadow on the ground; None without feet in view
-    shadow: tuple[float, float, float] | None
+COLLARS = palette("c8323c 326ebe 469650 e6b43c")
+TAG, SHADOW = palette("f0d25a 5a5654")
 
 
 def draw_animal(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
     """Draws an animal in one of the poses, with its shadow, into the unit square."""
-    pose = dice.one_of(_WEIGHTED)
+    draw, scale, across, down, shadow = dice.one_of(_POSES)
     mirror = dice.chance(0.5)
-    x, y = dice.between(*pose.x), dice.between(*pose.y)
-    place = pen.at(
-        1 - x if mirror else x,
-        y,
-        scale=dice.between(*pose.scale),
-        turn=dice.between(-0.06, 0.06),
-        mirror=mirror,
-    )
-    if pose.shadow:
-        middle, ground, half_width = pose.shadow
-        shadow = mix(SHADOW, BLACK, dice.between(0, 0.4))
-        place.fill(shadow, ellipse(middle, ground, half_width, 0.28))
-    pose.draw(place, dice, looks, coat)
+    x, y = dice.between(*across), dice.between(*down)
+    size, turn = dice.between(*scale), dice.between(-0.06, 0.06)
+    place = pen.at(1 - x if mirror else x, y, size, turn, mirror)
+    if shadow:
+        place.fill(mix(SHADOW, BLACK, dice.between(0, 0.4)), ellipse(*shadow, 0.28))
+    draw(place, dice, looks, coat)
 
 
 def _portrait(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
     """Head and shoulders."""
-    shoulders = smooth((-1.3, 2.6), (-0.85, 0.3), (0.85, 0.3), (1.3, 2.6))
-    pen.body(coat.fur, coat.contour, shoulders)
+    pen.body(coat.fur, coat.contour, smooth((-1.3, 2.6), (-0.85, 0.3), (0.85, 0.3), (1.3, 2.6)))
     if coat.pattern == "bib":
         pen.fill(coat.muzzle, smooth((-0.55, 0.6), (0.55, 0.6), (0.3, 2.4), (-0.3, 2.4)))
     _collar(pen.at(0, 0.95), dice, 0.72)
@@ -73,9 +43,8 @@ def _sitting(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
         pen.fill(coat.muzzle, ellipse(0, 1.5, 0.42, 0.75))
     elif coat.pattern == "tabby":
         for y in (1.2, 1.6, 2.0):
-            for side in SIDES:
-                bend, end = (side * 0.6, y + 0.1), (side * 0.45, y)
-                pen.fill(coat.patch, stroke((side * 0.85, y), bend, end, 0.15, 0.05))
+            for half in pen.halves():
+                half.fill(coat.patch, stroke((0.85, y), (0.6, y + 0.1), (0.45, y), 0.15, 0.05))
     elif coat.pattern == "patches":
         pen.fill(coat.patch, smooth((-0.9, 1.9), (-0.7, 1.2), (-0.1, 1.3), (-0.3, 2.2)))
     for side in SIDES:
@@ -89,20 +58,21 @@ def _sitting(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
 
 def _standing(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
     """Standing or walking, seen from the side, the head turned to us."""
-    fur, contour, leg, reach = coat.fur, coat.contour, looks.leg_width, looks.tail_length
+    fur, contour, width, reach = coat.fur, coat.contour, looks.leg_width, looks.tail_length
     length, height = dice.between(1.9, 2.7), dice.between(1.9, 2.5)
     stride, lift = dice.between(-0.35, 0.35), dice.between(-0.8, 1)
     bend, tip = (length + 0.5 * reach + 0.3, 0.7), (length + 0.75 * reach, 0.6 - lift * reach)
     tail = stroke((length + 0.2, 0.75), bend, tip, looks.tail_width, 0.7 * looks.tail_width)
     pen.body(fur, contour, tail)
-    for x, step in ((0.45, -stride), (length - 0.15, stride)):
-        far_leg = stroke((x, 1.0), (x, 1.6), (x + step, height), leg, 0.75 * leg)
+
+    def leg(x: float, step: float, taper: float) -> Points:
+        return stroke((x, 1.0), (x, 1.6), (x + step, height), width, taper * width)
+
+    for far_leg in (leg(0.45, -stride, 0.75), leg(length - 0.15, stride, 0.75)):
         pen.body(mix(fur, BLACK, 0.25), contour, far_leg)
-    near_legs = [stroke((x, 1.0), (x, 1.6), (x + step, height), leg, 0.8 * leg)
-                 for x, step in ((0.25, stride), (length, -stride))]  # fmt: skip
     rump = ((length + 0.3, 0.1), (length + 0.55, 1.1))
     torso = smooth((-0.35, 0.2), (0.8, 0.25), *rump, (length - 0.6, 1.45), (0.7, 1.75), (-0.3, 1.4))
-    pen.body(fur, contour, torso, *near_legs)
+    pen.body(fur, contour, torso, leg(0.25, stride, 0.8), leg(length, -stride, 0.8))
     _flank_markings(pen, coat, length, top=0.34, bottom=0.95)
     if coat.pattern == "bib":
         pen.fill(coat.muzzle, ellipse(0.15, 1.15, 0.3, 0.35))
@@ -135,8 +105,7 @@ def _lying(pen: Pen, dice: Dice, looks: Looks, coat: Coat) -> None:
 def _flank_markings(pen: Pen, coat: Coat, length: float, *, top: float, bottom: float) -> None:
     """Stripes or a patch on a body seen from the side, behind the head on the left."""
     if coat.pattern == "tabby":
-        for part in (0.35, 0.52, 0.69, 0.86):
-            x = part * length
+        for x in (0.35 * length, 0.52 * length, 0.69 * length, 0.86 * length):
             bend = (x + 0.12, (top + bottom) / 2)
             pen.fill(coat.patch, stroke((x, top), bend, (x, bottom), 0.17, 0.05))
     elif coat.pattern == "patches":
@@ -147,18 +116,19 @@ def _flank_markings(pen: Pen, coat: Coat, length: float, *, top: float, bottom: 
 
 def _collar(pen: Pen, dice: Dice, half_width: float) -> None:
     """Three animals in ten wear a collar with a tag."""
-    if not dice.chance(0.3):
-        return
-    colour = dice.one_of(COLLARS)
-    band = stroke((-half_width, 0), (0, 0.28), (half_width, 0), 0.2, 0.2)
-    pen.body(colour, mix(colour, BLACK, 0.5), band)
-    pen.fill(TAG, ellipse(0, 0.26, 0.11, 0.11))
+    if dice.chance(0.3):
+        colour = dice.one_of(COLLARS)
+        band = stroke((-half_width, 0), (0, 0.28), (half_width, 0), 0.2, 0.2)
+        pen.body(colour, mix(colour, BLACK, 0.5), band)
+        pen.fill(TAG, ellipse(0, 0.26, 0.11, 0.11))
 
 
+# How a pose is drawn, with the head at the origin and the body on the right, if anywhere; ranges of
+# the head's radius and of its x and y, in sides of the picture; x, y and half the width of the
+# shadow on the ground, where feet are in view. The factor says how often it comes up.
 _POSES = (
-    Pose(_portrait, 3, (0.23, 0.34), (0.34, 0.66), (0.42, 0.62), None),
-    Pose(_sitting, 2, (0.2, 0.28), (0.32, 0.64), (0.32, 0.5), (0.0, 2.75, 1.6)),
-    Pose(_standing, 1, (0.2, 0.28), (0.26, 0.46), (0.36, 0.6), (1.2, 2.2, 2.2)),
-    Pose(_lying, 2, (0.2, 0.28), (0.26, 0.46), (0.38, 0.66), (1.2, 1.5, 2.2)),
+    [(_portrait, (0.23, 0.34), (0.34, 0.66), (0.42, 0.62), None)] * 3
+    + [(_sitting, (0.2, 0.28), (0.32, 0.64), (0.32, 0.5), (0.0, 2.75, 1.6))] * 2
+    + [(_standing, (0.2, 0.28), (0.26, 0.46), (0.36, 0.6), (1.2, 2.2, 2.2))]
+    + [(_lying, (0.2, 0.28), (0.26, 0.46), (0.38, 0.66), (1.2, 1.5, 2.2))] * 2
 )
-_WEIGHTED = tuple(pose for pose in _POSES for _ in range(pose.weight))

@@ -3,6 +3,7 @@
 import gc
 import os
 import runpy
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -26,6 +27,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(_PROCESSOR), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 runpy.run_path(str(_PROCESSOR / "sitecustomize.py"))
+# The tests themselves, of which xdist's workers are processes too, have scikit-learn as an oracle.
+sys.meta_path[:] = [
+    one for one in sys.meta_path if "ScikitLearn" not in getattr(one, "__name__", "")
+]
 
 
 def pytest_collection_finish() -> None:

@@ -29,12 +29,12 @@ def _with_stated_flags(file, mode="r", *arguments, **more):
 io.open = _with_stated_flags
 
 
-class _WithoutScikitLearn:
+class WithoutScikitLearn:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name == "sklearn":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-if __name__ == "sitecustomize":  # and not in the tests themselves, whose oracle it is
-    sys.meta_path.insert(0, _WithoutScikitLearn)
+if __name__ == "sitecustomize":
+    sys.meta_path.insert(0, WithoutScikitLearn)

@@ -40,13 +40,22 @@ class Run(_Found):
     record: RunRecord
     status: RunStatus
 
+    @property
+    def reason(self) -> str:
+        """What is behind the status, where there is more to say."""
+        if self.status == RunStatus.KILLED:
+            return "killed, perhaps out of memory"
+        is_plain = self.status in (RunStatus.COMPLETED, RunStatus.RUNNING)
+        return "" if is_plain else self.record.why
+
 
 @dataclass(frozen=True)
 class Unreadable(_Found):
     """A run folder that cannot be read, and why; a run that is just starting has no record yet."""
 
     reason: str
-    status: RunStatus = RunStatus.DAMAGED
+    status: RunStatus
+    record: None = None
 
 
 def find(paths: Iterable[Path]) -> list[Path]:

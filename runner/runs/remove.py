@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 from optrun.runner.errors import UserError
 from optrun.runner.runs.disk import is_folder
-from optrun.runner.runs.listing import REMOVED, progress_text, resumes, size_text, why
+from optrun.runner.runs.listing import REMOVED
 from optrun.runner.runs.record import RECORD_NAME, RunStatus
 from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
@@ -49,12 +49,12 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
     for folder in leftovers:
         _refuse_foreign(folder, _names(folder), _LEFT_OVER)
     for one in standings:
-        click.echo(f"  {one.label}  {_described(one)}")
+        click.echo(f"  {one.run.label}  {_described(one)}")
     for folder in leftovers:
         click.echo(f"  {printable(folder.name)}  what a removal that was cut short left")
     sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
     what = number_of(len(folders), "run") if not leftovers else f"all {len(folders):,}"
-    if not yes and not _confirmed(what, size_text(sum(sizes, Size(0)))):
+    if not yes and not _confirmed(what, str(sum(sizes, Size(0)))):
         click.echo("Nothing was removed.")
         return 1
     removed, freed = 0, Size(0)
@@ -75,7 +75,7 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
 
 
 def _freed(removed: int, freed: Size) -> str:
-    return f"Removed {removed:,}; {size_text(freed)} freed." if removed else "Nothing was removed."
+    return f"Removed {removed:,}; {freed} freed." if removed else "Nothing was removed."
 
 
 def _meant(chosen: str) -> Path:
@@ -91,7 +91,7 @@ def _meant(chosen: str) -> Path:
 
 
 def _require_removable(standing: Standing) -> None:
-    folder, names = standing.folder, _names(standing.folder)
+    folder, names = standing.run.folder, _names(standing.run.folder)
     shown = printable(str(folder))
     if not any(_is_file(folder / name) for name in (RECORD_NAME, LOCK_NAME)):
         raise UserError(
@@ -100,7 +100,7 @@ def _require_removable(standing: Standing) -> None:
         )
     _refuse_foreign(folder, names, _WRITTEN)
     if standing.held:
-        pid = standing.record and standing.record.pid
+        pid = standing.run.record and standing.run.record.pid
         who = "another process" if pid is None else f"process {pid}"
         raise RunHeldError(
             f"{shown} is being written by {who}. Wait until it ends, or stop it first. "
@@ -118,10 +118,10 @@ def _refuse_foreign(folder: Path, names: Iterable[str], ours: re.Pattern[str]) -
 
 def _described(standing: Standing) -> str:
     """State, progress, size, and what would be lost."""
-    status = standing.status
-    state = status if standing.record else f"{status}: {why(standing)}"
-    done = "" if status == RunStatus.COMPLETED else progress_text(standing.progress, status)
-    return ", ".join(filter(None, (state, done, size_text(standing.size), resumes(standing))))
+    run = standing.run
+    state = run.status if run.record else f"{run.status}: {run.reason}"
+    done = "" if run.status == RunStatus.COMPLETED else standing.done
+    return ", ".join(filter(None, (state, done, str(standing.size), standing.resumes)))
 
 
 def _confirmed(what: str, total: str) -> bool:

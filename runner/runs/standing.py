@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
 from optrun.runner.runs.disk import is_file
 from optrun.runner.runs.event_log import last_epoch
 from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read
-from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.record import RunStatus
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
+from optrun.runner.ui.wording import age, exact_size
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, number, whole
 
 CLOCKS = ("training", "evaluation", "other")
@@ -47,6 +49,12 @@ class Progress:
         per_epoch = self.steps_per_epoch
         return None if self.epochs is None or per_epoch is None else self.epochs * per_epoch
 
+    def of_all(self, step: int) -> str:
+        return f"{step:,} of {self.steps:,}" if self.steps else f"{step:,}"
+
+
+_NO_PROGRESS = Progress(0, None)
+
 
 @dataclass(frozen=True)
 class Size:
@@ -58,6 +66,9 @@ class Size:
     def __add__(self, other: "Size") -> "Size":
         return Size(self.total + other.total, self.at_least or other.at_least)
 
+    def __str__(self) -> str:
+        return f"> {exact_size(self.total)}" if self.at_least else exact_size(self.total)
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -66,27 +77,37 @@ class Standing:
     run: Run | Unreadable
     held: bool  # whether a process is writing it
     size: Size
-    progress: Progress | None = None
+    progress: Progress = _NO_PROGRESS
     saved: Saved | None = None  # the newest checkpoint to go on from
     # Steps that `optrun resume` would not make again; None where it would not go on with it.
     resumes_after: int | None = None
     obstacle: str = ""  # why it would not, where nothing but that keeps it from being finished
 
     @property
-    def folder(self) -> Path:
-        return self.run.folder
+    def done(self) -> str:
+        """The epoch that a run is in, or how many it made, of how many."""
+        now, of = self.progress.epochs_done, self.progress.epochs
+        if self.run.record is None:
+            return ""
+        of_all = "?" if of is None else f"{of:,}"
+        is_over = self.run.status in (RunStatus.COMPLETED, RunStatus.DIVERGED) or now == of
+        return f"{now:,}/{of_all} epochs" if is_over else f"epoch {now + 1:,}/{of_all}"
 
     @property
-    def label(self) -> str:
-        return self.run.label
+    def resumes(self) -> str:
+        """What `optrun resume` would do; empty where nothing is to be gone on with."""
+        if self.resumes_after is None:
+            return self.obstacle and f"cannot be resumed: {self.obstacle}"
+        if not self.resumes_after:
+            return "would resume from the start"
+        return f"would resume from step {self.progress.of_all(self.resumes_after + 1)}"
 
-    @property
-    def status(self) -> RunStatus:
-        return self.run.status
-
-    @property
-    def record(self) -> RunRecord | None:
-        return self.run.record if isinstance(self.run, Run) else None
+    def last_saved(self, now: datetime) -> str:
+        """Where a run that goes on was at its last checkpoint."""
+        if self.run.status != RunStatus.RUNNING or self.saved is None:
+            return ""
+        ago = age(now.timestamp() - self.saved.saved_at)
+        return f"saved at step {self.progress.of_all(self.saved.steps_done)}, {ago} ago"
 
 
 def standing_of(folder: Path) -> Standing:

@@ -39,7 +39,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from optrun.runner.events import EpochRecord, RunEnded, StepRecord
 from optrun.runner.runs.record import RunRecord
-from optrun.runner.runs.recorder import Recorder
+from optrun.runner.runs.run_folder import Recorder
 from optrun.runner.runs.run_folder import create
 
 results, writers, epochs, pause, content = json.loads(sys.argv[1])

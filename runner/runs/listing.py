@@ -41,31 +41,29 @@ def list_runs(paths: Sequence[Path], *, layout: str) -> None:
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != RESULTS or path.exists()]
     # The newest last, right above the prompt; what cannot be read first.
-    standings = sorted(
-        map(standing_of, runs.find(existing)),
-        key=lambda one: (
-            one.run.record.started.timestamp() if one.run.record else 0.0,
-            one.run.label,
-        ),
-    )
+    found = [(standing.run.record, standing) for standing in map(standing_of, runs.find(existing))]
+    found.sort(key=lambda one: (one[0].started.timestamp() if one[0] else 0.0, one[1].run.label))
+    damaged = [one for _, one in found if one.run.status == RunStatus.DAMAGED]
+    readable = [one for _, one in found if one.run.status != RunStatus.DAMAGED]
     leftovers = {path: size_of(path) for path in _leftovers(existing)}
     now = datetime.now(UTC)
     if layout == "json":
-        left = [
-            {"path": printable(str(path)), "bytes": size.total} for path, size in leftovers.items()
-        ]
-        contents = [run_content(one, now) for one in standings]
         content = {
             "format": FORMAT,
-            "runs": [one for one in contents if one["state"] != RunStatus.DAMAGED],
-            "damaged": [one for one in contents if one["state"] == RunStatus.DAMAGED],
-            "unfinished_removals": left,
+            "runs": [run_content(one, now) for one in readable],
+            "damaged": [run_content(one, now) for one in damaged],
+            "unfinished_removals": [
+                {"path": printable(str(path)), "bytes": size.total}
+                for path, size in leftovers.items()
+            ],
         }
         show(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    elif not standings and not leftovers:
+    elif not found and not leftovers:
         show(_NOTHING_YET.format(places=", ".join(printable(str(path)) for path in paths)))
     else:
-        show("\n".join(_lines(standings, leftovers, now, terminal_width())) + "\n")
+        lines = [*_table(readable, now, terminal_width())] if readable else []
+        lines += _remarks(readable, damaged, leftovers, terminal_width())
+        show("\n".join(lines) + "\n")
 
 
 def run_content(standing: Standing, now: datetime) -> dict[str, Any]:
@@ -99,13 +97,12 @@ def _leftovers(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (path / name for name in sorted(filter(REMOVED.fullmatch, folders)))
 
 
-def _lines(
-    standings: Sequence[Standing], leftovers: Mapping[Path, Size], now: datetime, width: int
+def _remarks(
+    readable: Sequence[Standing],
+    damaged: Sequence[Standing],
+    leftovers: Mapping[Path, Size],
+    width: int,
 ) -> Iterator[str]:
-    readable = [one for one in standings if one.run.status != RunStatus.DAMAGED]
-    damaged = [one for one in standings if one.run.status == RunStatus.DAMAGED]
-    if readable:
-        yield from _table(readable, now, width)
     if damaged:
         yield from [""] if readable else []
         yield style("Damaged:", "strong", is_styled())
@@ -116,14 +113,14 @@ def _lines(
         yield ""
         yield f"A removal was cut short and left {size}; to end it:"
         yield f"    optrun runs remove {shlex.quote(printable(str(folder)))}"
-    if standings:
+    if standings := [*readable, *damaged]:
         states = [one.run.status for one in standings]
         counts = ((kind, states.count(kind)) for kind in RunStatus)
         parts = ", ".join(f"{count:,} {kind}" for kind, count in counts if count)
         total = sum((one.size for one in standings), Size(0))
         yield ""
         yield f"{number_of(len(states), 'run')}: {parts}. {total}."
-    if folders := [str(one.run.folder) for one in standings if one.resumes_after is not None]:
+    if folders := [str(one.run.folder) for one in readable if one.resumes_after is not None]:
         yield f"{len(folders):,} would resume:"
         if len(folders) > _MOST_NAMED:
             yield "    optrun resume RUN..."

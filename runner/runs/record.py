@@ -124,8 +124,7 @@ class RunRecord:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise DamageError("seed must be a whole number from 0")
         optimizer = _required(found, "optimizer", dict)
-        started = time_of(_required(found, "started", str))
-        if started is None:
+        if (started := time_of(_required(found, "started", str))) is None:
             raise DamageError("started must be a time")
         record = cls(
             id=_text(found, "id") or "",
@@ -157,9 +156,7 @@ class RunRecord:
             "format": FORMAT,
             **{name: getattr(self, name) for name in ("id", "name", "seed", "sample", "pid")},
             "optimizer": {"description": self.optimizer, "specification": self.specification},
-            "experiment": self.experiment,
-            "comparable": self.comparable,
-            **{name: getattr(self, name) for name in _COUNTS},
+            **{name: getattr(self, name) for name in ("experiment", "comparable", *_COUNTS)},
             "provenance": self.provenance,
             "started": time_text(self.started),
             "resumed": [vars(one) | {"time": time_text(one.time)} for one in self.resumed],

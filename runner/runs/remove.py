@@ -9,14 +9,13 @@ import os
 import re
 import secrets
 import shutil
-import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 from optrun.runner.errors import UserError
-from optrun.runner.runs.disk import is_folder
+from optrun.runner.runs.disk import is_file, is_folder
 from optrun.runner.runs.listing import REMOVED
 from optrun.runner.runs.record import RECORD_NAME, RunStatus
 from optrun.runner.runs.select import find_run
@@ -54,7 +53,10 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
         click.echo(f"  {printable(folder.name)}  what a removal that was cut short left")
     sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
     what = number_of(len(folders), "run") if not leftovers else f"all {len(folders):,}"
-    if not yes and not _confirmed(what, str(sum(sizes, Size(0)))):
+    if not yes and not sys.stdin.isatty():
+        raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
+    total = sum(sizes, Size(0))
+    if not yes and not click.confirm(f"Remove {what} ({total}) with results and checkpoints?"):
         click.echo("Nothing was removed.")
         return 1
     removed, freed = 0, Size(0)
@@ -93,7 +95,9 @@ def _meant(chosen: str) -> Path:
 def _require_removable(standing: Standing) -> None:
     folder, names = standing.run.folder, _names(standing.run.folder)
     shown = printable(str(folder))
-    if not any(_is_file(folder / name) for name in (RECORD_NAME, LOCK_NAME)):
+    # Whether there is one, as far as it may be looked at; a link is none.
+    own = (folder / name for name in (RECORD_NAME, LOCK_NAME))
+    if not any(is_file(path) and not path.is_symlink() for path in own):
         raise UserError(
             f"RUN must be the folder of a run, received: {shown}, which holds neither run.json nor "
             f"{LOCK_NAME}. Nothing was removed."
@@ -122,12 +126,6 @@ def _described(standing: Standing) -> str:
     state = run.status if run.record else f"{run.status}: {run.reason}"
     done = "" if run.status == RunStatus.COMPLETED else standing.done
     return ", ".join(filter(None, (state, done, str(standing.size), standing.resumes)))
-
-
-def _confirmed(what: str, total: str) -> bool:
-    if not sys.stdin.isatty():
-        raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
-    return click.confirm(f"Remove {what} ({total}) with results and checkpoints?")
 
 
 def _remove(folder: Path) -> None:
@@ -171,9 +169,3 @@ def _names(folder: Path) -> list[str]:
         raise UserError(
             f"{printable(str(folder))} cannot be read: {error.strerror}. Nothing was removed."
         ) from error
-
-
-def _is_file(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return stat.S_ISREG(path.lstat().st_mode)
-    return False

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,19 +43,6 @@ _USUAL: Mapping[str, object] = {
 }
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """Where the time went."""
-
-    by_clock: Mapping[str, float | None]  # of each of the `CLOCKS`; None where not recorded
-    until: str  # what they were recorded at: "end", "last checkpoint" or "last epoch"
-    elapsed: float | None  # by the calendar, breaks between resumptions and all
-
-    @property
-    def total(self) -> float:
-        return sum(value or 0.0 for value in self.by_clock.values())
-
-
 class Details:
     """All that the folder of a run says, whatever lies there, within bounds and as plain values."""
 
@@ -71,24 +57,31 @@ class Details:
         self.notices = [str(one.get("message")) for one in found.of(EventKind.NOTICE)]
         self.skipped = found.skipped  # lines of metrics.jsonl that could not be read
         self.files = list(_files(folder))
-        self.seconds = self._seconds(self.record) if self.record else None
+        # What was recorded last of each of the `CLOCKS`, and what that was; none where nothing was.
+        self.by_clock, self.until = self._clocks(self.record) if self.record else ({}, "")
+        self.seconds = _total(self.by_clock)
+        # By the calendar, breaks between resumptions and all.
+        self.elapsed: float | None = None
+        is_over = self.by_clock and self.run.status != RunStatus.RUNNING
+        if is_over and self.record and self.record.ended:
+            self.elapsed = (self.record.ended - self.record.started).total_seconds()
 
-    def _seconds(self, record: RunRecord) -> Seconds | None:
-        """From what was recorded last: the result, a checkpoint, an epoch."""
-        ended = record.ended if self.run.status != RunStatus.RUNNING else None
-        elapsed = (ended - record.started).total_seconds() if ended else None
+    def _clocks(self, record: RunRecord) -> tuple[Mapping[str, float | None], str]:
         if self.run.status == RunStatus.COMPLETED:
-            by_clock = {name: record.measure(f"{name}_seconds") for name in CLOCKS}
-            return Seconds(by_clock, "end", elapsed)
+            return {name: record.measure(f"{name}_seconds") for name in CLOCKS}, "end"
+        saved = self.standing.saved
         of_epoch = {name: number(self.last_epoch.get(f"{name}_seconds")) for name in CLOCKS}
-        latest = Seconds(of_epoch, "last epoch", elapsed)
-        if self.standing.saved is not None:
-            saved = Seconds(self.standing.saved.seconds, "last checkpoint", elapsed)
-            return max(saved, latest, key=lambda one: one.total)
-        return latest if latest.total else None
+        if saved is not None and _total(saved.seconds) >= _total(of_epoch):
+            return saved.seconds, "last checkpoint"
+        is_known = saved is not None or _total(of_epoch)
+        return (of_epoch, "last epoch") if is_known else ({}, "")
 
     def ago(self, time: datetime) -> str:
         return f"{moment(time)}, {age((self.now - time).total_seconds())} ago"
+
+
+def _total(by_clock: Mapping[str, float | None]) -> float:
+    return sum(value or 0.0 for value in by_clock.values())
 
 
 def _files(folder: Path, within: str = "") -> Iterator[tuple[str, Size]]:
@@ -267,26 +260,25 @@ def _resumptions(details: Details, record: RunRecord) -> Iterator[str]:
 
 def _time_rows(details: Details) -> list[tuple[str, str, str]]:
     """Clock, time, its share and what was got for it."""
-    seconds, record = details.seconds, details.record
-    if seconds is None or record is None:
-        return []
     rows = []
-    for clock, spent in seconds.by_clock.items():
+    for clock, spent in details.by_clock.items():
         if spent is not None:
-            rate = _rates(details, record, spent) if clock == "training" else ""
+            rate = _rate(details, spent) if clock == "training" else ""
             name = "everything else" if clock == "other" else clock
-            rows.append((name, duration(spent), f"{share(spent, seconds.total):>5}  {rate}"))
-    if seconds.until != "end":
-        rows.append((f"to {seconds.until}", duration(seconds.total), ""))
-    elif seconds.elapsed is not None:
-        rows.append(("from start to end", duration(seconds.elapsed), ""))
-        if record.resumed:
-            rows.append(("of it not running", duration(seconds.elapsed - seconds.total), ""))
+            rows.append((name, duration(spent), f"{share(spent, details.seconds):>5}  {rate}"))
+    if details.until not in ("", "end"):
+        rows.append((f"to {details.until}", duration(details.seconds), ""))
+    elif details.elapsed is not None:
+        rows.append(("from start to end", duration(details.elapsed), ""))
+        if details.record and details.record.resumed:
+            rows.append(("of it not running", duration(details.elapsed - details.seconds), ""))
     return rows
 
 
-def _rates(details: Details, record: RunRecord, training_seconds: float) -> str:
-    progress, last = details.standing.progress, details.last_epoch
+def _rate(details: Details, training_seconds: float) -> str:
+    progress, last, record = details.standing.progress, details.last_epoch, details.record
+    if record is None:
+        return ""
     rate = record.measure("images_per_second") or number(last.get("images_per_second"))
     per_epoch = steps_per_epoch(last, record.batch_size) or 0
     steps = progress.steps_done or progress.epochs_done * per_epoch
@@ -342,7 +334,7 @@ def _epoch_lines(details: Details, width: int) -> Iterator[str]:
 
 def _content(details: Details) -> dict[str, Any]:
     """All that is known, as plain values; the git diff is none of it."""
-    record, seconds = details.record, details.seconds
+    record = details.record
     recorded = record.as_json() if record else {}
     return run_content(details.standing, details.now) | {
         "configuration": details.configuration,
@@ -352,9 +344,9 @@ def _content(details: Details) -> dict[str, Any]:
         "epochs": details.epochs,
         "notices": details.notices,
         "metrics_skipped": details.skipped,
-        "seconds": seconds and seconds.by_clock,
-        "seconds_until": seconds and seconds.until,
-        "elapsed_seconds": seconds and seconds.elapsed,
+        "seconds": details.by_clock or None,
+        "seconds_until": details.until or None,
+        "elapsed_seconds": details.elapsed,
         "resumed": recorded.get("resumed", []),
         "files": [
             {"name": name, "bytes": size.total, "at_least": size.at_least}

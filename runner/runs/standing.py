@@ -41,19 +41,10 @@ class Progress:
     epochs_done: int
     epochs: int | None  # as many as there are to be
     steps_done: int | None = None  # at the last epoch's end or checkpoint
-    steps_per_epoch: int | None = None
-
-    @property
-    def steps(self) -> int | None:
-        """All the steps that there are to be."""
-        per_epoch = self.steps_per_epoch
-        return None if self.epochs is None or per_epoch is None else self.epochs * per_epoch
+    steps: int | None = None  # likewise
 
     def of_all(self, step: int) -> str:
         return f"{step:,} of {self.steps:,}" if self.steps else f"{step:,}"
-
-
-_NO_PROGRESS = Progress(0, None)
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class Standing:
     run: Run | Unreadable
     held: bool  # whether a process is writing it
     size: Size
-    progress: Progress = _NO_PROGRESS
+    progress: Progress = Progress(0, None)
     saved: Saved | None = None  # the newest checkpoint to go on from
     # Steps that `optrun resume` would not make again; None where it would not go on with it.
     resumes_after: int | None = None
@@ -143,8 +134,7 @@ def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:
         with contextlib.suppress(OSError):  # there, and not to be looked into
             if not place.exists():
                 continue
-        saved = _read_saved(place, owner)
-        if saved is not None:
+        if (saved := _read_saved(place, owner)) is not None:
             return saved, False
         # One still being written when the process died was never a checkpoint.
         damaged = damaged or place != places.being_written(last)
@@ -202,10 +192,9 @@ def _read_saved(place: Path, owner: str) -> Saved | None:
 
 def _progress(run: Run, saved: Saved | None) -> Progress:
     record = run.record
-    if run.status == RunStatus.COMPLETED:
-        done = whole(mapping(record.result).get("epochs"))
-        if done is not None:
-            return Progress(done, record.epochs)
+    done = whole(mapping(record.result).get("epochs"))
+    if run.status == RunStatus.COMPLETED and done is not None:
+        return Progress(done, record.epochs)
     last = last_epoch(run.folder)
     epochs_done = whole(last.get("epoch")) or 0
     per_epoch = record.steps_per_epoch or (saved.steps_per_epoch if saved else None)
@@ -214,4 +203,5 @@ def _progress(run: Run, saved: Saved | None) -> Progress:
     if saved is not None:
         # An epoch's line may be written after the checkpoint, or be of what is made again.
         steps_done = max(saved.steps_done, steps_done or 0)
-    return Progress(epochs_done, record.epochs, steps_done, per_epoch)
+    steps = None if record.epochs is None or per_epoch is None else record.epochs * per_epoch
+    return Progress(epochs_done, record.epochs, steps_done, steps)

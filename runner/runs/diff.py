@@ -110,13 +110,11 @@ def _lines(pair: tuple[Run, Run], sections: Mapping[str, Section], width: int) -
 
 def _table(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
     room = max(width - len(_INDENT) - 2 * len(_GAP), 3 * _NARROWEST)
-    values = [widest([row[column] for row in rows]) for column in (1, 2)]
-    keys = min(widest([row[0] for row in rows]), max(room - sum(values), room // 3, _NARROWEST))
-    keys = min(keys, _WIDEST_KEY)
-    half = (room - keys) // 2
+    keys, first, second = map(widest, zip(*rows, strict=True))
+    keys = min(keys, max(room - first - second, room // 3, _NARROWEST), _WIDEST_KEY)
     # What the one value leaves of its half is for the other.
-    first = min(values[0], max(half, room - keys - values[1]))
-    second = min(values[1], room - keys - first)
+    first = min(first, max((room - keys) // 2, room - keys - second))
+    second = min(second, room - keys - first)
     columns = [Column(0), *map(Column, (keys, first, second))]
     for key, *texts in (("", "A", "B"), *rows):
         look = "plain" if key else "faint"

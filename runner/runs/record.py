@@ -75,12 +75,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run.
-
-    Its `comparable` must equal another's for the two to be ranked together. Its `provenance` says
-    where it comes from; equal `initial_weights` and `first_batches` in it make runs of one seed a
-    pair. `plan.run.new_record` writes both; what is read may hold further keys.
-    """
+    """One run. What is read may hold further keys than `plan.run.new_record` writes."""
 
     id: str  # short and random, as in the folder's name
     name: str  # the experiment's
@@ -89,7 +84,8 @@ class RunRecord:
     optimizer: str  # its description in a line
     specification: Mapping[str, object] = field(repr=False)  # the optimizer's, with every argument
     experiment: str  # hash of the configuration without name, seed and machine
-    comparable: Mapping[str, object] = field(repr=False)
+    comparable: Mapping[str, object] = field(repr=False)  # equal where two are ranked together
+    # Where it comes from; equal `initial_weights` and `first_batches` make a pair of one seed's.
     provenance: Mapping[str, object] = field(repr=False)
     started: datetime
     batch_size: int | None = None  # None, as the next two, where it cannot be read

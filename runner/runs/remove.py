@@ -19,7 +19,7 @@ from optrun.runner.runs.disk import is_file, is_folder
 from optrun.runner.runs.listing import REMOVED
 from optrun.runner.runs.record import RECORD_NAME, RunStatus
 from optrun.runner.runs.select import find_run
-from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
+from optrun.runner.runs.standing import Size, size_of, standing_of
 from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import printable
@@ -41,17 +41,11 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
     A process may take one meanwhile: that ends it, and it is said which were removed before.
     """
     folders = list({os.path.realpath(one): one for one in map(_meant, chosen)}.values())
+    # What earlier removals left is named last.
     leftovers = [folder for folder in folders if REMOVED.fullmatch(folder.name)]
-    standings = [standing_of(folder) for folder in folders if folder not in leftovers]
-    for one in standings:
-        _require_removable(one)
-    for folder in leftovers:
-        _refuse_foreign(folder, _names(folder), _LEFT_OVER)
-    for one in standings:
-        click.echo(f"  {one.run.label}  {_described(one)}")
-    for folder in leftovers:
-        click.echo(f"  {printable(folder.name)}  what a removal that was cut short left")
-    sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
+    runs = [folder for folder in folders if folder not in leftovers]
+    lines, sizes = zip(*[*map(_checked_run, runs), *map(_checked_leftover, leftovers)], strict=True)
+    click.echo("\n".join(lines))
     what = number_of(len(folders), "run") if not leftovers else f"all {len(folders):,}"
     if not yes and not sys.stdin.isatty():
         raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
@@ -92,9 +86,15 @@ def _meant(chosen: str) -> Path:
     return path.resolve() if path.name in ("", "..") else path
 
 
-def _require_removable(standing: Standing) -> None:
-    folder, names = standing.run.folder, _names(standing.run.folder)
-    shown = printable(str(folder))
+def _checked_leftover(folder: Path) -> tuple[str, Size]:
+    _refuse_foreign(folder, _names(folder), _LEFT_OVER)
+    return f"  {printable(folder.name)}  what a removal that was cut short left", size_of(folder)
+
+
+def _checked_run(folder: Path) -> tuple[str, Size]:
+    """A line that names it, its state, and what would be lost; and its size."""
+    standing, names, shown = standing_of(folder), _names(folder), printable(str(folder))
+    run = standing.run
     # Whether there is one, as far as it may be looked at; a link is none.
     own = (folder / name for name in (RECORD_NAME, LOCK_NAME))
     if not any(is_file(path) and not path.is_symlink() for path in own):
@@ -104,12 +104,16 @@ def _require_removable(standing: Standing) -> None:
         )
     _refuse_foreign(folder, names, _WRITTEN)
     if standing.held:
-        pid = standing.run.record and standing.run.record.pid
+        pid = run.record and run.record.pid
         who = "another process" if pid is None else f"process {pid}"
         raise RunHeldError(
             f"{shown} is being written by {who}. Wait until it ends, or stop it first. "
             "Nothing was removed."
         )
+    state = run.status if run.record else f"{run.status}: {run.reason}"
+    done = "" if run.status == RunStatus.COMPLETED else standing.done
+    parts = (state, done, str(standing.size), standing.resumes)
+    return f"  {run.label}  {', '.join(filter(None, parts))}", standing.size
 
 
 def _refuse_foreign(folder: Path, names: Iterable[str], ours: re.Pattern[str]) -> None:
@@ -118,14 +122,6 @@ def _refuse_foreign(folder: Path, names: Iterable[str], ours: re.Pattern[str]) -
             f"{printable(str(folder))} holds {some(list(map(printable, foreign)), _MOST_NAMED)}, "
             "which no run writes. Move it elsewhere first. Nothing was removed."
         )
-
-
-def _described(standing: Standing) -> str:
-    """State, progress, size, and what would be lost."""
-    run = standing.run
-    state = run.status if run.record else f"{run.status}: {run.reason}"
-    done = "" if run.status == RunStatus.COMPLETED else standing.done
-    return ", ".join(filter(None, (state, done, str(standing.size), standing.resumes)))
 
 
 def _remove(folder: Path) -> None:

@@ -250,10 +250,8 @@ def reopen(path: Path, run_id: str) -> RunFolder:
     try:
         return _opened(path, run_id)
     except OSError as error:
-        raise UserError(
-            f"The run {path.name} can't be gone on with: {told(error, path)}. Nothing of it was "
-            "changed."
-        ) from error
+        why = f"{told(error, path)}. Nothing of it was changed."
+        raise UserError(f"The run {path.name} can't be gone on with: {why}") from error
 
 
 def check_writable(results: Path) -> None:

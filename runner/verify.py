@@ -480,10 +480,8 @@ def _new_folder(path: Path) -> Path:
         if any(path.iterdir()):
             raise UserError(f"--keep must name a folder that is new or empty, received: {path}")
     except OSError as error:
-        raise UserError(
-            f"--keep must name a folder that can be written, received: {path} "
-            f"({error.strerror or error})"
-        ) from error
+        received = f"received: {path} ({error.strerror or error})"
+        raise UserError(f"--keep must name a folder that can be written, {received}") from error
     return path.absolute()
 
 
@@ -509,8 +507,7 @@ def _train(
 
     training, following = start(WHOLE), start(KILLED)
     train(training, WHOLE)
-    code = training.wait()
-    if code == _DIVERGED:
+    if (code := training.wait()) == _DIVERGED:
         raise UserError(
             "this experiment diverges, so there is no finished run to compare; lower the "
             f"learning rate:\n{training.last_lines(6)}"
@@ -529,9 +526,8 @@ def _train(
             break
         _say("", f"kill {struck + 1} of {kills} at {hit}")
     if (code := training.wait()) != 0:
-        raise Failure(
-            f"the run that was killed could not go on (exit code {code}):\n{training.last_lines()}"
-        )
+        why = f"(exit code {code}):\n{training.last_lines()}"
+        raise Failure(f"the run that was killed could not go on {why}")
     _say("", "trained to its end")
     if struck < kills:
         _say("", f"the run was complete before kill {struck + 1}")

@@ -109,12 +109,8 @@ def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None
         return None
     try:
         lines = (line for line in content.splitlines() if not line.startswith(_STEP_BEGINS))
-        epochs = [
-            event for event in map(json.loads, lines) if event.pop("event") == EventKind.EPOCH
-        ]
-        for event in epochs:
-            event.pop("time", None)
-        return epochs
+        epochs = [one for one in map(json.loads, lines) if one.pop("event") == EventKind.EPOCH]
+        return [{key: one[key] for key in one if key != "time"} for one in epochs]
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
 

@@ -66,10 +66,8 @@ def find(paths: Iterable[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if not is_folder(path):
-            raise UserError(
-                "RESULTS must be a folder of runs or the folder of a run, "
-                f"received: {printable(str(path))}, where there is no folder."
-            )
+            shown = f"received: {printable(str(path))}, where there is no folder."
+            raise UserError(f"RESULTS must be a folder of runs or the folder of a run, {shown}")
         for folder in _run_folders(path):
             found.setdefault(os.path.realpath(folder), folder)
     return sorted(found.values(), key=lambda folder: (folder.name, str(folder)))
@@ -118,9 +116,8 @@ def _run_folders(path: Path) -> list[Path]:
         with os.scandir(path) as entries:
             folders = [inner for inner in map(Path, entries) if is_folder(inner)]
     except OSError as error:
-        raise UserError(
-            f"The folder {printable(str(path))} cannot be read: {error.strerror}."
-        ) from error
+        shown = printable(str(path))
+        raise UserError(f"The folder {shown} cannot be read: {error.strerror}.") from error
     # Links come last: a run that lies here too goes by its own name.
     found = sorted(filter(_is_run_folder, folders), key=Path.is_symlink)
     return found or ([path] if _is_run_folder(path) else [])

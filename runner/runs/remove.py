@@ -63,9 +63,8 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
         click.echo(_freed(removed, freed))
         if isinstance(error, RunHeldError):
             raise RunHeldError(f"{error} It was not removed.") from error
-        raise UserError(
-            f"{printable(str(folder))} can't be removed: {error.strerror or error}."
-        ) from error
+        shown = printable(str(folder))
+        raise UserError(f"{shown} can't be removed: {error.strerror or error}.") from error
     click.echo(_freed(removed, freed))
     return 0
 
@@ -152,16 +151,14 @@ def _delete(folder: Path) -> None:
             with contextlib.suppress(FileNotFoundError):  # another removal was faster
                 shutil.rmtree(folder)
     except OSError as error:
-        raise UserError(
-            f"Not all of it can be deleted: {error.strerror or error}. What is left lies in "
-            f"{printable(str(folder))}."
-        ) from error
+        left = f"What is left lies in {printable(str(folder))}."
+        why = error.strerror or error
+        raise UserError(f"Not all of it can be deleted: {why}. {left}") from error
 
 
 def _names(folder: Path) -> list[str]:
     try:
         return [path.name for path in folder.iterdir()]
     except OSError as error:
-        raise UserError(
-            f"{printable(str(folder))} cannot be read: {error.strerror}. Nothing was removed."
-        ) from error
+        why = f"cannot be read: {error.strerror}. Nothing was removed."
+        raise UserError(f"{printable(str(folder))} {why}") from error

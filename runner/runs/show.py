@@ -231,14 +231,13 @@ def _machine(record: RunRecord) -> Iterator[Sequence[str]]:
 
 def _result(details: Details, record: RunRecord) -> Sequence[str]:
     if details.run.status != RunStatus.COMPLETED:
-        losses = [(number(one.get("validation_loss")), one) for one in details.epochs]
-        known = [(loss, one) for loss, one in losses if loss is not None]
+        known = [one for one in details.epochs if number(one.get("validation_loss")) is not None]
         if not known:
             return []
-        loss, best = min(known, key=lambda pair: pair[0])
+        best = min(known, key=lambda one: one["validation_loss"])
         accuracy = _form(number(best.get("validation_accuracy")), _percent)
-        epoch = best.get("epoch")
-        return [f"so far, best epoch {epoch}: validation accuracy {accuracy}, loss {loss:.4f}"]
+        loss, of = float(best["validation_loss"]), f"best epoch {best.get('epoch')}"
+        return [f"so far, {of}: validation accuracy {accuracy}, loss {loss:.4f}"]
     best_epoch = record.measure("best_epoch")
     at = f" (epoch {best_epoch:.0f}, the best)" if best_epoch else ""
     accuracies = ("best_validation_accuracy", "test_accuracy")

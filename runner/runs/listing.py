@@ -13,7 +13,7 @@ from typing import Any
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs.record import RunStatus
 from optrun.runner.runs.select import RESULTS
-from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
+from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import hanging, is_styled, show, style, terminal_width, widest
 from optrun.runner.ui.wording import age, number_of
@@ -41,7 +41,7 @@ def list_runs(paths: Sequence[Path], *, layout: str) -> None:
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != RESULTS or path.exists()]
     # The newest last, right above the prompt; what cannot be read first.
-    found = [(standing.run.record, standing) for standing in map(standing_of, runs.find(existing))]
+    found = [(standing.run.record, standing) for standing in map(Standing, runs.find(existing))]
     found.sort(key=lambda one: (one[0].started.timestamp() if one[0] else 0.0, one[1].run.label))
     damaged = [one for _, one in found if one.run.status == RunStatus.DAMAGED]
     readable = [one for _, one in found if one.run.status != RunStatus.DAMAGED]

@@ -19,7 +19,7 @@ from optrun.runner.runs.disk import is_file, is_folder
 from optrun.runner.runs.listing import REMOVED
 from optrun.runner.runs.record import RECORD_NAME, RunStatus
 from optrun.runner.runs.select import find_run
-from optrun.runner.runs.standing import Size, size_of, standing_of
+from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import printable
@@ -92,7 +92,7 @@ def _checked_leftover(folder: Path) -> tuple[str, Size]:
 
 def _checked_run(folder: Path) -> tuple[str, Size]:
     """A line that names it, its state, and what would be lost; and its size."""
-    standing, names, shown = standing_of(folder), _names(folder), printable(str(folder))
+    standing, names, shown = Standing(folder), _names(folder), printable(str(folder))
     run = standing.run
     # Whether there is one, as far as it may be looked at; a link is none.
     own = (folder / name for name in (RECORD_NAME, LOCK_NAME))

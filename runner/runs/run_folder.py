@@ -51,15 +51,21 @@ _LONGEST_NAME = 100
 class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     """The folder of one run, held by this process until `close` or its death."""
 
-    def __init__(self, path: Path, run_id: str, lock: int) -> None:
+    def __init__(self, path: Path, run_id: str) -> None:
         self.path, self.id = path, run_id
         self.config_path = path / "config.yaml"
         self.log_path = path / "log.txt"
         self.metrics_path = path / METRICS_NAME
         self.best_checkpoint_path = checkpoint_places.best(path)
         self.last_checkpoint_path = checkpoint_places.last(path)
+        lock = acquire(path / LOCK_NAME)
         self._lock: int | None = lock
-        self._metrics = _open_to_append(self.metrics_path)
+        try:
+            disk.set_reserve_aside(path)
+            self._metrics = _open_to_append(self.metrics_path)
+        except BaseException:
+            os.close(lock)
+            raise
 
     def metrics_bytes(self) -> int:
         return os.fstat(self._metrics).st_size
@@ -237,7 +243,7 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
                 path.mkdir()
                 break
         try:
-            return _opened(path, run_id)
+            return RunFolder(path, run_id)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
@@ -248,7 +254,7 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
 def reopen(path: Path, run_id: str) -> RunFolder:
     """Takes the lock of a run that was made before."""
     try:
-        return _opened(path, run_id)
+        return RunFolder(path, run_id)
     except OSError as error:
         why = f"{told(error, path)}. Nothing of it was changed."
         raise UserError(f"The run {path.name} can't be gone on with: {why}") from error
@@ -307,16 +313,6 @@ def plain(value: Any) -> Any:
 
 def _draw_id() -> str:
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
-
-
-def _opened(path: Path, run_id: str) -> RunFolder:
-    lock = acquire(path / LOCK_NAME)
-    try:
-        disk.set_reserve_aside(path)
-        return RunFolder(path, run_id, lock)
-    except BaseException:
-        os.close(lock)
-        raise
 
 
 def _open_to_append(path: Path) -> int:

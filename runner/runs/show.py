@@ -16,7 +16,7 @@ from optrun.runner.runs.listing import run_content
 from optrun.runner.runs.reader import CONFIG_NAME, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.select import find_run
-from optrun.runner.runs.standing import CLOCKS, Size, size_of, standing_of, steps_per_epoch
+from optrun.runner.runs.standing import CLOCKS, Size, Standing, size_of, steps_per_epoch
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
@@ -49,7 +49,7 @@ class Details:
     def __init__(self, folder: Path) -> None:
         found = read_events(folder)
         self.now = datetime.now(UTC)
-        self.standing = standing_of(folder)
+        self.standing = Standing(folder)
         self.run, self.record = self.standing.run, self.standing.run.record
         self.configuration = read_config(folder)  # by dotted name; empty where it cannot be read
         self.epochs = found.of(EventKind.EPOCH)  # the events of their ends, in order

@@ -61,18 +61,33 @@ class Size:
         return f"> {exact_size(self.total)}" if self.at_least else exact_size(self.total)
 
 
-@dataclass(frozen=True)
 class Standing:
-    """How a run, or what cannot be read of one, stands."""
+    """How a run, or what cannot be read of one, stands; whatever lies there, nothing is raised."""
 
-    run: Run | Unreadable
-    held: bool  # whether a process is writing it
-    size: Size
-    progress: Progress = Progress(0, None)
-    saved: Saved | None = None  # the newest checkpoint to go on from
-    # Steps that `optrun resume` would not make again; None where it would not go on with it.
-    resumes_after: int | None = None
-    obstacle: str = ""  # why it would not, where nothing but that keeps it from being finished
+    def __init__(self, folder: Path) -> None:
+        self.run, self.held = read(folder), is_held(folder / LOCK_NAME)  # by a process at work
+        self.size = size_of(folder)
+        self.saved: Saved | None = None  # the newest checkpoint to go on from
+        # Steps that `optrun resume` would not make again; None where it would not go on with it,
+        # and why, where nothing but that keeps it from being finished.
+        self.resumes_after: int | None = None
+        self.obstacle = ""
+        self.progress = Progress(0, None)
+        if isinstance(self.run, Unreadable):
+            return
+        status, only_damaged = self.run.status, False
+        if status != RunStatus.COMPLETED:
+            self.saved, only_damaged = newest_saved(folder, self.run.record.id)
+        self.progress = _progress(self.run, self.saved)
+        if status not in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
+            if self.held:
+                self.obstacle = "a process is at work on it"
+            elif not is_file(folder / CONFIG_NAME):
+                self.obstacle = f"it has no {CONFIG_NAME}"
+            elif only_damaged:
+                self.obstacle = "none of its checkpoints is whole"
+            else:
+                self.resumes_after = self.saved.steps_done if self.saved else 0
 
     @property
     def done(self) -> str:
@@ -99,27 +114,6 @@ class Standing:
             return ""
         ago = age(now.timestamp() - self.saved.saved_at)
         return f"saved at step {self.progress.of_all(self.saved.steps_done)}, {ago} ago"
-
-
-def standing_of(folder: Path) -> Standing:
-    """Reads how the run in a folder stands; whatever lies there, nothing is raised."""
-    run, held, size = read(folder), is_held(folder / LOCK_NAME), size_of(folder)
-    if isinstance(run, Unreadable):
-        return Standing(run, held, size)
-    saved, only_damaged = None, False
-    if run.status != RunStatus.COMPLETED:
-        saved, only_damaged = newest_saved(folder, run.record.id)
-    resumes_after, obstacle = None, ""
-    if run.status not in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
-        if held:
-            obstacle = "a process is at work on it"
-        elif not is_file(folder / CONFIG_NAME):
-            obstacle = f"it has no {CONFIG_NAME}"
-        elif only_damaged:
-            obstacle = "none of its checkpoints is whole"
-        else:
-            resumes_after = saved.steps_done if saved else 0
-    return Standing(run, held, size, _progress(run, saved), saved, resumes_after, obstacle)
 
 
 def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:

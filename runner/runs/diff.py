@@ -119,16 +119,12 @@ def _table(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
     for key, *texts in (("", "A", "B"), *rows):
         look = "plain" if key else "faint"
         halves = zip(texts, (first, second), strict=True)
-        cells = [_key_lines(key, keys), *(wrap(text, max(size, 1)) for text, size in halves)]
+        name = [key]
+        if cell_len(key) > keys:  # it is cut behind its dots
+            name = [line.replace(". ", ".") for line in wrap(key.replace(".", ". "), keys)]
+        cells = [name, *(wrap(text, max(size, 1)) for text, size in halves)]
         looking = ([Line(line, look) for line in cell] for cell in cells)
         yield from row_lines(["", *looking], columns, styled=is_styled())
-
-
-def _key_lines(key: str, width: int) -> list[str]:
-    """A dotted name, cut behind its dots where it is too long."""
-    if cell_len(key) <= width:
-        return [key]
-    return [line.replace(". ", ".") for line in wrap(key.replace(".", ". "), width)]
 
 
 def _text(key: str, value: object) -> str:

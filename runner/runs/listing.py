@@ -62,8 +62,7 @@ def list_runs(paths: Sequence[Path], *, layout: str) -> None:
         show(_NOTHING_YET.format(places=", ".join(printable(str(path)) for path in paths)))
     else:
         lines = [*_table(readable, now, terminal_width())] if readable else []
-        lines += _remarks(readable, damaged, leftovers, terminal_width())
-        show("\n".join(lines) + "\n")
+        show("\n".join([*lines, *_remarks(readable, damaged, leftovers)]) + "\n")
 
 
 def run_content(standing: Standing, now: datetime) -> dict[str, Any]:
@@ -98,17 +97,14 @@ def _leftovers(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _remarks(
-    readable: Sequence[Standing],
-    damaged: Sequence[Standing],
-    leftovers: Mapping[Path, Size],
-    width: int,
+    readable: Sequence[Standing], damaged: Sequence[Standing], leftovers: Mapping[Path, Size]
 ) -> Iterator[str]:
     if damaged:
         yield from [""] if readable else []
         yield style("Damaged:", "strong", is_styled())
         for one in damaged:
             text = f"{one.run.label}: {one.run.reason}, {one.size}"
-            yield from hanging(" " * (_INDENT - 1), text, width, indent=_INDENT)
+            yield from hanging(" " * (_INDENT - 1), text, terminal_width(), indent=_INDENT)
     for folder, size in leftovers.items():
         yield ""
         yield f"A removal was cut short and left {size}; to end it:"

@@ -19,27 +19,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from optrun.data.places import cache_root
+from optrun.runner import events as run_events
 from optrun.runner.config.load import load
-from optrun.runner.config.schema import Experiment
 from optrun.runner.engine import checkpoint
-from optrun.runner.engine.checkpoint import CheckpointError
 from optrun.runner.engine.hardware import has_gpu
 from optrun.runner.engine.signals import Interrupted, signals_heard
 from optrun.runner.errors import UserError, tell
-from optrun.runner.events import EpochRecord, Listener, RunStarted, StepDone
-from optrun.runner.events import Event as RunEvent
 from optrun.runner.models.networks import title_of
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan.executor import Request, ResumeRequest, execute, resume
-from optrun.runner.plan.plan import Entry, Plan
 from optrun.runner.runs import checkpoint_places as places
 from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
@@ -53,9 +49,7 @@ from rich.console import Console
 _IDENTICAL, _DIFFERENT, _DIVERGED = 0, 1, 3
 
 # Training photos are eight tenths of these, so that an epoch has eight steps at least.
-PHOTOS_PER_BATCH = 10
-FEWEST_PHOTOS = 160
-EPOCHS = 3
+PHOTOS_PER_BATCH, FEWEST_PHOTOS, EPOCHS = 10, 160, 3
 CHECKPOINT_MINUTES = 0.01  # so often that runs go on from the middle of an epoch, too
 
 # configs/lookahead_vgg19.yaml on the sample, which needs neither a download nor this repository,
@@ -68,12 +62,9 @@ data:
 model: {{weights: random, width: 0.125, head: {{hidden_units: [16], dropout: 0.5}}}}
 training: {{epochs: {EPOCHS}, checkpoint_minutes: 0.004}}
 optimizer:
-  name: lookahead
-  sync_period: 5
-  slow_step_size: 0.5
-  inner_optimizer:
-    {{name: sgd, momentum: 0.9, global_clipnorm: 1,
-     learning_rate: {{schedule: cosine, initial_learning_rate: 0.04}}}}
+  {{name: lookahead, sync_period: 5, slow_step_size: 0.5, inner_optimizer:
+   {{name: sgd, momentum: 0.9, global_clipnorm: 1,
+    learning_rate: {{schedule: cosine, initial_learning_rate: 0.04}}}}}}
 """
 
 WHOLE, KILLED = "uninterrupted", "killed"  # the two runs
@@ -113,19 +104,19 @@ class Moment(NamedTuple):
     delay_s: float
 
 
-class Training:
-    """A process that trains once it is told what; leaving its `with` block ends it."""
+_PROGRAM = (sys.executable, "-P", "-m", "optrun.runner.verify")
 
-    def __init__(
-        self,
-        log: Path,
-        cache: Path,
-        program: Sequence[str] = (sys.executable, "-P", "-m", "optrun.runner.verify"),
-    ) -> None:
-        """Start it; it shows what it shows in `log`, has its photos in `cache`, and waits."""
+
+class Training(contextlib.AbstractContextManager["Training"]):
+    """A process that trains once it is told what; leaving its `with` block ends it.
+
+    It shows what it shows in `log`, and has its photos in `cache`.
+    """
+
+    def __init__(self, log: Path, cache: Path, program: Sequence[str] = _PROGRAM) -> None:
         self.log = log
         self.events: list[Event] = []  # what it told so far
-        self._heard: Callable[[Event], object] = lambda _: None
+        self.heard: Callable[[Event], object] = lambda _: None
         with log.open("ab") as shown:
             self._process = subprocess.Popen(
                 program,
@@ -133,20 +124,14 @@ class Training:
                 stdout=subprocess.PIPE,
                 stderr=shown,
                 env={**os.environ, "OPTRUN_CACHE": str(cache)},
-                # Ctrl-C is for us alone: what we started, we end.
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C is for us alone: what we started, we end
             )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def begin(
-        self,
-        request: Request | ResumeRequest,
-        results: Path,
-        heard: Callable[[Event], object] = lambda _: None,
-    ) -> None:
-        """Have it train runs that lie in `results`, and pass on what it tells."""
-        self._results, self._heard, self.started = results, heard, time.time()
+    def begin(self, request: Request | ResumeRequest, results: Path) -> None:
+        """Have it train runs that lie in `results`; what it tells is heard from now on."""
+        self._results, self.started = results, time.time()
         # A process that is gone already tells why by its exit code and its log.
         with contextlib.suppress(BrokenPipeError), self._process.stdin or io.BytesIO() as wanted:
             wanted.write(json.dumps(asdict(request), default=str).encode())
@@ -156,7 +141,7 @@ class Training:
             for line in lines:
                 with contextlib.suppress(ValueError, TypeError):  # the kill may have cut it
                     self.events.append(Event(**json.loads(line)))
-                    self._heard(self.events[-1])
+                    self.heard(self.events[-1])
 
     @property
     def is_running(self) -> bool:
@@ -168,13 +153,12 @@ class Training:
         last = self.events[-1] if self.events else None
         if last is None or last.kind == BEGUN:
             return Phase.START
-        for run in self._results.glob("*"):
-            for one in (places.last(run), places.best(run)):
-                for place in (places.being_written(one), places.being_dropped(one)):
-                    # An earlier training, killed while it wrote, left its own.
-                    with contextlib.suppress(OSError):
-                        if place.stat().st_mtime >= self.started:
-                            return Phase.CHECKPOINT
+        runs = list(self._results.glob("*"))
+        saved = [*map(places.last, runs), *map(places.best, runs)]
+        for place in (*map(places.being_written, saved), *map(places.being_dropped, saved)):
+            with contextlib.suppress(OSError):
+                if place.stat().st_mtime >= self.started:  # not of a training killed earlier
+                    return Phase.CHECKPOINT
         if last.kind == STEP and last.steps_done % last.steps_per_epoch == 0:
             return Phase.EVALUATION
         return Phase.END if last.steps_done == last.steps else Phase.TRAINING
@@ -193,12 +177,10 @@ class Training:
         Where the phase did not come any more, the kill strikes what comes last.
         """
         while self.is_running:
-            steps_done = self.events[-1].steps_done if self.events else -1
-            phase = self.phase
-            if phase is moment.phase and steps_done >= moment.step:
-                time.sleep(moment.delay_s)
-                return self.kill()
-            if phase is Phase.END:
+            steps_done, phase = self.events[-1].steps_done if self.events else -1, self.phase
+            is_due = phase is moment.phase and steps_done >= moment.step
+            if is_due or phase is Phase.END:
+                time.sleep(moment.delay_s if is_due else 0)
                 return self.kill()
             time.sleep(0.0005)
         return None
@@ -214,9 +196,6 @@ class Training:
     def last_lines(self, count: int = 12) -> str:
         """The end of what it has shown."""
         return "\n".join(self.log.read_text(errors="replace").rstrip().splitlines()[-count:])
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self.is_running:
@@ -237,18 +216,16 @@ def carry_out() -> int:
     os.dup2(2, 1)
     with native_stderr_captured():
         import optrun.runner.plan.run  # noqa: F401 (takes seconds, and so before it is needed)
-    request = sys.stdin.read()
-    if not request:  # whoever started this is gone
+    if not (wanted := sys.stdin.read()):  # whoever started this is gone
         return 1
-    fields = json.loads(request)
+    fields = json.loads(wanted)
     try:
         if "runs" in fields:
             return resume(ResumeRequest(**fields), listeners=listeners)
         # Without it a GPU promises no bit-identity; an override of the person's outranks it.
         first = ["training.deterministic=true"] if fields["device"] != "cpu" and has_gpu() else []
-        fields["entries"] = [
-            Entry(Path(one["config"]), [*first, *one["settings"]]) for one in fields["entries"]
-        ]
+        entries = ((Path(one["config"]), one["settings"]) for one in fields["entries"])
+        fields["entries"] = [plans.Entry(path, [*first, *settings]) for path, settings in entries]
         fields["results"] = Path(fields["results"])
         return execute(Request(**fields), listeners=listeners)
     except UserError as error:
@@ -256,19 +233,18 @@ def carry_out() -> int:
         return error.exit_code
 
 
-def _telling(descriptor: int) -> Listener:
+def _telling(descriptor: int) -> run_events.Listener:
     """Writes to a descriptor what a training does."""
     per_epoch = epochs = 0
 
-    def hear(event: RunEvent) -> None:
+    def hear(event: run_events.Event) -> None:
         nonlocal per_epoch, epochs
         match event:
-            case RunStarted():
-                per_epoch, epochs = event.steps_per_epoch, event.epochs
+            case run_events.RunStarted(steps_per_epoch=per_epoch, epochs=epochs):
                 kind, done = BEGUN, event.steps_done
-            case StepDone():
+            case run_events.StepDone():
                 kind, done = STEP, (event.epoch - 1) * per_epoch + event.step
-            case EpochRecord():
+            case run_events.EpochRecord():
                 kind, done = EPOCH, event.epoch * per_epoch
             case _:
                 return
@@ -276,8 +252,7 @@ def _telling(descriptor: int) -> Listener:
         try:
             os.write(descriptor, json.dumps(asdict(told)).encode() + b"\n")
         except OSError:
-            # Whoever asked for this training is gone, killed perhaps: nobody wants it any more.
-            os._exit(1)
+            os._exit(1)  # whoever asked for this training is gone: nobody wants it any more
 
     return hear
 
@@ -285,24 +260,19 @@ def _telling(descriptor: int) -> Listener:
 def moments(count: int, events: Sequence[Event], seed: int) -> list[Moment]:
     """So many random moments of a run that told `events`; the phases take turns at random."""
     steps = events[-1].steps
-    first_step_s = events[1].at - events[0].at
-    step_s = (events[-1].at - events[1].at) / steps
     chance = random.Random(seed)  # noqa: S311 (not for secrets)
     phases = [TURNS[number % len(TURNS)] for number in range(count)]
     chance.shuffle(phases)
     found = []
     for number, phase in enumerate(phases):
-        if phase is Phase.START:
-            found.append(Moment(phase, 0, chance.uniform(0, first_step_s)))
-            continue
-        # Each in its own part of the run, and none in the last step.
-        first, last = (max(1, steps * part // count) for part in (number, number + 1))
-        step = min(chance.randint(first, last), steps - 1)
-        found.append(Moment(phase, step, chance.uniform(0, step_s)))
+        step, longest_s = 0, events[1].at - events[0].at
+        if phase is not Phase.START:
+            # Each in its own part of the run, and none in the last step.
+            first, last = (max(1, steps * part // count) for part in (number, number + 1))
+            step = min(chance.randint(first, last), steps - 1)
+            longest_s = (events[-1].at - events[1].at) / steps
+        found.append(Moment(phase, step, chance.uniform(0, longest_s)))
     return found
-
-
-Values = Mapping[str, Any]  # arrays, or what JSON can hold
 
 
 class Compared(NamedTuple):
@@ -320,24 +290,23 @@ class Failure(Exception):
 
 def compare(run: Path, other: Path) -> list[Compared]:
     """Compare all that a training decides in two folders of completed runs; clocks are no part."""
-    others = _parts(other)
-    return [_compared(name, values, others[name]) for name, values in _parts(run).items()]
+    found, of_other = [], _parts(other)
+    for name, values in _parts(run).items():
+        pair = (values, of_other[name])
+        ones, twos = ({label: _bytes(one) for label, one in part.items()} for part in pair)
+        hashes = [
+            hashlib.sha256(b"".join(label.encode() + part[label] for label in part)).hexdigest()
+            for part in (ones, twos)
+        ]
+        labels = (label for label in {**ones, **twos} if ones.get(label) != twos.get(label))
+        told = None
+        if (first := next(labels, None)) is not None:
+            told = f"{first}: {_difference(*(part.get(first, 'nothing') for part in pair))}"
+        found.append(Compared(name, sum(map(np.size, values.values())), hashes, told))
+    return found
 
 
-def _compared(name: str, values: Values, others: Values) -> Compared:
-    ones, twos = ({label: _bytes(one) for label, one in part.items()} for part in (values, others))
-    hashes = [
-        hashlib.sha256(b"".join(label.encode() + part[label] for label in part)).hexdigest()
-        for part in (ones, twos)
-    ]
-    first = next((label for label in {**ones, **twos} if ones.get(label) != twos.get(label)), None)
-    told = None
-    if first is not None:
-        told = _difference(values.get(first, "nothing"), others.get(first, "nothing"))
-    return Compared(name, sum(map(np.size, values.values())), hashes, told and f"{first}: {told}")
-
-
-def _parts(run: Path) -> dict[str, Values]:
+def _parts(run: Path) -> dict[str, Mapping[str, Any]]:
     try:
         record = RunRecord.read(run)
         last, best = checkpoint.read(places.last(run)), checkpoint.read(places.best(run))
@@ -349,13 +318,15 @@ def _parts(run: Path) -> dict[str, Values]:
             raise DamageError(f"metrics.jsonl, {found.skipped[0]}")
         rows = [one for one in found.events if one.get("event") in ("epoch", "notice")]
         facts: dict[str, Any] = last.facts
-        origin = {name: record.provenance[name] for name in ("initial_weights", "first_batches")}
         arrays: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "": {}}
         for name, array in last.arrays.items():
             kind = name.split("/")[0]
             arrays[kind if kind in arrays else ""][name] = array
         return {
-            "start": {"experiment": record.experiment, **origin},
+            "start": {
+                "experiment": record.experiment,
+                **{name: record.provenance[name] for name in ("initial_weights", "first_batches")},
+            },
             "weights": arrays["model"],
             "optimizer state": arrays["optimizer"],
             "progress and means": {
@@ -369,11 +340,11 @@ def _parts(run: Path) -> dict[str, Values]:
             "best epoch": {"best epoch": record.result["best_epoch"]},
             "result": _without_clocks(record.result),
         }
-    except (*checkpoint.DAMAGE, CheckpointError) as error:
+    except (*checkpoint.DAMAGE, checkpoint.CheckpointError) as error:
         raise Failure(f"{run} can't be compared: {type(error).__name__}: {error}") from error
 
 
-def _without_clocks(tree: Mapping[str, object]) -> Values:
+def _without_clocks(tree: Mapping[str, object]) -> Mapping[str, Any]:
     """All values of nested mappings, by dotted name."""
     clocks = (".time", "_seconds", "_per_second")
     return {name: one for name, one in flatten(tree).items() if not name.endswith(clocks)}
@@ -405,17 +376,14 @@ def _difference(one: Any, two: Any) -> str:
 
 def choose(
     config: Path | None,
-    overrides: Sequence[str],
+    overrides: Sequence[str] = (),
     *,
     folder: Path,
     sample: bool = False,
     seed: int | None = None,
     device: str = "auto",
-) -> tuple[Plan, Request]:
-    """One run of the built-in experiment, written to `folder`, or of a person's own made short.
-
-    The overrides outrank the shortening.
-    """
+) -> tuple[plans.Plan, Request]:
+    """One run of the built-in experiment, written to `folder`, or of a person's own made short."""
     settings: list[str] = []
     if config is None:
         config = folder / "verify.yaml"
@@ -431,7 +399,7 @@ def choose(
             f"training.checkpoint_minutes={min(training.checkpoint_minutes, CHECKPOINT_MINUTES)}",
         ]
     seeds = None if seed is None else [seed]
-    entries = [Entry(config, [*settings, *overrides])]
+    entries = [plans.Entry(config, [*settings, *overrides])]  # what a person sets comes last, wins
     plan = plans.make(entries, seeds=seeds, sample=sample)
     on_sample = sample or plan.stand_in_for is not None
     return plan, Request(entries, seeds=seeds, sample=on_sample, device=device)
@@ -440,16 +408,13 @@ def choose(
 def verify(
     config: Path | None,
     *,
-    overrides: Sequence[str] = (),
-    sample: bool = False,
-    device: str = "auto",
-    seed: int | None = None,
     kills: int = 3,
     kill_seed: int | None = None,
     keep: Path | None = None,
     start: Callable[..., Training] = Training,
+    **chosen: Any,
 ) -> int:
-    """Trains, kills, resumes, compares and prints; the arguments are those of `optrun verify`.
+    """Trains, kills, resumes, compares and prints; `chosen` is for `choose`.
 
     Returns the exit code: 0 identical, 1 different, 130 or 143 interrupted.
     """
@@ -459,11 +424,19 @@ def verify(
     kept = keep is not None
     try:
         with signals_heard(), contextlib.ExitStack() as processes:
-            plan, request = choose(
-                config, overrides, folder=folder, sample=sample, seed=seed, device=device
+            plan, request = choose(config, folder=folder, **chosen)
+            experiment = plan.runs[0].experiment
+            data, model, training = experiment.data, experiment.model, experiment.training
+            name = "" if config is None else f"{experiment.name}: "
+            photos = "all photos" if data.limit is None else number_of(data.limit, "photo")
+            source = "the sample" if data.source == "sample" else data.source
+            network = title_of(model.network, model.width)
+            _say(
+                "verify",
+                f"{name}{experiment.optimizer.description}; {photos} of {source} at "
+                f"{data.image_size} px, {network}, {number_of(training.epochs, 'epoch')}, "
+                f"batches of {training.batch_size}, seed {training.seed}",
             )
-            own_name = "" if config is None else f"{plan.runs[0].experiment.name}: "
-            _say("verify", own_name + _described(plan.runs[0].experiment))
             if plan.stand_in_for is not None:
                 _say("photos", f"the built-in sample stands in: {plan.stand_in_for}")
             again = f"to aim at the same moments again: --kill-seed {kill_seed}"
@@ -479,15 +452,14 @@ def verify(
             struck = _train(request, folder, kills, kill_seed, started)
             whole, killed = (_run_in(folder / name) for name in (WHOLE, KILLED))
             compared = compare(whole, killed)
-            different = [part.name for part in compared if part.difference]
-            kept = kept or not struck or bool(different)
-            show("\n".join(["", *_table(compared), "", ""]))
             record = RunRecord.read(whole)
+            kept = kept or not struck or any(part.difference for part in compared)
+            _show_table(compared)
             took = duration(time.monotonic() - began)
-            show(f"Trained on {record.device}, {record.precision}; this took {took}.\n")
+            show(f"\nTrained on {record.device}, {record.precision}; this took {took}.\n")
             if kept:
                 show(f"Both runs are kept in {folder}\n")
-            return _judge(struck, different)
+            return _judge(struck, [part.name for part in compared if part.difference])
     except Failure as failure:
         kept = True
         show(f"\n{failure}\nBoth runs are kept in {folder}\nDIFFERENT: it can't be resumed.\n")
@@ -508,22 +480,9 @@ def _new_folder(path: Path) -> Path:
         if any(path.iterdir()):
             raise UserError(f"--keep must name a folder that is new or empty, received: {path}")
     except OSError as error:
-        raise UserError(
-            f"--keep must name a folder that can be written, received: {path} "
-            f"({error.strerror or error})"
-        ) from error
+        received = f"received: {path} ({error.strerror or error})"
+        raise UserError(f"--keep must name a folder that can be written, {received}") from error
     return path.absolute()
-
-
-def _described(experiment: Experiment) -> str:
-    data, model, training = experiment.data, experiment.model, experiment.training
-    photos = "all photos" if data.limit is None else number_of(data.limit, "photo")
-    what = "the sample" if data.source == "sample" else data.source
-    return (
-        f"{experiment.optimizer.description}; {photos} of {what} at {data.image_size} px, "
-        f"{title_of(model.network, model.width)}, {number_of(training.epochs, 'epoch')}, "
-        f"batches of {training.batch_size}, seed {training.seed}"
-    )
 
 
 def _train(
@@ -538,19 +497,17 @@ def _train(
         with contextlib.suppress(Failure):
             wanted = ResumeRequest([str(_run_in(results))], device=request.device)
         with Console().status(f"{name} run") as status:
-
-            def heard(event: Event) -> None:
-                status.update(f"{name} run, step {event.steps_done:,} of {event.steps:,}")
-
-            training.begin(wanted, results, heard)
+            training.heard = lambda event: status.update(
+                f"{name} run, step {event.steps_done:,} of {event.steps:,}"
+            )
+            training.begin(wanted, results)
             struck = training.strike(moment) if moment is not None else None
             training.wait()
             return struck
 
     training, following = start(WHOLE), start(KILLED)
     train(training, WHOLE)
-    code = training.wait()
-    if code == _DIVERGED:
+    if (code := training.wait()) == _DIVERGED:
         raise UserError(
             "this experiment diverges, so there is no finished run to compare; lower the "
             f"learning rate:\n{training.last_lines(6)}"
@@ -569,9 +526,8 @@ def _train(
             break
         _say("", f"kill {struck + 1} of {kills} at {hit}")
     if (code := training.wait()) != 0:
-        raise Failure(
-            f"the run that was killed could not go on (exit code {code}):\n{training.last_lines()}"
-        )
+        why = f"(exit code {code}):\n{training.last_lines()}"
+        raise Failure(f"the run that was killed could not go on {why}")
     _say("", "trained to its end")
     if struck < kills:
         _say("", f"the run was complete before kill {struck + 1}")
@@ -590,36 +546,33 @@ def _say(label: str, text: str) -> None:
     show("\n".join([*hanging(label, text, min(terminal_width(), 100), indent=10), ""]))
 
 
-def _table(parts: Sequence[Compared]) -> Iterator[str]:
-    rows = [
-        (
-            part.name,
-            number_of(part.size, "value"),
-            *(digest[:12] for digest in part.hashes),
-            "DIFFERENT" if part.difference else "identical",
-        )
-        for part in parts
-    ]
+def _show_table(parts: Sequence[Compared]) -> None:
     heading = ("compared", "", WHOLE, KILLED, "")
-    widths = [widest(texts) for texts in zip(heading, *rows, strict=True)]
+    rows = []
+    for part in parts:
+        hashes = (digest[:12] for digest in part.hashes)
+        outcome = "DIFFERENT" if part.difference else "identical"
+        rows.append((part.name, number_of(part.size, "value"), *hashes, outcome))
+    widths = (widest(texts) for texts in zip(heading, *rows, strict=True))
     columns = [Column(width, place == 1) for place, width in enumerate(widths)]
-    yield from row_lines(heading, columns)
+    lines = ["", *row_lines(heading, columns)]
     for row, part in zip(rows, parts, strict=True):
-        outcome = Line(row[-1], "bad" if part.difference else "plain")
-        yield from row_lines([*row[:-1], outcome], columns, styled=is_styled())
+        last = Line(row[-1], "bad" if part.difference else "plain")
+        lines += row_lines([*row[:-1], last], columns, styled=is_styled())
         if part.difference:
-            yield from (f"  {line}" for line in wrap(part.difference, terminal_width() - 2))
+            lines += [f"  {line}" for line in wrap(part.difference, terminal_width() - 2)]
+    show("\n".join([*lines, ""]))
 
 
 def _judge(kills: int, different: Sequence[str]) -> int:
     times = {1: "once", 2: "twice"}.get(kills, f"{kills} times")
-    if kills and not different:
+    holds = bool(kills) and not different
+    if holds:
         verdict = f"Identical: the run killed {times} is the uninterrupted one, bit for bit."
     elif kills:
         verdict = f"DIFFERENT: the run killed {times} differs in {', '.join(different)}."
     else:
         verdict = "Nothing is proved: the run was complete before it could be killed."
-    holds = bool(kills) and not different
     for line in wrap(verdict, terminal_width()):
         show(style(line, "strong" if holds else "bad", is_styled()) + "\n")
     return _IDENTICAL if holds else _DIFFERENT

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from optrun.data.feed.batches import batches_per_epoch
+from optrun.data.files import write_atomically
 from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.runner import provenance, user_optimizer
@@ -28,8 +29,7 @@ from optrun.runner.plan import memory, progress
 from optrun.runner.plan.plan import RunSpec
 from optrun.runner.runs.disk import told
 from optrun.runner.runs.record import RunRecord, RunStatus
-from optrun.runner.runs.recorder import Recorder
-from optrun.runner.runs.run_folder import RunFolder, create, reopen
+from optrun.runner.runs.run_folder import Recorder, RunFolder, create, reopen
 from optrun.runner.ui.stderr_capture import NativeStderr
 from optrun.runner.untrusted import printable
 
@@ -106,9 +106,10 @@ def _begin(folder: RunFolder, spec: RunSpec, photos: tuple[Photos, Split]) -> Re
     """Write what is known before the first step; a run that can't leaves nothing behind."""
     experiment = spec.planned.experiment
     try:
-        folder.write_config(as_yaml(user_optimizer.reading_copies(experiment)))
+        config = as_yaml(user_optimizer.reading_copies(experiment))
+        write_atomically(folder.config_path, config.encode())
         for name, content in user_optimizer.copies(experiment).items():
-            folder.write_code(name, content)
+            write_atomically(folder.path / name, content)
         diff = provenance.uncommitted_changes(spec.planned.config.parent)
         _write_private(folder.path / "git.diff", diff)
         return Recorder.of_new_run(folder, new_record(spec, *photos, run_id=folder.id))

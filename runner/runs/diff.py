@@ -54,7 +54,7 @@ def diff_runs(a: str, b: str, *, layout: str) -> None:
     if layout == "json":
         show(json.dumps(_content(pair, sections), indent=1, allow_nan=False) + "\n")
     else:
-        show("\n".join(_lines(pair, sections, terminal_width(), styled=is_styled())) + "\n")
+        show("\n".join(_lines(pair, sections, terminal_width())) + "\n")
 
 
 def _read(folder: Path) -> Run:
@@ -90,9 +90,8 @@ def _values(run: Run) -> Mapping[str, Mapping[str, object]]:
     }
 
 
-def _lines(
-    pair: tuple[Run, Run], sections: Mapping[str, Section], width: int, *, styled: bool
-) -> Iterator[str]:
+def _lines(pair: tuple[Run, Run], sections: Mapping[str, Section], width: int) -> Iterator[str]:
+    styled = is_styled()
     for letter, run in zip("AB", pair, strict=True):
         yield f"{letter}  {style(run.label, 'strong', styled)}"
     for name, section in sections.items():
@@ -104,37 +103,28 @@ def _lines(
         shown = list(section.differing.items())[:_MOST_ROWS]
         if shown:
             rows = [(key, *(_text(key, value) for value in values)) for key, values in shown]
-            yield from _table(rows, width, styled=styled)
+            yield from _table(rows, width)
         if count > len(shown):
             yield f"{_INDENT}and {count - len(shown):,} more, which --format json lists"
 
 
-def _table(rows: Sequence[tuple[str, ...]], width: int, *, styled: bool) -> Iterator[str]:
+def _table(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
     room = max(width - len(_INDENT) - 2 * len(_GAP), 3 * _NARROWEST)
-    values = [widest([row[column] for row in rows]) for column in (1, 2)]
-    keys = min(widest([row[0] for row in rows]), max(room - sum(values), room // 3, _NARROWEST))
-    keys = min(keys, _WIDEST_KEY)
-    half = (room - keys) // 2
+    keys, first, second = map(widest, zip(*rows, strict=True))
+    keys = min(keys, max(room - first - second, room // 3, _NARROWEST), _WIDEST_KEY)
     # What the one value leaves of its half is for the other.
-    first = min(values[0], max(half, room - keys - values[1]))
-    second = min(values[1], room - keys - first)
+    first = min(first, max((room - keys) // 2, room - keys - second))
+    second = min(second, room - keys - first)
     columns = [Column(0), *map(Column, (keys, first, second))]
     for key, *texts in (("", "A", "B"), *rows):
         look = "plain" if key else "faint"
-        lines = [
-            _key_lines(key, keys),
-            wrap(texts[0], max(first, 1)),
-            wrap(texts[1], max(second, 1)),
-        ]
-        cells = [[Line(line, look) for line in cell] for cell in lines]
-        yield from row_lines(["", *cells], columns, styled=styled)
-
-
-def _key_lines(key: str, width: int) -> list[str]:
-    """A dotted name, cut behind its dots where it is too long."""
-    if cell_len(key) <= width:
-        return [key]
-    return [line.replace(". ", ".") for line in wrap(key.replace(".", ". "), width)]
+        halves = zip(texts, (first, second), strict=True)
+        name = [key]
+        if cell_len(key) > keys:  # it is cut behind its dots
+            name = [line.replace(". ", ".") for line in wrap(key.replace(".", ". "), keys)]
+        cells = [name, *(wrap(text, max(size, 1)) for text, size in halves)]
+        looking = ([Line(line, look) for line in cell] for cell in cells)
+        yield from row_lines(["", *looking], columns, styled=is_styled())
 
 
 def _text(key: str, value: object) -> str:

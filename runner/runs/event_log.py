@@ -8,12 +8,10 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from optrun.runner.runs.record import time_text
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
 from optrun.runner.untrusted import DamageError, json_object, regular_file
 
@@ -50,11 +48,6 @@ class Events:
 
     def of(self, kind: EventKind) -> list[Mapping[str, Any]]:
         return [event for event in self.events if event.get("event") == kind]
-
-
-def event_of(kind: EventKind, at: datetime | None, what: Mapping[str, object]) -> dict[str, object]:
-    """The content of a line."""
-    return {"event": kind, "time": time_text(at), **what}
 
 
 def read_events(folder: Path) -> Events:
@@ -116,12 +109,8 @@ def epochs_within(path: Path, length: int) -> Sequence[Mapping[str, Any]] | None
         return None
     try:
         lines = (line for line in content.splitlines() if not line.startswith(_STEP_BEGINS))
-        epochs = [
-            event for event in map(json.loads, lines) if event.pop("event") == EventKind.EPOCH
-        ]
-        for event in epochs:
-            event.pop("time", None)
-        return epochs
+        epochs = [one for one in map(json.loads, lines) if one.pop("event") == EventKind.EPOCH]
+        return [{key: one[key] for key in one if key != "time"} for one in epochs]
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
 

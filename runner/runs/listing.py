@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from optrun.runner.runs import reader as runs
-from optrun.runner.runs.reader import Unreadable
 from optrun.runner.runs.record import RunStatus
 from optrun.runner.runs.select import RESULTS
-from optrun.runner.runs.standing import Progress, Size, Standing, size_of, standing_of
+from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import hanging, is_styled, show, style, terminal_width, widest
-from optrun.runner.ui.wording import age, exact_size, number_of
+from optrun.runner.ui.wording import age, number_of
 from optrun.runner.untrusted import printable
 
 FORMAT = 1
@@ -42,39 +41,38 @@ def list_runs(paths: Sequence[Path], *, layout: str) -> None:
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != RESULTS or path.exists()]
     # The newest last, right above the prompt; what cannot be read first.
-    standings = sorted(
-        map(standing_of, runs.find(existing)),
-        key=lambda one: (one.record.started.timestamp() if one.record else 0.0, one.label),
-    )
+    found = [(standing.run.record, standing) for standing in map(Standing, runs.find(existing))]
+    found.sort(key=lambda one: (one[0].started.timestamp() if one[0] else 0.0, one[1].run.label))
+    damaged = [one for _, one in found if one.run.status == RunStatus.DAMAGED]
+    readable = [one for _, one in found if one.run.status != RunStatus.DAMAGED]
     leftovers = {path: size_of(path) for path in _leftovers(existing)}
     now = datetime.now(UTC)
     if layout == "json":
-        left = [
-            {"path": printable(str(path)), "bytes": size.total} for path, size in leftovers.items()
-        ]
-        is_damaged = [one.status == RunStatus.DAMAGED for one in standings]
-        contents = list(zip(is_damaged, (run_content(one, now) for one in standings), strict=True))
         content = {
             "format": FORMAT,
-            "runs": [one for damaged, one in contents if not damaged],
-            "damaged": [one for damaged, one in contents if damaged],
-            "unfinished_removals": left,
+            "runs": [run_content(one, now) for one in readable],
+            "damaged": [run_content(one, now) for one in damaged],
+            "unfinished_removals": [
+                {"path": printable(str(path)), "bytes": size.total}
+                for path, size in leftovers.items()
+            ],
         }
         show(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    elif not standings and not leftovers:
+    elif not found and not leftovers:
         show(_NOTHING_YET.format(places=", ".join(printable(str(path)) for path in paths)))
     else:
-        show("\n".join(_lines(standings, leftovers, now, terminal_width())) + "\n")
+        lines = [*_table(readable, now, terminal_width())] if readable else []
+        show("\n".join([*lines, *_remarks(readable, damaged, leftovers)]) + "\n")
 
 
 def run_content(standing: Standing, now: datetime) -> dict[str, Any]:
     """What the list says of one run, as plain values; null for what is not known."""
-    record, progress = standing.record, standing.progress
+    run, record = standing.run, standing.run.record
     facts: dict[str, Any] = {
-        "run": standing.label,
-        "path": printable(str(standing.folder)),
-        "state": standing.status,
-        "why": why(standing),
+        "run": run.label,
+        "path": printable(str(run.folder)),
+        "state": run.status,
+        "why": run.reason,
         "bytes": standing.size.total,
         "bytes_at_least": standing.size.at_least,
         "resumes": standing.resumes_after is not None,
@@ -87,61 +85,8 @@ def run_content(standing: Standing, now: datetime) -> dict[str, Any]:
     return facts | {
         "started": record.started.isoformat(),
         "age_seconds": max(0.0, (now - record.started).total_seconds()),
-        **{key: getattr(progress, key, None) for key in _PROGRESS},
+        **{key: getattr(standing.progress, key) for key in _PROGRESS},
     }
-
-
-def why(standing: Standing) -> str:
-    """What is behind the status, where there is more to say."""
-    if isinstance(standing.run, Unreadable):
-        return standing.run.reason
-    if standing.status == RunStatus.KILLED:
-        return "killed, perhaps out of memory"
-    is_plain = standing.status in (RunStatus.COMPLETED, RunStatus.RUNNING)
-    return "" if is_plain else standing.run.record.why
-
-
-def resumes(standing: Standing) -> str:
-    """What `optrun resume` would do; empty where nothing is to be gone on with."""
-    if standing.resumes_after is None:
-        return standing.obstacle and f"cannot be resumed: {standing.obstacle}"
-    if not standing.resumes_after:
-        return "would resume from the start"
-    return f"would resume from step {standing.resumes_after + 1:,}{_of_all(standing)}"
-
-
-def last_saved(standing: Standing, now: datetime) -> str:
-    """Where a run that goes on was at its last checkpoint."""
-    saved = standing.saved
-    if standing.status != RunStatus.RUNNING or saved is None:
-        return ""
-    ago = age(now.timestamp() - saved.saved_at)
-    return f"saved at step {saved.steps_done:,}{_of_all(standing)}, {ago} ago"
-
-
-def progress_text(progress: Progress | None, status: str) -> str:
-    """The epoch that a run is in, or how many it made, of how many.
-
-    >>> progress_text(Progress(2, 8), "running"), progress_text(Progress(5, 8), "completed")
-    ('epoch 3/8', '5/8 epochs')
-    """
-    if progress is None:
-        return ""
-    epochs = "?" if progress.epochs is None else f"{progress.epochs:,}"
-    is_over = status in (RunStatus.COMPLETED, RunStatus.DIVERGED)
-    if is_over or progress.epochs_done == progress.epochs:
-        return f"{progress.epochs_done:,}/{epochs} epochs"
-    return f"epoch {progress.epochs_done + 1:,}/{epochs}"
-
-
-def size_text(size: Size) -> str:
-    """The size, behind a `>` where there is more."""
-    return f"> {exact_size(size.total)}" if size.at_least else exact_size(size.total)
-
-
-def _of_all(standing: Standing) -> str:
-    steps = standing.progress.steps if standing.progress else None
-    return f" of {steps:,}" if steps else ""
 
 
 def _leftovers(paths: Sequence[Path]) -> Iterator[Path]:
@@ -151,31 +96,27 @@ def _leftovers(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (path / name for name in sorted(filter(REMOVED.fullmatch, folders)))
 
 
-def _lines(
-    standings: Sequence[Standing], leftovers: Mapping[Path, Size], now: datetime, width: int
+def _remarks(
+    readable: Sequence[Standing], damaged: Sequence[Standing], leftovers: Mapping[Path, Size]
 ) -> Iterator[str]:
-    readable = [one for one in standings if one.status != RunStatus.DAMAGED]
-    damaged = [one for one in standings if one.status == RunStatus.DAMAGED]
-    if readable:
-        yield from _table(readable, now, width)
     if damaged:
         yield from [""] if readable else []
         yield style("Damaged:", "strong", is_styled())
         for one in damaged:
-            text = f"{one.label}: {why(one)}, {size_text(one.size)}"
-            yield from hanging(" " * (_INDENT - 1), text, width, indent=_INDENT)
+            text = f"{one.run.label}: {one.run.reason}, {one.size}"
+            yield from hanging(" " * (_INDENT - 1), text, terminal_width(), indent=_INDENT)
     for folder, size in leftovers.items():
         yield ""
-        yield f"A removal was cut short and left {size_text(size)}; to end it:"
+        yield f"A removal was cut short and left {size}; to end it:"
         yield f"    optrun runs remove {shlex.quote(printable(str(folder)))}"
-    if standings:
-        states = [one.status for one in standings]
+    if standings := [*readable, *damaged]:
+        states = [one.run.status for one in standings]
         counts = ((kind, states.count(kind)) for kind in RunStatus)
         parts = ", ".join(f"{count:,} {kind}" for kind, count in counts if count)
         total = sum((one.size for one in standings), Size(0))
         yield ""
-        yield f"{number_of(len(states), 'run')}: {parts}. {size_text(total)}."
-    if folders := [str(one.folder) for one in standings if one.resumes_after is not None]:
+        yield f"{number_of(len(states), 'run')}: {parts}. {total}."
+    if folders := [str(one.run.folder) for one in readable if one.resumes_after is not None]:
         yield f"{len(folders):,} would resume:"
         if len(folders) > _MOST_NAMED:
             yield "    optrun resume RUN..."
@@ -187,11 +128,11 @@ def _table(standings: Sequence[Standing], now: datetime, width: int) -> Iterator
     styled = is_styled()
     rows = [
         (
-            one.label,
-            one.status,
-            progress_text(one.progress, one.status),
-            age((now - one.record.started).total_seconds()) if one.record else "",
-            size_text(one.size),
+            one.run.label,
+            one.run.status,
+            one.done,
+            age((now - one.run.record.started).total_seconds()) if one.run.record else "",
+            str(one.size),
         )
         for one in standings
     ]
@@ -206,9 +147,9 @@ def _table(standings: Sequence[Standing], now: datetime, width: int) -> Iterator
         if widest([name]) > widths[0]:
             yield name
             name = ""
-        state = Line(status, "bad" if one.status in _BAD else "plain")
+        state = Line(status, "bad" if one.run.status in _BAD else "plain")
         yield from row_lines([name, state, *rest], columns, styled=styled)
-        remark = "; ".join(filter(None, (why(one), last_saved(one, now), resumes(one))))
+        remark = "; ".join(filter(None, (one.run.reason, one.last_saved(now), one.resumes)))
         if remark:
             for line in hanging(" " * (_INDENT - 1), remark, width, indent=_INDENT):
                 yield style(line, "faint", styled)

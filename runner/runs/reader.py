@@ -40,13 +40,22 @@ class Run(_Found):
     record: RunRecord
     status: RunStatus
 
+    @property
+    def reason(self) -> str:
+        """What is behind the status, where there is more to say."""
+        if self.status == RunStatus.KILLED:
+            return "killed, perhaps out of memory"
+        is_plain = self.status in (RunStatus.COMPLETED, RunStatus.RUNNING)
+        return "" if is_plain else self.record.why
+
 
 @dataclass(frozen=True)
 class Unreadable(_Found):
     """A run folder that cannot be read, and why; a run that is just starting has no record yet."""
 
     reason: str
-    status: RunStatus = RunStatus.DAMAGED
+    status: RunStatus
+    record: None = None
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -57,10 +66,8 @@ def find(paths: Iterable[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if not is_folder(path):
-            raise UserError(
-                "RESULTS must be a folder of runs or the folder of a run, "
-                f"received: {printable(str(path))}, where there is no folder."
-            )
+            shown = f"received: {printable(str(path))}, where there is no folder."
+            raise UserError(f"RESULTS must be a folder of runs or the folder of a run, {shown}")
         for folder in _run_folders(path):
             found.setdefault(os.path.realpath(folder), folder)
     return sorted(found.values(), key=lambda folder: (folder.name, str(folder)))
@@ -109,9 +116,8 @@ def _run_folders(path: Path) -> list[Path]:
         with os.scandir(path) as entries:
             folders = [inner for inner in map(Path, entries) if is_folder(inner)]
     except OSError as error:
-        raise UserError(
-            f"The folder {printable(str(path))} cannot be read: {error.strerror}."
-        ) from error
+        shown = printable(str(path))
+        raise UserError(f"The folder {shown} cannot be read: {error.strerror}.") from error
     # Links come last: a run that lies here too goes by its own name.
     found = sorted(filter(_is_run_folder, folders), key=Path.is_symlink)
     return found or ([path] if _is_run_folder(path) else [])

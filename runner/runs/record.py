@@ -75,12 +75,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run.
-
-    Its `comparable` must equal another's for the two to be ranked together. Its `provenance` says
-    where it comes from; equal `initial_weights` and `first_batches` in it make runs of one seed a
-    pair. `plan.run.new_record` writes both; what is read may hold further keys.
-    """
+    """One run. What is read may hold further keys than `plan.run.new_record` writes."""
 
     id: str  # short and random, as in the folder's name
     name: str  # the experiment's
@@ -89,7 +84,8 @@ class RunRecord:
     optimizer: str  # its description in a line
     specification: Mapping[str, object] = field(repr=False)  # the optimizer's, with every argument
     experiment: str  # hash of the configuration without name, seed and machine
-    comparable: Mapping[str, object] = field(repr=False)
+    comparable: Mapping[str, object] = field(repr=False)  # equal where two are ranked together
+    # Where it comes from; equal `initial_weights` and `first_batches` make a pair of one seed's.
     provenance: Mapping[str, object] = field(repr=False)
     started: datetime
     batch_size: int | None = None  # None, as the next two, where it cannot be read
@@ -124,8 +120,7 @@ class RunRecord:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
             raise DamageError("seed must be a whole number from 0")
         optimizer = _required(found, "optimizer", dict)
-        started = time_of(_required(found, "started", str))
-        if started is None:
+        if (started := time_of(_required(found, "started", str))) is None:
             raise DamageError("started must be a time")
         record = cls(
             id=_text(found, "id") or "",
@@ -157,9 +152,7 @@ class RunRecord:
             "format": FORMAT,
             **{name: getattr(self, name) for name in ("id", "name", "seed", "sample", "pid")},
             "optimizer": {"description": self.optimizer, "specification": self.specification},
-            "experiment": self.experiment,
-            "comparable": self.comparable,
-            **{name: getattr(self, name) for name in _COUNTS},
+            **{name: getattr(self, name) for name in ("experiment", "comparable", *_COUNTS)},
             "provenance": self.provenance,
             "started": time_text(self.started),
             "resumed": [vars(one) | {"time": time_text(one.time)} for one in self.resumed],

@@ -9,18 +9,17 @@ import os
 import re
 import secrets
 import shutil
-import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 from optrun.runner.errors import UserError
-from optrun.runner.runs.disk import is_folder
-from optrun.runner.runs.listing import REMOVED, progress_text, resumes, size_text, why
+from optrun.runner.runs.disk import is_file, is_folder
+from optrun.runner.runs.listing import REMOVED
 from optrun.runner.runs.record import RECORD_NAME, RunStatus
 from optrun.runner.runs.select import find_run
-from optrun.runner.runs.standing import Size, Standing, size_of, standing_of
+from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import printable
@@ -42,19 +41,16 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
     A process may take one meanwhile: that ends it, and it is said which were removed before.
     """
     folders = list({os.path.realpath(one): one for one in map(_meant, chosen)}.values())
+    # What earlier removals left is named last.
     leftovers = [folder for folder in folders if REMOVED.fullmatch(folder.name)]
-    standings = [standing_of(folder) for folder in folders if folder not in leftovers]
-    for one in standings:
-        _require_removable(one)
-    for folder in leftovers:
-        _refuse_foreign(folder, _names(folder), _LEFT_OVER)
-    for one in standings:
-        click.echo(f"  {one.label}  {_described(one)}")
-    for folder in leftovers:
-        click.echo(f"  {printable(folder.name)}  what a removal that was cut short left")
-    sizes = [one.size for one in standings] + [size_of(folder) for folder in leftovers]
+    runs = [folder for folder in folders if folder not in leftovers]
+    lines, sizes = zip(*[*map(_checked_run, runs), *map(_checked_leftover, leftovers)], strict=True)
+    click.echo("\n".join(lines))
     what = number_of(len(folders), "run") if not leftovers else f"all {len(folders):,}"
-    if not yes and not _confirmed(what, size_text(sum(sizes, Size(0)))):
+    if not yes and not sys.stdin.isatty():
+        raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
+    total = sum(sizes, Size(0))
+    if not yes and not click.confirm(f"Remove {what} ({total}) with results and checkpoints?"):
         click.echo("Nothing was removed.")
         return 1
     removed, freed = 0, Size(0)
@@ -67,15 +63,14 @@ def remove_runs(chosen: Sequence[str], *, yes: bool) -> int:
         click.echo(_freed(removed, freed))
         if isinstance(error, RunHeldError):
             raise RunHeldError(f"{error} It was not removed.") from error
-        raise UserError(
-            f"{printable(str(folder))} can't be removed: {error.strerror or error}."
-        ) from error
+        shown = printable(str(folder))
+        raise UserError(f"{shown} can't be removed: {error.strerror or error}.") from error
     click.echo(_freed(removed, freed))
     return 0
 
 
 def _freed(removed: int, freed: Size) -> str:
-    return f"Removed {removed:,}; {size_text(freed)} freed." if removed else "Nothing was removed."
+    return f"Removed {removed:,}; {freed} freed." if removed else "Nothing was removed."
 
 
 def _meant(chosen: str) -> Path:
@@ -90,22 +85,34 @@ def _meant(chosen: str) -> Path:
     return path.resolve() if path.name in ("", "..") else path
 
 
-def _require_removable(standing: Standing) -> None:
-    folder, names = standing.folder, _names(standing.folder)
-    shown = printable(str(folder))
-    if not any(_is_file(folder / name) for name in (RECORD_NAME, LOCK_NAME)):
+def _checked_leftover(folder: Path) -> tuple[str, Size]:
+    _refuse_foreign(folder, _names(folder), _LEFT_OVER)
+    return f"  {printable(folder.name)}  what a removal that was cut short left", size_of(folder)
+
+
+def _checked_run(folder: Path) -> tuple[str, Size]:
+    """A line that names it, its state, and what would be lost; and its size."""
+    standing, names, shown = Standing(folder), _names(folder), printable(str(folder))
+    run = standing.run
+    # Whether there is one, as far as it may be looked at; a link is none.
+    own = (folder / name for name in (RECORD_NAME, LOCK_NAME))
+    if not any(is_file(path) and not path.is_symlink() for path in own):
         raise UserError(
             f"RUN must be the folder of a run, received: {shown}, which holds neither run.json nor "
             f"{LOCK_NAME}. Nothing was removed."
         )
     _refuse_foreign(folder, names, _WRITTEN)
     if standing.held:
-        pid = standing.record and standing.record.pid
+        pid = run.record and run.record.pid
         who = "another process" if pid is None else f"process {pid}"
         raise RunHeldError(
             f"{shown} is being written by {who}. Wait until it ends, or stop it first. "
             "Nothing was removed."
         )
+    state = run.status if run.record else f"{run.status}: {run.reason}"
+    done = "" if run.status == RunStatus.COMPLETED else standing.done
+    parts = (state, done, str(standing.size), standing.resumes)
+    return f"  {run.label}  {', '.join(filter(None, parts))}", standing.size
 
 
 def _refuse_foreign(folder: Path, names: Iterable[str], ours: re.Pattern[str]) -> None:
@@ -114,20 +121,6 @@ def _refuse_foreign(folder: Path, names: Iterable[str], ours: re.Pattern[str]) -
             f"{printable(str(folder))} holds {some(list(map(printable, foreign)), _MOST_NAMED)}, "
             "which no run writes. Move it elsewhere first. Nothing was removed."
         )
-
-
-def _described(standing: Standing) -> str:
-    """State, progress, size, and what would be lost."""
-    status = standing.status
-    state = status if standing.record else f"{status}: {why(standing)}"
-    done = "" if status == RunStatus.COMPLETED else progress_text(standing.progress, status)
-    return ", ".join(filter(None, (state, done, size_text(standing.size), resumes(standing))))
-
-
-def _confirmed(what: str, total: str) -> bool:
-    if not sys.stdin.isatty():
-        raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
-    return click.confirm(f"Remove {what} ({total}) with results and checkpoints?")
 
 
 def _remove(folder: Path) -> None:
@@ -158,22 +151,14 @@ def _delete(folder: Path) -> None:
             with contextlib.suppress(FileNotFoundError):  # another removal was faster
                 shutil.rmtree(folder)
     except OSError as error:
-        raise UserError(
-            f"Not all of it can be deleted: {error.strerror or error}. What is left lies in "
-            f"{printable(str(folder))}."
-        ) from error
+        left = f"What is left lies in {printable(str(folder))}."
+        why = error.strerror or error
+        raise UserError(f"Not all of it can be deleted: {why}. {left}") from error
 
 
 def _names(folder: Path) -> list[str]:
     try:
         return [path.name for path in folder.iterdir()]
     except OSError as error:
-        raise UserError(
-            f"{printable(str(folder))} cannot be read: {error.strerror}. Nothing was removed."
-        ) from error
-
-
-def _is_file(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return stat.S_ISREG(path.lstat().st_mode)
-    return False
+        why = f"cannot be read: {error.strerror}. Nothing was removed."
+        raise UserError(f"{printable(str(folder))} {why}") from error

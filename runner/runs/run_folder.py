@@ -1,4 +1,4 @@
-"""Writing a run: one folder of plain files, made once and written by one process.
+"""Writing a run: one folder of plain files, written by one process, and the listener that does it.
 
     results/<name>-s<seed>-<id>/
         config.yaml       the resolved configuration
@@ -27,16 +27,19 @@ import secrets
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from optrun.data.files import write_atomically
 from optrun.runner.errors import UserError
+from optrun.runner.events import EpochRecord, Event, NetworkBuilt, Notice, RunEnded, StepRecord
 from optrun.runner.runs import checkpoint_places, disk
 from optrun.runner.runs.disk import FolderGone, append_whole, told
-from optrun.runner.runs.event_log import METRICS_NAME, EventKind, epochs_within, event_of
-from optrun.runner.runs.record import RECORD_NAME, RunRecord
+from optrun.runner.runs.event_log import METRICS_NAME, EventKind, epochs_within
+from optrun.runner.runs.record import RECORD_NAME, RunRecord, RunStatus, time_text
 from optrun.runner.runs.writer_lock import LOCK_NAME, acquire, require_locks
 
 # Without the look-alikes 0 o 1 l i, and lower case only: some file systems do not tell case apart.
@@ -48,15 +51,21 @@ _LONGEST_NAME = 100
 class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     """The folder of one run, held by this process until `close` or its death."""
 
-    def __init__(self, path: Path, run_id: str, lock: int) -> None:
+    def __init__(self, path: Path, run_id: str) -> None:
         self.path, self.id = path, run_id
         self.config_path = path / "config.yaml"
         self.log_path = path / "log.txt"
         self.metrics_path = path / METRICS_NAME
         self.best_checkpoint_path = checkpoint_places.best(path)
         self.last_checkpoint_path = checkpoint_places.last(path)
+        lock = acquire(path / LOCK_NAME)
         self._lock: int | None = lock
-        self._metrics = _open_to_append(self.metrics_path)
+        try:
+            disk.set_reserve_aside(path)
+            self._metrics = _open_to_append(self.metrics_path)
+        except BaseException:
+            os.close(lock)
+            raise
 
     def metrics_bytes(self) -> int:
         return os.fstat(self._metrics).st_size
@@ -71,7 +80,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         if epochs_within(self.metrics_path, length) == wanted:
             os.ftruncate(self._metrics, length)
             return True
-        lines = [_line(event_of(EventKind.EPOCH, None, epoch)) for epoch in wanted]
+        lines = [_line(_event(EventKind.EPOCH, None, epoch)) for epoch in wanted]
         write_atomically(self.metrics_path, b"".join(lines))
         os.close(self._metrics)
         self._metrics = _open_to_append(self.metrics_path)
@@ -85,13 +94,6 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         finally:
             os.close(descriptor)
 
-    def write_config(self, text: str) -> None:
-        write_atomically(self.config_path, text.encode())
-
-    def write_code(self, name: str, content: bytes) -> None:
-        """Writes the file of a person's own optimizer."""
-        write_atomically(self.path / name, content)
-
     def write_record(self, record: RunRecord) -> None:
         self.require_in_place()
         content = plain(record.as_json())
@@ -99,7 +101,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         write_atomically(self.path / RECORD_NAME, text.encode(errors="backslashreplace") + b"\n")
 
     def append_event(self, event: Mapping[str, object], *, durable: bool = True) -> None:
-        """Appends what `event_of` made; `durable`: it is on disk on return, with all before it."""
+        """Appends what `_event` made; `durable`: it is on disk on return, with all before it."""
         self.require_in_place()
         append_whole(self._metrics, _line(plain(event)))
         if durable:
@@ -153,6 +155,83 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         self.close()
 
 
+class Recorder:
+    """A run's listener that writes: it keeps the record and the events, log and all."""
+
+    def __init__(self, folder: RunFolder, record: RunRecord) -> None:
+        self.folder, self.record = folder, record
+
+    @classmethod
+    def of_new_run(cls, folder: RunFolder, record: RunRecord) -> Self:
+        folder.write_record(record)
+        folder.append_event(_event(EventKind.STARTED, record.started, {}))
+        return cls(folder, record)
+
+    @classmethod
+    def of_resumed_run(
+        cls, folder: RunFolder, record: RunRecord, *, steps_done: int, changes: Sequence[str]
+    ) -> Self:
+        now = datetime.now(UTC)
+        # Until run.json says that it runs, it is still what it was.
+        what = {"steps_done": steps_done, "changes": list(changes)}
+        folder.append_event(_event(EventKind.RESUMED, now, what))
+        record = record.gone_on_with(now, steps_done=steps_done, changes=changes)
+        folder.write_record(record)
+        return cls(folder, record)
+
+    def __call__(self, event: Event) -> None:
+        """Record an event, or raise what kept it from the disk.
+
+        Of a run's end as much as can be is written, and "completed" only where all the rest was.
+        """
+        match event:
+            case NetworkBuilt():
+                self.record = self.record.with_network(event.facts)
+                self.folder.write_record(self.record)
+            case StepRecord():
+                self._append(EventKind.STEP, asdict(event), durable=False)
+            case EpochRecord():
+                self._append(EventKind.EPOCH, asdict(event))
+                self.log(
+                    f"epoch {event.epoch}: training loss {event.training_loss:.4f}, validation "
+                    f"loss {event.validation_loss:.4f}, validation accuracy "
+                    f"{event.validation_accuracy:.4f}"
+                )
+            case Notice():
+                self._append(EventKind.NOTICE, {"message": event.message})
+                self.log(f"note: {event.message}")
+            case RunEnded():
+                self._end(event)
+
+    def log(self, text: str) -> None:
+        self.folder.append_log(f"{time_text(datetime.now(UTC))}  {text}")
+
+    def _append(self, kind: EventKind, what: Mapping[str, object], *, durable: bool = True) -> None:
+        self.folder.append_event(_event(kind, datetime.now(UTC), what), durable=durable)
+
+    def _end(self, end: RunEnded) -> None:
+        now = datetime.now(UTC)
+        record = self.record.at_end(end, now)
+        ended = _event(EventKind.ENDED, now, {"state": end.status, "why": end.why})
+        # On a full disk this is the room that is left.
+        self.folder.free_reserve()
+        writes: list[Callable[[], None]] = [
+            lambda: self.folder.append_event(ended),
+            lambda: self.log(end.status if end.why is None else f"{end.status}: {end.why}"),
+            lambda: self.folder.write_record(record),
+        ]
+        trouble: list[OSError] = []
+        for write in writes:
+            if not trouble or end.status != RunStatus.COMPLETED:
+                try:
+                    write()
+                except OSError as error:
+                    trouble.append(error)
+        if trouble:
+            raise trouble[0]
+        self.record = record
+
+
 def create(results: Path, name: str, seed: int) -> RunFolder:
     """Makes a folder for a new run below `results` and takes its lock."""
     try:
@@ -164,7 +243,7 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
                 path.mkdir()
                 break
         try:
-            return _opened(path, run_id)
+            return RunFolder(path, run_id)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
@@ -175,12 +254,10 @@ def create(results: Path, name: str, seed: int) -> RunFolder:
 def reopen(path: Path, run_id: str) -> RunFolder:
     """Takes the lock of a run that was made before."""
     try:
-        return _opened(path, run_id)
+        return RunFolder(path, run_id)
     except OSError as error:
-        raise UserError(
-            f"The run {path.name} can't be gone on with: {told(error, path)}. Nothing of it was "
-            "changed."
-        ) from error
+        why = f"{told(error, path)}. Nothing of it was changed."
+        raise UserError(f"The run {path.name} can't be gone on with: {why}") from error
 
 
 def check_writable(results: Path) -> None:
@@ -234,26 +311,20 @@ def plain(value: Any) -> Any:
     raise TypeError(f"JSON cannot hold a {type(value).__name__}: {value!r}")
 
 
-def _opened(path: Path, run_id: str) -> RunFolder:
-    lock = acquire(path / LOCK_NAME)
-    try:
-        disk.set_reserve_aside(path)
-        return RunFolder(path, run_id, lock)
-    except BaseException:
-        os.close(lock)
-        raise
+def _draw_id() -> str:
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
 
 
 def _open_to_append(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
 
 
+def _event(kind: EventKind, at: datetime | None, what: Mapping[str, object]) -> dict[str, object]:
+    return {"event": kind, "time": time_text(at), **what}
+
+
 def _line(event: object) -> bytes:
     return json.dumps(event, allow_nan=False).encode() + b"\n"
-
-
-def _draw_id() -> str:
-    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
 
 
 def _not_writable(results: Path, error: OSError) -> UserError:

@@ -15,25 +15,21 @@ _MOST_NAMED = 8
 
 
 def find_run(run: str | Path, results: Path = RESULTS) -> Path:
-    """The folder of the run that `run` names; `UserError` where there is none, or several.
+    """The run that is meant: the folder of one, or of exactly one, or part of a name in `results`.
 
-    That is the folder of a run, or of exactly one; or the name, the id or any other part of the
-    name of one run in `results`.
+    `UserError` where there is none, or several.
     """
     text, path = str(run), Path(run)
-    must_be = "RUN must be the folder of"
     if text and is_folder(path):  # without text, Path means the working directory
         found = find([path])
         if len(found) == 1:
             return found[0]
-        shown = printable(text)
-        if found:
-            names = _listed([folder.name for folder in found])
-            raise UserError(
-                f"{must_be} one run, received: {shown}, which holds {len(found)}: {names}."
-            )
+        shown = f"received: {printable(text)}, which holds"
         raise UserError(
-            f"{must_be} a run, received: {shown}, which holds no run.json. "
+            f"RUN must be the folder of one run, {shown} {len(found)}: "
+            f"{_listed([folder.name for folder in found])}."
+            if found
+            else f"RUN must be the folder of a run, {shown} no run.json. "
             "`optrun runs` lists the runs in results."
         )
     # A file of a run is named where its folder is meant, as completing a path may do.
@@ -46,18 +42,17 @@ def find_run(run: str | Path, results: Path = RESULTS) -> Path:
     except UserError:  # no folder, or one that may not be listed: it has no names to suggest
         by_name = {}
     matching = [name for name in by_name if place == results and wanted and wanted in name]
-    ids = [name for name in matching if name.endswith(f"-{wanted}")]
-    for found_names in (ids, matching):
-        if len(found_names) == 1:
-            return by_name[found_names[0]]
+    for names in ([name for name in matching if name.endswith(f"-{wanted}")], matching):
+        if len(names) == 1:
+            return by_name[names[0]]
     if matching:
         raise UserError(
             f"RUN must name one run, received: {printable(text)}, which is part of the names of "
             f"{len(matching)} in {printable(str(place))}: {_listed(matching)}."
         )
     raise UserError(
-        f"{must_be} a run, or part of the name of one in {RESULTS}, received: {printable(text)}. "
-        f"{_hint(wanted, place, list(by_name))}"
+        f"RUN must be the folder of a run, or part of the name of one in {RESULTS}, received: "
+        f"{printable(text)}. {_hint(wanted, place, list(by_name))}"
     )
 
 

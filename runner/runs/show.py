@@ -6,32 +6,17 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from optrun.runner.models.networks import title_of
 from optrun.runner.runs.event_log import METRICS_NAME, EventKind, read_events
-from optrun.runner.runs.listing import (
-    last_saved,
-    progress_text,
-    resumes,
-    run_content,
-    size_text,
-    why,
-)
+from optrun.runner.runs.listing import run_content
 from optrun.runner.runs.reader import CONFIG_NAME, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.select import find_run
-from optrun.runner.runs.standing import (
-    CLOCKS,
-    Size,
-    Standing,
-    size_of,
-    standing_of,
-    steps_per_epoch,
-)
+from optrun.runner.runs.standing import CLOCKS, Size, Standing, size_of, steps_per_epoch
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
@@ -58,77 +43,49 @@ _USUAL: Mapping[str, object] = {
 }
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """Where the time went."""
-
-    by_clock: Mapping[str, float | None]  # of each of the `CLOCKS`; None where not recorded
-    until: str  # what they were recorded at: "end", "last checkpoint" or "last epoch"
-    elapsed: float | None  # by the calendar, breaks between resumptions and all
-
-    @property
-    def total(self) -> float:
-        return sum(value or 0.0 for value in self.by_clock.values())
-
-
-@dataclass(frozen=True)
 class Details:
-    """All that the folder of a run says, read within bounds and as plain values."""
+    """All that the folder of a run says, whatever lies there, within bounds and as plain values."""
 
-    standing: Standing
-    configuration: Mapping[str, object]  # by dotted name; empty where it cannot be read
-    epochs: Sequence[Mapping[str, Any]]  # the events of their ends, in order
-    notices: Sequence[str]  # what the run told besides
-    skipped: Sequence[str]  # lines of metrics.jsonl that could not be read
-    seconds: Seconds | None
-    files: Sequence[tuple[str, Size]]  # or folders, with all that is in them; printable
+    def __init__(self, folder: Path) -> None:
+        found = read_events(folder)
+        self.now = datetime.now(UTC)
+        self.standing = Standing(folder)
+        self.run, self.record = self.standing.run, self.standing.run.record
+        self.configuration = read_config(folder)  # by dotted name; empty where it cannot be read
+        self.epochs = found.of(EventKind.EPOCH)  # the events of their ends, in order
+        self.last_epoch: Mapping[str, Any] = self.epochs[-1] if self.epochs else {}
+        self.notices = [str(one.get("message")) for one in found.of(EventKind.NOTICE)]
+        self.skipped = found.skipped  # lines of metrics.jsonl that could not be read
+        self.files = list(_files(folder))
+        # What was recorded last of each of the `CLOCKS`, and what that was; none where nothing was.
+        self.by_clock, self.until = self._clocks(self.record) if self.record else ({}, "")
+        self.seconds = _total(self.by_clock)
+        # By the calendar, breaks between resumptions and all.
+        self.elapsed: float | None = None
+        is_over = self.by_clock and self.run.status != RunStatus.RUNNING
+        if is_over and self.record and self.record.ended:
+            self.elapsed = (self.record.ended - self.record.started).total_seconds()
 
+    def _clocks(self, record: RunRecord) -> tuple[Mapping[str, float | None], str]:
+        if self.run.status == RunStatus.COMPLETED:
+            return {name: record.measure(f"{name}_seconds") for name in CLOCKS}, "end"
+        saved = self.standing.saved
+        of_epoch = {name: number(self.last_epoch.get(f"{name}_seconds")) for name in CLOCKS}
+        if saved is not None and _total(saved.seconds) >= _total(of_epoch):
+            return saved.seconds, "last checkpoint"
+        is_known = saved is not None or _total(of_epoch)
+        return (of_epoch, "last epoch") if is_known else ({}, "")
 
-def _details_of(folder: Path) -> Details:
-    """Whatever lies there, nothing is raised."""
-    standing, found = standing_of(folder), read_events(folder)
-    epochs = found.of(EventKind.EPOCH)
-    return Details(
-        standing=standing,
-        configuration=read_config(folder),
-        epochs=epochs,
-        notices=[str(one.get("message")) for one in found.of(EventKind.NOTICE)],
-        skipped=found.skipped,
-        seconds=_seconds(standing, epochs[-1] if epochs else {}),
-        files=[(printable(name), size) for name, size in _files(folder)],
-    )
-
-
-def _seconds(standing: Standing, last_epoch: Mapping[str, Any]) -> Seconds | None:
-    """From what was recorded last: the result, a checkpoint, an epoch."""
-    record = standing.record
-    if record is None:
-        return None
-    ended = record.ended if standing.status != RunStatus.RUNNING else None
-    elapsed = (ended - record.started).total_seconds() if ended else None
-    if standing.status == RunStatus.COMPLETED:
-        by_clock = {name: record.measure(f"{name}_seconds") for name in CLOCKS}
-        return Seconds(by_clock, "end", elapsed)
-    of_epoch = {name: number(last_epoch.get(f"{name}_seconds")) for name in CLOCKS}
-    found = [Seconds(of_epoch, "last epoch", elapsed)]
-    if standing.saved is not None:
-        found.insert(0, Seconds(standing.saved.seconds, "last checkpoint", elapsed))
-    latest = max(found, key=lambda one: one.total)
-    return latest if standing.saved is not None or latest.total else None
+    def ago(self, time: datetime) -> str:
+        return f"{moment(time)}, {age((self.now - time).total_seconds())} ago"
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Size]]:
-    """The files of a run, each checkpoint as one."""
-    for name, size in _scanned(folder):
-        if name == "checkpoint" and size is None:
-            for one, inner in _scanned(folder / name):
-                yield f"{name}/{one}", inner or size_of(folder / name / one)
-        else:
-            yield (name, size) if size else (f"{name}/", size_of(folder / name))
+def _total(by_clock: Mapping[str, float | None]) -> float:
+    return sum(value or 0.0 for value in by_clock.values())
 
 
-def _scanned(folder: Path) -> list[tuple[str, Size | None]]:
-    """Names in order and the files' sizes, None of a folder; of very many, some."""
+def _files(folder: Path, within: str = "") -> Iterator[tuple[str, Size]]:
+    """The files of a run, each folder and each checkpoint as one; of very many, some."""
     found: dict[str, Size | None] = {}
     # It may be removed meanwhile, or not be looked into.
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -136,24 +93,27 @@ def _scanned(folder: Path) -> list[tuple[str, Size | None]]:
             is_folder = entry.is_dir(follow_symlinks=False)
             size = None if is_folder else Size(entry.stat(follow_symlinks=False).st_size)
             found[entry.name] = size
-    return sorted(found.items(), key=lambda one: one[0])
+    for name in sorted(found):
+        if name == "checkpoint" and not within and found[name] is None:
+            yield from _files(folder / name, "checkpoint/")
+        else:
+            end = "" if within or found[name] else "/"
+            yield printable(f"{within}{name}{end}"), found[name] or size_of(folder / name)
 
 
 def show_run(run: str, *, layout: str) -> int:
     """Print all there is to know of a run, as a table or json; gives the exit code."""
-    details = _details_of(find_run(run))
-    now = datetime.now(UTC)
+    details = Details(find_run(run))
     if layout == "json":
-        show(json.dumps(_content(details, now), indent=1, allow_nan=False) + "\n")
+        show(json.dumps(_content(details), indent=1, allow_nan=False) + "\n")
     else:
-        lines = list(_lines(details, now, terminal_width()))
-        show("\n".join([style(lines[0], "heading", is_styled()), *lines[1:]]) + "\n")
-    return 1 if details.standing.record is None else 0
+        show("\n".join(_lines(details, terminal_width())) + "\n")
+    return 1 if details.record is None else 0
 
 
-def _lines(details: Details, now: datetime, width: int) -> Iterator[str]:
-    yield printable(str(details.standing.folder))
-    for label, texts in _paragraphs(details, now):
+def _lines(details: Details, width: int) -> Iterator[str]:
+    yield style(printable(str(details.run.folder)), "heading", is_styled())
+    for label, *texts in _paragraphs(details):
         for index, text in enumerate(filter(None, texts)):
             yield from hanging("" if index else label, text, width, indent=_INDENT)
     if details.epochs:
@@ -161,7 +121,7 @@ def _lines(details: Details, now: datetime, width: int) -> Iterator[str]:
         yield from _epoch_lines(details, width)
     yield ""
     sizes = [*details.files, ("in all", details.standing.size)]
-    files = [(name, size_text(size), "") for name, size in sizes]
+    files = [(name, str(size), "") for name, size in sizes]
     for label, rows in (("time", _time_rows(details)), ("files", files)):
         names, values = (widest([row[column] for row in rows]) for column in (0, 1))
         columns = [Column(_INDENT - 2), Column(names), Column(values, right=True), Column(0)]
@@ -169,60 +129,59 @@ def _lines(details: Details, now: datetime, width: int) -> Iterator[str]:
             yield from row_lines(["" if index else label, *row], columns)
 
 
-def _paragraphs(details: Details, now: datetime) -> Iterator[tuple[str, Sequence[str]]]:
-    """Label and texts, each of which begins a line."""
-    record, config = details.standing.record, details.configuration
-    yield "state", [_state(details, now)]
+def _paragraphs(details: Details) -> Iterator[Sequence[str]]:
+    """Labels, each with texts that begin a line each."""
+    record, config = details.record, details.configuration
+    yield "state", _state(details)
     if record:
-        yield "optimizer", [record.optimizer]
+        yield "optimizer", record.optimizer
     if not config:
-        yield "config", [f"{CONFIG_NAME} cannot be read"]
+        yield "config", f"{CONFIG_NAME} cannot be read"
     if record:
         yield from _configuration(record, config)
         yield from _machine(record)
-        yield "result", _result(details, record)
-        yield "resumed", list(_resumptions(record, now))
+        yield "result", *_result(details, record)
+        yield "resumed", *_resumptions(details, record)
     elif config:
         names = ("name", "optimizer.name", "training.epochs", "training.seed")
-        yield "config", [_joined(*(_told(name + " {}", config.get(name)) for name in names))]
+        yield _joined("config", *(_told(name + " {}", config.get(name)) for name in names))
     notes = [*details.notices, *(f"{METRICS_NAME}, {one}" for one in details.skipped)]
     more = [f"and {len(notes) - _MOST_NOTES:,} more"] if len(notes) > _MOST_NOTES else []
-    yield "notes", [*notes[:_MOST_NOTES], *more]
+    yield "notes", *notes[:_MOST_NOTES], *more
 
 
-def _state(details: Details, now: datetime) -> str:
-    standing, record = details.standing, details.standing.record
-    status, reason = standing.status, why(standing)
+def _state(details: Details) -> str:
+    standing, record = details.standing, details.record
+    status, reason = details.run.status, details.run.reason
     parts = [reason if reason.startswith(status) else ": ".join(filter(None, (status, reason)))]
     if record:
-        parts.append(f"started {_when(record.started, now)}")
+        parts.append(f"started {details.ago(record.started)}")
         if record.ended and status != RunStatus.RUNNING:
             parts.append(f"ended {moment(record.ended)}")
-        parts.append(progress_text(standing.progress, status))
-    if standing.held and (holder := holder_of(standing.folder / LOCK_NAME)):
+        parts.append(standing.done)
+    if standing.held and (holder := holder_of(details.run.folder / LOCK_NAME)):
         parts.append(f"held by {holder}")
-    parts += [last_saved(standing, now), resumes(standing)]
+    parts += [standing.last_saved(details.now), standing.resumes]
     return "; ".join(filter(None, parts))
 
 
-def _configuration(
-    record: RunRecord, config: Mapping[str, object]
-) -> Iterator[tuple[str, Sequence[str]]]:
+def _configuration(record: RunRecord, config: Mapping[str, object]) -> Iterator[Sequence[str]]:
     """What was to be done: the experiment, its network, its photos, its seed."""
     comparable, provenance = record.comparable, record.provenance
     kind = " (drawn sample, no real photos)" if record.sample else ""
     notes = [_value(config["notes"])] if config.get("notes") else []
-    yield "experiment", [f"{record.name}{kind}, hash {_hash(record.experiment)}", *notes]
+    yield "experiment", f"{record.name}{kind}, hash {_hash(record.experiment)}", *notes
     per_update = record.images_per_update
-    training = _joined(
+    yield _joined(
+        "training",
         _told("{} epochs", comparable.get("epochs")),
         _told("batch {}", record.batch_size),
         _told("{} photos an update", per_update if per_update != record.batch_size else None),
         *_unusual(config, "training."),
     )
-    yield "training", [training]
     model = flatten(mapping(comparable.get("model")))
-    network = _joined(
+    yield _joined(
+        "network",
         title_of(record.flat_comparable.get("model.network"), number(model.get("width"))),
         _told("{} parameters", whole(provenance.get("parameters")) or None),
         _told("weights {}", config.get("model.weights", _hash(model.get("weights")))),
@@ -230,8 +189,8 @@ def _configuration(
         _told("hidden units {}", model.get("head.hidden_units") or None),
         _told("dropout {}", model.get("head.dropout")),
     )
-    yield "network", [network]
-    photos = _joined(
+    yield _joined(
+        "photos",
         provenance.get("photos_source") or config.get("data.source"),
         _told("{} px", comparable.get("image_size")),
         *_unusual(config, "data."),
@@ -243,17 +202,17 @@ def _configuration(
         _told("{} left out", whole(provenance.get("photos_left_out")) or None),
         _told("fingerprint {}", _hash(comparable.get("photos"))),
     )
-    yield "photos", [photos]
     weights = _told("initial weights {}", _hash(record.initial_weights))
     batches = _told("first batches {}", _hash(record.first_batches))
-    yield "seed", [_joined(str(record.seed), weights, batches)]
+    yield _joined("seed", str(record.seed), weights, batches)
 
 
-def _machine(record: RunRecord) -> Iterator[tuple[str, Sequence[str]]]:
+def _machine(record: RunRecord) -> Iterator[Sequence[str]]:
     """What it was trained on, with which versions, and by which command."""
     facts = record.provenance
     hardware, packages = mapping(facts.get("hardware")), mapping(facts.get("packages"))
-    machine = _joined(
+    yield _joined(
+        "machine",
         hardware.get("device"),
         _told("{} threads", facts.get("threads")),
         record.comparable.get("precision"),
@@ -262,25 +221,23 @@ def _machine(record: RunRecord) -> Iterator[tuple[str, Sequence[str]]]:
         hardware.get("system"),
         _told("host {}", hardware.get("host")),
     )
-    yield "machine", [machine]
     installed = (f"{name} {version}" for name, version in packages.items())
-    yield "versions", [_joined(*installed, _told("Python {}", facts.get("python")))]
+    yield _joined("versions", *installed, _told("Python {}", facts.get("python")))
     dirty = " with changes that are not committed" if facts.get("git_dirty") is True else ""
     commit = facts.get("git_commit")
-    yield "commit", [f"{_hash(commit)}{dirty}" if commit else ""]
-    yield "command", [_command(facts.get("command"))]
+    yield "commit", f"{_hash(commit)}{dirty}" if commit else ""
+    yield "command", _command(facts.get("command"))
 
 
 def _result(details: Details, record: RunRecord) -> Sequence[str]:
-    if details.standing.status != RunStatus.COMPLETED:
-        losses = [(number(one.get("validation_loss")), one) for one in details.epochs]
-        known = [(loss, one) for loss, one in losses if loss is not None]
+    if details.run.status != RunStatus.COMPLETED:
+        known = [one for one in details.epochs if number(one.get("validation_loss")) is not None]
         if not known:
             return []
-        loss, best = min(known, key=lambda pair: pair[0])
+        best = min(known, key=lambda one: one["validation_loss"])
         accuracy = _form(number(best.get("validation_accuracy")), _percent)
-        epoch = best.get("epoch")
-        return [f"so far, best epoch {epoch}: validation accuracy {accuracy}, loss {loss:.4f}"]
+        loss, of = float(best["validation_loss"]), f"best epoch {best.get('epoch')}"
+        return [f"so far, {of}: validation accuracy {accuracy}, loss {loss:.4f}"]
     best_epoch = record.measure("best_epoch")
     at = f" (epoch {best_epoch:.0f}, the best)" if best_epoch else ""
     accuracies = ("best_validation_accuracy", "test_accuracy")
@@ -293,42 +250,34 @@ def _result(details: Details, record: RunRecord) -> Sequence[str]:
     ]
 
 
-def _resumptions(record: RunRecord, now: datetime) -> Iterator[str]:
+def _resumptions(details: Details, record: RunRecord) -> Iterator[str]:
     for one in record.resumed:
-        when = _when(one.time, now) if one.time else "at a time that is not recorded"
+        when = details.ago(one.time) if one.time else "at a time that is not recorded"
         where = "" if one.steps_done is None else f", from step {one.steps_done + 1:,}"
         yield f"{when}{where}; {'; '.join(one.changes) or 'nothing had changed'}"
 
 
-def _when(time: datetime, now: datetime) -> str:
-    return f"{moment(time)}, {age((now - time).total_seconds())} ago"
-
-
 def _time_rows(details: Details) -> list[tuple[str, str, str]]:
     """Clock, time, its share and what was got for it."""
-    seconds, record = details.seconds, details.standing.record
-    if seconds is None or record is None:
-        return []
     rows = []
-    for clock, spent in seconds.by_clock.items():
+    for clock, spent in details.by_clock.items():
         if spent is not None:
-            rate = _rates(details, record, spent) if clock == "training" else ""
+            rate = _rate(details, spent) if clock == "training" else ""
             name = "everything else" if clock == "other" else clock
-            rows.append((name, duration(spent), f"{share(spent, seconds.total):>5}  {rate}"))
-    if seconds.until != "end":
-        rows.append((f"to {seconds.until}", duration(seconds.total), ""))
-    elif seconds.elapsed is not None:
-        rows.append(("from start to end", duration(seconds.elapsed), ""))
-        if record.resumed:
-            rows.append(("of it not running", duration(seconds.elapsed - seconds.total), ""))
+            rows.append((name, duration(spent), f"{share(spent, details.seconds):>5}  {rate}"))
+    if details.until not in ("", "end"):
+        rows.append((f"to {details.until}", duration(details.seconds), ""))
+    elif details.elapsed is not None:
+        rows.append(("from start to end", duration(details.elapsed), ""))
+        if details.record and details.record.resumed:
+            rows.append(("of it not running", duration(details.elapsed - details.seconds), ""))
     return rows
 
 
-def _rates(details: Details, record: RunRecord, training_seconds: float) -> str:
-    progress = details.standing.progress
-    if progress is None:
+def _rate(details: Details, training_seconds: float) -> str:
+    progress, last, record = details.standing.progress, details.last_epoch, details.record
+    if record is None:
         return ""
-    last = details.epochs[-1] if details.epochs else {}
     rate = record.measure("images_per_second") or number(last.get("images_per_second"))
     per_epoch = steps_per_epoch(last, record.batch_size) or 0
     steps = progress.steps_done or progress.epochs_done * per_epoch
@@ -363,8 +312,8 @@ def _epoch_lines(details: Details, width: int) -> Iterator[str]:
     shown = shown or [_EPOCH_COLUMNS[0]]
     columns = [Column(size, right=True) for _, size, *_ in shown]
     yield from row_lines([title for title, *_ in shown], columns, gap="")
-    progress = details.standing.progress
-    of_all = f"/{progress.epochs}" if progress and progress.epochs else ""
+    epochs = details.standing.progress.epochs
+    of_all = f"/{epochs}" if epochs else ""
     previous: Mapping[str, Any] = {}
     count = len(details.epochs)
     for index, epoch in enumerate(details.epochs):
@@ -382,21 +331,21 @@ def _epoch_lines(details: Details, width: int) -> Iterator[str]:
         previous = epoch
 
 
-def _content(details: Details, now: datetime) -> dict[str, Any]:
+def _content(details: Details) -> dict[str, Any]:
     """All that is known, as plain values; the git diff is none of it."""
-    record, seconds = details.standing.record, details.seconds
+    record = details.record
     recorded = record.as_json() if record else {}
-    return run_content(details.standing, now) | {
-        "configuration": dict(details.configuration),
+    return run_content(details.standing, details.now) | {
+        "configuration": details.configuration,
         "optimizer_specification": recorded.get("optimizer"),
         **{key: recorded.get(key) for key in _RECORDED},
         "ended": record.ended.isoformat() if record and record.ended else None,
-        "epochs": list(details.epochs),
-        "notices": list(details.notices),
-        "metrics_skipped": list(details.skipped),
-        "seconds": seconds and dict(seconds.by_clock),
-        "seconds_until": seconds and seconds.until,
-        "elapsed_seconds": seconds and seconds.elapsed,
+        "epochs": details.epochs,
+        "notices": details.notices,
+        "metrics_skipped": details.skipped,
+        "seconds": details.by_clock or None,
+        "seconds_until": details.until or None,
+        "elapsed_seconds": details.elapsed,
         "resumed": recorded.get("resumed", []),
         "files": [
             {"name": name, "bytes": size.total, "at_least": size.at_least}
@@ -444,5 +393,5 @@ def _hash(value: object) -> str:
     return value[:_HASH_DIGITS] if isinstance(value, str) else ""
 
 
-def _joined(*parts: object) -> str:
-    return ", ".join(_value(part) for part in parts if part not in (None, ""))
+def _joined(label: str, *parts: object) -> tuple[str, str]:
+    return label, ", ".join(_value(part) for part in parts if part not in (None, ""))

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
 from optrun.runner.runs.disk import is_file
 from optrun.runner.runs.event_log import last_epoch
 from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read
-from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.record import RunStatus
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
+from optrun.runner.ui.wording import age, exact_size
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, number, whole
 
 CLOCKS = ("training", "evaluation", "other")
@@ -39,13 +41,10 @@ class Progress:
     epochs_done: int
     epochs: int | None  # as many as there are to be
     steps_done: int | None = None  # at the last epoch's end or checkpoint
-    steps_per_epoch: int | None = None
+    steps: int | None = None  # likewise
 
-    @property
-    def steps(self) -> int | None:
-        """All the steps that there are to be."""
-        per_epoch = self.steps_per_epoch
-        return None if self.epochs is None or per_epoch is None else self.epochs * per_epoch
+    def of_all(self, step: int) -> str:
+        return f"{step:,} of {self.steps:,}" if self.steps else f"{step:,}"
 
 
 @dataclass(frozen=True)
@@ -58,56 +57,63 @@ class Size:
     def __add__(self, other: "Size") -> "Size":
         return Size(self.total + other.total, self.at_least or other.at_least)
 
+    def __str__(self) -> str:
+        return f"> {exact_size(self.total)}" if self.at_least else exact_size(self.total)
 
-@dataclass(frozen=True)
+
 class Standing:
-    """How a run, or what cannot be read of one, stands."""
+    """How a run, or what cannot be read of one, stands; whatever lies there, nothing is raised."""
 
-    run: Run | Unreadable
-    held: bool  # whether a process is writing it
-    size: Size
-    progress: Progress | None = None
-    saved: Saved | None = None  # the newest checkpoint to go on from
-    # Steps that `optrun resume` would not make again; None where it would not go on with it.
-    resumes_after: int | None = None
-    obstacle: str = ""  # why it would not, where nothing but that keeps it from being finished
+    def __init__(self, folder: Path) -> None:
+        self.run, self.held = read(folder), is_held(folder / LOCK_NAME)  # by a process at work
+        self.size = size_of(folder)
+        self.saved: Saved | None = None  # the newest checkpoint to go on from
+        # Steps that `optrun resume` would not make again; None where it would not go on with it,
+        # and why, where nothing but that keeps it from being finished.
+        self.resumes_after: int | None = None
+        self.obstacle = ""
+        self.progress = Progress(0, None)
+        if isinstance(self.run, Unreadable):
+            return
+        status, only_damaged = self.run.status, False
+        if status != RunStatus.COMPLETED:
+            self.saved, only_damaged = newest_saved(folder, self.run.record.id)
+        self.progress = _progress(self.run, self.saved)
+        if status not in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
+            if self.held:
+                self.obstacle = "a process is at work on it"
+            elif not is_file(folder / CONFIG_NAME):
+                self.obstacle = f"it has no {CONFIG_NAME}"
+            elif only_damaged:
+                self.obstacle = "none of its checkpoints is whole"
+            else:
+                self.resumes_after = self.saved.steps_done if self.saved else 0
 
     @property
-    def folder(self) -> Path:
-        return self.run.folder
+    def done(self) -> str:
+        """The epoch that a run is in, or how many it made, of how many."""
+        now, of = self.progress.epochs_done, self.progress.epochs
+        if self.run.record is None:
+            return ""
+        of_all = "?" if of is None else f"{of:,}"
+        is_over = self.run.status in (RunStatus.COMPLETED, RunStatus.DIVERGED) or now == of
+        return f"{now:,}/{of_all} epochs" if is_over else f"epoch {now + 1:,}/{of_all}"
 
     @property
-    def label(self) -> str:
-        return self.run.label
+    def resumes(self) -> str:
+        """What `optrun resume` would do; empty where nothing is to be gone on with."""
+        if self.resumes_after is None:
+            return self.obstacle and f"cannot be resumed: {self.obstacle}"
+        if not self.resumes_after:
+            return "would resume from the start"
+        return f"would resume from step {self.progress.of_all(self.resumes_after + 1)}"
 
-    @property
-    def status(self) -> RunStatus:
-        return self.run.status
-
-    @property
-    def record(self) -> RunRecord | None:
-        return self.run.record if isinstance(self.run, Run) else None
-
-
-def standing_of(folder: Path) -> Standing:
-    """Reads how the run in a folder stands; whatever lies there, nothing is raised."""
-    run, held, size = read(folder), is_held(folder / LOCK_NAME), size_of(folder)
-    if isinstance(run, Unreadable):
-        return Standing(run, held, size)
-    saved, only_damaged = None, False
-    if run.status != RunStatus.COMPLETED:
-        saved, only_damaged = newest_saved(folder, run.record.id)
-    resumes_after, obstacle = None, ""
-    if run.status not in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
-        if held:
-            obstacle = "a process is at work on it"
-        elif not is_file(folder / CONFIG_NAME):
-            obstacle = f"it has no {CONFIG_NAME}"
-        elif only_damaged:
-            obstacle = "none of its checkpoints is whole"
-        else:
-            resumes_after = saved.steps_done if saved else 0
-    return Standing(run, held, size, _progress(run, saved), saved, resumes_after, obstacle)
+    def last_saved(self, now: datetime) -> str:
+        """Where a run that goes on was at its last checkpoint."""
+        if self.run.status != RunStatus.RUNNING or self.saved is None:
+            return ""
+        ago = age(now.timestamp() - self.saved.saved_at)
+        return f"saved at step {self.progress.of_all(self.saved.steps_done)}, {ago} ago"
 
 
 def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:
@@ -122,8 +128,7 @@ def newest_saved(folder: Path, owner: str) -> tuple[Saved | None, bool]:
         with contextlib.suppress(OSError):  # there, and not to be looked into
             if not place.exists():
                 continue
-        saved = _read_saved(place, owner)
-        if saved is not None:
+        if (saved := _read_saved(place, owner)) is not None:
             return saved, False
         # One still being written when the process died was never a checkpoint.
         damaged = damaged or place != places.being_written(last)
@@ -181,10 +186,9 @@ def _read_saved(place: Path, owner: str) -> Saved | None:
 
 def _progress(run: Run, saved: Saved | None) -> Progress:
     record = run.record
-    if run.status == RunStatus.COMPLETED:
-        done = whole(mapping(record.result).get("epochs"))
-        if done is not None:
-            return Progress(done, record.epochs)
+    done = whole(mapping(record.result).get("epochs"))
+    if run.status == RunStatus.COMPLETED and done is not None:
+        return Progress(done, record.epochs)
     last = last_epoch(run.folder)
     epochs_done = whole(last.get("epoch")) or 0
     per_epoch = record.steps_per_epoch or (saved.steps_per_epoch if saved else None)
@@ -193,4 +197,5 @@ def _progress(run: Run, saved: Saved | None) -> Progress:
     if saved is not None:
         # An epoch's line may be written after the checkpoint, or be of what is made again.
         steps_done = max(saved.steps_done, steps_done or 0)
-    return Progress(epochs_done, record.epochs, steps_done, per_epoch)
+    steps = None if record.epochs is None or per_epoch is None else record.epochs * per_epoch
+    return Progress(epochs_done, record.epochs, steps_done, steps)

@@ -49,8 +49,7 @@ class Holder:
 def acquire(path: Path, *, patience_s: float = 1.0) -> int:
     """Takes the lock file at `path`, made where it is missing; no link, since it is written into.
 
-    It is tried for `patience_s`, since a reader may hold a shared lock for an instant. What is
-    returned is the file descriptor that holds it until it is closed.
+    Returns the file descriptor that holds it until it is closed.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
@@ -81,10 +80,7 @@ def is_held(path: Path) -> bool:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Who says in the lock file at `path` that he holds it; None where that cannot be read.
-
-    Whoever died holding it still says so: ask `is_held` first.
-    """
+    """Who says in a lock file that he holds it, also where he died: ask `is_held` first."""
     try:
         said = json_object(content_of(path, _LARGEST))
         pid, since = whole(said.get("pid")), time_of(said.get("since"))

@@ -22,7 +22,7 @@ from optrun.runner.runs import reader as runs
 from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.reader import Run, Unreadable
 from optrun.runner.runs.run_folder import check_writable, create, reopen
-from optrun.runner.runs.standing import standing_of
+from optrun.runner.runs.standing import Standing
 from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire, holder_of, is_held
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -39,7 +39,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from optrun.runner.events import EpochRecord, RunEnded, StepRecord
 from optrun.runner.runs.record import RunRecord
-from optrun.runner.runs.recorder import Recorder
+from optrun.runner.runs.run_folder import Recorder
 from optrun.runner.runs.run_folder import create
 
 results, writers, epochs, pause, content = json.loads(sys.argv[1])
@@ -71,7 +71,7 @@ READERS = """
 import os, sys, time
 from pathlib import Path
 from optrun.runner.runs.reader import read
-from optrun.runner.runs.standing import standing_of
+from optrun.runner.runs.standing import Standing
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
 
 folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
@@ -81,7 +81,7 @@ for number in range(20):
             print("reading", flush=True)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            (is_held(folder / LOCK_NAME), standing_of(folder))[number % 2]
+            (is_held(folder / LOCK_NAME), Standing(folder))[number % 2]
         os._exit(0)
 for _ in range(20):
     os.wait()
@@ -316,7 +316,7 @@ def test_a_file_system_without_locks_is_refused_before_anything_is_made(
 
 def test_a_run_that_is_just_being_made_is_no_damaged_one(tmp_path: Path) -> None:
     with create(tmp_path, "sgd", 1) as folder:
-        standing = standing_of(folder.path)
+        standing = Standing(folder.path)
         assert isinstance(standing.run, Unreadable)
         assert standing.held
         assert "just starting" in standing.run.reason

@@ -456,7 +456,7 @@ def test_the_reserve_takes_room(tmp_path: Path) -> None:
 
 
 def _recorder(folder: RunFolder) -> Any:
-    from optrun.runner.runs.recorder import Recorder
+    from optrun.runner.runs.run_folder import Recorder
 
     return Recorder.of_new_run(folder, RECORD)
 

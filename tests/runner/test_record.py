@@ -13,8 +13,7 @@ import pytest
 from optrun.runner.events import EpochRecord, RunEnded, StepRecord
 from optrun.runner.runs.event_log import EventKind, last_epoch, read_events
 from optrun.runner.runs.record import RunRecord, RunStatus, status_of
-from optrun.runner.runs.recorder import Recorder
-from optrun.runner.runs.run_folder import RunFolder, create
+from optrun.runner.runs.run_folder import Recorder, RunFolder, create
 
 Record = Callable[..., RunRecord]
 NOW = datetime(2026, 11, 21, 8, 0, 0, 5, UTC)
@@ -116,7 +115,7 @@ def test_what_is_resumed_keeps_the_steps_up_to_its_checkpoint(
 
 def test_a_record_is_read_without_tensorflow_scipy_and_numpy() -> None:
     program = (
-        "import sys, optrun.runner.runs.record, optrun.runner.runs.recorder;"
+        "import sys, optrun.runner.runs.record, optrun.runner.runs.run_folder;"
         "sys.exit(bool({'tensorflow', 'scipy', 'numpy', 'rich.table'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

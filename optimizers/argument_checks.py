@@ -47,11 +47,8 @@ class _Reader:
     def read(self, stated: object, path: Path) -> tuple[Entry | None, int]:
         """The entry of the optimizer that is named, if one is, and the gradients of its step."""
         if not isinstance(stated, Mapping):
-            self._add(
-                path,
-                "must be a mapping that names an optimizer, e.g. {name: sgd, learning_rate: 0.01}; "
-                f"received {shown(stated)}",
-            )
+            wanted = "a mapping that names an optimizer, e.g. {name: sgd, learning_rate: 0.01}"
+            self._add(path, f"must be {wanted}; received {shown(stated)}")
             return None, 1
         problem = _wrong_name(stated)
         if problem is not None:
@@ -120,17 +117,16 @@ class _Reader:
     def _combinations(
         self, given: Arguments, entry: Entry, inner: Entry | None, path: Path
     ) -> None:
-        arguments = {one.name: one for one in entry.arguments}
+        values = {one.name: given.get(one.name, one.default) for one in entry.arguments}
         clips = [
-            one.name
-            for one in CLIPPING
-            if given.get(one.name) is not None and one.name in arguments
+            one.name for one in CLIPPING if one.name in given and values.get(one.name) is not None
         ]
         if len(clips) > 1:
             message = f"only one kind of clipping can be stated; received {' and '.join(clips)}"
             self._add((*path, clips[-1]), message)
-        values = {name: given.get(name, one.default) for name, one in arguments.items()}
-        right = {name: value for name, value in values.items() if arguments[name].fits(value)}
+        right = {
+            one.name: values[one.name] for one in entry.arguments if one.fits(values[one.name])
+        }
         if entry.combination_problems is not None:
             for name, message in entry.combination_problems(right, inner):
                 self._add((*path, name), message)
@@ -138,10 +134,8 @@ class _Reader:
 
 def shown(value: object) -> str:
     """A received value as a message shows it: what it is, and its type in everyday words."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         return f"the text {value[:60]!r}"
     if isinstance(value, int | float):
@@ -164,9 +158,7 @@ def _wrong_name(stated: Mapping[object, object]) -> str | None:
     if user_defined.is_user_defined(name):
         return user_defined.wrong_form(name)
     if name.endswith(".py") or "." in name.strip("."):
-        return (
-            f"must name the class too, as in {user_defined.FORM}; received the text {name[:60]!r}"
-        )
+        return f"must name the class too, as in {user_defined.FORM}; received {shown(name)}"
     key = name.lower().replace("_", "").replace("-", "")
     if key in NOT_OFFERED:
         return f"'{name}' is not offered: {NOT_OFFERED[key]}"

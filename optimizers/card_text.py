@@ -1,7 +1,8 @@
 """How cards, pages and the JSON Schema put an argument's values and an optimizer's cost."""
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optrun.optimizers.entry import Argument, Entry
@@ -19,18 +20,13 @@ COMMON_SYMBOLS: Mapping[str, str] = {
 
 def symbols_of(entry: Entry) -> dict[str, str]:
     """Every letter of an optimizer's rule with its meaning, the common ones first."""
-    common = {
-        letter: meaning
-        for letter, meaning in COMMON_SYMBOLS.items()
-        if letter not in entry.symbols and _occurs(letter, entry.rule)
-    }
-    return {**common, **entry.symbols}
-
-
-def _occurs(letter: str, rule: str) -> bool:
-    """Whether a rule has this letter by itself, not as a part of a word; t also in an exponent."""
-    alternatives = {"t": "[tᵗₜ]"}.get(letter, letter)
-    return re.search(f"(?<![A-Za-z_]){alternatives}(?![A-Za-z_])", rule) is not None
+    common = {}
+    for letter, meaning in COMMON_SYMBOLS.items():
+        # The letter by itself, not as a part of a word; t also in an exponent.
+        alternatives = {"t": "[tᵗₜ]"}.get(letter, letter)
+        if re.search(f"(?<![A-Za-z_]){alternatives}(?![A-Za-z_])", entry.rule):
+            common[letter] = meaning
+    return common | {**entry.symbols}
 
 
 def allowed(argument: Argument) -> str:
@@ -60,8 +56,7 @@ def _range(argument: Argument) -> str:
     low, high = argument.minimum, argument.maximum
     if low is not None and high is not None:
         opening = "(" if argument.minimum_excluded else "["
-        closing = ")" if argument.maximum_excluded else "]"
-        return f"{opening}{low:g}, {high:g}{closing}"
+        return f"{opening}{low:g}, {high:g}{')' if argument.maximum_excluded else ']'}"
     if low is not None:
         return f"{'>' if argument.minimum_excluded else '≥'} {low:g}"
     if high is not None:
@@ -84,24 +79,21 @@ def example_yaml(entry: Entry) -> str:
           name: adam
           learning_rate: 1e-5
     """
-    lines = ["extends: configs/vgg19.yaml", "optimizer:", *_yaml_lines(entry.example, "  ")]
-    return "\n".join(lines) + "\n"
+    return f"extends: configs/vgg19.yaml\noptimizer:\n{_yaml_lines(entry.example, '  ')}"
 
 
-def _yaml_lines(mapping: Mapping[str, object], indent: str) -> Iterator[str]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield f"{indent}{key}:"
-            yield from _yaml_lines(value, indent + "  ")
-        else:
-            yield f"{indent}{key}: {_yaml_value(value)}"
+def _yaml_lines(mapping: Mapping[str, object], indent: str) -> str:
+    return "".join(
+        f"{indent}{key}:\n{_yaml_lines(value, indent + '  ')}"
+        if isinstance(value, Mapping)
+        else f"{indent}{key}: {_yaml_value(value)}\n"
+        for key, value in mapping.items()
+    )
 
 
 def _yaml_value(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     return number(value) if isinstance(value, float) else str(value)
 
 
@@ -206,23 +198,12 @@ def _mapping(key: str, entry: Entry) -> dict[str, Any]:
 
 def _argument_schema(argument: Argument) -> dict[str, Any]:
     """What a value of the argument must be, with its description and default."""
-    schema = _value_schema(argument)
-    if argument.optional:
-        schema = {"anyOf": [schema, {"type": "null"}]}
-    if argument.description:
-        schema["description"] = argument.description
-    if not argument.required:
-        schema["default"] = argument.default
-    return schema
-
-
-def _value_schema(argument: Argument) -> dict[str, Any]:
     bounds = {
         "exclusiveMinimum" if argument.minimum_excluded else "minimum": argument.minimum,
         "exclusiveMaximum" if argument.maximum_excluded else "maximum": argument.maximum,
     }
     stated = {key: bound for key, bound in bounds.items() if bound is not None}
-    schemas: dict[str, dict[str, Any]] = {
+    schema: dict[str, Any] = {
         "optimizer": {**_OPTIMIZER},
         "learning_rate": {**_LEARNING_RATE},
         "choice": {"enum": list(argument.choices)},
@@ -232,5 +213,11 @@ def _value_schema(argument: Argument) -> dict[str, Any]:
         "int": {"type": "integer", **stated},
         "float": {"type": "number", **stated},
         "text": {"type": "string"},
-    }
-    return schemas[argument.kind]
+    }[argument.kind]
+    if argument.optional:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    if argument.description:
+        schema["description"] = argument.description
+    if not argument.required:
+        schema["default"] = argument.default
+    return schema

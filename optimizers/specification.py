@@ -105,8 +105,7 @@ class Specification:
     @property
     def user_defined_names(self) -> list[str]:
         """The names of a person's own optimizers in it, outermost first, each once."""
-        names = [one.name for one in self.chain() if user_defined.is_user_defined(one.name)]
-        return list(dict.fromkeys(names))
+        return user_defined.names_in(self.as_mapping())
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain YAML types, nested, with every argument; parsed again, it gives an equal one."""
@@ -129,13 +128,13 @@ class Specification:
             head += f"({self.inner.description})"
         if "learning_rate" in self.arguments:
             head += f" {_rate(self.arguments['learning_rate'])}"
-        settings = [
-            _setting(argument, self.arguments[argument.name])
-            for argument in self.entry.arguments
-            if argument.kind not in ("optimizer", "learning_rate")
-            and _is_shown(argument, self.arguments[argument.name])
-        ]
-        return ", ".join([head, *settings])
+        parts = [head]
+        for argument in self.entry.arguments:
+            value = self.arguments[argument.name]
+            is_shown = bool(argument.label and argument.kind != "bool") or value != argument.default
+            if argument.kind not in ("optimizer", "learning_rate") and is_shown:
+                parts.append(_setting(argument, value))
+        return ", ".join(parts)
 
     @property
     def gradient_evaluations(self) -> int:
@@ -143,12 +142,17 @@ class Specification:
 
         A person's own optimizer is imported for this, and made where its class does not say.
         """
-        counts = [_stated_evaluations(one) for one in self.chain()]
-        if None not in counts:
-            return max(count for count in counts if count is not None)
-        from optrun.optimizers.wrapper import with_several_evaluations
+        most = 1
+        for one in self.chain():
+            count: int | None = one.entry.evaluations
+            if user_defined.is_user_defined(one.name):
+                count = user_defined.stated_evaluations(user_defined.load(one.name).optimizer_class)
+            if count is None:
+                from optrun.optimizers.wrapper import with_several_evaluations
 
-        return getattr(with_several_evaluations(self.try_out()), "evaluations", 1)
+                return getattr(with_several_evaluations(self.try_out()), "evaluations", 1)
+            most = max(most, count)
+        return most
 
     @property
     def batches_per_update(self) -> int:
@@ -167,10 +171,9 @@ class Specification:
         return next((one for one in self.chain() if one.entry.count_updates is not None), None)
 
     def state_floats(self, shapes: Sequence[Shape], *, track_fast_weights: bool = False) -> int:
-        """Numbers in the variables of the optimizer, but for its few counters.
+        """Numbers in the optimizer's variables, but for its few counters, for weights like these.
 
-        A person's own optimizer, which alone knows, is made for this. The shapes are of the weights
-        that it trains.
+        A person's own optimizer, which alone knows, is made for this.
 
         Example:
             >>> parse({"name": "adam", "learning_rate": 1e-4}).state_floats([(3, 3, 64, 64), (64,)])
@@ -206,12 +209,8 @@ class Specification:
     ) -> "keras.optimizers.Optimizer":
         """The optimizer, ready for `compile`.
 
-        Args:
-            total_updates: updates of the weights in the whole training, 1 or more; a schedule
-                without `decay_updates` spans them, and its warm-up must leave one.
-            track_fast_weights: whether a Lookahead in it keeps the fast weights from before each
-                sync, for `Lookahead.fast_weights_before_sync`.
-
+        `total_updates` are those of the whole training: a schedule without `decay_updates` spans
+        them, and its warm-up must leave one. `track_fast_weights` is for a Lookahead in it.
         UserOptimizerError is what a person's own optimizer, or one around it, raised.
         """
         return _built(self, total_updates, track_fast_weights, ())
@@ -224,11 +223,12 @@ class Specification:
 def _built(
     specification: Specification, total_updates: int, track_fast_weights: bool, path: Path
 ) -> "keras.optimizers.Optimizer":
-    """See `Specification.build`; `path` leads from the outermost specification to this one."""
+    """See `Specification.build`; `path` leads here from the outermost specification."""
     from optrun.optimizers.gradient_centralization import GradientCentralization
     from optrun.optimizers.schedules import build_schedule
 
     stated = specification.as_mapping()
+    user = None
     if user_defined.is_user_defined(specification.name):
         user = user_defined.load(specification.name)
         entry, optimizer_class = user_defined.entry_of(user), user.optimizer_class
@@ -251,36 +251,21 @@ def _built(
             given[argument.name] = value
     if track_fast_weights and entry.tracks_fast_weights:
         given["track_fast_weights"] = True
-    optimizer = _made(optimizer_class, given, specification, (*path, "name"))
-    if GRADIENT_CENTRALIZATION in entry.arguments and stated[GRADIENT_CENTRALIZATION.name]:
-        return GradientCentralization(optimizer)
-    return optimizer
-
-
-def _made(
-    optimizer_class: Any, given: Mapping[str, Any], specification: Specification, path: Path
-) -> "keras.optimizers.Optimizer":
-    """The optimizer; what a person's own, or one around it, raises says where it stands."""
-    if not specification.user_defined_names:
-        return optimizer_class(**given)
     try:
-        return optimizer_class(**given)
+        optimizer = optimizer_class(**given)
     except Exception as error:
-        if user_defined.is_user_defined(specification.name):
-            said = user_defined.failure(error, user_defined.load(specification.name).file)
+        # What a person's own, or one around it, raises says where it stands.
+        if user is not None:
+            said = user_defined.failure(error, user.file)
             message = f"cannot be made with these arguments: {said}"
-        elif isinstance(error, TypeError | ValueError):
+        elif specification.user_defined_names and isinstance(error, TypeError | ValueError):
             message = f"cannot be built: {error}"
         else:
             raise
-        raise user_defined.UserOptimizerError(message, path) from error
-
-
-def _stated_evaluations(one: Specification) -> int | None:
-    """None where only an instance can say."""
-    if not user_defined.is_user_defined(one.name):
-        return one.entry.evaluations
-    return user_defined.stated_evaluations(user_defined.load(one.name).optimizer_class)
+        raise user_defined.UserOptimizerError(message, (*path, "name")) from error
+    if GRADIENT_CENTRALIZATION in entry.arguments and stated[GRADIENT_CENTRALIZATION.name]:
+        return GradientCentralization(optimizer)
+    return optimizer
 
 
 def _completed(stated: Mapping[str, Any]) -> Specification:
@@ -323,10 +308,6 @@ def _plain(value: Any, *, nested: Callable[[Specification], object]) -> Any:
     return value
 
 
-def _is_shown(argument: Argument, value: object) -> bool:
-    return bool(argument.label and argument.kind != "bool") or value != argument.default
-
-
 def _setting(argument: Argument, value: object) -> str:
     label = argument.label or argument.name.replace("_", " ")
     if isinstance(value, bool):
@@ -337,13 +318,13 @@ def _setting(argument: Argument, value: object) -> str:
 def _rate(rate: Any) -> str:
     if not isinstance(rate, Mapping):
         return _text(rate)
-    settings = [
+    settings = ", ".join(
         _setting(argument, rate[argument.name])
         for argument in SCHEDULES[rate["schedule"]].arguments
         if argument.name != "initial_learning_rate"
         and (argument.required or rate[argument.name] != argument.default)
-    ]
-    inside = f" ({', '.join(settings)})" if settings else ""
+    )
+    inside = f" ({settings})" if settings else ""
     return f"{_text(rate['initial_learning_rate'])} {rate['schedule']}{inside}"
 
 

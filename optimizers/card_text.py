@@ -203,7 +203,7 @@ def _argument_schema(argument: Argument) -> dict[str, Any]:
         "exclusiveMaximum" if argument.maximum_excluded else "maximum": argument.maximum,
     }
     stated = {key: bound for key, bound in bounds.items() if bound is not None}
-    schema: dict[str, Any] = {
+    schemas: dict[str, dict[str, Any]] = {
         "optimizer": {**_OPTIMIZER},
         "learning_rate": {**_LEARNING_RATE},
         "choice": {"enum": list(argument.choices)},
@@ -213,7 +213,8 @@ def _argument_schema(argument: Argument) -> dict[str, Any]:
         "int": {"type": "integer", **stated},
         "float": {"type": "number", **stated},
         "text": {"type": "string"},
-    }[argument.kind]
+    }
+    schema = schemas[argument.kind]
     if argument.optional:
         schema = {"anyOf": [schema, {"type": "null"}]}
     if argument.description:

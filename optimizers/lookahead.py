@@ -172,14 +172,13 @@ def _momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
 
 
 class InitialState:
-    """The state that a newly built optimizer has, and the way back to it.
+    """The state that a newly built optimizer has, and the way back to it; for eager use.
 
     All its variables but the count of updates and the learning rate, those of the optimizers
     around its core included. Where all elements are equal, as in Keras' slots, one number is kept.
     """
 
     def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
-        """Remember the state; for eager use, since a graph has no values yet."""
         core = core_of(inner_optimizer)
         made = int(ops.convert_to_numpy(core.iterations))
         if made:
@@ -192,7 +191,6 @@ class InitialState:
         self._values = [_uniform_value(ops.convert_to_numpy(one)) for one in self._variables]
 
     def restore(self, assign: Callable[[Any, Any], None]) -> None:
-
         def put_back(variable: Any, value: Any) -> None:
             assign(variable, ops.broadcast_to(ops.cast(value, variable.dtype), variable.shape))
 

@@ -321,7 +321,6 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One update of one variable."""
         index = index_of(self, variable)
         momentum, velocity = self._momentums[index], self._velocities[index]
         gradient = ops.cast(gradient, variable.dtype)
@@ -348,9 +347,8 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         return is_adapted, chosen / (1 - ops.power(self.beta_1, update))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         own = ("beta_1", "beta_2", "epsilon", "threshold", "unadapted_steps")
-        return super().get_config() | {name: getattr(self, name) for name in own}
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -413,7 +411,6 @@ class Ranger(Lookahead):
             centralization.learn_layers(model)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         core = find(self, RAdam).get_config()  # type: ignore[union-attr]
         own = ("sync_period", "slow_step_size", "name", "track_fast_weights")
         return {
@@ -426,7 +423,6 @@ class Ranger(Lookahead):
     def from_config(
         cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> Self:
-        """The optimizer of a config, without state."""
         rate = config["learning_rate"]
         if isinstance(rate, Mapping):
             rate = keras.saving.deserialize_keras_object(rate, custom_objects=custom_objects)

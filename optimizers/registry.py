@@ -14,12 +14,7 @@ from typing import cast
 from optrun.optimizers.entry import Entry, did_you_mean
 from optrun.optimizers.keras_optimizers import KERAS_ENTRIES
 
-MODULES = (
-    "lookahead",
-    "soft_batch",
-    "runge_kutta",
-    "radam",
-)
+MODULES = ("lookahead", "soft_batch", "runge_kutta", "radam")
 
 
 def entries_of(module: str) -> tuple[Entry, ...]:
@@ -47,14 +42,11 @@ def entries_of(module: str) -> tuple[Entry, ...]:
 
 
 def _is_light(statement: ast.Import | ast.ImportFrom) -> bool:
+    modules = [alias.name for alias in statement.names]
     if isinstance(statement, ast.ImportFrom):
         modules = [str(statement.module)]
-    else:
-        modules = [alias.name for alias in statement.names]
-    return all(
-        one == f"{__package__}.entry" or one.partition(".")[0] in sys.stdlib_module_names
-        for one in modules
-    )
+    light = {f"{__package__}.entry", *sys.stdlib_module_names}
+    return all(one in light or one.partition(".")[0] in light for one in modules)
 
 
 def _by_name(entries: Iterable[Entry]) -> Mapping[str, Entry]:
@@ -75,10 +67,8 @@ NOT_OFFERED: Mapping[str, str] = {
 _ARGUMENTS: Mapping[str, str] = {
     "momentum": "is an argument of sgd (momentum: 0.9): see `optrun optimizers sgd`",
     "heavyball": "is sgd with momentum: 0.9: see `optrun optimizers sgd`",
-    **dict.fromkeys(
-        ("nesterov", "nag"),
-        "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
-    ),
+    "nesterov": "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
+    "nag": "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
     **dict.fromkeys(
         ("gradientcentralization", "gc"),
         "is an argument, gradient_centralization: true, of every optimizer that is not around "

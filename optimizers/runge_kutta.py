@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 from optrun.optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Entry, number, positive
-from optrun.optimizers.several_gradients import GradientAt, SeveralGradients
+from optrun.optimizers.several_gradients import GradientAt, SeveralGradients, scaled_by
 
 _DECAYS = "decay of the weights, part of the flow: λθ is added to each gradient"
 _CLIPS = "largest norm of the first gradient; one factor for the whole step"
@@ -196,36 +196,34 @@ class RungeKutta(SeveralGradients):
         rate = self.learning_rate
         first = self._with_decay(gradient_at(None), start)
         scale = self._clipping_scale(first)
-        fields = [_scaled(first, scale)]
+        fields = [scaled_by(first, scale)]
         for row in self.stages:
             direction = _weighted_sum(row, fields)
             probe = [
                 point if slope is None else point - ops.cast(rate, point.dtype) * slope
                 for point, slope in zip(start, direction, strict=True)
             ]
-            fields.append(_scaled(self._with_decay(gradient_at(probe), probe), scale))
+            fields.append(scaled_by(self._with_decay(gradient_at(probe), probe), scale))
         return _weighted_sum(self.shares, fields)
 
     def _with_decay(self, gradients: Sequence[Any], points: Sequence[Any]) -> list[Any]:
-        decay = self.flow_weight_decay
         dense = [None if one is None else tf.convert_to_tensor(one) for one in gradients]
-        if decay is None:
+        if self.flow_weight_decay is None:
             return dense
         return [
-            None if one is None else one + decay * point
+            None if one is None else one + self.flow_weight_decay * point
             for one, point in zip(dense, points, strict=True)
         ]
 
     def _clipping_scale(self, field: Sequence[Any]) -> Any:
         if self.flow_global_clipnorm is None:
-            return None
+            return 1.0
         squares = [ops.sum(ops.square(one)) for one in field if one is not None]
         norm = ops.sqrt(ops.sum(ops.stack(squares)))
         # Where the norm overflows, ∞ − ∞ makes the step NaN, which shows; 1 / ∞ would make it 0.
         return ops.minimum(self.flow_global_clipnorm / norm, 1.0) + (norm - norm)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         base = super().get_config()
         return {
             "name": base["name"],
@@ -237,12 +235,6 @@ class RungeKutta(SeveralGradients):
 
 def _row(coefficients: str) -> tuple[Fraction, ...]:
     return tuple(map(Fraction, coefficients.split()))
-
-
-def _scaled(field: Sequence[Any], scale: Any) -> list[Any]:
-    if scale is None:
-        return list(field)
-    return [None if one is None else one * ops.cast(scale, one.dtype) for one in field]
 
 
 def _weighted_sum(weights: Sequence[Fraction], fields: Sequence[Sequence[Any]]) -> list[Any]:

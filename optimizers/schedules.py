@@ -99,7 +99,6 @@ class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         raise NotImplementedError
 
     def __call__(self, step: Any) -> Any:
-        """The rate of the update after `step` updates, a scalar of the backend's float type."""
         step = ops.convert_to_tensor(step)
         decayed = self.decayed(ops.maximum(step - self.warmup_updates, 0))
         if self.warmup_updates == 0:
@@ -108,7 +107,6 @@ class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         return ops.where(step < self.warmup_updates, rising, decayed)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         return {one.name: getattr(self, one.name) for one in self._arguments()}
 
 
@@ -135,8 +133,7 @@ class Constant(_WarmedUp):
 class Cosine(_WarmedUp):
     """Half a cosine: decayed(s) = η_T + (η₀ − η_T) ½ (1 + cos(π min(s, T) / T)).
 
-    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts. η_T is `final_learning_rate`, 0
-    or more.
+    η_T is `final_learning_rate`, 0 or more. Loshchilov & Hutter 2017, "SGDR", equation 5.
     """
 
     initial_learning_rate: float
@@ -207,8 +204,8 @@ def build_schedule(
     given = {name: value for name, value in stated.items() if name != "schedule"}
     if "decay_updates" in given and given["decay_updates"] is None:
         given["decay_updates"] = total_updates - warmup
-    entry = next(one for one in ENTRIES if one.name == stated["schedule"])
-    return globals()[entry.class_name](**given)
+    class_name = next(one.class_name for one in ENTRIES if one.name == stated["schedule"])
+    return globals()[class_name](**given)
 
 
 def _as_float(updates: Any) -> Any:

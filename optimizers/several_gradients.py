@@ -10,6 +10,13 @@ from keras import ops
 GradientAt = Callable[[Sequence[Any] | None], Sequence[Any]]
 
 
+def scaled_by(gradients: Sequence[Any], factor: Any) -> list[Any]:
+    """Each times a factor; the number 1.0 leaves them as they are, and None stays None."""
+    if isinstance(factor, float) and factor == 1:
+        return list(gradients)
+    return [None if one is None else one * ops.cast(factor, one.dtype) for one in gradients]
+
+
 class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     """An optimizer whose step combines gradients of one batch at several points.
 
@@ -112,6 +119,5 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """θ ← θ − h d, for one variable."""
         rate = ops.cast(learning_rate, variable.dtype)
         self.assign_sub(variable, rate * ops.cast(gradient, variable.dtype))

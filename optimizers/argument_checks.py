@@ -4,7 +4,7 @@ Imports no Keras, unless it is asked to import a person's own optimizer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optrun.optimizers import user_defined
 from optrun.optimizers.entry import CLIPPING, Arguments, Entry, did_you_mean
@@ -15,8 +15,6 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a specification."""
-
     path: Path  # keys to it, e.g. ("inner_optimizer", "momentum"); the last may be what is missing
     message: str  # what must be and what was received, without the path
 
@@ -44,26 +42,27 @@ class _Reader:
         self.problems: list[Problem] = []
         self._import_user_code = import_user_code
 
-    def read(self, stated: object, path: Path) -> tuple[Entry | None, int]:
-        """The entry of the optimizer that is named, if one is, and the gradients of its step."""
+    def read(self, stated: object, path: Path) -> Entry | None:
+        """The entry of the optimizer that is named, if one is, with the gradients of its step."""
         if not isinstance(stated, Mapping):
             wanted = "a mapping that names an optimizer, e.g. {name: sgd, learning_rate: 0.01}"
             self._add(path, f"must be {wanted}; received {shown(stated)}")
-            return None, 1
+            return None
         problem = _wrong_name(stated)
         if problem is not None:
             self._add((*path, "name"), problem)
-            return None, 1
+            return None
         entry = self._entry(stated, path)
         given = {key: value for key, value in stated.items() if key != "name"}
-        inner, inside = self._arguments(given, entry, entry.class_name, path)
+        inner = self._arguments(given, entry, entry.class_name, path)
         if inner is not None:
-            several = entry.several_gradients_refused if inside > 1 else ""
+            several = entry.several_gradients_refused if inner.evaluations > 1 else ""
             reason = entry.refused_inside.get(inner.name, several)
             if reason:
                 self._add((*path, "inner_optimizer"), f"cannot be {inner.name}: {reason}")
-        self._combinations(given, entry, inner, path)
-        return entry, max(entry.evaluations, inside)
+            entry = replace(entry, evaluations=max(entry.evaluations, inner.evaluations))
+        self._combined(given, entry, inner, path)
+        return entry
 
     def _add(self, path: Path, message: str) -> None:
         self.problems.append(Problem(path, message))
@@ -79,11 +78,9 @@ class _Reader:
                 self._add((*path, *error.path), str(error))
         return user_defined.entry_as_stated(name, stated)
 
-    def _arguments(
-        self, given: Arguments, entry: Entry, owner: str, path: Path
-    ) -> tuple[Entry | None, int]:
+    def _arguments(self, given: Arguments, entry: Entry, owner: str, path: Path) -> Entry | None:
         """Those of an optimizer or a schedule; what `read` returns of the inner optimizer."""
-        inner: tuple[Entry | None, int] = (None, 1)
+        inner = None
         known = [argument.name for argument in entry.arguments]
         for key in map(str, given):
             if key not in known:
@@ -107,16 +104,14 @@ class _Reader:
         name = stated.get("schedule")
         if not isinstance(name, str) or name not in SCHEDULES:
             received = shown(name) if "schedule" in stated else "nothing"
-            hint = did_you_mean(name, SCHEDULES) if isinstance(name, str) else ""
+            received += did_you_mean(name, SCHEDULES) if isinstance(name, str) else ""
             known = ", ".join(SCHEDULES)
-            self._add((*path, "schedule"), f"must be one of {known}; received {received}{hint}")
+            self._add((*path, "schedule"), f"must be one of {known}; received {received}")
             return
         given = {key: value for key, value in stated.items() if key != "schedule"}
         self._arguments(given, SCHEDULES[name], f"the schedule '{name}'", path)
 
-    def _combinations(
-        self, given: Arguments, entry: Entry, inner: Entry | None, path: Path
-    ) -> None:
+    def _combined(self, given: Arguments, entry: Entry, inner: Entry | None, path: Path) -> None:
         values = {one.name: given.get(one.name, one.default) for one in entry.arguments}
         clips = [
             one.name for one in CLIPPING if one.name in given and values.get(one.name) is not None

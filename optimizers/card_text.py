@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optrun.optimizers.entry import Argument, Entry
@@ -70,15 +70,7 @@ def default(argument: Argument) -> str:
 
 
 def example_yaml(entry: Entry) -> str:
-    """A config file that trains with its card's example; it stands beside the shipped `configs/`.
-
-    Example:
-        >>> print(example_yaml(ENTRIES["adam"]), end="")
-        extends: configs/vgg19.yaml
-        optimizer:
-          name: adam
-          learning_rate: 1e-5
-    """
+    """A config file that trains with its card's example, beside the shipped `configs/`."""
     return f"extends: configs/vgg19.yaml\noptimizer:\n{_yaml_lines(entry.example, '  ')}"
 
 
@@ -111,12 +103,10 @@ def number(value: float, digits: int = 6) -> str:
 
 
 def gradients_per_step(entry: Entry) -> str:
-    """Gradient evaluations in a step on one batch; a wrapper's are its inner optimizer's."""
     return "as inner" if entry.is_wrapper and entry.evaluations == 1 else str(entry.evaluations)
 
 
 def extra_weight_copies(entry: Entry) -> str:
-    """Floats kept for each weight; a wrapper's come on top of its inner optimizer's."""
     return f"{entry.extra_weight_copies}{' + inner' if entry.is_wrapper else ''}"
 
 
@@ -127,13 +117,8 @@ _LEARNING_RATE = {"$ref": "#/$defs/learning_rate"}
 def definitions() -> dict[str, Any]:
     """The registry as JSON Schema (draft 2020-12): `$defs`, `optimizer` and what that refers to.
 
-    A specification is judged by its `name`. One without a name, which extends another file's, may
-    state any argument of any optimizer. Nothing is required, for the same reason.
-
-    Example:
-        >>> momentum = definitions()["optimizer.sgd"]["properties"]["momentum"]
-        >>> momentum["type"], momentum["minimum"], momentum["maximum"], momentum["default"]
-        ('number', 0, 1, 0.0)
+    A specification without a name, which extends another file's, may state any argument of any
+    optimizer. Nothing is required, for the same reason.
     """
     found = {
         "optimizer": _chosen("name", "optimizer", ENTRIES),
@@ -170,17 +155,8 @@ def _chosen(key: str, prefix: str, entries: Mapping[str, Entry]) -> dict[str, An
         }
         for name in entries
     ]
-    return {
-        "type": "object",
-        "properties": {key: {"anyOf": names}},
-        "allOf": [*cases, {"if": {"required": [key]}, "else": _any_of(entries.values())}],
-    }
-
-
-def _any_of(entries: Iterable[Entry]) -> dict[str, Any]:
-    """Every argument of any of the entries."""
-    values: dict[str, list[Any]] = {}
-    for argument in (argument for entry in entries for argument in entry.arguments):
+    values: dict[str, list[Any]] = {}  # every argument of any of the entries
+    for argument in (argument for entry in entries.values() for argument in entry.arguments):
         schema = _argument_schema(argument)
         alternatives = values.setdefault(argument.name, [])
         if schema not in alternatives:
@@ -188,7 +164,12 @@ def _any_of(entries: Iterable[Entry]) -> dict[str, Any]:
     properties = {
         name: found[0] if len(found) == 1 else {"anyOf": found} for name, found in values.items()
     }
-    return {"properties": properties, "additionalProperties": False}
+    unnamed = {"properties": properties, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {key: {"anyOf": names}},
+        "allOf": [*cases, {"if": {"required": [key]}, "else": unnamed}],
+    }
 
 
 def _mapping(key: str, entry: Entry) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Argument:
     # What a value must be: "optimizer" is a nested specification, "learning_rate" a number or a
     # schedule, "strings" a list of texts, "any" whatever YAML can say.
     kind: Kind
-    description: str  # in one line, with its unit where it has one
+    description: str  # in one line
     default: object = None  # the value of the class when it is not stated
     required: bool = False
     optional: bool = False  # whether `null` is a value
@@ -46,16 +46,12 @@ class Argument:
         """Whether a plain value is allowed; of nested ones only that they are mappings."""
         if value is None:
             return self.optional or self.kind == "any"
-        if self.kind == "bool":
-            return isinstance(value, bool)
-        if self.kind == "choice":
-            return isinstance(value, str) and value in self.choices
-        if self.kind == "text":
-            return isinstance(value, str)
+        types = {"bool": bool, "choice": str, "text": str, "optimizer": Mapping}
+        if self.kind in types:
+            fits = isinstance(value, types[self.kind])
+            return fits and (self.kind != "choice" or value in self.choices)
         if self.kind == "any":
             return _is_plain(value)
-        if self.kind == "optimizer":
-            return isinstance(value, Mapping)
         if self.kind == "strings":
             is_list = isinstance(value, list | tuple)
             return is_list and all(isinstance(one, str) for one in cast("list[object]", value))
@@ -70,9 +66,8 @@ class Argument:
     def require(self, value: object) -> None:
         """Raise ValueError, saying what it must be, for a value that is not allowed."""
         if not self.fits(value):
-            raise ValueError(
-                f"`{self.name}` must be {self.wanted}. Received: {self.name}={value!r}"
-            )
+            received = f"{self.name}={value!r}"
+            raise ValueError(f"`{self.name}` must be {self.wanted}. Received: {received}")
 
     @property
     def wanted(self) -> str:
@@ -107,12 +102,7 @@ def range_in_words(
     minimum_excluded: bool = False,
     maximum_excluded: bool = False,
 ) -> str:
-    """A range, in words that follow "a number"; empty without bounds.
-
-    Example:
-        >>> range_in_words(0, 1), range_in_words(0, 1, maximum_excluded=True)
-        ('from 0 to 1', 'of at least 0 and below 1')
-    """
+    """A range, in words that follow "a number"; empty without bounds."""
     if None not in (low, high) and not minimum_excluded and not maximum_excluded:
         return f"from {low:g} to {high:g}"
     words = []

@@ -51,7 +51,6 @@ class GradientCentralization(Wrapper):
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
             and decay belong to it. Refused are LossScaleOptimizer, another GradientCentralization
             and `gradient_accumulation_steps`.
-        name: prefix of the names of the optimizer's variables.
 
     Source: Yong, Huang, Hua & Zhang, "Gradient Centralization: A New Optimization Technique for
     Deep Neural Networks", ECCV 2020, section 3 (https://arxiv.org/abs/2004.01461).

@@ -174,8 +174,7 @@ def _momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
 class InitialState:
     """The state that a newly built optimizer has, and the way back to it; for eager use.
 
-    All its variables but the count of updates and the learning rate, those of the optimizers
-    around its core included. Where all elements are equal, as in Keras' slots, one number is kept.
+    That is all its variables but the count of updates and the learning rate.
     """
 
     def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
@@ -198,16 +197,14 @@ class InitialState:
 
 
 def _uniform_value(values: Any) -> Any:
+    # Where all elements are equal, as in Keras' slots, one number is kept.
     first = values.flat[0].item() if values.size else 0
     return first if (values == first).all() else ops.convert_to_tensor(values)
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
 class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule that counts the updates before the last reset too; it is loaded as the one inside.
-
-    Whoever resets the count wraps it anew.
-    """
+    """A schedule that also counts the updates before the last reset; loaded as the one inside."""
 
     def __init__(self, schedule: Any, updates_before_reset: Any) -> None:
         self.schedule = schedule
@@ -243,10 +240,8 @@ class Lookahead(Wrapper):
         θ₀ = φ;   θᵢ = A(θᵢ₋₁), i = 1 ... k;   φ ← φ + α (θₖ − φ)
 
     The network is measured on φ, see `slow_weights`, and `fit` leaves it there. The slow weights
-    are taken from the model when a cycle begins, so loading other weights between two cycles, or
-    building late, starts the next cycle from those.
-
-    Compiled by XLA (`jit_compile=True`) it costs more: XLA copies, at every update, what a branch
+    are taken from the model when a cycle begins, so loading other weights between two cycles
+    starts the next one from those. XLA (`jit_compile=True`) copies, at every update, what a branch
     may write, whether it is taken or not.
 
     Args:
@@ -259,7 +254,6 @@ class Lookahead(Wrapper):
         inner_state: "maintain"; "reset", which also the end of `fit` does; or "pullback", by which
             momenta v, slots of that name, take part in the sync, v ← v₀ + α (vₖ − v₀), and return
             to v₀ where `fit` ends.
-        name: prefix of the names of the optimizer's variables.
         track_fast_weights: whether to keep a copy of the weights for `fast_weights_before_sync`.
 
     Source: Zhang, Lucas, Hinton & Ba, "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS
@@ -322,7 +316,6 @@ class Lookahead(Wrapper):
         return super()._reason_against(inner_optimizer)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create the slow weights and the phase, and the inner optimizer's state."""
         if self.built:
             return
         # The slow weights hold nothing yet: inside `fit` this runs while the step is traced, where
@@ -355,20 +348,19 @@ class Lookahead(Wrapper):
         return count if before is None else before + count
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Make one update of the inner optimizer, and a sync if the cycle ends with it."""
         if len(grads) == 0:
             return
         self._build_on_first_use(trainable_variables)
         if self.inner_state == "reset":
             _keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
-        run_when(lambda: ops.equal(self._phase, 0), self._begin_cycle)
+        run_when(
+            lambda: ops.equal(self._phase, 0),
+            lambda: update_each(self.assign, *self._at_cycle_start_and_now()),
+        )
         self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)
         if self.slow_step_size < 1 or self.inner_state == "reset" or self.track_fast_weights:
             run_when(lambda: ops.equal(self._phase, self.sync_period - 1), self._sync)
         self._phase.assign((self._phase + 1) % self.sync_period)
-
-    def _begin_cycle(self) -> None:
-        update_each(self.assign, *self._at_cycle_start_and_now())
 
     def _at_cycle_start_and_now(self) -> tuple[list[Any], list[Any]]:
         """What a sync moves: its values when the cycle began, and the variables themselves."""

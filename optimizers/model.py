@@ -55,7 +55,11 @@ class Model(keras.Model):  # type: ignore[misc]
         """`keras.Model.fit`; with a SoftBatch, `FlushTail` runs before all other callbacks."""
         soft_batch = find(getattr(self, "optimizer", None), SoftBatch)
         if soft_batch is not None:
-            self._check_loss_is_a_mean()
+            if _reduction(self.loss) not in _MEANS:
+                raise ValueError(
+                    "SoftBatch averages gradients, so the loss must be a mean over the batch: "
+                    f"`reduction` one of {', '.join(_MEANS)}. Received: {_reduction(self.loss)!r}"
+                )
             callbacks = _with_first(FlushTail(), callbacks)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **more)
 
@@ -151,13 +155,6 @@ class Model(keras.Model):  # type: ignore[misc]
         else:
             count = tf.cast(_batch_size(x), "float32")
         return all_reduce_sum([count])[0]
-
-    def _check_loss_is_a_mean(self) -> None:
-        if _reduction(self.loss) not in _MEANS:
-            raise ValueError(
-                "SoftBatch averages gradients, so the loss must be a mean over the batch: "
-                f"`reduction` one of {', '.join(_MEANS)}. Received: {_reduction(self.loss)!r}"
-            )
 
 
 @keras.saving.register_keras_serializable(package="optimizers")

@@ -260,8 +260,7 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         threshold: how long ρₜ must be, exclusive, for an adapted step, 4 or more.
         unadapted_steps: what the updates before do: "sgd", the paper's step of plain momentum, or
             "skip", nothing but gather the moments.
-        weight_decay, clipnorm, clipvalue, global_clipnorm, name, kwargs: as for any Keras
-            optimizer.
+        weight_decay, ..., kwargs: as for any Keras optimizer.
 
     Source: Liu, Jiang, He, Chen, Liu, Gao & Han, "On the Variance of the Adaptive Learning Rate and
     Beyond", ICLR 2020, algorithm 2 (https://arxiv.org/abs/1908.03265).
@@ -312,13 +311,11 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.unadapted_steps = unadapted_steps
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create both moments of each variable."""
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(
-            variables, ["momentum", "velocity"]
-        )
+        slots = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        self._momentums, self._velocities = slots
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = index_of(self, variable)

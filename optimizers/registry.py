@@ -18,11 +18,10 @@ MODULES = ("lookahead", "soft_batch", "runge_kutta", "radam")
 
 
 def entries_of(module: str) -> tuple[Entry, ...]:
-    """The `ENTRIES` that a module of this package begins with, without importing it.
+    """The `ENTRIES` that a module of this package begins with, without its Keras.
 
-    A class needs Keras, whose import takes seconds; its entries are data. So of the module's text
-    only what stands up to `ENTRIES` is run, and of the imports among that only those from the
-    standard library and from `entry`.
+    Of the module's text only what stands up to `ENTRIES` is run, and of the imports among that
+    only those from the standard library and from `entry`.
     """
     name = f"{__package__}.{module}"
     found = find_spec(name)
@@ -83,14 +82,7 @@ _ARGUMENTS: Mapping[str, str] = {
 
 
 def entry_called(name: str) -> Entry:
-    """The entry of an optimizer by its name, its class's name or another name in use.
-
-    LookupError says what there is instead, if there is none of that name.
-
-    Example:
-        >>> entry_called("AdamW").name, entry_called("Dopri5").name, entry_called("Soft-Batch").name
-        ('adamw', 'rk45', 'soft_batch')
-    """
+    """The entry of that name, class name or other name in use; LookupError says what there is."""
     key = _bare(name)
     for entry in ENTRIES.values():
         if key in (_bare(entry.class_name), _bare(entry.name), *entry.also_called):

@@ -70,10 +70,7 @@ def _entry(
             "inner_optimizer": f"{class_name} is a rule of its own; Lookahead can go around it",
         },
         symbols=_SYMBOLS,
-        sensible={
-            "learning_rate": rate,
-            "global_clipnorm": "1 – 10 where single batches blow up",
-        },
+        sensible={"learning_rate": rate, "global_clipnorm": "1 – 10 where single batches blow up"},
         caveats=(*caveats, _NO_MOMENTUM, _SAME_BATCH, _DECAY, _NEEDS_MODEL),
         example={"name": name, "learning_rate": example_rate},
         cost_note=(
@@ -171,7 +168,6 @@ class RungeKutta(SeveralGradients):
         weight_decay: λ, 0 or more, or None for none.
         global_clipnorm: the largest norm of the first K, greater than 0, or None for none. One
             factor scales all stages: the step is shorter, its direction and order are kept.
-        name: prefix of the names of the optimizer's variables.
     """
 
     stages: ClassVar[tuple[tuple[Fraction, ...], ...]]  # the rows aᵢⱼ after the first, empty one

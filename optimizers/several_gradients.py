@@ -24,13 +24,12 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     weights θ and at points of its choice, and returns their combination d; the update is
     θ ← θ − h d, unless the subclass defines another `update_step`. `optimizers.Model` runs it: all
     gradients are of the same batch, with the same dropout masks, and under tf.distribute each is
-    summed over the replicas before the next point is chosen. Since one gradient cannot make such a
-    step, `apply` refuses gradients that `step` did not combine.
+    summed over the replicas before the next point is chosen.
 
     Args:
         learning_rate: the step size h, a float greater than 0 or a schedule.
         weight_decay, ..., more: as for any Keras optimizer; decay and clipping act on the combined
-            gradient: each update takes h times the decay off every weight.
+            gradient.
 
     Example:
         The extragradient step (Korpelevich 1976) goes along the gradient one plain step ahead. On

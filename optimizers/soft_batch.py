@@ -136,7 +136,6 @@ class SoftBatch(Wrapper):
             `gradient_accumulation_steps`.
         batches_per_update: batches in a window, 1 or more.
         tail: "flush", "carry" or "drop"; after the last epoch of `fit`, "carry" flushes too.
-        name: prefix of the names of the optimizer's variables.
 
     Example:
         >>> import keras
@@ -174,7 +173,6 @@ class SoftBatch(Wrapper):
         return super()._reason_against(inner_optimizer)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create the window's gradient sum and its counts, and the inner optimizer's state."""
         if self.built:
             return
         self._batches = self._scalar("batches_in_window", "int32")
@@ -200,7 +198,6 @@ class SoftBatch(Wrapper):
             self._next_samples.assign(ops.cast(samples, "float32"))
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Take a batch's gradient into the window, and make an update if that fills it."""
         if len(grads) == 0:
             return
         self._build_on_first_use(trainable_variables)
@@ -276,7 +273,6 @@ class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]
         self.on_epoch_end(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """The epoch ends, validated or not."""
         soft_batch = find(self.model.optimizer, SoftBatch)
         if soft_batch is not None:
             soft_batch.end_epoch()

@@ -35,18 +35,16 @@ class SpecificationError(ValueError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
-        super().__init__(
-            "\n".join(f"{'.'.join(one.path) or 'optimizer'}: {one.message}" for one in problems)
-        )
+        lines = (f"{'.'.join(one.path) or 'optimizer'}: {one.message}" for one in problems)
+        super().__init__("\n".join(lines))
 
 
 def parse(stated: object, *, import_user_code: bool = False) -> "Specification":
     """The specification of a mapping as a person writes it: checked, with every default filled in.
 
     Whole numbers become floats where the argument is one, so equal settings are equal. Of a
-    person's own optimizer, the arguments are those that were stated, and unless `import_user_code`,
-    which runs the person's code, nothing but the form of a rate, a schedule and an inner optimizer
-    is checked. SpecificationError has every problem, where there are any.
+    person's own optimizer, unless `import_user_code`, which runs the person's code, nothing but
+    the form of a rate, a schedule and an inner optimizer is checked.
 
     Example:
         >>> sgd = parse({"name": "sgd", "learning_rate": 1})
@@ -119,10 +117,7 @@ class Specification:
 
     @property
     def description(self) -> str:
-        """A short text for a table: what differs from the defaults, and what defines it.
-
-        Two specifications that differ are described differently.
-        """
+        """For a table: what differs from the defaults, and what defines it; unique."""
         head = self.entry.class_name
         if self.inner is not None:
             head += f"({self.inner.description})"
@@ -138,10 +133,7 @@ class Specification:
 
     @property
     def gradient_evaluations(self) -> int:
-        """Gradient evaluations in one step on one batch: 2 for Heun, also inside Lookahead.
-
-        A person's own optimizer is imported for this, and made where its class does not say.
-        """
+        """In one step on one batch; a person's own is imported for this, and made if need be."""
         most = 1
         for one in self.chain():
             count: int | None = one.entry.evaluations
@@ -174,24 +166,20 @@ class Specification:
         """Numbers in the optimizer's variables, but for its few counters, for weights like these.
 
         A person's own optimizer, which alone knows, is made for this.
-
-        Example:
-            >>> parse({"name": "adam", "learning_rate": 1e-4}).state_floats([(3, 3, 64, 64), (64,)])
-            73856
         """
+        weights = sum(map(math.prod, shapes))
         if self.user_defined_names:
-            weights = sum(map(math.prod, shapes))
             return math.ceil(self._asked_floats_per_weight(track_fast_weights) * weights)
-        return sum(
-            (one.entry.extra_weight_copies + (track_fast_weights and one.entry.tracks_fast_weights))
-            * math.prod(shape)
-            + (one.entry.more_state(one.arguments, shape) if one.entry.more_state else 0)
-            for one in self.chain()
-            for shape in shapes
-        )
+        floats = 0
+        for one in self.chain():
+            tracked = track_fast_weights and one.entry.tracks_fast_weights
+            floats += (one.entry.extra_weight_copies + tracked) * weights
+            if one.entry.more_state is not None:
+                floats += sum(one.entry.more_state(one.arguments, shape) for shape in shapes)
+        return floats
 
     def _asked_floats_per_weight(self, track_fast_weights: bool) -> float:
-        """Floats per weight of an optimizer made and built around a small layer."""
+        """Of an optimizer made and built around a small layer."""
         import keras
 
         try:
@@ -275,10 +263,7 @@ def _completed(stated: Mapping[str, Any]) -> Specification:
 
 
 def _all_arguments(stated: Arguments, entry: Entry) -> dict[str, object]:
-    return {
-        argument.name: _value(stated.get(argument.name, argument.default), argument)
-        for argument in entry.arguments
-    }
+    return {one.name: _value(stated.get(one.name, one.default), one) for one in entry.arguments}
 
 
 def _value(value: Any, argument: Argument) -> object:

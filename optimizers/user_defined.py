@@ -1,8 +1,7 @@
 """A person's own optimizer: `"my_module:MyOptimizer"` or `"path/file.py:MyOptimizer"`.
 
-A name with a colon is one. Of it, what only reads knows the name and the stated arguments; what
-checks and what trains imports it, by `load`, the one place that runs a person's code, and reads off
-its signature what it takes. Keras is imported by that alone.
+`load` is the one place that runs a person's code and imports Keras. What only reads a specification
+knows the name and the stated arguments.
 """
 
 import difflib
@@ -14,11 +13,10 @@ import os
 import re
 import sys
 import traceback
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from optrun.optimizers.entry import (
@@ -47,22 +45,16 @@ class UserOptimizerError(ValueError):
 
 
 def is_user_defined(name: object) -> bool:
-    """Whether a name in a specification is that of a person's own optimizer."""
     return isinstance(name, str) and ":" in name
 
 
 def is_in_file(name: object) -> bool:
-    """Whether it is one that stands in a file named by its path."""
+    """Whether it names a file by its path."""
     return isinstance(name, str) and is_user_defined(name) and split(name)[0].endswith(".py")
 
 
 def split(name: str) -> tuple[str, str]:
-    r"""The module or file, and the class.
-
-    Example:
-        >>> split("my_package.sign:Sign"), split(r"C:\code\sign.py:Sign")
-        (('my_package.sign', 'Sign'), ('C:\\code\\sign.py', 'Sign'))
-    """
+    """The module or file, and the class."""
     where, _, class_name = name.rpartition(":")
     return where, class_name
 
@@ -78,19 +70,16 @@ def wrong_form(name: str) -> str | None:
 
 def names_in(specification: object) -> list[str]:
     """The names of this form in a specification, outermost first, each once."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     while isinstance(specification, Mapping):
-        name = specification.get("name")
-        if isinstance(name, str) and is_user_defined(name) and name not in found:
-            found.append(name)
+        if is_user_defined(specification.get("name")):
+            found[specification["name"]] = None
         specification = specification.get("inner_optimizer")
-    return found
+    return list(found)
 
 
 @dataclass(frozen=True)
 class UserOptimizer:
-    """A person's own optimizer, imported."""
-
     name: str  # in a specification
     optimizer_class: Any
     file: Path  # that `name` names, or, of a module, the one that defines the class
@@ -175,15 +164,14 @@ def _file_module(file: Path) -> tuple[ModuleType, bytes]:
 def _installed_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not f"{name}.".startswith(f"{missing}."):
             raise UserOptimizerError(f"cannot be imported: {failure(error, Path(name))}") from error
         raise UserOptimizerError(
-            f"there is no installed module '{error.name}'. The working directory is not looked "
-            f"in: install the module, or name the file: {name.replace('.', '/')}.py:MyOptimizer"
+            f"there is no installed module '{missing}'. The working directory is not looked in: "
+            f"install the module, or name the file: {name.replace('.', '/')}.py:MyOptimizer"
         ) from None
-    except (Exception, SystemExit) as error:
-        raise UserOptimizerError(f"cannot be imported: {failure(error, Path(name))}") from error
 
 
 def _class_in(module: ModuleType, class_name: str, where: str) -> Any:
@@ -252,23 +240,16 @@ def _file_like(file: Path) -> str:
 
 
 def entry_as_stated(name: str, stated: Arguments) -> Entry:
-    """What is known without importing it: the stated arguments, in that order, of any plain value.
-
-    Example:
-        >>> entry = entry_as_stated("signs.py:SignDescent", {"learning_rate": 0.1, "decay": 2})
-        >>> entry.class_name, [(one.name, one.kind) for one in entry.arguments]
-        ('SignDescent', [('learning_rate', 'learning_rate'), ('decay', 'any')])
-    """
-    arguments = tuple(_stated_argument(str(key)) for key in stated if key != "name")
-    return Entry(name, class_name=split(name)[1], module="", description="", arguments=arguments)
-
-
-def _stated_argument(name: str) -> Argument:
-    # Null is a value, as far as is known; with a label, it is always shown.
-    if name == "learning_rate":
-        return replace(LEARNING_RATE, description="", required=False, optional=True)
-    kind: Kind = "optimizer" if name == "inner_optimizer" else "any"
-    return Argument(name, kind, "", optional=True, label=name.replace("_", " "))
+    """What is known without importing it: the stated arguments, of any plain value."""
+    arguments = []
+    for key in map(str, stated):
+        # Null is a value, as far as is known; with a label, it is always shown.
+        if key == "learning_rate":
+            arguments.append(replace(LEARNING_RATE, description="", required=False, optional=True))
+        elif key != "name":
+            kind: Kind = "optimizer" if key == "inner_optimizer" else "any"
+            arguments.append(Argument(key, kind, "", optional=True, label=key.replace("_", " ")))
+    return Entry(name, split(name)[1], module="", description="", arguments=tuple(arguments))
 
 
 _KINDS: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
@@ -287,11 +268,7 @@ class _Parameter(NamedTuple):
 
 
 def entry_of(user: UserOptimizer) -> Entry:
-    """What the registry would say about a person's own optimizer.
-
-    Where only an instance can say how many gradients the step takes, `evaluations` is 2, for
-    "several".
-    """
+    """What the registry would say about a person's own optimizer."""
     own = user.optimizer_class
     parameters = _parameters(own)
     offered = {name: one for name, one in parameters.items() if name not in WITHHELD}
@@ -302,7 +279,7 @@ def entry_of(user: UserOptimizer) -> Entry:
         module=own.__module__,
         description="",
         arguments=tuple(_argument(one, wraps=wraps) for one in offered.values()),
-        evaluations=stated_evaluations(own) or 2,
+        evaluations=stated_evaluations(own) or 2,  # where only an instance can say: several
         aliases={a: name for a, name in ALIASES.items() if name in offered and a not in offered},
         withheld={name: why for name, why in WITHHELD.items() if name in parameters},
     )
@@ -334,8 +311,7 @@ def _parameters(optimizer_class: type) -> dict[str, _Parameter]:
 def _annotations(init: Any) -> dict[str, Any]:
     try:
         return inspect.get_annotations(init, eval_str=True)
-    except (AttributeError, NameError, SyntaxError, TypeError):
-        # Some of them only a type checker can read.
+    except (AttributeError, NameError, SyntaxError, TypeError):  # for a type checker's eyes alone
         return {k: v for k, v in inspect.get_annotations(init).items() if not isinstance(v, str)}
 
 
@@ -357,15 +333,14 @@ def _argument(one: _Parameter, *, wraps: bool) -> Argument:
     argument = Argument(
         name, kind, "", default, optional=optional or kind == "any", choices=choices
     )
-    if not required:
-        return argument
-    return replace(
-        argument, description="the class gives it no default", default=None, required=True
-    )
+    if required:
+        missing = "the class gives it no default"
+        argument = replace(argument, description=missing, default=None, required=True)
+    return argument
 
 
 def _registered(one: _Parameter) -> Argument | None:
-    """The registry's word on an argument of a Keras class, with its bounds."""
+    """The registry's word on an argument of a Keras class."""
     name = one.parameter.name
     if not one.owner.__module__.startswith("keras."):
         return _BASE.get(name) if one.parameter.default is None else None
@@ -378,7 +353,7 @@ def _kind(annotation: Any, default: Any) -> tuple[Kind, tuple[str, ...]]:
     if annotation is _UNKNOWN:
         return _KINDS.get(type(default), "any"), ()
     alternatives = [annotation]
-    if get_origin(annotation) in (Union, types.UnionType):
+    if get_origin(annotation) in (Union, UnionType):
         alternatives = [one for one in get_args(annotation) if one is not type(None)]
     if set(alternatives) == {int, float}:
         return "float", ()

@@ -118,7 +118,6 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
         return self.inner_optimizer.scale_loss(loss)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create the state for these trainable variables, the inner optimizer's included."""
         if self.built:
             return
         super().build(list(variables))

@@ -353,14 +353,14 @@ class Lookahead(Wrapper):
         self._build_on_first_use(trainable_variables)
         if self.inner_state == "reset":
             _keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
-        run_when(
-            lambda: ops.equal(self._phase, 0),
-            lambda: update_each(self.assign, *self._at_cycle_start_and_now()),
-        )
+        run_when(lambda: ops.equal(self._phase, 0), self._begin_cycle)
         self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)
         if self.slow_step_size < 1 or self.inner_state == "reset" or self.track_fast_weights:
             run_when(lambda: ops.equal(self._phase, self.sync_period - 1), self._sync)
         self._phase.assign((self._phase + 1) % self.sync_period)
+
+    def _begin_cycle(self) -> None:
+        update_each(self.assign, *self._at_cycle_start_and_now())
 
     def _at_cycle_start_and_now(self) -> tuple[list[Any], list[Any]]:
         """What a sync moves: its values when the cycle began, and the variables themselves."""

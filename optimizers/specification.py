@@ -117,7 +117,7 @@ class Specification:
 
     @property
     def description(self) -> str:
-        """For a table: what differs from the defaults, and what defines it; unique."""
+        """For a table: what defines it or is no default; no two are described alike."""
         head = self.entry.class_name
         if self.inner is not None:
             head += f"({self.inner.description})"

@@ -36,25 +36,22 @@ __all__ = [
     "SoftBatch",
 ]
 
-_HOMES = {
-    "BogackiShampine": "runge_kutta",
-    "DormandPrince": "runge_kutta",
-    "FlushTail": "soft_batch",
-    "GradientCentralization": "gradient_centralization",
-    "Heun": "runge_kutta",
-    "Lookahead": "lookahead",
-    "Model": "model",
-    "RAdam": "radam",
-    "Ranger": "radam",
-    "SeveralGradients": "several_gradients",
-    "SoftBatch": "soft_batch",
+_CLASSES = {
+    "gradient_centralization": ("GradientCentralization",),
+    "lookahead": ("Lookahead",),
+    "model": ("Model",),
+    "radam": ("RAdam", "Ranger"),
+    "runge_kutta": ("BogackiShampine", "DormandPrince", "Heun"),
+    "several_gradients": ("SeveralGradients",),
+    "soft_batch": ("FlushTail", "SoftBatch"),
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    for module, classes in _CLASSES.items():
+        if name in classes:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,7 @@ Imports no Keras, unless it is asked to import a person's own optimizer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optrun.optimizers import user_defined
 from optrun.optimizers.entry import CLIPPING, Arguments, Entry, did_you_mean
@@ -15,8 +15,6 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a specification."""
-
     path: Path  # keys to it, e.g. ("inner_optimizer", "momentum"); the last may be what is missing
     message: str  # what must be and what was received, without the path
 
@@ -44,29 +42,27 @@ class _Reader:
         self.problems: list[Problem] = []
         self._import_user_code = import_user_code
 
-    def read(self, stated: object, path: Path) -> tuple[Entry | None, int]:
-        """The entry of the optimizer that is named, if one is, and the gradients of its step."""
+    def read(self, stated: object, path: Path) -> Entry | None:
+        """The entry of the optimizer that is named, if one is, with the gradients of its step."""
         if not isinstance(stated, Mapping):
-            self._add(
-                path,
-                "must be a mapping that names an optimizer, e.g. {name: sgd, learning_rate: 0.01}; "
-                f"received {shown(stated)}",
-            )
-            return None, 1
+            wanted = "a mapping that names an optimizer, e.g. {name: sgd, learning_rate: 0.01}"
+            self._add(path, f"must be {wanted}; received {shown(stated)}")
+            return None
         problem = _wrong_name(stated)
         if problem is not None:
             self._add((*path, "name"), problem)
-            return None, 1
+            return None
         entry = self._entry(stated, path)
         given = {key: value for key, value in stated.items() if key != "name"}
-        inner, inside = self._arguments(given, entry, entry.class_name, path)
+        inner = self._arguments(given, entry, entry.class_name, path)
         if inner is not None:
-            several = entry.several_gradients_refused if inside > 1 else ""
+            several = entry.several_gradients_refused if inner.evaluations > 1 else ""
             reason = entry.refused_inside.get(inner.name, several)
             if reason:
                 self._add((*path, "inner_optimizer"), f"cannot be {inner.name}: {reason}")
-        self._combinations(given, entry, inner, path)
-        return entry, max(entry.evaluations, inside)
+            entry = replace(entry, evaluations=max(entry.evaluations, inner.evaluations))
+        self._combined(given, entry, inner, path)
+        return entry
 
     def _add(self, path: Path, message: str) -> None:
         self.problems.append(Problem(path, message))
@@ -82,11 +78,9 @@ class _Reader:
                 self._add((*path, *error.path), str(error))
         return user_defined.entry_as_stated(name, stated)
 
-    def _arguments(
-        self, given: Arguments, entry: Entry, owner: str, path: Path
-    ) -> tuple[Entry | None, int]:
+    def _arguments(self, given: Arguments, entry: Entry, owner: str, path: Path) -> Entry | None:
         """Those of an optimizer or a schedule; what `read` returns of the inner optimizer."""
-        inner: tuple[Entry | None, int] = (None, 1)
+        inner = None
         known = [argument.name for argument in entry.arguments]
         for key in map(str, given):
             if key not in known:
@@ -110,27 +104,24 @@ class _Reader:
         name = stated.get("schedule")
         if not isinstance(name, str) or name not in SCHEDULES:
             received = shown(name) if "schedule" in stated else "nothing"
-            hint = did_you_mean(name, SCHEDULES) if isinstance(name, str) else ""
+            received += did_you_mean(name, SCHEDULES) if isinstance(name, str) else ""
             known = ", ".join(SCHEDULES)
-            self._add((*path, "schedule"), f"must be one of {known}; received {received}{hint}")
+            self._add((*path, "schedule"), f"must be one of {known}; received {received}")
             return
         given = {key: value for key, value in stated.items() if key != "schedule"}
         self._arguments(given, SCHEDULES[name], f"the schedule '{name}'", path)
 
-    def _combinations(
-        self, given: Arguments, entry: Entry, inner: Entry | None, path: Path
-    ) -> None:
-        arguments = {one.name: one for one in entry.arguments}
+    def _combined(self, given: Arguments, entry: Entry, inner: Entry | None, path: Path) -> None:
+        values = {one.name: given.get(one.name, one.default) for one in entry.arguments}
         clips = [
-            one.name
-            for one in CLIPPING
-            if given.get(one.name) is not None and one.name in arguments
+            one.name for one in CLIPPING if one.name in given and values.get(one.name) is not None
         ]
         if len(clips) > 1:
             message = f"only one kind of clipping can be stated; received {' and '.join(clips)}"
             self._add((*path, clips[-1]), message)
-        values = {name: given.get(name, one.default) for name, one in arguments.items()}
-        right = {name: value for name, value in values.items() if arguments[name].fits(value)}
+        right = {
+            one.name: values[one.name] for one in entry.arguments if one.fits(values[one.name])
+        }
         if entry.combination_problems is not None:
             for name, message in entry.combination_problems(right, inner):
                 self._add((*path, name), message)
@@ -138,10 +129,8 @@ class _Reader:
 
 def shown(value: object) -> str:
     """A received value as a message shows it: what it is, and its type in everyday words."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         return f"the text {value[:60]!r}"
     if isinstance(value, int | float):
@@ -164,9 +153,7 @@ def _wrong_name(stated: Mapping[object, object]) -> str | None:
     if user_defined.is_user_defined(name):
         return user_defined.wrong_form(name)
     if name.endswith(".py") or "." in name.strip("."):
-        return (
-            f"must name the class too, as in {user_defined.FORM}; received the text {name[:60]!r}"
-        )
+        return f"must name the class too, as in {user_defined.FORM}; received {shown(name)}"
     key = name.lower().replace("_", "").replace("-", "")
     if key in NOT_OFFERED:
         return f"'{name}' is not offered: {NOT_OFFERED[key]}"

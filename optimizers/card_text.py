@@ -1,7 +1,8 @@
 """How cards, pages and the JSON Schema put an argument's values and an optimizer's cost."""
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optrun.optimizers.entry import Argument, Entry
@@ -19,18 +20,13 @@ COMMON_SYMBOLS: Mapping[str, str] = {
 
 def symbols_of(entry: Entry) -> dict[str, str]:
     """Every letter of an optimizer's rule with its meaning, the common ones first."""
-    common = {
-        letter: meaning
-        for letter, meaning in COMMON_SYMBOLS.items()
-        if letter not in entry.symbols and _occurs(letter, entry.rule)
-    }
-    return {**common, **entry.symbols}
-
-
-def _occurs(letter: str, rule: str) -> bool:
-    """Whether a rule has this letter by itself, not as a part of a word; t also in an exponent."""
-    alternatives = {"t": "[tᵗₜ]"}.get(letter, letter)
-    return re.search(f"(?<![A-Za-z_]){alternatives}(?![A-Za-z_])", rule) is not None
+    common = {}
+    for letter, meaning in COMMON_SYMBOLS.items():
+        # The letter by itself, not as a part of a word; t also in an exponent.
+        alternatives = {"t": "[tᵗₜ]"}.get(letter, letter)
+        if re.search(f"(?<![A-Za-z_]){alternatives}(?![A-Za-z_])", entry.rule):
+            common[letter] = meaning
+    return common | {**entry.symbols}
 
 
 def allowed(argument: Argument) -> str:
@@ -60,8 +56,7 @@ def _range(argument: Argument) -> str:
     low, high = argument.minimum, argument.maximum
     if low is not None and high is not None:
         opening = "(" if argument.minimum_excluded else "["
-        closing = ")" if argument.maximum_excluded else "]"
-        return f"{opening}{low:g}, {high:g}{closing}"
+        return f"{opening}{low:g}, {high:g}{')' if argument.maximum_excluded else ']'}"
     if low is not None:
         return f"{'>' if argument.minimum_excluded else '≥'} {low:g}"
     if high is not None:
@@ -75,33 +70,22 @@ def default(argument: Argument) -> str:
 
 
 def example_yaml(entry: Entry) -> str:
-    """A config file that trains with its card's example; it stands beside the shipped `configs/`.
-
-    Example:
-        >>> print(example_yaml(ENTRIES["adam"]), end="")
-        extends: configs/vgg19.yaml
-        optimizer:
-          name: adam
-          learning_rate: 1e-5
-    """
-    lines = ["extends: configs/vgg19.yaml", "optimizer:", *_yaml_lines(entry.example, "  ")]
-    return "\n".join(lines) + "\n"
+    """A config file that trains with its card's example, beside the shipped `configs/`."""
+    return f"extends: configs/vgg19.yaml\noptimizer:\n{_yaml_lines(entry.example, '  ')}"
 
 
-def _yaml_lines(mapping: Mapping[str, object], indent: str) -> Iterator[str]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield f"{indent}{key}:"
-            yield from _yaml_lines(value, indent + "  ")
-        else:
-            yield f"{indent}{key}: {_yaml_value(value)}"
+def _yaml_lines(mapping: Mapping[str, object], indent: str) -> str:
+    return "".join(
+        f"{indent}{key}:\n{_yaml_lines(value, indent + '  ')}"
+        if isinstance(value, Mapping)
+        else f"{indent}{key}: {_yaml_value(value)}\n"
+        for key, value in mapping.items()
+    )
 
 
 def _yaml_value(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     return number(value) if isinstance(value, float) else str(value)
 
 
@@ -119,12 +103,10 @@ def number(value: float, digits: int = 6) -> str:
 
 
 def gradients_per_step(entry: Entry) -> str:
-    """Gradient evaluations in a step on one batch; a wrapper's are its inner optimizer's."""
     return "as inner" if entry.is_wrapper and entry.evaluations == 1 else str(entry.evaluations)
 
 
 def extra_weight_copies(entry: Entry) -> str:
-    """Floats kept for each weight; a wrapper's come on top of its inner optimizer's."""
     return f"{entry.extra_weight_copies}{' + inner' if entry.is_wrapper else ''}"
 
 
@@ -135,13 +117,8 @@ _LEARNING_RATE = {"$ref": "#/$defs/learning_rate"}
 def definitions() -> dict[str, Any]:
     """The registry as JSON Schema (draft 2020-12): `$defs`, `optimizer` and what that refers to.
 
-    A specification is judged by its `name`. One without a name, which extends another file's, may
-    state any argument of any optimizer. Nothing is required, for the same reason.
-
-    Example:
-        >>> momentum = definitions()["optimizer.sgd"]["properties"]["momentum"]
-        >>> momentum["type"], momentum["minimum"], momentum["maximum"], momentum["default"]
-        ('number', 0, 1, 0.0)
+    A specification without a name, which extends another file's, may state any argument of any
+    optimizer. Nothing is required, for the same reason.
     """
     found = {
         "optimizer": _chosen("name", "optimizer", ENTRIES),
@@ -178,17 +155,8 @@ def _chosen(key: str, prefix: str, entries: Mapping[str, Entry]) -> dict[str, An
         }
         for name in entries
     ]
-    return {
-        "type": "object",
-        "properties": {key: {"anyOf": names}},
-        "allOf": [*cases, {"if": {"required": [key]}, "else": _any_of(entries.values())}],
-    }
-
-
-def _any_of(entries: Iterable[Entry]) -> dict[str, Any]:
-    """Every argument of any of the entries."""
-    values: dict[str, list[Any]] = {}
-    for argument in (argument for entry in entries for argument in entry.arguments):
+    values: dict[str, list[Any]] = {}  # every argument of any of the entries
+    for argument in (argument for entry in entries.values() for argument in entry.arguments):
         schema = _argument_schema(argument)
         alternatives = values.setdefault(argument.name, [])
         if schema not in alternatives:
@@ -196,7 +164,12 @@ def _any_of(entries: Iterable[Entry]) -> dict[str, Any]:
     properties = {
         name: found[0] if len(found) == 1 else {"anyOf": found} for name, found in values.items()
     }
-    return {"properties": properties, "additionalProperties": False}
+    unnamed = {"properties": properties, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {key: {"anyOf": names}},
+        "allOf": [*cases, {"if": {"required": [key]}, "else": unnamed}],
+    }
 
 
 def _mapping(key: str, entry: Entry) -> dict[str, Any]:
@@ -206,17 +179,6 @@ def _mapping(key: str, entry: Entry) -> dict[str, Any]:
 
 def _argument_schema(argument: Argument) -> dict[str, Any]:
     """What a value of the argument must be, with its description and default."""
-    schema = _value_schema(argument)
-    if argument.optional:
-        schema = {"anyOf": [schema, {"type": "null"}]}
-    if argument.description:
-        schema["description"] = argument.description
-    if not argument.required:
-        schema["default"] = argument.default
-    return schema
-
-
-def _value_schema(argument: Argument) -> dict[str, Any]:
     bounds = {
         "exclusiveMinimum" if argument.minimum_excluded else "minimum": argument.minimum,
         "exclusiveMaximum" if argument.maximum_excluded else "maximum": argument.maximum,
@@ -233,4 +195,11 @@ def _value_schema(argument: Argument) -> dict[str, Any]:
         "float": {"type": "number", **stated},
         "text": {"type": "string"},
     }
-    return schemas[argument.kind]
+    schema = schemas[argument.kind]
+    if argument.optional:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    if argument.description:
+        schema["description"] = argument.description
+    if not argument.required:
+        schema["default"] = argument.default
+    return schema

@@ -51,10 +51,7 @@ def update_each(
 
 
 def all_reduce_sum(tensors: Sequence[Any]) -> list[Any]:
-    """The sum of each tensor over the replicas, on each of them; None stays None.
-
-    Sparse gradients, which embeddings have, become dense.
-    """
+    """The sum of each tensor, made dense, over the replicas, on each of them; None stays None."""
     context = tf.distribute.get_replica_context()
     present = [tf.convert_to_tensor(one) for one in tensors if one is not None]
     if context is not None and context.num_replicas_in_sync > 1 and present:
@@ -79,7 +76,7 @@ def check_reductions_can_nest(optimizer_name: str) -> None:
 
 
 def num_replicas() -> int:
-    """How many replicas train together; 1 without a strategy."""
+    """1 without a strategy."""
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 

@@ -29,7 +29,7 @@ class Argument:
     # What a value must be: "optimizer" is a nested specification, "learning_rate" a number or a
     # schedule, "strings" a list of texts, "any" whatever YAML can say.
     kind: Kind
-    description: str  # in one line, with its unit where it has one
+    description: str  # in one line
     default: object = None  # the value of the class when it is not stated
     required: bool = False
     optional: bool = False  # whether `null` is a value
@@ -46,16 +46,12 @@ class Argument:
         """Whether a plain value is allowed; of nested ones only that they are mappings."""
         if value is None:
             return self.optional or self.kind == "any"
-        if self.kind == "bool":
-            return isinstance(value, bool)
-        if self.kind == "choice":
-            return isinstance(value, str) and value in self.choices
-        if self.kind == "text":
-            return isinstance(value, str)
+        types = {"bool": bool, "choice": str, "text": str, "optimizer": Mapping}
+        if self.kind in types:
+            fits = isinstance(value, types[self.kind])
+            return fits and (self.kind != "choice" or value in self.choices)
         if self.kind == "any":
             return _is_plain(value)
-        if self.kind == "optimizer":
-            return isinstance(value, Mapping)
         if self.kind == "strings":
             is_list = isinstance(value, list | tuple)
             return is_list and all(isinstance(one, str) for one in cast("list[object]", value))
@@ -70,9 +66,8 @@ class Argument:
     def require(self, value: object) -> None:
         """Raise ValueError, saying what it must be, for a value that is not allowed."""
         if not self.fits(value):
-            raise ValueError(
-                f"`{self.name}` must be {self.wanted}. Received: {self.name}={value!r}"
-            )
+            received = f"{self.name}={value!r}"
+            raise ValueError(f"`{self.name}` must be {self.wanted}. Received: {received}")
 
     @property
     def wanted(self) -> str:
@@ -101,38 +96,32 @@ class Argument:
 
 
 def range_in_words(
-    minimum: float | None,
-    maximum: float | None,
+    low: float | None,
+    high: float | None,
     *,
     minimum_excluded: bool = False,
     maximum_excluded: bool = False,
 ) -> str:
-    """A range, in words that follow "a number"; empty without bounds.
-
-    Example:
-        >>> range_in_words(0, 1), range_in_words(0, 1, maximum_excluded=True)
-        ('from 0 to 1', 'of at least 0 and below 1')
-    """
-    if None not in (minimum, maximum) and not minimum_excluded and not maximum_excluded:
-        return f"from {minimum:g} to {maximum:g}"
+    """A range, in words that follow "a number"; empty without bounds."""
+    if None not in (low, high) and not minimum_excluded and not maximum_excluded:
+        return f"from {low:g} to {high:g}"
     words = []
-    if minimum is not None:
-        words.append(f"{'above' if minimum_excluded else 'of at least'} {minimum:g}")
-    if maximum is not None:
-        words.append(
-            f"{'below' if maximum_excluded else 'at most' if words else 'of at most'} {maximum:g}"
-        )
+    if low is not None:
+        words.append(f"{'above' if minimum_excluded else 'of at least'} {low:g}")
+    if high is not None:
+        below = "below" if maximum_excluded else "at most" if words else "of at most"
+        words.append(f"{below} {high:g}")
     return " and ".join(words)
 
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list | tuple):
         return all(_is_plain(one) for one in value)
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, (bool, int, str))
+    return value is None or isinstance(value, bool | int | str)
 
 
 def _empty() -> Any:
@@ -195,10 +184,9 @@ class Entry:
 
     def require(self, **values: object) -> None:
         """What a constructor begins with: raise ValueError for the first value not allowed."""
-        for name, value in values.items():
-            argument = self.argument(name)
-            if argument is not None:
-                argument.require(value)
+        for argument in self.arguments:
+            if argument.name in values:
+                argument.require(values[argument.name])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -230,6 +218,19 @@ def number(name: str, default: float | None, description: str, **bounds: object)
     return Argument(name, "float", description, default, **bounds)  # type: ignore[arg-type]
 
 
+def share(name: str, default: float, description: str, **more: object) -> Argument:
+    return number(name, default, description, minimum=0, maximum=1, **more)
+
+
+def whole(name: str, default: int | None, description: str, **more: object) -> Argument:
+    return Argument(name, "int", description, default, **more)  # type: ignore[arg-type]
+
+
+def choice(name: str, description: str, *choices: str) -> Argument:
+    """The first choice is the default."""
+    return Argument(name, "choice", description, choices[0], choices=choices)
+
+
 def decay_rate(name: str, default: float, description: str) -> Argument:
     return number(name, default, description, minimum=0, maximum=1, maximum_excluded=True)
 
@@ -240,10 +241,8 @@ def positive(name: str, default: float | None, description: str, **more: object)
 
 def weight_decay_argument(default: float | None, *, optional: bool = True) -> Argument:
     """The weight decay of Keras' base class; AdamW alone refuses null."""
-    description = (
-        "decoupled decay: each update takes learning_rate times this share off every weight"
-    )
-    return number("weight_decay", default, description, minimum=0, optional=optional)
+    what = "decoupled decay: each update takes learning_rate times this share off every weight"
+    return number("weight_decay", default, what, minimum=0, optional=optional)
 
 
 CLIPPING = (
@@ -269,18 +268,18 @@ WITHHELD: Mapping[str, str] = {
     "gradient_accumulation_steps": "Keras hands the schedule the count of batches, not of "
     "updates, and lets a partial window cross the epoch's end: use the optimizer `soft_batch`",
     "use_ema": "validation would measure other weights than the averaged ones",
-    **dict.fromkeys(
-        ("ema_momentum", "ema_overwrite_frequency"),
-        "it belongs to `use_ema`, which is not offered",
-    ),
+    "ema_momentum": "it belongs to `use_ema`, which is not offered",
+    "ema_overwrite_frequency": "it belongs to `use_ema`, which is not offered",
     "loss_scale_factor": "under mixed_float16 Keras scales the loss by itself",
     "name": "it only names the variables",
 }
 
 # What optimizers with a Lookahead in them share.
 SYNC_ALIASES: Mapping[str, str] = {
-    **dict.fromkeys(("k", "la_steps"), "sync_period"),
-    **dict.fromkeys(("alpha", "la_alpha"), "slow_step_size"),
+    "k": "sync_period",
+    "la_steps": "sync_period",
+    "alpha": "slow_step_size",
+    "la_alpha": "slow_step_size",
 }
 TRACKING_WITHHELD: Mapping[str, str] = {
     "track_fast_weights": "a run asks for it by itself, to measure the fast weights too"
@@ -311,11 +310,8 @@ def reason_against_pullback(entry: Entry | None, *, momentum: object) -> str | N
     """
     if entry is None or entry.momentum == "always":
         return None
+    own = entry.class_name
     if entry.momentum == "never":
-        return f"there is no momentum of {entry.class_name} to pull back: {NO_MOMENTUM}"
-    if momentum:
-        return None
-    return (
-        "there is no momentum to pull back without a `momentum` greater than 0: state it in "
-        f"{entry.class_name}"
-    )
+        return f"there is no momentum of {own} to pull back: {NO_MOMENTUM}"
+    reason = "there is no momentum to pull back without a `momentum` greater than 0: state it in"
+    return None if momentum else f"{reason} {own}"

@@ -17,12 +17,9 @@ _COVERED = (keras.layers.Conv2D, keras.layers.Dense)
 def centralize(gradient: Any) -> Any:
     """A kernel's gradient minus, for each output unit, its mean over that unit's weights.
 
-    Of sum 0 along all axes but the last, that of the output units in Keras' Dense [in, out] and
-    Conv2D [height, width, in, out] kernels.
+    The output units lie along the last axis, in Keras' Dense and Conv2D kernels.
 
     Example:
-        Two inputs, three units.
-
         >>> import numpy as np
         >>> print(np.array(centralize([[1.0, 5.0, 0.0], [3.0, 5.0, 2.0]])))
         [[-1.  0. -1.]
@@ -43,11 +40,8 @@ class GradientCentralization(Wrapper):
 
         g ← g − (1 / M) Σᵢ gᵢ
 
-    the projection of g on the directions that leave Σᵢ wᵢ as it is. With SGD, with or without
-    momentum, that sum then never changes; Adam's division by √v changes it. A unit of one weight
-    does not move at all. It comes before clipping, moments and weight decay. Biases, and kernels of
-    other layers, keep their gradient: on which axes the output units of those lie depends on the
-    layer.
+    the projection of g on the directions that leave Σᵢ wᵢ as it is. It comes before clipping,
+    moments and weight decay. Biases, and kernels of other layers, keep their gradient.
 
     Which variables are such kernels is read off the model's layers, once: `optimizers.Model` does
     it by itself, for a plain `keras.Model` call `learn_layers`. Around an optimizer with several
@@ -57,7 +51,6 @@ class GradientCentralization(Wrapper):
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
             and decay belong to it. Refused are LossScaleOptimizer, another GradientCentralization
             and `gradient_accumulation_steps`.
-        name: prefix of the names of the optimizer's variables.
 
     Source: Yong, Huang, Hua & Zhang, "Gradient Centralization: A New Optimization Technique for
     Deep Neural Networks", ECCV 2020, section 3 (https://arxiv.org/abs/2004.01461).
@@ -92,10 +85,7 @@ class GradientCentralization(Wrapper):
         return super()._reason_against(inner_optimizer)
 
     def learn_layers(self, model: keras.Model) -> None:
-        """Take from a built model's layers, of nested models too, which variables to centralize.
-
-        It logs which kernels of other layers it leaves as they are.
-        """
+        """Take from a built model's layers, of nested models too, which variables to centralize."""
         if not model.weights:
             raise ValueError(
                 f"GradientCentralization reads the layers of a built model, and '{model.name}' has "
@@ -126,8 +116,8 @@ class GradientCentralization(Wrapper):
     def centralized(self, gradients: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
         """The gradients of these variables, those of the kernels among them centralized.
 
-        For a training loop of one's own around an optimizer with several gradients per step: to be
-        called on each of them, without any loss scale.
+        A training loop around an optimizer with several gradients per step calls it on each of
+        them, without any loss scale.
         """
         self._check_known(variables)
         return [
@@ -146,17 +136,12 @@ class GradientCentralization(Wrapper):
             )
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Centralize the gradients and make an update of the inner optimizer.
-
-        The combined gradient of an optimizer with several goes to it as it is: its parts were
-        centralized, and it holds the weight decay as well.
-        """
         if len(grads) == 0:
             return
         self._build_on_first_use(trainable_variables)
         variables = list(trainable_variables or own_trained(self))
         if with_several_evaluations(self.inner_optimizer) is None:
             grads = self.centralized(grads, variables)
-        else:
+        else:  # combined of gradients that were centralized, and with the weight decay in it
             self._check_known(variables)
         self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)

@@ -5,7 +5,7 @@ module is data and imports no Keras.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from optrun.optimizers.entry import (
@@ -23,7 +23,9 @@ from optrun.optimizers.entry import (
     decay_rate,
     number,
     positive,
+    share,
     weight_decay_argument,
+    whole,
 )
 
 
@@ -32,8 +34,7 @@ def _switch(name: str, default: bool, description: str) -> Argument:
 
 
 def _momentum(default: float) -> Argument:
-    description = "share of the last step kept, in [0, 1]"
-    return number("momentum", default, description, minimum=0, maximum=1)
+    return share("momentum", default, "share of the last step kept, in [0, 1]")
 
 
 _DECAY = weight_decay_argument(None)
@@ -91,10 +92,7 @@ def _keras(
 
 
 _RETRAIN_ADAPTIVE = "1e-5 – 1e-4 to retrain VGG19; 1e-4 – 1e-2 from random weights"
-_MOMENT_SYMBOLS: Mapping[str, str] = {
-    "m, v": "first and second moment, 0 at first",
-    "β₁, β₂": "beta_1, beta_2",
-}
+_MOMENT_SYMBOLS = {"m, v": "first and second moment, 0 at first", "β₁, β₂": "beta_1, beta_2"}
 _MOMENTS = "m ← m + (1 − β₁) (g − m);   v ← v + (1 − β₂) (g² − v)\n"
 _DECAY_IS_DECOUPLED = (
     "Keras' weight decay is decoupled: η λ θ is taken off the weights before the step and never "
@@ -112,6 +110,7 @@ _CORRECTION_IN_FLOAT32 = (
     "The bias correction is computed in the weights' precision: in float32 the first updates are "
     "off by about 1e-5 of their size."
 )
+_ADAM_DECAY = "decoupled decay of the variables left to Adam, as weight_decay is of the others"
 
 KERAS_ENTRIES: tuple[Entry, ...] = (
     _keras("sgd", "SGD", momentum="stated", copies=0)(
@@ -448,12 +447,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
     _keras("muon", "Muon", copies=2)(
         decay_rate("adam_beta_1", 0.9, "Adam's first decay, in [0, 1)"),
         decay_rate("adam_beta_2", 0.999, "Adam's second decay, in [0, 1)"),
-        number(
-            "adam_weight_decay",
-            0.004,
-            "decoupled decay of the variables left to Adam, as weight_decay is of the others",
-            minimum=0,
-        ),
+        number("adam_weight_decay", 0.004, _ADAM_DECAY, minimum=0),
         _EPSILON,
         Argument(
             "exclude_layers", "strings", "layers left to Adam, by pattern", None, optional=True
@@ -464,7 +458,7 @@ KERAS_ENTRIES: tuple[Entry, ...] = (
         number("muon_c", 2.0315, "third coefficient of the iteration"),
         positive("adam_lr_ratio", 1.0, "Adam's rate over Muon's"),
         _momentum(0.95),
-        Argument("ns_steps", "int", "Newton-Schulz iterations", 5, minimum=1),
+        whole("ns_steps", 5, "Newton-Schulz iterations", minimum=1),
         _switch("nesterov", True, "look-ahead momentum"),
         positive(
             "rms_rate", 0.2, "root mean square of an update; null: as it comes", optional=True

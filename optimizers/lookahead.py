@@ -21,8 +21,10 @@ from optrun.optimizers.entry import (
     Entry,
     Problems,
     Shape,
-    number,
+    choice,
     reason_against_pullback,
+    share,
+    whole,
 )
 from optrun.optimizers.keras_internals import count_of, own_strategy, own_trained, rate_of
 from optrun.optimizers.registry import ENTRIES as REGISTERED
@@ -61,30 +63,25 @@ ENTRIES: tuple[Entry, ...] = (
         paper="Zhang, Lucas, Hinton & Ba 2019, NeurIPS, algorithm 1",
         arguments=(
             Argument("inner_optimizer", "optimizer", "moves the fast weights", required=True),
-            Argument(
+            whole(
                 "sync_period",
-                "int",
-                "updates of the inner optimizer between two syncs (the paper's k)",
                 5,
+                "updates of the inner optimizer between two syncs (the paper's k)",
                 minimum=1,
                 label="sync",
             ),
-            number(
+            share(
                 "slow_step_size",
                 0.5,
                 "share of the way to the fast weights that a sync goes (the paper's α)",
-                minimum=0,
-                maximum=1,
                 label="slow",
             ),
-            Argument(
+            choice(
                 "inner_state",
-                "choice",
                 "what a sync does with the inner optimizer's state: maintain (nothing), reset (to "
                 "its start, bias corrections too; schedules go on) or pullback (momenta go the "
                 "same share of the way as the weights)",
-                "maintain",
-                choices=("maintain", "reset", "pullback"),
+                *("maintain", "reset", "pullback"),
             ),
         ),
         extra_weight_copies=1,
@@ -150,13 +147,12 @@ ENTRIES: tuple[Entry, ...] = (
 def _against_state(inner_state: str, inner_optimizer: keras.optimizers.Optimizer) -> str | None:
     """Why a sync cannot do that with this optimizer's state; None where it can, or may.
 
-    The slots exist once it is built: `momenta` knows for certain.
+    The slots exist once it is built: `_momenta` knows for certain.
     """
     core = core_of(inner_optimizer)
     if inner_state != "maintain" and isinstance(core, keras.optimizers.MultiOptimizer):
-        return (
-            "each of its optimizers has a count and a state of its own: use inner_state 'maintain'"
-        )
+        own = "each of its optimizers has a count and a state of its own"
+        return f"{own}: use inner_state 'maintain'"
     if inner_state == "pullback":
         name = type(core).__name__
         entry = next((one for one in REGISTERED.values() if one.class_name == name), None)
@@ -164,7 +160,7 @@ def _against_state(inner_state: str, inner_optimizer: keras.optimizers.Optimizer
     return None
 
 
-def momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
+def _momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
     """The first moments of a built optimizer: the slots that Keras' convention names momentum."""
     core = core_of(inner_optimizer)
     found = [one for one in core.variables if one.name.endswith("_momentum")]
@@ -176,14 +172,12 @@ def momenta(inner_optimizer: keras.optimizers.Optimizer) -> list[Any]:
 
 
 class InitialState:
-    """The state that a newly built optimizer has, and the way back to it.
+    """The state that a newly built optimizer has, and the way back to it; for eager use.
 
-    All its variables but the count of updates and the learning rate, those of the optimizers
-    around its core included. Where all elements are equal, as in Keras' slots, one number is kept.
+    That is all its variables but the count of updates and the learning rate.
     """
 
     def __init__(self, inner_optimizer: keras.optimizers.Optimizer) -> None:
-        """Remember the state; for eager use, since a graph has no values yet."""
         core = core_of(inner_optimizer)
         made = int(ops.convert_to_numpy(core.iterations))
         if made:
@@ -196,8 +190,6 @@ class InitialState:
         self._values = [_uniform_value(ops.convert_to_numpy(one)) for one in self._variables]
 
     def restore(self, assign: Callable[[Any, Any], None]) -> None:
-        """Give every variable its initial value, with `assign(variable, value)`."""
-
         def put_back(variable: Any, value: Any) -> None:
             assign(variable, ops.broadcast_to(ops.cast(value, variable.dtype), variable.shape))
 
@@ -205,16 +197,14 @@ class InitialState:
 
 
 def _uniform_value(values: Any) -> Any:
+    # Where all elements are equal, as in Keras' slots, one number is kept.
     first = values.flat[0].item() if values.size else 0
     return first if (values == first).all() else ops.convert_to_tensor(values)
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
 class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule read at the count since the last reset plus the updates before it, a variable.
-
-    It is saved as the schedule inside, and loaded as that: whoever resets the count wraps it anew.
-    """
+    """A schedule that also counts the updates before the last reset; loaded as the one inside."""
 
     def __init__(self, schedule: Any, updates_before_reset: Any) -> None:
         self.schedule = schedule
@@ -231,28 +221,13 @@ class CountingAllUpdates(keras.optimizers.schedules.LearningRateSchedule):  # ty
         return keras.saving.deserialize_keras_object(config["schedule"])
 
 
-def keep_schedule_going(inner_optimizer: keras.optimizers.Optimizer, updates_before: Any) -> None:
+def _keep_schedule_going(inner_optimizer: keras.optimizers.Optimizer, updates_before: Any) -> None:
     """Let the core's schedule, if it has one, count the updates before a reset too."""
     core = core_of(inner_optimizer)
     schedule = rate_of(core)
     is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
     if is_schedule and not isinstance(schedule, CountingAllUpdates):
         core.learning_rate = CountingAllUpdates(schedule, updates_before)
-
-
-@contextmanager
-def schedule_as_given(inner_optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Inside, the core has the schedule that it was made with, as its config states it."""
-    core = core_of(inner_optimizer)
-    present = rate_of(core)
-    if not isinstance(present, CountingAllUpdates):
-        yield
-        return
-    core.learning_rate = present.schedule
-    try:
-        yield
-    finally:
-        core.learning_rate = present
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -264,38 +239,22 @@ class Lookahead(Wrapper):
 
         θ₀ = φ;   θᵢ = A(θᵢ₋₁), i = 1 ... k;   φ ← φ + α (θₖ − φ)
 
-    The network is measured on φ, the weights of the last sync: see `slow_weights`. After the last
-    epoch `fit` leaves the model on φ, and updates since the last sync are discarded. The slow
-    weights are taken from the model when a cycle begins, so loading other weights between two
-    cycles, or building late, starts the next cycle from those.
-
-    What a sync does with the momenta and whatever else the inner optimizer has gathered on its way
-    to θₖ, `inner_state` says:
-
-        maintain   it stays as it is, the paper's choice outside its appendix;
-        reset      it becomes what it is at the start, and the bias corrections count from 0 again.
-                   Schedules and `iterations` go on counting all updates;
-        pullback   momenta v, slots of that name as Keras' optimizers have, take part in the sync,
-                   v ← v₀ + α (vₖ − v₀), with v₀ that of the cycle's start; the rest stays.
-
-    Where a cycle is discarded, at the end of `fit`, so is what it did to the state: "reset" starts
-    anew, "pullback" returns to v₀.
-
-    Cost: one copy of the weights, and a pass over them at each end of a cycle. Compiled by XLA
-    (`jit_compile=True`) it is more: XLA copies, at every update, what a branch may write, whether
-    it is taken or not.
+    The network is measured on φ, see `slow_weights`, and `fit` leaves it there. The slow weights
+    are taken from the model when a cycle begins, so loading other weights between two cycles
+    starts the next one from those. XLA (`jit_compile=True`) copies, at every update, what a branch
+    may write, whether it is taken or not.
 
     Args:
         inner_optimizer: any Keras optimizer, or the name of one for its defaults; rate, clipping
             and decay belong to it. Refused are LossScaleOptimizer, SoftBatch, another Lookahead,
             `use_ema` and `gradient_accumulation_steps`; for "pullback" one without a momentum, for
             "reset" one that has made updates.
-        sync_period: the paper's k, updates between two syncs, 1 or more.
-        slow_step_size: the paper's α, in [0, 1]. 1 is the inner optimizer itself.
-        inner_state: "maintain", "reset" or "pullback".
-        name: prefix of the names of the optimizer's variables.
-        track_fast_weights: whether to keep one more copy of the weights for
-            `fast_weights_before_sync`.
+        sync_period: k, updates between two syncs, 1 or more.
+        slow_step_size: α, in [0, 1].
+        inner_state: "maintain"; "reset", which also the end of `fit` does; or "pullback", by which
+            momenta v, slots of that name, take part in the sync, v ← v₀ + α (vₖ − v₀), and return
+            to v₀ where `fit` ends.
+        track_fast_weights: whether to keep a copy of the weights for `fast_weights_before_sync`.
 
     Source: Zhang, Lucas, Hinton & Ba, "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS
     2019, algorithm 1 (https://arxiv.org/abs/1907.08610).
@@ -357,13 +316,10 @@ class Lookahead(Wrapper):
         return super()._reason_against(inner_optimizer)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create the slow weights and the phase, and the inner optimizer's state.
-
-        The slow weights hold nothing yet: inside `fit` this runs while the step is traced, where a
-        copy of the weights would be lost. The first update of a cycle takes it.
-        """
         if self.built:
             return
+        # The slow weights hold nothing yet: inside `fit` this runs while the step is traced, where
+        # a copy of the weights would be lost. The first update of a cycle takes it.
         self._phase = self._scalar("phase", "int32")
         self._slow = self.add_optimizer_variables(variables, "slow")
         if self.track_fast_weights:
@@ -375,13 +331,13 @@ class Lookahead(Wrapper):
             with tf.init_scope():
                 super().build(variables)
                 self._initial_state = InitialState(self.inner_optimizer)
-            keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
+            _keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
         else:
             super().build(variables)
         if self.inner_state == "pullback":
             self._momenta_at_start = [
                 self.add_variable_from_reference(one, "at_cycle_start")
-                for one in momenta(self.inner_optimizer)
+                for one in _momenta(self.inner_optimizer)
             ]
 
     @property
@@ -392,12 +348,11 @@ class Lookahead(Wrapper):
         return count if before is None else before + count
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Make one update of the inner optimizer, and a sync if the cycle ends with it."""
         if len(grads) == 0:
             return
         self._build_on_first_use(trainable_variables)
         if self.inner_state == "reset":
-            keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
+            _keep_schedule_going(self.inner_optimizer, self._updates_before_reset)
         run_when(lambda: ops.equal(self._phase, 0), self._begin_cycle)
         self.inner_optimizer.apply(grads, trainable_variables=trainable_variables)
         if self.slow_step_size < 1 or self.inner_state == "reset" or self.track_fast_weights:
@@ -412,7 +367,7 @@ class Lookahead(Wrapper):
         start, now = [*self._slow], [*own_trained(self)]
         if self.inner_state == "pullback":
             start += self._momenta_at_start
-            now += momenta(self.inner_optimizer)
+            now += _momenta(self.inner_optimizer)
         return start, now
 
     def _sync(self) -> None:
@@ -450,9 +405,8 @@ class Lookahead(Wrapper):
     def slow_weights(self) -> Iterator[None]:
         """Put the slow weights into the model for a while; the fast ones return bit for bit.
 
-        At the end of a cycle the model is on them already. For eager use, between training steps;
-        what is done to the weights inside is undone. It may stand inside
-        `fast_weights_before_sync`, or that in it.
+        For eager use, between training steps; what is done to the weights inside is undone. It may
+        stand inside `fast_weights_before_sync`, or that in it.
         """
         with self._standing_in(self._slow if self._is_inside_cycle() else self._training_weights):
             yield
@@ -461,8 +415,7 @@ class Lookahead(Wrapper):
     def fast_weights_before_sync(self) -> Iterator[None]:
         """As `slow_weights`, the fast weights as they stood right before the last sync.
 
-        Raises:
-            RuntimeError: without `track_fast_weights`, or before the first sync: see `has_synced`.
+        RuntimeError without `track_fast_weights`, or before the first sync: see `has_synced`.
         """
         if not self.track_fast_weights:
             raise RuntimeError(
@@ -485,11 +438,9 @@ class Lookahead(Wrapper):
 
     @contextmanager
     def _standing_in(self, values: Sequence[Any] | None) -> Iterator[None]:
-        """Values, or None for the present ones, in the model for a while.
-
-        Where one stands inside another, the weights that the model trains on stay known.
-        """
+        """Values, or None for the present ones, in the model for a while."""
         present = tuple(ops.convert_to_numpy(one) for one in own_trained(self))
+        # Where one stands inside another, the weights that the model trains on stay known.
         outermost = self._training_weights is None
         if outermost:
             self._training_weights = present
@@ -516,17 +467,23 @@ class Lookahead(Wrapper):
         return self.built and int(ops.convert_to_numpy(self._phase)) != 0
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        with schedule_as_given(self.inner_optimizer):
+        """The constructor's arguments, with the schedule that the core was made with."""
+        core = core_of(self.inner_optimizer)
+        present = rate_of(core)
+        if not isinstance(present, CountingAllUpdates):
             return super().get_config()
+        core.learning_rate = present.schedule
+        try:
+            return super().get_config()
+        finally:
+            core.learning_rate = present
 
 
 @contextmanager
 def evaluation_weights(model: keras.Model) -> Iterator[None]:
     """Put a compiled model on the weights it is measured on: Lookahead's slow ones, if it has them.
 
-    The training weights return bit for bit. Finds Lookahead inside SoftBatch and
-    LossScaleOptimizer. For eager use, between epochs; do not train inside it.
+    The training weights return bit for bit. For eager use, between epochs; do not train inside it.
     """
     lookahead = find(getattr(model, "optimizer", None), Lookahead)
     with nullcontext() if lookahead is None else lookahead.slow_weights():

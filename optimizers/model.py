@@ -9,7 +9,7 @@ from keras import ops
 from optrun.optimizers.distribution import all_reduce_sum, check_reductions_can_nest, num_replicas
 from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.keras_internals import Functional, loss_tracker, takes_training
-from optrun.optimizers.several_gradients import SeveralGradients
+from optrun.optimizers.several_gradients import SeveralGradients, scaled_by
 from optrun.optimizers.soft_batch import FlushTail, SoftBatch
 from optrun.optimizers.wrapper import find, with_several_evaluations
 
@@ -20,12 +20,11 @@ _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 class Model(keras.Model):  # type: ignore[misc]
     """A `keras.Model` in every respect, and the model for SoftBatch and for several gradients.
 
-    Built like one, functionally or by subclassing. With an optimizer of one evaluation per step,
-    training is stock Keras. With several, the first is the ordinary forward and backward pass; the
-    loss and the metrics are those of that pass. The others evaluate the loss of the same batch at
-    probe weights, without writing any variable, from the state as it was before the first: the same
-    dropout masks, and batch normalisation's averages untouched. For SoftBatch it states the size of
-    each batch and the end of each epoch.
+    With an optimizer of one evaluation per step, training is stock Keras. With several, the first
+    is the ordinary forward and backward pass, whose loss and metrics are reported. The others
+    evaluate the loss of the same batch at probe weights, without writing any variable, from the
+    state as it was before the first: the same dropout masks, and batch normalisation's averages
+    untouched. For SoftBatch it states the size of each batch and the end of each epoch.
 
     Example:
         >>> import keras
@@ -37,7 +36,6 @@ class Model(keras.Model):  # type: ignore[misc]
     """
 
     def __new__(cls, *arguments: Any, **more: Any) -> Any:
-        """An instance; a `FunctionalModel` where inputs and outputs are given."""
         # Left to itself, Keras would make this class a functional one on its first such use, for
         # good, and subclasses of it could no longer be made without inputs and outputs.
         if cls is Model and (arguments or {"inputs", "outputs"} <= more.keys()):
@@ -57,12 +55,15 @@ class Model(keras.Model):  # type: ignore[misc]
         """`keras.Model.fit`; with a SoftBatch, `FlushTail` runs before all other callbacks."""
         soft_batch = find(getattr(self, "optimizer", None), SoftBatch)
         if soft_batch is not None:
-            self._check_loss_is_a_mean()
+            if _reduction(self.loss) not in _MEANS:
+                raise ValueError(
+                    "SoftBatch averages gradients, so the loss must be a mean over the batch: "
+                    f"`reduction` one of {', '.join(_MEANS)}. Received: {_reduction(self.loss)!r}"
+                )
             callbacks = _with_first(FlushTail(), callbacks)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **more)
 
     def train_step(self, data: Any) -> Any:
-        """One step on one batch; returns the metrics."""
         centralization = find(self.optimizer, GradientCentralization)
         if centralization is not None:
             if not self.built:
@@ -135,12 +136,12 @@ class Model(keras.Model):  # type: ignore[misc]
         # `apply` takes what a tape returns: with the loss scale in it, and to be summed up.
         factor = self.optimizer.scale_loss(1.0) / num_replicas()
         with stepper.combined_gradient():
-            self.optimizer.apply(_scaled(combined, factor), weights)
+            self.optimizer.apply(scaled_by(combined, factor), weights)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def _stage_gradients(self, scaled: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
         """A tape's gradients without the loss scale, summed over the replicas, centralized."""
-        gradients = _scaled(all_reduce_sum(scaled), 1 / self.optimizer.scale_loss(1.0))
+        gradients = scaled_by(all_reduce_sum(scaled), 1 / self.optimizer.scale_loss(1.0))
         centralization = find(self.optimizer, GradientCentralization)
         if centralization is not None:
             return centralization.centralized(gradients, weights)
@@ -155,24 +156,10 @@ class Model(keras.Model):  # type: ignore[misc]
             count = tf.cast(_batch_size(x), "float32")
         return all_reduce_sum([count])[0]
 
-    def _check_loss_is_a_mean(self) -> None:
-        if _reduction(self.loss) not in _MEANS:
-            raise ValueError(
-                "SoftBatch averages gradients, so the loss must be a mean over the batch: "
-                f"`reduction` one of {', '.join(_MEANS)}. Received: {_reduction(self.loss)!r}"
-            )
-
 
 @keras.saving.register_keras_serializable(package="optimizers")
 class FunctionalModel(Model, Functional):  # type: ignore[misc]
     """What `Model(inputs, outputs)` returns."""
-
-
-def _scaled(gradients: Sequence[Any], factor: Any) -> list[Any]:
-    # Without a loss scale and replicas the factor is the number 1: nothing to multiply.
-    if isinstance(factor, float) and factor == 1:
-        return list(gradients)
-    return [None if one is None else one * ops.cast(factor, one.dtype) for one in gradients]
 
 
 def _check_one_per_variable(
@@ -199,6 +186,5 @@ def _with_first(callback: keras.callbacks.Callback, callbacks: Any) -> Any:
         callback.set_model(callbacks.model)
         callbacks.callbacks.insert(0, callback)
         return callbacks
-    if callbacks is None:
-        return [callback]
-    return [callback, *(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks])]
+    given = [] if callbacks is None else callbacks
+    return [callback, *(given if isinstance(given, list | tuple) else [given])]

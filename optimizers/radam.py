@@ -18,10 +18,13 @@ from optrun.optimizers.entry import (
     Arguments,
     Entry,
     Problems,
+    choice,
     decay_rate,
     number,
     positive,
+    share,
     weight_decay_argument,
+    whole,
 )
 from optrun.optimizers.gradient_centralization import GradientCentralization
 from optrun.optimizers.keras_internals import index_of
@@ -34,18 +37,18 @@ _ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("N_sma_threshold", "N_sma_threshhold"), "threshold"),
     **dict.fromkeys(("degenerated_to_sgd", "degenerate_to_sgd"), "unadapted_steps"),
 }
-_WITHHELD: Mapping[str, str] = {
-    **WITHHELD,
-    "betas": "state the two numbers as `beta_1` and `beta_2`",
-}
+_WITHHELD = {**WITHHELD, "betas": "state the two numbers as `beta_1` and `beta_2`"}
+_BETA_2 = 0.999
 
 
-def reason_never_adapted(beta_2: float, threshold: float) -> str | None:
-    """Why RAdam with these would never adapt a step, or None.
+def _longest(beta_2: float) -> float:
+    """ρ∞, what ρₜ grows to."""
+    return 2 / (1 - beta_2) - 1
 
-    The moving average is no longer than ρ∞ = 2 / (1 − β₂) − 1 gradients.
-    """
-    if 2 / (1 - beta_2) - 1 > threshold:
+
+def _reason_never_adapted(beta_2: float, threshold: float) -> str | None:
+    """Why RAdam with these would never adapt a step, or None."""
+    if _longest(beta_2) > threshold:
         return None
     return (
         f"must be greater than {(threshold - 1) / (threshold + 1):.6g} for a threshold of "
@@ -56,19 +59,18 @@ def reason_never_adapted(beta_2: float, threshold: float) -> str | None:
 def _never_adapted(arguments: Arguments, _inner: Entry | None) -> Problems:
     beta_2, threshold = arguments.get("beta_2"), arguments.get("threshold")
     if isinstance(beta_2, int | float) and isinstance(threshold, int | float):
-        reason = reason_never_adapted(beta_2, threshold)
+        reason = _reason_never_adapted(beta_2, threshold)
         if reason is not None:
-            at_default = beta_2 == ENTRIES[0].argument("beta_2").default  # type: ignore[union-attr]
-            yield "threshold" if at_default else "beta_2", f"beta_2 {reason}; received {beta_2!r}"
+            name = "threshold" if beta_2 == _BETA_2 else "beta_2"
+            yield name, f"beta_2 {reason}; received {beta_2!r}"
 
 
 def _core(beta_1: float, epsilon: float) -> tuple[Argument, ...]:
+    second = "decay of the second moment, in [0, 1); above 2/3 for a threshold of 5"
     return (
         LEARNING_RATE,
         decay_rate("beta_1", beta_1, "decay of the first moment, in [0, 1)"),
-        decay_rate(
-            "beta_2", 0.999, "decay of the second moment, in [0, 1); above 2/3 for a threshold of 5"
-        ),
+        decay_rate("beta_2", _BETA_2, second),
         positive(
             "epsilon", epsilon, "added to the root of the second moment, before its bias correction"
         ),
@@ -78,12 +80,10 @@ def _core(beta_1: float, epsilon: float) -> tuple[Argument, ...]:
             "length ρ of the moving average above which steps are adapted; the paper has 4",
             minimum=4,
         ),
-        Argument(
+        choice(
             "unadapted_steps",
-            "choice",
             "what the updates before do: sgd (a step of plain momentum) or skip (none)",
-            "sgd",
-            choices=("sgd", "skip"),
+            *("sgd", "skip"),
         ),
         weight_decay_argument(None),
         *CLIPPING,
@@ -153,15 +153,11 @@ ENTRIES: tuple[Entry, ...] = (
         paper="Wright 2019, version 20.4.11; Yong et al. 2020; Liu et al. 2020; Zhang et al. 2019",
         arguments=(
             *_core(beta_1=0.95, epsilon=1e-5),
-            Argument(
-                "sync_period", "int", "updates between two syncs (Lookahead's k)", 6, minimum=1
-            ),
-            number(
+            whole("sync_period", 6, "updates between two syncs (Lookahead's k)", minimum=1),
+            share(
                 "slow_step_size",
                 0.5,
                 "share of the way to the fast weights that a sync goes (Lookahead's α)",
-                minimum=0,
-                maximum=1,
             ),
             replace(GRADIENT_CENTRALIZATION, default=True, of_class=True),
         ),
@@ -221,13 +217,8 @@ def sma_length(update: Any, beta_2: float) -> Any:
     """ρₜ, the length of the simple moving average that the exponential one amounts to.
 
     The second moment after t updates weighs the squared gradients by (1 − β₂) β₂ᵗ⁻ⁱ. A simple
-    average over the last ρₜ of them has the same centre of mass if
-
-        ρₜ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ),    ρ∞ = 2 / (1 − β₂) − 1
-
-    t is 1 for the first update, β₂ in (0, 1). It is computed in float64, two nearly equal numbers
-    being subtracted: in float32 ρ₅ comes out as 4.987 in place of 4.996 for β₂ = 0.999, and rₜ,
-    hence the first adapted steps, wrong by 1 %. These are scalars, so it costs nothing.
+    average over the last ρₜ of them has the same centre of mass. In float64: two nearly equal
+    numbers are subtracted.
 
     Example:
         >>> [f"{float(sma_length(update, 0.999)):.4f}" for update in (1, 2, 5)]
@@ -241,19 +232,11 @@ def sma_length(update: Any, beta_2: float) -> Any:
 def rectification(length: Any, beta_2: float) -> Any:
     """rₜ, the factor by which the variance of the adaptive step shrinks in the long run.
 
-        rₜ = √( (ρₜ − 4) (ρₜ − 2) ρ∞ / ((ρ∞ − 4) (ρ∞ − 2) ρₜ) )
-
     ρₜ is 4 or more, since the variance does not exist below, and β₂ greater than 0.6.
-
     """
     longest = _longest(beta_2)
     scale = longest / ((longest - 4) * (longest - 2))
     return ops.sqrt((length - 4) * (length - 2) / length * scale)
-
-
-def _longest(beta_2: float) -> float:
-    """ρ∞, what ρₜ grows to."""
-    return 2 / (1 - beta_2) - 1
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -265,27 +248,19 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
     (`sma_length`) and rₜ the factor that keeps the step's variance constant (`rectification`):
 
         m ← β₁ m + (1 − β₁) g;    v ← β₂ v + (1 − β₂) g²
+        ρₜ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ),    ρ∞ = 2 / (1 − β₂) − 1
+        rₜ = √( (ρₜ − 4) (ρₜ − 2) ρ∞ / ((ρ∞ − 4) (ρ∞ − 2) ρₜ) )
         ρₜ > threshold:   θ ← θ − η rₜ √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)
         otherwise:        θ ← θ − η / (1 − β₁ᵗ) · m
 
-    t counts from 1. For β₂ = 0.999 the first 5 updates are not adapted. These are steps of plain
-    momentum at the rate η meant for adaptive ones: with gradients much larger than 1 they can throw
-    the weights far off, which `unadapted_steps="skip"` avoids.
-
-    ε stands beside √v before the bias correction, as in Keras' Adam and the authors' code.
-
     Args:
         learning_rate: η, a float greater than 0 or a schedule.
-        beta_1: decay of the first moment m, in [0, 1).
-        beta_2: decay of the second moment v, in [0, 1), large enough for ρ∞ = 2 / (1 − β₂) − 1 to
-            exceed the threshold.
-        epsilon: ε, greater than 0. 1e-7 is that of Keras' Adam; the authors' code has 1e-8.
-        threshold: how long ρₜ must be, exclusive, for an adapted step, 4 or more. The paper has 4,
-            where rₜ is 0; the authors' code and most others 5.
+        beta_1, beta_2: decays of m and v, in [0, 1); ρ∞ must exceed the threshold.
+        epsilon: ε, greater than 0.
+        threshold: how long ρₜ must be, exclusive, for an adapted step, 4 or more.
         unadapted_steps: what the updates before do: "sgd", the paper's step of plain momentum, or
             "skip", nothing but gather the moments.
-        weight_decay: decoupled decay of each update, adapted or not.
-        clipnorm, clipvalue, global_clipnorm, name, kwargs: as for any Keras optimizer.
+        weight_decay, ..., kwargs: as for any Keras optimizer.
 
     Source: Liu, Jiang, He, Chen, Liu, Gao & Han, "On the Variance of the Adaptive Learning Rate and
     Beyond", ICLR 2020, algorithm 2 (https://arxiv.org/abs/1908.03265).
@@ -323,7 +298,7 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
             threshold=threshold,
             unadapted_steps=unadapted_steps,
         )
-        reason = reason_never_adapted(beta_2, threshold)
+        reason = _reason_never_adapted(beta_2, threshold)
         if reason is not None:
             raise ValueError(f"`beta_2` {reason}. Received: {beta_2=}")
         super().__init__(
@@ -336,16 +311,13 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.unadapted_steps = unadapted_steps
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create both moments of each variable."""
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(
-            variables, ["momentum", "velocity"]
-        )
+        slots = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        self._momentums, self._velocities = slots
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One update of one variable."""
         index = index_of(self, variable)
         momentum, velocity = self._momentums[index], self._velocities[index]
         gradient = ops.cast(gradient, variable.dtype)
@@ -372,7 +344,6 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
         return is_adapted, chosen / (1 - ops.power(self.beta_1, update))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         own = ("beta_1", "beta_2", "epsilon", "threshold", "unadapted_steps")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
@@ -381,21 +352,17 @@ class RAdam(keras.optimizers.Optimizer):  # type: ignore[misc]
 class Ranger(Lookahead):
     """Lookahead(GradientCentralization(RAdam)), with the settings of its authors.
 
-    Each update centralizes the gradients of Conv2D and Dense kernels, takes the weight decay off
-    the weights and makes a step of RAdam; every sixth is followed by Lookahead's sync, halfway
-    between the slow weights and the fast ones. All parts are this package's: see there. The network
-    is measured on the slow weights.
+    The parts are this package's. The network is measured on the slow weights.
 
     Args:
-        learning_rate, ..., global_clipnorm: as for `RAdam`, with another β₁ and ε; norms are those
-            of the centralized gradients.
+        learning_rate, ..., global_clipnorm: as for `RAdam`; norms are those of the centralized
+            gradients.
         sync_period, slow_step_size, name, track_fast_weights: as for `Lookahead`.
         gradient_centralization: whether gradients are centralized. If so, train with
             `optimizers.Model`, or call `learn_layers`.
 
     Source: Wright, "Ranger - a synergistic optimizer", 2019, version 20.4.11
     (https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer).
-
     """
 
     def __init__(
@@ -435,22 +402,17 @@ class Ranger(Lookahead):
         )
 
     def learn_layers(self, model: keras.Model) -> None:
-        """Take from a plain `keras.Model`, built and not yet trained, what to centralize.
-
-        `optimizers.Model` needs no such call.
-        """
+        """`GradientCentralization.learn_layers`, for a plain `keras.Model`."""
         centralization = find(self, GradientCentralization)
         if centralization is not None:
             centralization.learn_layers(model)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         core = find(self, RAdam).get_config()  # type: ignore[union-attr]
-        lookahead = super().get_config()
         own = ("sync_period", "slow_step_size", "name", "track_fast_weights")
         return {
             **{one.name: core[one.name] for one in ENTRIES[0].arguments if one.of_class},
-            **{name: lookahead[name] for name in own},
+            **{name: getattr(self, name) for name in own},
             "gradient_centralization": find(self, GradientCentralization) is not None,
         }
 
@@ -458,7 +420,6 @@ class Ranger(Lookahead):
     def from_config(
         cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> Self:
-        """The optimizer of a config, without state."""
         rate = config["learning_rate"]
         if isinstance(rate, Mapping):
             rate = keras.saving.deserialize_keras_object(rate, custom_objects=custom_objects)

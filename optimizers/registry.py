@@ -14,20 +14,14 @@ from typing import cast
 from optrun.optimizers.entry import Entry, did_you_mean
 from optrun.optimizers.keras_optimizers import KERAS_ENTRIES
 
-MODULES = (
-    "lookahead",
-    "soft_batch",
-    "runge_kutta",
-    "radam",
-)
+MODULES = ("lookahead", "soft_batch", "runge_kutta", "radam")
 
 
 def entries_of(module: str) -> tuple[Entry, ...]:
-    """The `ENTRIES` that a module of this package begins with, without importing it.
+    """The `ENTRIES` that a module of this package begins with, without its Keras.
 
-    A class needs Keras, whose import takes seconds; its entries are data. So of the module's text
-    only what stands up to `ENTRIES` is run, and of the imports among that only those from the
-    standard library and from `entry`.
+    Of the module's text only what stands up to `ENTRIES` is run, and of the imports among that
+    only those from the standard library and from `entry`.
     """
     name = f"{__package__}.{module}"
     found = find_spec(name)
@@ -47,14 +41,11 @@ def entries_of(module: str) -> tuple[Entry, ...]:
 
 
 def _is_light(statement: ast.Import | ast.ImportFrom) -> bool:
+    modules = [alias.name for alias in statement.names]
     if isinstance(statement, ast.ImportFrom):
         modules = [str(statement.module)]
-    else:
-        modules = [alias.name for alias in statement.names]
-    return all(
-        one == f"{__package__}.entry" or one.partition(".")[0] in sys.stdlib_module_names
-        for one in modules
-    )
+    light = {f"{__package__}.entry", *sys.stdlib_module_names}
+    return all(one in light or one.partition(".")[0] in light for one in modules)
 
 
 def _by_name(entries: Iterable[Entry]) -> Mapping[str, Entry]:
@@ -75,10 +66,8 @@ NOT_OFFERED: Mapping[str, str] = {
 _ARGUMENTS: Mapping[str, str] = {
     "momentum": "is an argument of sgd (momentum: 0.9): see `optrun optimizers sgd`",
     "heavyball": "is sgd with momentum: 0.9: see `optrun optimizers sgd`",
-    **dict.fromkeys(
-        ("nesterov", "nag"),
-        "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
-    ),
+    "nesterov": "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
+    "nag": "is sgd with momentum: 0.9 and nesterov: true: see `optrun optimizers sgd`",
     **dict.fromkeys(
         ("gradientcentralization", "gc"),
         "is an argument, gradient_centralization: true, of every optimizer that is not around "
@@ -93,14 +82,7 @@ _ARGUMENTS: Mapping[str, str] = {
 
 
 def entry_called(name: str) -> Entry:
-    """The entry of an optimizer by its name, its class's name or another name in use.
-
-    LookupError says what there is instead, if there is none of that name.
-
-    Example:
-        >>> entry_called("AdamW").name, entry_called("Dopri5").name, entry_called("Soft-Batch").name
-        ('adamw', 'rk45', 'soft_batch')
-    """
+    """The entry of that name, class name or other name in use; LookupError says what there is."""
     key = _bare(name)
     for entry in ENTRIES.values():
         if key in (_bare(entry.class_name), _bare(entry.name), *entry.also_called):

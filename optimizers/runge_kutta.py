@@ -8,23 +8,14 @@ import keras
 import tensorflow as tf
 from keras import ops
 from optrun.optimizers.entry import GRADIENT_CENTRALIZATION, LEARNING_RATE, Entry, number, positive
-from optrun.optimizers.several_gradients import GradientAt, SeveralGradients
+from optrun.optimizers.several_gradients import GradientAt, SeveralGradients, scaled_by
 
+_DECAYS = "decay of the weights, part of the flow: λθ is added to each gradient"
+_CLIPS = "largest norm of the first gradient; one factor for the whole step"
 _ARGUMENTS = (
     LEARNING_RATE,
-    number(
-        "weight_decay",
-        None,
-        "decay of the weights, part of the flow: λθ is added to each gradient",
-        optional=True,
-        minimum=0,
-    ),
-    positive(
-        "global_clipnorm",
-        None,
-        "largest norm of the first gradient; one factor for the whole step",
-        optional=True,
-    ),
+    number("weight_decay", None, _DECAYS, optional=True, minimum=0),
+    positive("global_clipnorm", None, _CLIPS, optional=True),
     GRADIENT_CENTRALIZATION,
 )
 _ALIASES = {
@@ -43,9 +34,6 @@ _RATE = (
     "1e-4 – 1e-3 to retrain VGG19; 1e-2 – 2e-1 from random weights. "
     "Stable steps are about as long as those of SGD without momentum"
 )
-_SHORTER_RATE = "1e-4 to retrain VGG19; 1e-2 – 2e-2 from random weights, a tenth of Heun's"
-_CLIPNORM = "1 – 10 where single batches blow up"
-
 _SAME_BATCH = (
     "All gradients of a step are taken on the same photos with the same dropout masks: the step "
     "is exact for that batch's loss. The noise between batches stays as large as SGD's."
@@ -56,14 +44,14 @@ _NEEDS_MODEL = (
 )
 _NO_MOMENTUM = "It has no momentum: compare it with SGD without momentum, at equal gradients."
 _DECAY = "Weight decay is part of the flow: λθ is added to the gradient of every stage."
+_BENDS = "bends the flow: use `global_clipnorm`"
 
 
 def _entry(
     name: str,
     class_name: str,
-    *,
+    *caveats: str,
     held: int,
-    caveats: tuple[str, ...],
     rate: str = _RATE,
     example_rate: float = 1e-3,
     **more: Any,
@@ -77,12 +65,12 @@ def _entry(
         aliases=_ALIASES,
         withheld={
             "momentum": "the step follows the gradient flow, which has no momentum",
-            "clipnorm": "a factor per variable bends the flow: use `global_clipnorm`",
-            "clipvalue": "a bound per element bends the flow: use `global_clipnorm`",
+            "clipnorm": f"a factor per variable {_BENDS}",
+            "clipvalue": f"a bound per element {_BENDS}",
             "inner_optimizer": f"{class_name} is a rule of its own; Lookahead can go around it",
         },
         symbols=_SYMBOLS,
-        sensible={"learning_rate": rate, "global_clipnorm": _CLIPNORM},
+        sensible={"learning_rate": rate, "global_clipnorm": "1 – 10 where single batches blow up"},
         caveats=(*caveats, _NO_MOMENTUM, _SAME_BATCH, _DECAY, _NEEDS_MODEL),
         example={"name": name, "learning_rate": example_rate},
         cost_note=(
@@ -97,6 +85,8 @@ ENTRIES: tuple[Entry, ...] = (
     _entry(
         "heun",
         "Heun",
+        "Its stability limit is SGD's, h a < 2, at twice the cost; a step never shrinks θ "
+        "below one half.",
         evaluations=2,
         description="Heun's second-order step along the gradient flow: two gradients per step.",
         paper="Heun 1900; Hairer, Nørsett & Wanner 1993, section II.1",
@@ -112,14 +102,13 @@ ENTRIES: tuple[Entry, ...] = (
             "step.",
             "On L = a θ²/2 a step multiplies θ by 1 − z + z²/2 with z = h a.",
         ),
-        caveats=(
-            "Its stability limit is SGD's, h a < 2, at twice the cost; a step never shrinks θ "
-            "below one half.",
-        ),
     ),
     _entry(
         "rk23",
         "BogackiShampine",
+        "Stable for h a < 2.51, at three gradients: 0.84 per gradient, where SGD has 2.",
+        "A fourth stage would only estimate the error of the step, which a fixed step size does "
+        "not use; with a new batch it cannot be reused either.",
         evaluations=3,
         description="Bogacki and Shampine's third-order step along the gradient flow: three "
         "gradients per step.",
@@ -132,15 +121,16 @@ ENTRIES: tuple[Entry, ...] = (
         "pair's third-order step, with a step size that you fix: no error estimate is taken.",
         held=3,
         equivalences=("On L = a θ²/2 a step multiplies θ by 1 − z + z²/2 − z³/6 with z = h a.",),
-        caveats=(
-            "Stable for h a < 2.51, at three gradients: 0.84 per gradient, where SGD has 2.",
-            "A fourth stage would only estimate the error of the step, which a fixed step size "
-            "does not use; with a new batch it cannot be reused either.",
-        ),
     ),
     _entry(
         "rk45",
         "DormandPrince",
+        "Stable for h a < 3.31, at six gradients: 0.55 per gradient, where SGD has 2.",
+        "The fifth point lies up to 25360/2187 = 11.6 gradients away. Where curvature changes, a "
+        "step blows up long before that limit: on the drawn sample Heun trains at 0.2, RK45 at "
+        "0.02 and not at 0.05; retraining VGG19, Heun trains at 1e-3, RK45 at 1e-4 and not at "
+        "1e-3.",
+        "In float32 its error along the flow is soon below rounding: small steps gain nothing.",
         evaluations=6,
         description="Dormand and Prince's fifth-order step along the gradient flow: six gradients "
         "per step.",
@@ -153,19 +143,11 @@ ENTRIES: tuple[Entry, ...] = (
         "loss does. Too costly to train with: six gradients a step. The Dormand-Prince pair's "
         "fifth-order step, with a step size that you fix: no error estimate is taken.",
         held=6,
-        rate=_SHORTER_RATE,
+        rate="1e-4 to retrain VGG19; 1e-2 – 2e-2 from random weights, a tenth of Heun's",
         example_rate=1e-4,
         equivalences=(
             "On L = a θ²/2 a step multiplies θ by 1 − z + z²/2 − z³/6 + z⁴/24 − z⁵/120 + z⁶/600 "
             "with z = h a.",
-        ),
-        caveats=(
-            "Stable for h a < 3.31, at six gradients: 0.55 per gradient, where SGD has 2.",
-            "The fifth point lies up to 25360/2187 = 11.6 gradients away. Where curvature changes, "
-            "a step blows up long before that limit: on the drawn sample Heun trains at 0.2, "
-            "RK45 at 0.02 and not at 0.05; retraining VGG19, Heun trains at 1e-3, RK45 at 1e-4 and "
-            "not at 1e-3.",
-            "In float32 its error along the flow is soon below rounding: small steps gain nothing.",
         ),
     ),
 )
@@ -179,17 +161,13 @@ class RungeKutta(SeveralGradients):
 
         Kᵢ = K(θ − h Σⱼ aᵢⱼ Kⱼ), j < i;    θ ← θ − h Σᵢ bᵢ Kᵢ
 
-    All evaluations use the same batch, and h is not adapted. A last point whose bᵢ is 0, which
-    methods with an error estimate have, would not enter the step and is left out.
+    A last point whose bᵢ is 0, which methods with an error estimate have, is left out.
 
     Args:
         learning_rate: the step size h, a float greater than 0 or a schedule; read once per step.
-        weight_decay: λ, 0 or more, or None for none. It is part of the flow, so it enters at every
-            stage.
+        weight_decay: λ, 0 or more, or None for none.
         global_clipnorm: the largest norm of the first K, greater than 0, or None for none. One
-            factor, from the first stage, scales all of them, which is a shorter step: direction
-            and order are kept.
-        name: prefix of the names of the optimizer's variables.
+            factor scales all stages: the step is shorter, its direction and order are kept.
     """
 
     stages: ClassVar[tuple[tuple[Fraction, ...], ...]]  # the rows aᵢⱼ after the first, empty one
@@ -214,73 +192,65 @@ class RungeKutta(SeveralGradients):
         rate = self.learning_rate
         first = self._with_decay(gradient_at(None), start)
         scale = self._clipping_scale(first)
-        fields = [_scaled(first, scale)]
+        fields = [scaled_by(first, scale)]
         for row in self.stages:
             direction = _weighted_sum(row, fields)
             probe = [
                 point if slope is None else point - ops.cast(rate, point.dtype) * slope
                 for point, slope in zip(start, direction, strict=True)
             ]
-            fields.append(_scaled(self._with_decay(gradient_at(probe), probe), scale))
+            fields.append(scaled_by(self._with_decay(gradient_at(probe), probe), scale))
         return _weighted_sum(self.shares, fields)
 
     def _with_decay(self, gradients: Sequence[Any], points: Sequence[Any]) -> list[Any]:
-        decay = self.flow_weight_decay
         dense = [None if one is None else tf.convert_to_tensor(one) for one in gradients]
-        if decay is None:
+        if self.flow_weight_decay is None:
             return dense
         return [
-            None if one is None else one + decay * point
+            None if one is None else one + self.flow_weight_decay * point
             for one, point in zip(dense, points, strict=True)
         ]
 
     def _clipping_scale(self, field: Sequence[Any]) -> Any:
         if self.flow_global_clipnorm is None:
-            return None
+            return 1.0
         squares = [ops.sum(ops.square(one)) for one in field if one is not None]
         norm = ops.sqrt(ops.sum(ops.stack(squares)))
         # Where the norm overflows, ∞ − ∞ makes the step NaN, which shows; 1 / ∞ would make it 0.
         return ops.minimum(self.flow_global_clipnorm / norm, 1.0) + (norm - norm)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
         base = super().get_config()
         return {
-            **{name: base[name] for name in ("name", "learning_rate")},
+            "name": base["name"],
+            "learning_rate": base["learning_rate"],
             "weight_decay": self.flow_weight_decay,
             "global_clipnorm": self.flow_global_clipnorm,
         }
 
 
-def _row(*coefficients: str) -> tuple[Fraction, ...]:
-    return tuple(Fraction(one) for one in coefficients)
-
-
-def _scaled(field: Sequence[Any], scale: Any) -> list[Any]:
-    if scale is None:
-        return list(field)
-    return [None if one is None else one * ops.cast(scale, one.dtype) for one in field]
+def _row(coefficients: str) -> tuple[Fraction, ...]:
+    return tuple(map(Fraction, coefficients.split()))
 
 
 def _weighted_sum(weights: Sequence[Fraction], fields: Sequence[Sequence[Any]]) -> list[Any]:
     """Σ weightᵢ fieldᵢ, variable by variable; None where every field has None."""
-    return [_weighted_term_by_term(weights, column) for column in zip(*fields, strict=True)]
-
-
-def _weighted_term_by_term(weights: Sequence[Fraction], column: Sequence[Any]) -> Any:
     # A graph runs whatever is ready. The products of an early field with all its later weights are,
     # at once, and would be kept until they are needed: another copy of the weights each. So each
     # waits for the sum so far, and the first is that of the newest field.
-    total: Any = None
-    for weight, one in reversed(list(zip(weights, column, strict=True))):
-        if one is None or weight == 0:
-            continue
-        if total is None:
-            total = float(weight) * one
-        else:
+    totals = []
+    for column in zip(*fields, strict=True):
+        total: Any = None
+        for weight, one in reversed(list(zip(weights, column, strict=True))):
+            if one is None or weight == 0:
+                continue
+            if total is None:
+                total = float(weight) * one
+                continue
             with tf.control_dependencies([total]):
                 total = total + float(weight) * one
-    return total
+        totals.append(total)
+    return totals
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -288,9 +258,6 @@ class Heun(RungeKutta):
     """Follows the gradient flow to second order, with two gradients of the same batch per step.
 
         K₁ = K(θ);   K₂ = K(θ − h K₁);   θ ← θ − (h / 2) (K₁ + K₂)
-
-    On L = a θ²/2 a step multiplies θ by 1 + z + z² / 2, z = −h a: stable for h a < 2 as
-    gradient descent is, at twice the cost, and never shrinking θ below half.
 
     Source: Heun, "Neue Methoden zur approximativen Integration", 1900; Hairer, Nørsett & Wanner,
     "Solving Ordinary Differential Equations I", 1993, section II.1.
@@ -312,7 +279,7 @@ class Heun(RungeKutta):
 
     evaluations = 2
     stages = (_row("1"),)
-    shares = _row("1/2", "1/2")
+    shares = _row("1/2 1/2")
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -322,17 +289,13 @@ class BogackiShampine(RungeKutta):
         K₁ = K(θ);   K₂ = K(θ − (h / 2) K₁);   K₃ = K(θ − (3 h / 4) K₂)
         θ ← θ − h (2 K₁ + 3 K₂ + 4 K₃) / 9
 
-    On L = a θ²/2 a step multiplies θ by 1 + z + z² / 2 + z³ / 6, z = −h a: stable for h a < 2.51.
-    The published method has a fourth gradient for its error estimate. It is the first one of the
-    next step, but only while the loss stays the same, which a new batch changes.
-
     Source: Bogacki & Shampine, "A 3(2) pair of Runge-Kutta formulas", Applied Mathematics Letters
     2 (4), 1989.
     """
 
     evaluations = 3
-    stages = (_row("1/2"), _row("0", "3/4"))
-    shares = _row("2/9", "1/3", "4/9")
+    stages = (_row("1/2"), _row("0 3/4"))
+    shares = _row("2/9 1/3 4/9")
 
 
 @keras.saving.register_keras_serializable(package="optimizers")
@@ -342,10 +305,6 @@ class DormandPrince(RungeKutta):
         Kᵢ = K(θ − h Σⱼ aᵢⱼ Kⱼ), j < i = 1 ... 6
         θ ← θ − h (35/384 K₁ + 500/1113 K₃ + 125/192 K₄ − 2187/6784 K₅ + 11/84 K₆)
 
-    On L = a θ²/2 a step multiplies θ by 1 + z + z² / 2 + z³ / 6 + z⁴ / 24 + z⁵ / 120 + z⁶ / 600,
-    z = −h a: stable for h a < 3.31. The published method has a seventh gradient for its error
-    estimate alone.
-
     Source: Dormand & Prince, "A family of embedded Runge-Kutta formulae", Journal of Computational
     and Applied Mathematics 6 (1), 1980, RK5(4)7M.
     """
@@ -353,9 +312,9 @@ class DormandPrince(RungeKutta):
     evaluations = 6
     stages = (
         _row("1/5"),
-        _row("3/40", "9/40"),
-        _row("44/45", "-56/15", "32/9"),
-        _row("19372/6561", "-25360/2187", "64448/6561", "-212/729"),
-        _row("9017/3168", "-355/33", "46732/5247", "49/176", "-5103/18656"),
+        _row("3/40 9/40"),
+        _row("44/45 -56/15 32/9"),
+        _row("19372/6561 -25360/2187 64448/6561 -212/729"),
+        _row("9017/3168 -355/33 46732/5247 49/176 -5103/18656"),
     )
-    shares = _row("35/384", "0", "500/1113", "125/192", "-2187/6784", "11/84")
+    shares = _row("35/384 0 500/1113 125/192 -2187/6784 11/84")

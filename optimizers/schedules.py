@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 from keras import ops
-from optrun.optimizers.entry import Argument, Entry, number, positive
+from optrun.optimizers.entry import Argument, Entry, number, positive, whole
 
 _WHOLE_BUDGET = "null: from the warm-up to the end of the training"
 
@@ -26,14 +26,13 @@ def _entry(name: str, class_name: str, description: str, *arguments: Argument) -
     warmup = "updates over which the rate rises linearly from 0; 0 for none"
     warmed_up = (
         positive("initial_learning_rate", None, initial, required=True),
-        Argument("warmup_updates", "int", warmup, 0, minimum=0, label="warm-up"),
+        whole("warmup_updates", 0, warmup, minimum=0, label="warm-up"),
     )
     return Entry(name, class_name, __name__, description, (*warmed_up, *arguments))
 
 
-def _decay_updates(description: str, *, required: bool = False) -> Argument:
-    argument = Argument("decay_updates", "int", description, minimum=1, label="over")
-    return replace(argument, required=required, optional=not required)
+def _decay_updates(description: str, **more: bool) -> Argument:
+    return whole("decay_updates", None, description, minimum=1, label="over", **more)
 
 
 def _decay_rate(description: str, *, maximum: float | None = None) -> Argument:
@@ -46,7 +45,7 @@ ENTRIES: tuple[Entry, ...] = (
         "cosine",
         "Cosine",
         "half a cosine from the initial rate down to the final one",
-        _decay_updates(f"updates until the final rate; {_WHOLE_BUDGET}"),
+        _decay_updates(f"updates until the final rate; {_WHOLE_BUDGET}", optional=True),
         number(
             "final_learning_rate", 0.0, "the rate at the end and after it", minimum=0, label="to"
         ),
@@ -55,14 +54,14 @@ ENTRIES: tuple[Entry, ...] = (
         "exponential",
         "Exponential",
         "multiplied by decay_rate, evenly, over every decay_updates",
-        _decay_updates(f"updates for one factor decay_rate; {_WHOLE_BUDGET}"),
+        _decay_updates(f"updates for one factor decay_rate; {_WHOLE_BUDGET}", optional=True),
         _decay_rate("factor over decay_updates, in (0, 1]", maximum=1),
     ),
     _entry(
         "inverse_time",
         "InverseTime",
         "divided by 1 + decay_rate · updates / decay_updates",
-        _decay_updates(f"unit in which updates are counted; {_WHOLE_BUDGET}"),
+        _decay_updates(f"unit in which updates are counted; {_WHOLE_BUDGET}", optional=True),
         _decay_rate("growth of the divisor over decay_updates"),
     ),
     _entry(
@@ -85,22 +84,21 @@ class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
     warmup_updates: int
 
     def __post_init__(self) -> None:
-        for argument in self._entry().arguments:
+        for argument in self._arguments():
             value: Any = getattr(self, argument.name)
             # Null, for the whole budget, and a rate that must not grow are a specification's.
             replace(argument, optional=False, maximum=None).require(value)
             setattr(self, argument.name, int(value) if argument.kind == "int" else float(value))
 
-    def _entry(self) -> Entry:
+    def _arguments(self) -> tuple[Argument, ...]:
         names = [one.__name__ for one in type(self).__mro__]
-        return next(entry for entry in ENTRIES if entry.class_name in names)
+        return next(entry.arguments for entry in ENTRIES if entry.class_name in names)
 
     def decayed(self, updates: Any) -> Any:
         """The rate `updates` after the warm-up; a float tensor from a whole-number tensor."""
         raise NotImplementedError
 
     def __call__(self, step: Any) -> Any:
-        """The rate of the update after `step` updates, a scalar of the backend's float type."""
         step = ops.convert_to_tensor(step)
         decayed = self.decayed(ops.maximum(step - self.warmup_updates, 0))
         if self.warmup_updates == 0:
@@ -109,8 +107,7 @@ class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         return ops.where(step < self.warmup_updates, rising, decayed)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {one.name: getattr(self, one.name) for one in self._entry().arguments}
+        return {one.name: getattr(self, one.name) for one in self._arguments()}
 
 
 @_REGISTER
@@ -136,8 +133,7 @@ class Constant(_WarmedUp):
 class Cosine(_WarmedUp):
     """Half a cosine: decayed(s) = η_T + (η₀ − η_T) ½ (1 + cos(π min(s, T) / T)).
 
-    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts. η_T is `final_learning_rate`, 0
-    or more.
+    η_T is `final_learning_rate`, 0 or more. Loshchilov & Hutter 2017, "SGDR", equation 5.
     """
 
     initial_learning_rate: float
@@ -208,8 +204,8 @@ def build_schedule(
     given = {name: value for name, value in stated.items() if name != "schedule"}
     if "decay_updates" in given and given["decay_updates"] is None:
         given["decay_updates"] = total_updates - warmup
-    entry = next(one for one in ENTRIES if one.name == stated["schedule"])
-    return globals()[entry.class_name](**given)
+    class_name = next(one.class_name for one in ENTRIES if one.name == stated["schedule"])
+    return globals()[class_name](**given)
 
 
 def _as_float(updates: Any) -> Any:

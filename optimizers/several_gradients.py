@@ -10,6 +10,13 @@ from keras import ops
 GradientAt = Callable[[Sequence[Any] | None], Sequence[Any]]
 
 
+def scaled_by(gradients: Sequence[Any], factor: Any) -> list[Any]:
+    """Each times a factor; the number 1.0 leaves them as they are, and None stays None."""
+    if isinstance(factor, float) and factor == 1:
+        return list(gradients)
+    return [None if one is None else one * ops.cast(factor, one.dtype) for one in gradients]
+
+
 class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     """An optimizer whose step combines gradients of one batch at several points.
 
@@ -17,13 +24,12 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
     weights θ and at points of its choice, and returns their combination d; the update is
     θ ← θ − h d, unless the subclass defines another `update_step`. `optimizers.Model` runs it: all
     gradients are of the same batch, with the same dropout masks, and under tf.distribute each is
-    summed over the replicas before the next point is chosen. Since one gradient cannot make such a
-    step, `apply` refuses gradients that `step` did not combine.
+    summed over the replicas before the next point is chosen.
 
     Args:
         learning_rate: the step size h, a float greater than 0 or a schedule.
         weight_decay, ..., more: as for any Keras optimizer; decay and clipping act on the combined
-            gradient: each update takes h times the decay off every weight.
+            gradient.
 
     Example:
         The extragradient step (Korpelevich 1976) goes along the gradient one plain step ahead. On
@@ -112,6 +118,5 @@ class SeveralGradients(keras.optimizers.Optimizer):  # type: ignore[misc]
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """θ ← θ − h d, for one variable."""
         rate = ops.cast(learning_rate, variable.dtype)
         self.assign_sub(variable, rate * ops.cast(gradient, variable.dtype))

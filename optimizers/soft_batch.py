@@ -21,6 +21,8 @@ from optrun.optimizers.entry import (
     Argument,
     Arguments,
     Entry,
+    choice,
+    whole,
 )
 from optrun.optimizers.keras_internals import index_of, own_strategy, own_trained, refuse_unknown
 from optrun.optimizers.wrapper import Wrapper, find, with_several_evaluations
@@ -52,21 +54,19 @@ ENTRIES: tuple[Entry, ...] = (
         paper="gradient accumulation, common practice",
         arguments=(
             Argument("inner_optimizer", "optimizer", "takes the mean gradient", required=True),
-            Argument(
+            whole(
                 "batches_per_update",
-                "int",
+                None,
                 "batches whose gradients are averaged into one update",
                 required=True,
                 minimum=1,
                 label="batches",
             ),
-            Argument(
+            choice(
                 "tail",
-                "choice",
                 "what becomes of the batches left over at an epoch's end: flush (an update of "
                 "their own), carry (into the next epoch) or drop",
-                "flush",
-                choices=("flush", "carry", "drop"),
+                *("flush", "carry", "drop"),
             ),
         ),
         extra_weight_copies=1,
@@ -125,10 +125,7 @@ class SoftBatch(Wrapper):
 
         G = Σ Bᵢ gᵢ / Σ Bᵢ
 
-    the gradient of one batch of all those samples. Between updates neither the weights nor the
-    inner optimizer's state move, and its count, schedule and bias corrections count updates. It is
-    the large batch exactly where the loss is a mean over samples and no layer looks across a batch
-    or draws at random.
+    the gradient of one batch of all those samples, where their loss is a mean over them.
 
     `optimizers.Model` states the sample counts and the epoch's end. With a plain `keras.Model`
     batches are taken as equal, and `FlushTail` as a callback marks the epoch's end.
@@ -137,11 +134,8 @@ class SoftBatch(Wrapper):
         inner_optimizer: any Keras optimizer; rate, clipping and decay belong to it. Refused are
             LossScaleOptimizer, another SoftBatch, several evaluations per step and
             `gradient_accumulation_steps`.
-        batches_per_update: batches in a window, 1 or more; 1 is the inner optimizer itself.
-        tail: what becomes of a window that the epoch's end cuts short: "flush" makes an update of
-            the batches it has, "carry" goes on filling it in the next epoch, "drop" forgets it.
-            After the last epoch of `fit`, "carry" flushes too.
-        name: prefix of the names of the optimizer's variables.
+        batches_per_update: batches in a window, 1 or more.
+        tail: "flush", "carry" or "drop"; after the last epoch of `fit`, "carry" flushes too.
 
     Example:
         >>> import keras
@@ -179,7 +173,6 @@ class SoftBatch(Wrapper):
         return super()._reason_against(inner_optimizer)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create the window's gradient sum and its counts, and the inner optimizer's state."""
         if self.built:
             return
         self._batches = self._scalar("batches_in_window", "int32")
@@ -205,7 +198,6 @@ class SoftBatch(Wrapper):
             self._next_samples.assign(ops.cast(samples, "float32"))
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Take a batch's gradient into the window, and make an update if that fills it."""
         if len(grads) == 0:
             return
         self._build_on_first_use(trainable_variables)
@@ -258,7 +250,7 @@ class SoftBatch(Wrapper):
         """Deal with the tail, as `tail` says; returns the batches it held. For eager use."""
         waiting = self.batches_waiting()
         if waiting and self.tail == "flush":
-            self._flush()
+            own_strategy(self).run(self._update)
         elif waiting and self.tail == "drop":
             own_strategy(self).run(self._empty_window)
         return waiting
@@ -266,11 +258,8 @@ class SoftBatch(Wrapper):
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Deal with the last tail, "carry" by an update, then let the inner optimizer finish."""
         if self.end_epoch() and self.tail == "carry":
-            self._flush()
+            own_strategy(self).run(self._update)
         super().finalize_variable_values(var_list)
-
-    def _flush(self) -> None:
-        own_strategy(self).run(self._update)
 
 
 class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]
@@ -280,11 +269,10 @@ class FlushTail(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Validation begins: `fit` has made the epoch's last step."""
+        """`fit` has made the epoch's last step."""
         self.on_epoch_end(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """The epoch ends, validated or not."""
         soft_batch = find(self.model.optimizer, SoftBatch)
         if soft_batch is not None:
             soft_batch.end_epoch()

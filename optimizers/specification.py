@@ -35,18 +35,16 @@ class SpecificationError(ValueError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = problems
-        super().__init__(
-            "\n".join(f"{'.'.join(one.path) or 'optimizer'}: {one.message}" for one in problems)
-        )
+        lines = (f"{'.'.join(one.path) or 'optimizer'}: {one.message}" for one in problems)
+        super().__init__("\n".join(lines))
 
 
 def parse(stated: object, *, import_user_code: bool = False) -> "Specification":
     """The specification of a mapping as a person writes it: checked, with every default filled in.
 
     Whole numbers become floats where the argument is one, so equal settings are equal. Of a
-    person's own optimizer, the arguments are those that were stated, and unless `import_user_code`,
-    which runs the person's code, nothing but the form of a rate, a schedule and an inner optimizer
-    is checked. SpecificationError has every problem, where there are any.
+    person's own optimizer, unless `import_user_code`, which runs the person's code, nothing but
+    the form of a rate, a schedule and an inner optimizer is checked.
 
     Example:
         >>> sgd = parse({"name": "sgd", "learning_rate": 1})
@@ -105,8 +103,7 @@ class Specification:
     @property
     def user_defined_names(self) -> list[str]:
         """The names of a person's own optimizers in it, outermost first, each once."""
-        names = [one.name for one in self.chain() if user_defined.is_user_defined(one.name)]
-        return list(dict.fromkeys(names))
+        return user_defined.names_in(self.as_mapping())
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain YAML types, nested, with every argument; parsed again, it gives an equal one."""
@@ -120,35 +117,34 @@ class Specification:
 
     @property
     def description(self) -> str:
-        """A short text for a table: what differs from the defaults, and what defines it.
-
-        Two specifications that differ are described differently.
-        """
+        """For a table: what defines it or is no default; no two are described alike."""
         head = self.entry.class_name
         if self.inner is not None:
             head += f"({self.inner.description})"
         if "learning_rate" in self.arguments:
             head += f" {_rate(self.arguments['learning_rate'])}"
-        settings = [
-            _setting(argument, self.arguments[argument.name])
-            for argument in self.entry.arguments
-            if argument.kind not in ("optimizer", "learning_rate")
-            and _is_shown(argument, self.arguments[argument.name])
-        ]
-        return ", ".join([head, *settings])
+        parts = [head]
+        for argument in self.entry.arguments:
+            value = self.arguments[argument.name]
+            is_shown = bool(argument.label and argument.kind != "bool") or value != argument.default
+            if argument.kind not in ("optimizer", "learning_rate") and is_shown:
+                parts.append(_setting(argument, value))
+        return ", ".join(parts)
 
     @property
     def gradient_evaluations(self) -> int:
-        """Gradient evaluations in one step on one batch: 2 for Heun, also inside Lookahead.
+        """In one step on one batch; a person's own is imported for this, and made if need be."""
+        most = 1
+        for one in self.chain():
+            count: int | None = one.entry.evaluations
+            if user_defined.is_user_defined(one.name):
+                count = user_defined.stated_evaluations(user_defined.load(one.name).optimizer_class)
+            if count is None:
+                from optrun.optimizers.wrapper import with_several_evaluations
 
-        A person's own optimizer is imported for this, and made where its class does not say.
-        """
-        counts = [_stated_evaluations(one) for one in self.chain()]
-        if None not in counts:
-            return max(count for count in counts if count is not None)
-        from optrun.optimizers.wrapper import with_several_evaluations
-
-        return getattr(with_several_evaluations(self.try_out()), "evaluations", 1)
+                return getattr(with_several_evaluations(self.try_out()), "evaluations", 1)
+            most = max(most, count)
+        return most
 
     @property
     def batches_per_update(self) -> int:
@@ -167,28 +163,23 @@ class Specification:
         return next((one for one in self.chain() if one.entry.count_updates is not None), None)
 
     def state_floats(self, shapes: Sequence[Shape], *, track_fast_weights: bool = False) -> int:
-        """Numbers in the variables of the optimizer, but for its few counters.
+        """Numbers in the optimizer's variables, but for its few counters, for weights like these.
 
-        A person's own optimizer, which alone knows, is made for this. The shapes are of the weights
-        that it trains.
-
-        Example:
-            >>> parse({"name": "adam", "learning_rate": 1e-4}).state_floats([(3, 3, 64, 64), (64,)])
-            73856
+        A person's own optimizer, which alone knows, is made for this.
         """
+        weights = sum(map(math.prod, shapes))
         if self.user_defined_names:
-            weights = sum(map(math.prod, shapes))
             return math.ceil(self._asked_floats_per_weight(track_fast_weights) * weights)
-        return sum(
-            (one.entry.extra_weight_copies + (track_fast_weights and one.entry.tracks_fast_weights))
-            * math.prod(shape)
-            + (one.entry.more_state(one.arguments, shape) if one.entry.more_state else 0)
-            for one in self.chain()
-            for shape in shapes
-        )
+        floats = 0
+        for one in self.chain():
+            tracked = track_fast_weights and one.entry.tracks_fast_weights
+            floats += (one.entry.extra_weight_copies + tracked) * weights
+            if one.entry.more_state is not None:
+                floats += sum(one.entry.more_state(one.arguments, shape) for shape in shapes)
+        return floats
 
     def _asked_floats_per_weight(self, track_fast_weights: bool) -> float:
-        """Floats per weight of an optimizer made and built around a small layer."""
+        """Of an optimizer made and built around a small layer."""
         import keras
 
         try:
@@ -206,12 +197,8 @@ class Specification:
     ) -> "keras.optimizers.Optimizer":
         """The optimizer, ready for `compile`.
 
-        Args:
-            total_updates: updates of the weights in the whole training, 1 or more; a schedule
-                without `decay_updates` spans them, and its warm-up must leave one.
-            track_fast_weights: whether a Lookahead in it keeps the fast weights from before each
-                sync, for `Lookahead.fast_weights_before_sync`.
-
+        `total_updates` are those of the whole training: a schedule without `decay_updates` spans
+        them, and its warm-up must leave one. `track_fast_weights` is for a Lookahead in it.
         UserOptimizerError is what a person's own optimizer, or one around it, raised.
         """
         return _built(self, total_updates, track_fast_weights, ())
@@ -224,11 +211,12 @@ class Specification:
 def _built(
     specification: Specification, total_updates: int, track_fast_weights: bool, path: Path
 ) -> "keras.optimizers.Optimizer":
-    """See `Specification.build`; `path` leads from the outermost specification to this one."""
+    """See `Specification.build`; `path` leads here from the outermost specification."""
     from optrun.optimizers.gradient_centralization import GradientCentralization
     from optrun.optimizers.schedules import build_schedule
 
     stated = specification.as_mapping()
+    user = None
     if user_defined.is_user_defined(specification.name):
         user = user_defined.load(specification.name)
         entry, optimizer_class = user_defined.entry_of(user), user.optimizer_class
@@ -251,36 +239,21 @@ def _built(
             given[argument.name] = value
     if track_fast_weights and entry.tracks_fast_weights:
         given["track_fast_weights"] = True
-    optimizer = _made(optimizer_class, given, specification, (*path, "name"))
-    if GRADIENT_CENTRALIZATION in entry.arguments and stated[GRADIENT_CENTRALIZATION.name]:
-        return GradientCentralization(optimizer)
-    return optimizer
-
-
-def _made(
-    optimizer_class: Any, given: Mapping[str, Any], specification: Specification, path: Path
-) -> "keras.optimizers.Optimizer":
-    """The optimizer; what a person's own, or one around it, raises says where it stands."""
-    if not specification.user_defined_names:
-        return optimizer_class(**given)
     try:
-        return optimizer_class(**given)
+        optimizer = optimizer_class(**given)
     except Exception as error:
-        if user_defined.is_user_defined(specification.name):
-            said = user_defined.failure(error, user_defined.load(specification.name).file)
+        # What a person's own, or one around it, raises says where it stands.
+        if user is not None:
+            said = user_defined.failure(error, user.file)
             message = f"cannot be made with these arguments: {said}"
-        elif isinstance(error, TypeError | ValueError):
+        elif specification.user_defined_names and isinstance(error, TypeError | ValueError):
             message = f"cannot be built: {error}"
         else:
             raise
-        raise user_defined.UserOptimizerError(message, path) from error
-
-
-def _stated_evaluations(one: Specification) -> int | None:
-    """None where only an instance can say."""
-    if not user_defined.is_user_defined(one.name):
-        return one.entry.evaluations
-    return user_defined.stated_evaluations(user_defined.load(one.name).optimizer_class)
+        raise user_defined.UserOptimizerError(message, (*path, "name")) from error
+    if GRADIENT_CENTRALIZATION in entry.arguments and stated[GRADIENT_CENTRALIZATION.name]:
+        return GradientCentralization(optimizer)
+    return optimizer
 
 
 def _completed(stated: Mapping[str, Any]) -> Specification:
@@ -290,10 +263,7 @@ def _completed(stated: Mapping[str, Any]) -> Specification:
 
 
 def _all_arguments(stated: Arguments, entry: Entry) -> dict[str, object]:
-    return {
-        argument.name: _value(stated.get(argument.name, argument.default), argument)
-        for argument in entry.arguments
-    }
+    return {one.name: _value(stated.get(one.name, one.default), one) for one in entry.arguments}
 
 
 def _value(value: Any, argument: Argument) -> object:
@@ -323,10 +293,6 @@ def _plain(value: Any, *, nested: Callable[[Specification], object]) -> Any:
     return value
 
 
-def _is_shown(argument: Argument, value: object) -> bool:
-    return bool(argument.label and argument.kind != "bool") or value != argument.default
-
-
 def _setting(argument: Argument, value: object) -> str:
     label = argument.label or argument.name.replace("_", " ")
     if isinstance(value, bool):
@@ -337,13 +303,13 @@ def _setting(argument: Argument, value: object) -> str:
 def _rate(rate: Any) -> str:
     if not isinstance(rate, Mapping):
         return _text(rate)
-    settings = [
+    settings = ", ".join(
         _setting(argument, rate[argument.name])
         for argument in SCHEDULES[rate["schedule"]].arguments
         if argument.name != "initial_learning_rate"
         and (argument.required or rate[argument.name] != argument.default)
-    ]
-    inside = f" ({', '.join(settings)})" if settings else ""
+    )
+    inside = f" ({settings})" if settings else ""
     return f"{_text(rate['initial_learning_rate'])} {rate['schedule']}{inside}"
 
 

@@ -1,8 +1,7 @@
 """A person's own optimizer: `"my_module:MyOptimizer"` or `"path/file.py:MyOptimizer"`.
 
-A name with a colon is one. Of it, what only reads knows the name and the stated arguments; what
-checks and what trains imports it, by `load`, the one place that runs a person's code, and reads off
-its signature what it takes. Keras is imported by that alone.
+`load` is the one place that runs a person's code and imports Keras. What only reads a specification
+knows the name and the stated arguments.
 """
 
 import difflib
@@ -10,14 +9,14 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
 import re
 import sys
 import traceback
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from optrun.optimizers.entry import (
@@ -46,22 +45,16 @@ class UserOptimizerError(ValueError):
 
 
 def is_user_defined(name: object) -> bool:
-    """Whether a name in a specification is that of a person's own optimizer."""
     return isinstance(name, str) and ":" in name
 
 
 def is_in_file(name: object) -> bool:
-    """Whether it is one that stands in a file named by its path."""
+    """Whether it names a file by its path."""
     return isinstance(name, str) and is_user_defined(name) and split(name)[0].endswith(".py")
 
 
 def split(name: str) -> tuple[str, str]:
-    r"""The module or file, and the class.
-
-    Example:
-        >>> split("my_package.sign:Sign"), split(r"C:\code\sign.py:Sign")
-        (('my_package.sign', 'Sign'), ('C:\\code\\sign.py', 'Sign'))
-    """
+    """The module or file, and the class."""
     where, _, class_name = name.rpartition(":")
     return where, class_name
 
@@ -77,19 +70,16 @@ def wrong_form(name: str) -> str | None:
 
 def names_in(specification: object) -> list[str]:
     """The names of this form in a specification, outermost first, each once."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     while isinstance(specification, Mapping):
-        name = specification.get("name")
-        if isinstance(name, str) and is_user_defined(name) and name not in found:
-            found.append(name)
+        if is_user_defined(specification.get("name")):
+            found[specification["name"]] = None
         specification = specification.get("inner_optimizer")
-    return found
+    return list(found)
 
 
 @dataclass(frozen=True)
 class UserOptimizer:
-    """A person's own optimizer, imported."""
-
     name: str  # in a specification
     optimizer_class: Any
     file: Path  # that `name` names, or, of a module, the one that defines the class
@@ -101,22 +91,19 @@ class UserOptimizer:
 
 
 def load(name: str) -> UserOptimizer:
-    """Import a person's own optimizer: runs the person's code.
+    """Import a person's own optimizer, or say in a UserOptimizerError why it cannot be had.
 
     Once per process, whatever becomes of the file: all runs of a plan train with one version. A
     relative path is taken from the working directory. Neither that nor the file's own directory
     is put on `sys.path`.
-
-    Raises:
-        UserOptimizerError: there is no such file, module or class, it cannot be imported, or it is
-            no Keras optimizer.
     """
     message = wrong_form(name)
     if message is not None:
         raise UserOptimizerError(message)
     where, class_name = split(name)
     if is_in_file(name):
-        module, file, content = _file_module(str(Path(where).resolve()))
+        file = Path(where).resolve()
+        module, content = _file_module(file)
         optimizer_class = _class_in(module, class_name, where)
     else:
         module = _installed_module(where)
@@ -152,8 +139,7 @@ def failure(error: BaseException, file: Path) -> str:
 
 
 @functools.cache
-def _file_module(path: str) -> tuple[ModuleType, Path, bytes]:
-    file = Path(path)
+def _file_module(file: Path) -> tuple[ModuleType, bytes]:
     try:
         content = file.read_bytes()
     except FileNotFoundError:
@@ -161,33 +147,31 @@ def _file_module(path: str) -> tuple[ModuleType, Path, bytes]:
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise UserOptimizerError(f"{file} cannot be read: {reason}") from None
-    stem = re.sub(r"\W", "_", file.stem)
-    unique = hashlib.sha256(path.encode(errors="surrogateescape") + content).hexdigest()[:16]
-    module_name = f"own_optimizer_{stem}_{unique}"
+    unique = hashlib.sha256(os.fsencode(file) + content).hexdigest()[:16]
     # Run from the bytes that were read; a loader would write a cache beside the file.
-    module = ModuleType(module_name)
-    module.__file__ = path
-    sys.modules[module_name] = module
+    stem = re.sub(r"\W", "_", file.stem)
+    module = ModuleType(f"own_optimizer_{stem}_{unique}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module
     try:
-        exec(compile(content, path, "exec", dont_inherit=True), vars(module))  # noqa: S102
+        exec(compile(content, str(file), "exec", dont_inherit=True), vars(module))  # noqa: S102
     except (Exception, SystemExit) as error:
-        del sys.modules[module_name]
+        del sys.modules[module.__name__]
         raise UserOptimizerError(f"cannot be imported: {failure(error, file)}") from error
-    return module, file, content
+    return module, content
 
 
 def _installed_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not f"{name}.".startswith(f"{missing}."):
             raise UserOptimizerError(f"cannot be imported: {failure(error, Path(name))}") from error
         raise UserOptimizerError(
-            f"there is no installed module '{error.name}'. The working directory is not looked "
-            f"in: install the module, or name the file: {name.replace('.', '/')}.py:MyOptimizer"
+            f"there is no installed module '{missing}'. The working directory is not looked in: "
+            f"install the module, or name the file: {name.replace('.', '/')}.py:MyOptimizer"
         ) from None
-    except (Exception, SystemExit) as error:
-        raise UserOptimizerError(f"cannot be imported: {failure(error, Path(name))}") from error
 
 
 def _class_in(module: ModuleType, class_name: str, where: str) -> Any:
@@ -215,26 +199,22 @@ def _check_is_optimizer(optimizer_class: Any, class_name: str) -> None:
     if not _is_optimizer(optimizer_class):
         raise UserOptimizerError(f"{class_name} must be a subclass of keras.optimizers.Optimizer")
     several = issubclass(optimizer_class, SeveralGradients)
-    if several and optimizer_class.step is SeveralGradients.step:
-        raise UserOptimizerError(
-            f"{class_name} must define `step(self, gradient_at, variables)`, which returns the "
-            "combined gradient"
-        )
     stated = inspect.getattr_static(optimizer_class, "evaluations", 1)
-    if not several and isinstance(stated, int) and stated != 1:
-        raise UserOptimizerError(
-            f"{class_name} must be a subclass of optimizers.SeveralGradients: it states "
-            f"{stated} evaluations per step"
+    steps = ("update_step", "apply", "_backend_update_step")
+    if several and optimizer_class.step is SeveralGradients.step:
+        must = "define `step(self, gradient_at, variables)`, which returns the combined gradient"
+    elif not several and isinstance(stated, int) and stated != 1:
+        must = (
+            f"be a subclass of optimizers.SeveralGradients: it states {stated} evaluations per step"
         )
-    inherited = all(
-        getattr(optimizer_class, method) is getattr(base, method)
-        for method in ("update_step", "apply", "_backend_update_step")
-    )
-    if inherited:
-        raise UserOptimizerError(
-            f"{class_name} must define `update_step(self, gradient, variable, learning_rate)`, "
-            "which changes the variable"
+    elif all(getattr(optimizer_class, one) is getattr(base, one) for one in steps):
+        must = (
+            "define `update_step(self, gradient, variable, learning_rate)`, which changes the "
+            "variable"
         )
+    else:
+        return
+    raise UserOptimizerError(f"{class_name} must {must}")
 
 
 @functools.cache
@@ -260,23 +240,16 @@ def _file_like(file: Path) -> str:
 
 
 def entry_as_stated(name: str, stated: Arguments) -> Entry:
-    """What is known without importing it: the stated arguments, in that order, of any plain value.
-
-    Example:
-        >>> entry = entry_as_stated("signs.py:SignDescent", {"learning_rate": 0.1, "decay": 2})
-        >>> entry.class_name, [(one.name, one.kind) for one in entry.arguments]
-        ('SignDescent', [('learning_rate', 'learning_rate'), ('decay', 'any')])
-    """
-    arguments = tuple(_stated_argument(str(key)) for key in stated if key != "name")
-    return Entry(name, class_name=split(name)[1], module="", description="", arguments=arguments)
-
-
-def _stated_argument(name: str) -> Argument:
-    # Null is a value, as far as is known; with a label, it is always shown.
-    if name == "learning_rate":
-        return replace(LEARNING_RATE, description="", required=False, optional=True)
-    kind: Kind = "optimizer" if name == "inner_optimizer" else "any"
-    return Argument(name, kind, "", optional=True, label=name.replace("_", " "))
+    """What is known without importing it: the stated arguments, of any plain value."""
+    arguments = []
+    for key in map(str, stated):
+        # Null is a value, as far as is known; with a label, it is always shown.
+        if key == "learning_rate":
+            arguments.append(replace(LEARNING_RATE, description="", required=False, optional=True))
+        elif key != "name":
+            kind: Kind = "optimizer" if key == "inner_optimizer" else "any"
+            arguments.append(Argument(key, kind, "", optional=True, label=key.replace("_", " ")))
+    return Entry(name, split(name)[1], module="", description="", arguments=tuple(arguments))
 
 
 _KINDS: Mapping[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
@@ -288,40 +261,35 @@ _BASE = {one.name: one for one in (weight_decay_argument(None), *CLIPPING)}
 
 
 class _Parameter(NamedTuple):
-    """A parameter, the class whose `__init__` has it, and whether that is the one called."""
-
     parameter: inspect.Parameter
     annotation: Any
-    owner: type
-    is_called: bool
+    owner: type  # whose `__init__` has it
+    is_called: bool  # whether that is the one called
 
 
 def entry_of(user: UserOptimizer) -> Entry:
-    """What the registry would say about a person's own optimizer.
-
-    Arguments are those of the `__init__` that is called and, where it takes `**kwargs`, those of
-    the next one up, and so on to `keras.optimizers.Optimizer`. `*args` adds none: a specification
-    states arguments by name. Where only an instance can say how many gradients the step takes,
-    `evaluations` is 2, for "several".
-    """
-    optimizer_class = user.optimizer_class
-    parameters = _parameters(optimizer_class)
+    """What the registry would say about a person's own optimizer."""
+    own = user.optimizer_class
+    parameters = _parameters(own)
     offered = {name: one for name, one in parameters.items() if name not in WITHHELD}
     wraps = "inner_optimizer" in offered
-    of_those = {alias: name for alias, name in ALIASES.items() if name in offered}
     return Entry(
         name=user.name,
-        class_name=optimizer_class.__name__,
-        module=optimizer_class.__module__,
+        class_name=own.__name__,
+        module=own.__module__,
         description="",
         arguments=tuple(_argument(one, wraps=wraps) for one in offered.values()),
-        evaluations=stated_evaluations(optimizer_class) or 2,
-        aliases={alias: name for alias, name in of_those.items() if alias not in offered},
-        withheld={n: why for n, why in WITHHELD.items() if n in parameters},
+        evaluations=stated_evaluations(own) or 2,  # where only an instance can say: several
+        aliases={a: name for a, name in ALIASES.items() if name in offered and a not in offered},
+        withheld={name: why for name, why in WITHHELD.items() if name in parameters},
     )
 
 
 def _parameters(optimizer_class: type) -> dict[str, _Parameter]:
+    """Those of the `__init__` that is called, and while it takes `**kwargs` of the next one up.
+
+    `*args` adds none: a specification states arguments by name.
+    """
     found: dict[str, _Parameter] = {}
     is_called = True
     for owner in optimizer_class.__mro__:
@@ -343,8 +311,7 @@ def _parameters(optimizer_class: type) -> dict[str, _Parameter]:
 def _annotations(init: Any) -> dict[str, Any]:
     try:
         return inspect.get_annotations(init, eval_str=True)
-    except (AttributeError, NameError, SyntaxError, TypeError):
-        # Some of them only a type checker can read.
+    except (AttributeError, NameError, SyntaxError, TypeError):  # for a type checker's eyes alone
         return {k: v for k, v in inspect.get_annotations(init).items() if not isinstance(v, str)}
 
 
@@ -363,19 +330,17 @@ def _argument(one: _Parameter, *, wraps: bool) -> Argument:
     if registered is not None:
         return replace(registered, required=required, default=default)
     kind, choices = _kind(one.annotation, default)
-    return Argument(
-        name,
-        kind,
-        "the class gives it no default" if required else "",
-        default=None if required else default,
-        required=required,
-        optional=optional or kind == "any",
-        choices=choices,
+    argument = Argument(
+        name, kind, "", default, optional=optional or kind == "any", choices=choices
     )
+    if required:
+        missing = "the class gives it no default"
+        argument = replace(argument, description=missing, default=None, required=True)
+    return argument
 
 
 def _registered(one: _Parameter) -> Argument | None:
-    """The registry's word on an argument of a Keras class, with its bounds."""
+    """The registry's word on an argument of a Keras class."""
     name = one.parameter.name
     if not one.owner.__module__.startswith("keras."):
         return _BASE.get(name) if one.parameter.default is None else None
@@ -387,15 +352,15 @@ def _kind(annotation: Any, default: Any) -> tuple[Kind, tuple[str, ...]]:
     """What an annotation, or else a default, says a value other than null must be; its choices."""
     if annotation is _UNKNOWN:
         return _KINDS.get(type(default), "any"), ()
-    alternatives = (annotation,)
-    if get_origin(annotation) in (Union, types.UnionType):
-        alternatives = tuple(one for one in get_args(annotation) if one is not type(None))
+    alternatives = [annotation]
+    if get_origin(annotation) in (Union, UnionType):
+        alternatives = [one for one in get_args(annotation) if one is not type(None)]
     if set(alternatives) == {int, float}:
         return "float", ()
     if len(alternatives) == 1:
         only = alternatives[0]
-        if only in (bool, int, float, str):
-            return _KINDS[only], ()
         if get_origin(only) is Literal and all(isinstance(one, str) for one in get_args(only)):
             return "choice", get_args(only)
+        if only in (bool, int, float, str):
+            return _KINDS[only], ()
     return "any", ()

@@ -13,7 +13,6 @@ from optrun.optimizers.several_gradients import SeveralGradients
 _OPTIMIZER_ARGUMENTS = {"learning_rate", "weight_decay"} | WITHHELD.keys() - {"name"}
 _OPTIMIZER_ARGUMENTS |= {one.name for one in CLIPPING}
 
-
 Found = TypeVar("Found")
 
 
@@ -46,8 +45,6 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     The count of updates and the learning rate exist once, in the innermost optimizer: a callback
     that sets the rate of the wrapper sets that one. Each wrapper saves its own variables alone,
     since Keras saves the inner optimizer beside it.
-
-    Arguments of `keras.optimizers.Optimizer` that belong to the inner optimizer are `unsupported`.
     """
 
     own_arguments: ClassVar[tuple[str, ...]] = ()  # beside the inner optimizer and the name
@@ -94,7 +91,6 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
 
     @property
     def learning_rate(self) -> Any:
-        """The inner optimizer's learning rate; setting it sets that one."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
@@ -119,11 +115,9 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
             inner.loss_scale_factor = factor
 
     def scale_loss(self, loss: Any) -> Any:
-        """The loss as the inner optimizer wants it scaled before the gradient is taken."""
         return self.inner_optimizer.scale_loss(loss)
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Create the state for these trainable variables, the inner optimizer's included."""
         if self.built:
             return
         super().build(list(variables))
@@ -145,7 +139,6 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
             self.build(trainable_variables)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Give the weights their final values, as `fit` asks after its last epoch."""
         self.inner_optimizer.finalize_variable_values(var_list)
 
     @property
@@ -154,21 +147,20 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
         return [*own_variables(self), *self.inner_optimizer.variables]
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the wrapper's own state; Keras saves the inner optimizer as an attribute."""
         for index, variable in enumerate(own_variables(self)):
             store[str(index)] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
-        """Load the wrapper's own state."""
-        if len(store.keys()) != len(own_variables(self)):
+        own = own_variables(self)
+        if len(store.keys()) != len(own):
             warnings.warn(
                 f"The state of {type(self).__name__} '{self.name}' is not loaded: it has "
-                f"{len(own_variables(self))} variables, the file {len(store.keys())}. Build the "
+                f"{len(own)} variables, the file {len(store.keys())}. Build the "
                 "optimizer before loading: `optimizer.build(model.trainable_variables)`.",
                 stacklevel=2,
             )
             return
-        for index, variable in enumerate(own_variables(self)):
+        for index, variable in enumerate(own):
             variable.assign(store[str(index)])
 
     def get_config(self) -> dict[str, Any]:
@@ -183,7 +175,6 @@ class Wrapper(keras.optimizers.Optimizer):  # type: ignore[misc]
     def from_config(
         cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> Self:
-        """The optimizer of a config, without state."""
         inner_optimizer = keras.saving.deserialize_keras_object(
             config["inner_optimizer"], custom_objects=custom_objects
         )

@@ -96,17 +96,22 @@ def _list() -> Group:
 
 
 def _card(entry: Entry) -> Group:
+    symbols = _grid(gap=2)
+    symbols.add_column(no_wrap=True)
+    symbols.add_column(style="dim")
+    for letters, meaning in card_text.symbols_of(entry).items():
+        symbols.add_row(letters, meaning)
     return Group(
         Text.assemble((entry.name, "bold cyan"), f"   {entry.module}.{entry.class_name}"),
         Text(entry.description),
         Text(entry.paper, style="dim"),
-        *_section("Update rule", Text(entry.rule), Text(), _symbols(entry)),
+        *_section("Update rule", Text(entry.rule), Text(), symbols),
         *_section("When to use it", Text(entry.when)),
         *_section("Arguments", _arguments(entry)),
         *_section(
             "Cost",
-            Text(f"gradients per step     {_of_inner(card_text.gradients_per_step(entry))}"),
-            Text(f"copies of the weights  {_of_inner(card_text.extra_weight_copies(entry))}"),
+            _cost("gradients per step   ", card_text.gradients_per_step(entry)),
+            _cost("copies of the weights", card_text.extra_weight_copies(entry)),
             *([Text(entry.cost_note)] if entry.cost_note else []),
         ),
         *_section("Equivalences", _bullets(entry.equivalences)),
@@ -115,22 +120,13 @@ def _card(entry: Entry) -> Group:
     )
 
 
-def _of_inner(cost: str) -> str:
+def _cost(what: str, cost: str) -> Text:
     inner = "those of the inner optimizer"
-    return cost.replace("as inner", inner).replace("+ inner", f"and {inner}")
+    return Text(f"{what}  {cost.replace('as inner', inner).replace('+ inner', f'and {inner}')}")
 
 
 def _section(title: str, *parts: RenderableType) -> tuple[RenderableType, ...]:
     return Text(), Text(title, style="bold"), Padding(Group(*parts), (0, 0, 0, _INDENT))
-
-
-def _symbols(entry: Entry) -> Table:
-    table = _grid(gap=2)
-    table.add_column(no_wrap=True)
-    table.add_column(style="dim")
-    for letters, meaning in card_text.symbols_of(entry).items():
-        table.add_row(letters, meaning)
-    return table
 
 
 def _grid(gap: int) -> Table:

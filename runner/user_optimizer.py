@@ -13,8 +13,7 @@ from optrun.runner.config.schema import Experiment
 def try_out(experiment: Experiment, origins: Mapping[Path, str]) -> None:
     """Makes a person's own optimizer once, to hear what it raises before anything is trained.
 
-    To be called after the device is chosen: an optimizer has variables, and TensorFlow's devices
-    are fixed with the first. The origins are those that `load` says.
+    To be called after the device is chosen: TensorFlow's devices are fixed with the first variable.
     """
     if not experiment.optimizer.user_defined_names:
         return

@@ -16,16 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.images.decode import (
-    TOGETHER,
-    Header,
-    Pixels,
-    UndecodableError,
-    as_resized,
-    examine,
-    photo,
-    squashed_together,
-)
+from optrun.data.images import decode
+from optrun.data.images.decode import TOGETHER, Header, Pixels, UndecodableError
 from optrun.data.images.duplicates import pixel_digest
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.sources.source import Photo, Source
@@ -50,9 +42,8 @@ Record = Decoded | str  # a text is the reason why a photo is left out
 class Journal(AbstractContextManager["Journal"]):
     """Lines of JSON, one for each photo, below a first line that says what is being built.
 
-    A line is written when the pixels are. Whatever ends the process may leave a torn line, which is
-    ignored; after a crash of the machine pixels may be missing though their line is there. A file
-    that is about anything else than `header` says is begun anew.
+    A line is written when the pixels are; after a crash of the machine these may be missing. A torn
+    line is ignored. A file that is about anything else than `header` says is begun anew.
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
@@ -102,8 +93,7 @@ class PixelFile(AbstractContextManager["PixelFile"]):
     def __init__(self, path: Path, image_size: int) -> None:
         path.touch()
         self._file = path.open("r+b", buffering=0)
-        self._shape = (image_size, image_size, 3)
-        self._row_bytes = image_size * image_size * 3
+        self._shape, self._row_bytes = (image_size, image_size, 3), image_size**2 * 3
         self._lock = threading.Lock()
         self._start = self._write_header(0)
 
@@ -116,8 +106,7 @@ class PixelFile(AbstractContextManager["PixelFile"]):
 
     def read(self, row: int) -> Pixels:
         """Returns the photo in a row; black as far as nothing was written there."""
-        # The last rows of a file that others were written past may not be there yet: zeros, as
-        # those between are.
+        # Behind its end a file is zeros, as it is between rows that were written.
         content = self._read(row).ljust(self._row_bytes, b"\0")
         return np.frombuffer(content, np.uint8).reshape(self._shape)
 
@@ -129,26 +118,16 @@ class PixelFile(AbstractContextManager["PixelFile"]):
         opened by keeping one of their rows aside.
         """
         left = {place: row for place, row in enumerate(rows) if place != row}
-        for place in sorted(left.keys() - left.values()):
-            self._fill(place, left)
+        unwanted = sorted(left.keys() - left.values(), reverse=True)
         while left:
-            place = next(iter(left))
-            aside = self._read(place)
-            self._write(self._fill(place, left), aside)
+            place = first = unwanted.pop() if unwanted else next(iter(left))
+            aside = self._read(first)
+            while place in left:
+                row = left.pop(place)
+                self._write(place, aside if row == first else self._read(row))
+                place = row
         self._file.truncate(self._start + len(rows) * self._row_bytes)
         self._write_header(len(rows))
-
-    def _fill(self, place: int, left: dict[int, int]) -> int:
-        """Fills a place, then the one that its row came from, and so on; returns the last.
-
-        What is dealt with is taken out of `left`, which says which row belongs to each place.
-        """
-        while True:
-            row = left.pop(place)
-            self._write(place, self._read(row))
-            if row not in left:
-                return place
-            place = row
 
     def _write_header(self, count: int) -> int:
         """Writes the header and returns its length, which NumPy keeps the same for any count."""
@@ -183,18 +162,14 @@ class Builder:
         self._kept = threading.local()
 
     def go_on(self) -> None:
-        """Takes over what an earlier build has done, as far as its pixels are there.
-
-        A build that was stopped while it arranged its photos has some of them at their last place
-        already.
-        """
+        """Takes over what an earlier build has done, as far as its pixels are there."""
         records = self._journal.records.items()
         self.left_out |= {name: reason for name, reason in records if isinstance(reason, str)}
         done = sorted((name, one) for name, one in records if isinstance(one, Decoded))
         rows: set[int] = set()
         for place, (name, found) in enumerate(done):
+            # A build that was stopped while it arranged them has some at their last place already.
             for row in (found.row, place):
-                # Nothing but the pixels themselves is trusted after a crash.
                 if row not in rows and pixel_digest(self._file.read(row)) == found.pixel_digest:
                     rows.add(row)
                     self.decoded[name] = replace(found, row=row)
@@ -209,15 +184,13 @@ class Builder:
         def work(photos: Sequence[Photo]) -> list[Record]:
             records: list[Record] = []
             for found, pixels in zip(photos, self._squares(photos), strict=True):
-                record: Record
                 if isinstance(pixels, str):
-                    record = pixels
+                    records.append(pixels)
                 else:
                     row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
                     self._file.write(row, pixels)
-                    record = Decoded(digest, pixel_digest(pixels), row)
-                self._journal.add(found.id, record)
-                records.append(record)
+                    records.append(Decoded(digest, pixel_digest(pixels), row))
+                self._journal.add(found.id, records[-1])
             return records
 
         groups = _grouped(self._source.read(rows.keys()))
@@ -241,9 +214,9 @@ class Builder:
                         whole, start = [], 0
                         memory = self._kept_memory(sum(one.memory_bytes for one in headers))
                         for found, header in zip(photos, headers, strict=True):
-                            whole.append(photo(found.encoded, header, memory[start:]))
+                            whole.append(decode.photo(found.encoded, header, memory[start:]))
                             start += header.memory_bytes
-                        squares = squashed_together(whole, how.image_size)
+                        squares = decode.squashed_together(whole, how.image_size)
                     yield from squares
                     return
         for found in photos:
@@ -266,10 +239,6 @@ class Builder:
             self.left_out[name] = reason
             self._journal.add(name, reason)
 
-    def arrange(self, names: Collection[str]) -> None:
-        """Puts the photos with these ids into the file in this order, and drops all others."""
-        self._file.arrange([self.decoded[name].row for name in names])
-
 
 def _grouped(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
     """Yields photos in groups to be decoded together, large ones in smaller groups."""
@@ -291,11 +260,11 @@ def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:
     """Decodes a photo of a source, as `how` says, within this memory."""
     header = _header(found)
     with memory.taken(header.decoding_bytes):
-        whole = photo(found.encoded, header)
-        return as_resized(whole, how.image_size, how.resize, how.antialias)
+        whole = decode.photo(found.encoded, header)
+        return decode.as_resized(whole, how.image_size, how.resize, how.antialias)
 
 
 def _header(found: Photo) -> Header:
     if found.unreadable:
         raise UndecodableError(found.unreadable)
-    return examine(found.encoded)
+    return decode.examine(found.encoded)

@@ -1,12 +1,11 @@
 """From a source to photos ready to be fed: each decoded once, then kept."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from optrun.data.cache import cache as photo_cache
 from optrun.data.cache.building import Builder, Journal, PixelFile
 from optrun.data.cache.cache_key import (
@@ -29,7 +28,6 @@ from optrun.data.sources.source import Source
 from optrun.data.split import split
 
 Report = Callable[[int, int | None], None]
-
 _FIRST_LEFT_OUT = 10
 
 
@@ -55,11 +53,10 @@ def prepare(
     progress: Report | None = None,
     obtain: Callable[[], Path] | None = None,
 ) -> Photos:
-    """Returns the photos of a source, decoded, resized and in the order of their ids.
+    """Returns the photos of a source in the order of their ids, decoded on the first call only.
 
-    They are decoded on the first call and kept in a cache that all runs share; later calls map them
-    from there. Files that are no usable photos are left out, with the reason; so are photos that
-    the source gives both labels. A call that was stopped is gone on with by the next.
+    Files that are no usable photos are left out, with the reason; so are photos that the source
+    gives both labels. A call that was stopped is gone on with by the next.
 
     Args:
         source: As for `optrun.data.sources.opening.open_source`, like `obtain`.
@@ -97,10 +94,7 @@ def prepare(
 
 
 def prepared(source: str, how: Preparation) -> Photos | None:
-    """Returns the photos of a source if they are in the user's cache already, else None.
-
-    Decodes, downloads and writes nothing.
-    """
+    """Returns the photos of a source if they are in the user's cache already, else None."""
     return photo_cache.load(_expected(open_source(source, count=how.limit), how))
 
 
@@ -122,8 +116,7 @@ def count(
     if photos is not None:
         parts = split(photos, validation_share=validation_share, test_share=test_share)
         return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
-    total = opened.expected()
-    total = total if limit is None else min(total, limit)
+    total = opened.expected() if limit is None else min(opened.expected(), limit)
     training = round(total * (1 - validation_share - test_share))
     written_bytes = photo_cache.written_bytes(folder.with_name(folder.name + PARTIAL))
     missing_bytes = max(0, total * image_size**2 * 3 - written_bytes)
@@ -171,7 +164,7 @@ def _build(
         ids = sorted(builder.decoded)
         missing = set(range(len(CLASS_NAMES))) - {labels[name] for name in ids}
         if not missing:
-            builder.arrange(ids)
+            file.arrange([builder.decoded[name].row for name in ids])
     if missing:
         # Nothing to go on with.
         (folder / JOURNAL).unlink()
@@ -179,19 +172,16 @@ def _build(
         name, why = min(item for item in builder.left_out.items() if labels[item[0]] == label)
         which = f"None of the {PLURAL_NAMES[label]} in {source.name} can be used"
         raise PhotoError(f"{which}. The first, {name}: {why}.")
-
-    def as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
-        return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-
     used, parts = [builder.decoded[name] for name in ids], source.parts()
     label_array = np.array([labels[name] for name in ids], np.uint8)
-    digest_array = as_rows(one.digest for one in used)
+    of_all = b"".join(one.digest + one.pixel_digest for one in used)
+    digest_array, pixel_digest_array = np.hsplit(np.frombuffer(of_all, np.uint8).reshape(-1, 64), 2)
     photos = Photos(
         pixels=np.load(pixels, mmap_mode="r"),
         ids=tuple(ids),
         labels=label_array,
         digests=digest_array,
-        pixel_digests=as_rows(one.pixel_digest for one in used),
+        pixel_digests=pixel_digest_array,
         parts=np.array([parts.get(name, NO_PART) for name in ids], np.uint8),
         fingerprint=fingerprint(ids, label_array, digest_array, builder.left_out),
         source=source.name,

@@ -45,15 +45,12 @@ class Files:
 
     def identity(self) -> Mapping[str, str | int]:
         """Path, size and time of change; for a folder, sums and a hash over those of its files."""
-        names: dict[str, str | int] = {}
         if self._path.is_dir():
-            files, size, changed_ns, names["names"] = folder.summary(self.name, MAXIMUM_FILES)
-        else:
-            state = self._path.stat()
-            self._states.setdefault(self._shown, state_of(state))
-            files, size, changed_ns = 1, state.st_size, state.st_mtime_ns
-        sums = {"files": files, "bytes": size, "changed_ns": changed_ns}
-        return {"path": self.name, **sums, **names}
+            return {"path": self.name, **folder.summary(self.name, MAXIMUM_FILES)}
+        state = self._path.stat()
+        self._states.setdefault(self._shown, state_of(state))
+        sums = {"files": 1, "bytes": state.st_size, "changed_ns": state.st_mtime_ns}
+        return {"path": self.name, **sums}
 
     def entries(self) -> Mapping[str, int]:
         places, replaced = self._listing
@@ -98,30 +95,28 @@ class Files:
         with contextlib.closing(self._files()) as files:
             for count, file in enumerate(files, 1):
                 if count > MAXIMUM_FILES:
-                    most = f"more than {MAXIMUM_FILES:,}"
-                    raise PhotoError(too_many(self._shown, most, MAXIMUM_FILES))
+                    raise too_many(self._shown, MAXIMUM_FILES)
                 label = _label(file)
-                if label is None:
-                    continue
-                if file.name in labels:
-                    repeated[file.name] += 1
-                labels[file.name] = label
+                if label is not None:
+                    if file.name in labels:
+                        repeated[file.name] += 1
+                    labels[file.name] = label
         if count == 0:
             raise PhotoError(f"{self._shown} is empty: it holds no files.\n{LAYOUTS}")
         if not labels:
-            raise PhotoError(
-                f"{self._shown} holds {_number(count, 'file')}, but none that is known to be "
-                f"a cat or a dog.\n{LAYOUTS}"
-            )
+            found = f"{self._shown} holds {_number(count, 'file')}"
+            raise PhotoError(f"{found}, but none that is known to be a cat or a dog.\n{LAYOUTS}")
         counts = Counter(labels.values())
         for label, missing, present in ((CAT, "cat", "dog"), (DOG, "dog", "cat")):
             if counts[label] == 0:
-                raise PhotoError(
-                    f"{self._shown} holds {_number(counts[1 - label], present)} but no {missing}; "
-                    f"photos of both are needed.\n{LAYOUTS}"
-                )
-        ids = _printable_ids(without_common_folder(labels))
-        taken = set(ids.values())
+                found = f"{self._shown} holds {_number(counts[1 - label], present)}"
+                needed = "photos of both are needed"
+                raise PhotoError(f"{found} but no {missing}; {needed}.\n{LAYOUTS}")
+        ids = without_common_folder(labels)
+        taken = set(filter(str.isprintable, ids.values()))
+        for name, photo_id in ids.items():
+            if photo_id not in taken:
+                ids[name] = _free_id(printable(photo_id), taken)
         replaced = {
             name: [_free_id(f"{ids[name]} (replaced)", taken) for _ in range(times)]
             for name, times in repeated.items()
@@ -129,11 +124,8 @@ class Files:
         return {name: (ids[name], label) for name, label in labels.items()}, replaced
 
     def _files(self) -> Generator[File]:
-        """Yields the files; where no photo is among them, then also those of the zips among them.
-
-        The root stays open meanwhile, since archives within an archive are read through it.
-        """
-        with contextlib.ExitStack() as stack:
+        """Yields the files; where no photo is among them, also those of the zips among them."""
+        with contextlib.ExitStack() as stack:  # the root is open while zips in it are read
             files: Iterator[File]
             if self._path.is_dir():
                 files = folder.walk(self._path)
@@ -161,22 +153,13 @@ class Files:
     def _unchanged(self, archive: Zip) -> Zip:
         """Makes sure that an archive is what it was when it was first looked at."""
         if self._states.setdefault(archive.where, archive.state) != archive.state:
-            raise PhotoError(changed(archive.where))
+            raise changed(archive.where)
         return archive
 
 
 def _label(file: File) -> int | None:
     is_linked_folder = isinstance(file, FolderFile) and file.is_linked_folder
     return label_of(f"{file.name}/" if is_linked_folder else file.name)
-
-
-def _printable_ids(ids: dict[str, str]) -> dict[str, str]:
-    """Returns the ids made printable, still different for each name."""
-    taken = {photo_id for photo_id in ids.values() if photo_id.isprintable()}
-    return {
-        name: photo_id if photo_id in taken else _free_id(printable(photo_id), taken)
-        for name, photo_id in ids.items()
-    }
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

@@ -1,8 +1,7 @@
 """One published file over HTTP: whole and right, or not there; what breaks off goes on.
 
 tensorflow_datasets, pooch and the like begin again with the first byte when a connection breaks, so
-ranges (RFC 9110, section 14) are asked for here. `requests` carries them, with the proxies and
-certificates that the environment names.
+ranges (RFC 9110, section 14) are asked for here.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ from optrun.data.locks import exclusive
 if TYPE_CHECKING:
     import requests
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # with bytes here, and in all
 Say = Callable[[str], None]
 
 CONNECT_TIMEOUT_S = 10.0
@@ -48,20 +47,17 @@ class Published:
 
     @property
     def name(self) -> str:
-        """The last part of its address."""
         return self.url.rsplit("/", 1)[-1]
 
     @property
     def host(self) -> str:
-        """Who is asked for it."""
         return self.url.split("/")[2]
 
-    @property
-    def ways_out(self) -> str:
-        """What a person can do where no further try helps."""
-        return (
-            f"{self.url}, downloaded elsewhere, can be given to `optrun data prepare ARCHIVE`; "
-            "other photos, to `optrun data import PATH`."
+    def error(self, reason: str) -> "DownloadError":
+        """No further try helps; what a person can do is said after the reason."""
+        return DownloadError(
+            f"{reason} {self.url}, downloaded elsewhere, can be given to `optrun data prepare "
+            "ARCHIVE`; other photos, to `optrun data import PATH`."
         )
 
 
@@ -77,17 +73,15 @@ class Partial:
 
     @property
     def size(self) -> int:
-        """How many bytes are here."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
     def version_path(self) -> Path:
-        """The file with what the server tells this version of the file from others by."""
         return self.path.with_name(self.path.name + ".version")
 
     @property
     def version(self) -> str:
-        """What that says; empty where the server says nothing."""
+        """What the server tells this version of the file from others by, or nothing."""
         try:
             text = self.version_path.read_text("utf-8").strip()
         except (FileNotFoundError, UnicodeDecodeError):
@@ -96,13 +90,11 @@ class Partial:
         return text if text.isprintable() and text.isascii() else ""
 
     def begin(self, version: str) -> None:
-        """Empties the part, and notes the version that what comes belongs to."""
         self.discard()
         if version:
             self.version_path.write_text(version, "utf-8")
 
     def discard(self) -> None:
-        """Deletes the part and what is noted of it."""
         self.path.unlink(missing_ok=True)
         self.version_path.unlink(missing_ok=True)
 
@@ -117,11 +109,9 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
 
     A part left by an earlier call, however that ended, is gone on with; where it can't be completed
     it stays, unless it proves to be wrong, and `DownloadError` says why. Another process that asks
-    for the same file waits. `progress` is called with (bytes here, in all), `say` with what a
-    person should know on the way.
+    for the same file waits. `say` is called with what a person should know on the way.
     """
     part = partial_of(path)
-    download = _Download(published, part, progress, say)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(
@@ -129,15 +119,13 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
             waiting=lambda: say(f"another process is downloading {path.name}; waiting for it"),
         ):
             if not path.exists():
-                download.require_space()
-                download.complete()
+                _Download(published, part, progress, say).complete()
                 sync(part.path)
                 part.path.replace(path)
                 part.version_path.unlink(missing_ok=True)
     except OSError as error:
         kept = ""
-        # Where the folder itself can't be read, there is nothing to say of what is in it.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the folder itself may be out of reach
             if part.size:
                 kept = f" The {megabytes(part.size)} that are here are kept, and gone on with."
         raise DownloadError(
@@ -168,7 +156,12 @@ class _Download:
     progress: Progress
     say: Say
 
-    def require_space(self) -> None:
+    def complete(self) -> None:
+        """Brings the part to its full length, and deletes it if it is not the published file then.
+
+        Nothing that is added could make it right. But what was put together from several responses,
+        or by an earlier call, may mix two versions, and is worth another try from the start.
+        """
         folder = self.part.path.parent
         missing, free = self.file.size - self.part.size, shutil.disk_usage(folder).free
         if free < missing:
@@ -177,13 +170,6 @@ class _Download:
                 f"{megabytes(free)} are free. Free some, or set TFDS_DATA_DIR to a folder on "
                 "another disk."
             )
-
-    def complete(self) -> None:
-        """Brings the part to its full length, and deletes it if it is not the published file then.
-
-        Nothing that is added could make it right. But what was put together from several responses,
-        or by an earlier call, may mix two versions, and is worth another try from the start.
-        """
         for is_last_try in (False, True):
             in_one_piece = self._bring_to_full_length()
             digest = sha256_of(self.part.path)
@@ -191,11 +177,11 @@ class _Download:
                 return
             self.part.discard()
             if in_one_piece or is_last_try:
-                raise DownloadError(
+                raise self.file.error(
                     f"What {self.file.host} sends as {self.file.name} is not the published file: "
                     f"its SHA-256 is {digest}, published is {self.file.sha256}. It was deleted. "
                     "The publisher may have changed the file, or something on the way alters it: "
-                    f"try another network. {self.file.ways_out}"
+                    "try another network."
                 )
             self.say("what was put together is not the published file; starting anew")
 
@@ -206,8 +192,7 @@ class _Download:
         file, part = self.file, self.part
         if part.size > file.size:
             part.discard()
-        in_one_piece = False
-        in_vain, furthest = 0, part.size
+        in_one_piece, in_vain, furthest = False, 0, part.size
         with requests.Session() as session:
             while part.size < file.size:
                 try:
@@ -219,11 +204,12 @@ class _Download:
                         in_vain, furthest = 0, here
                     so_far = f"{megabytes(here)} of {megabytes(file.size)}"
                     if in_vain == len(WAITS_S):
-                        kept = f"The {so_far} that are here are kept: run again to go on from there"
-                        raise DownloadError(
+                        kept = (
+                            f" The {so_far} that are here are kept: run again to go on from there."
+                        )
+                        raise file.error(
                             f"The download of {file.name} from {file.host} broke off: {broken}, "
-                            f"and {len(WAITS_S)} more tries got no further. "
-                            f"{f'{kept}. ' if here else ''}{file.ways_out}"
+                            f"and {len(WAITS_S)} more tries got no further.{kept if here else ''}"
                         ) from broken
                     wait_s = max(WAITS_S[in_vain], broken.wait_s)
                     in_vain += 1
@@ -249,11 +235,11 @@ class _Download:
             with session.get(file.url, headers=headers, stream=True, timeout=timeout) as response:
                 start = self._usable_start(response)
                 self._append(response)
+                return start
         except requests.exceptions.SSLError as error:
-            raise DownloadError(
+            raise file.error(
                 f"{file.host} was reached, but no safe connection can be made "
-                f"({_innermost(error)}). A proxy or portal may stand in between; check the "
-                f"network. {file.ways_out}"
+                f"({_innermost(error)}). A proxy or portal may stand in between; check the network."
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise DownloadError(
@@ -264,7 +250,6 @@ class _Download:
             raise self._not_given("302 again and again") from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _BrokenOff(f"the connection failed ({_innermost(error)})") from error
-        return start
 
     def _usable_start(self, response: "requests.Response") -> int:
         """Returns which byte a response begins with, and leaves of the part what comes before it.
@@ -295,10 +280,10 @@ class _Download:
         length = headers.get("Content-Length", "")
         if length != str(file.size):
             if headers.get("Content-Type", "").lower().startswith("text/"):
-                raise DownloadError(
+                raise file.error(
                     f"Instead of {file.name}, a page of text came from {response.url}. A proxy or "
                     "portal may stand in between, perhaps one to log in at: open any page in a "
-                    f"browser, and run again. {file.ways_out}"
+                    "browser, and run again."
                 )
             if length.isdecimal():
                 raise self._another_file(f"{int(length):,} bytes")
@@ -326,25 +311,23 @@ class _Download:
             raise _BrokenOff("the connection failed (it ended early)")
 
     def _not_given(self, answer: str) -> DownloadError:
-        """The server refuses, and asking again would not help."""
-        return DownloadError(
-            f"{self.file.host} does not give {self.file.name}: it answered {answer}. "
-            f"{self.file.ways_out}"
-        )
+        file = self.file
+        return file.error(f"{file.host} does not give {file.name}: it answered {answer}.")
 
     def _another_file(self, found: str) -> DownloadError:
         """The length, as `found` tells it, is not the published one."""
-        return DownloadError(
-            f"{self.file.host} offers another file than the published {self.file.name}: {found}, "
-            f"published are {self.file.size:,}. The publisher may have changed it, or something on "
-            f"the way answers instead. {self.file.ways_out}"
+        file = self.file
+        return file.error(
+            f"{file.host} offers another file than the published {file.name}: {found}, published "
+            f"are {file.size:,}. The publisher may have changed it, or something on the way "
+            "answers instead."
         )
 
 
 def _innermost(error: BaseException) -> str:
     """Returns the reason at the bottom of a failed request, without the objects around it."""
-    inner: object = error
-    while isinstance(inner, BaseException):
+    inner: BaseException | None = error
+    while inner is not None:
         error = inner
         candidates = (getattr(error, "reason", None), *error.args, error.__cause__)
         inner = next((one for one in candidates if isinstance(one, BaseException)), None)

@@ -203,10 +203,8 @@ class _Download:
                     if here >= furthest + ENOUGH_BYTES:
                         in_vain, furthest = 0, here
                     so_far = f"{megabytes(here)} of {megabytes(file.size)}"
+                    kept = f" The {so_far} that are here are kept: run again to go on from there."
                     if in_vain == len(WAITS_S):
-                        kept = (
-                            f" The {so_far} that are here are kept: run again to go on from there."
-                        )
                         raise file.error(
                             f"The download of {file.name} from {file.host} broke off: {broken}, "
                             f"and {len(WAITS_S)} more tries got no further.{kept if here else ''}"

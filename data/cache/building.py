@@ -22,8 +22,6 @@ from optrun.data.images.duplicates import pixel_digest
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.sources.source import Photo, Source
 
-_FORMAT = 1
-_DIGEST_BYTES = 32
 _TOGETHER_BYTES = 16 * 1024**2  # larger photos are decoded one by one
 
 
@@ -47,12 +45,19 @@ class Journal(AbstractContextManager["Journal"]):
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
-        first = json.dumps({"format": _FORMAT, **header}, sort_keys=True).encode()
+        first = json.dumps({"format": 1, **header}, sort_keys=True).encode()
         lines = path.read_bytes().split(b"\n") if path.exists() else []
         goes_on = lines[:1] == [first]
         self.records: dict[str, Record] = {}  # what was known when the file was opened, by id
         for line in lines[1:] if goes_on else []:
-            self.records |= _parsed(line)
+            with contextlib.suppress(ValueError):  # a torn or empty line
+                match json.loads(line):
+                    case [str(name), str(reason)]:
+                        self.records[name] = reason
+                    case [str(name), str(digest), str(of_pixels), int(row)] if row >= 0:
+                        digests = bytes.fromhex(digest), bytes.fromhex(of_pixels)
+                        if {len(one) for one in digests} == {32}:
+                            self.records[name] = Decoded(*digests, row)
         self._file = path.open("ab" if goes_on else "wb", buffering=0)
         # Of an earlier build, the last line may be torn.
         self._file.write(b"\n" if goes_on else first + b"\n")
@@ -66,21 +71,6 @@ class Journal(AbstractContextManager["Journal"]):
         if isinstance(record, Decoded):
             values = [record.digest.hex(), record.pixel_digest.hex(), record.row]
         self._file.write(json.dumps([name, *values]).encode() + b"\n")
-
-
-def _parsed(line: bytes) -> dict[str, Record]:
-    """Returns the record in a line by its id; nothing where the line is torn or empty."""
-    try:
-        match json.loads(line):
-            case [str(name), str(reason)]:
-                return {name: reason}
-            case [str(name), str(digest), str(of_pixels), int(row)]:
-                digests = bytes.fromhex(digest), bytes.fromhex(of_pixels)
-                if all(len(one) == _DIGEST_BYTES for one in digests) and row >= 0:
-                    return {name: Decoded(*digests, row)}
-    except ValueError:
-        pass
-    return {}
 
 
 class PixelFile(AbstractContextManager["PixelFile"]):
@@ -102,13 +92,20 @@ class PixelFile(AbstractContextManager["PixelFile"]):
 
     def write(self, row: int, pixels: Pixels) -> None:
         """Writes one photo, uint8 [image_size, image_size, 3]."""
-        self._write(row, np.ascontiguousarray(pixels).data.cast("B"))
+        rest = np.ascontiguousarray(pixels).data.cast("B")
+        with self._lock:
+            self._file.seek(self._start + row * self._row_bytes)
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def read(self, row: int) -> Pixels:
         """Returns the photo in a row; black as far as nothing was written there."""
+        with self._lock:
+            self._file.seek(self._start + row * self._row_bytes)
+            content = self._file.read(self._row_bytes)
         # Behind its end a file is zeros, as it is between rows that were written.
-        content = self._read(row).ljust(self._row_bytes, b"\0")
-        return np.frombuffer(content, np.uint8).reshape(self._shape)
+        whole = content.ljust(self._row_bytes, b"\0")
+        return np.frombuffer(whole, np.uint8).reshape(self._shape)
 
     def arrange(self, rows: Sequence[int]) -> None:
         """Puts the row now at `rows[k]` at place k, for every k, and drops all others.
@@ -121,10 +118,10 @@ class PixelFile(AbstractContextManager["PixelFile"]):
         unwanted = sorted(left.keys() - left.values(), reverse=True)
         while left:
             place = first = unwanted.pop() if unwanted else next(iter(left))
-            aside = self._read(first)
+            aside = self.read(first)
             while place in left:
                 row = left.pop(place)
-                self._write(place, aside if row == first else self._read(row))
+                self.write(place, aside if row == first else self.read(row))
                 place = row
         self._file.truncate(self._start + len(rows) * self._row_bytes)
         self._write_header(len(rows))
@@ -136,18 +133,6 @@ class PixelFile(AbstractContextManager["PixelFile"]):
             self._file, {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
         )
         return self._file.tell()
-
-    def _write(self, row: int, content: bytes | memoryview) -> None:
-        rest = memoryview(content)
-        with self._lock:
-            self._file.seek(self._start + row * self._row_bytes)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-
-    def _read(self, row: int) -> bytes:
-        with self._lock:
-            self._file.seek(self._start + row * self._row_bytes)
-            return self._file.read(self._row_bytes)
 
 
 class Builder:

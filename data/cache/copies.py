@@ -91,8 +91,11 @@ def _copy(folder: Path) -> Copy:
     if folder.name.endswith(_REMOVED):
         return replace(unknown, stale="left over from a removal")
     unfinished = folder.name.endswith(PARTIAL)
-    about = _about(folder / JOURNAL if unfinished else folder / INDEX)
+    about: dict[str, Any] = {}
     try:
+        with (folder / (JOURNAL if unfinished else INDEX)).open("rb") as stream:
+            # The first line of a journal says what is being built.
+            about |= json.loads(stream.readline() if unfinished else stream.read())
         key, source = about["key"], str(about["source"])
         if key["resize"] not in RESIZES:
             raise ValueError(key["resize"])
@@ -101,21 +104,11 @@ def _copy(folder: Path) -> Copy:
         stale = _why_stale(folder, source, key["source"], how)
         known = replace(unknown, source=source, how=how, stale=stale, unfinished=unfinished)
         return known if unfinished else _counted(known, about)
-    except (KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         # What can't be read any more can still be removed together with its source's name.
         stated = about.get("source")
         source = stated if isinstance(stated, str) else ""
         return replace(unknown, source=source, stale=_OTHER_VERSION)
-
-
-def _about(file: Path) -> dict[str, Any]:
-    """Returns what an index says, or a journal's first line."""
-    try:
-        with file.open("rb") as stream:
-            content = json.loads(stream.readline() if file.name == JOURNAL else stream.read())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:

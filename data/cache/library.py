@@ -38,7 +38,6 @@ class Library:
 
 
 def folder() -> Path:
-    """Returns the folder of the names' files."""
     return cache_root() / "sources"
 
 
@@ -84,11 +83,7 @@ def is_damaged(name: str) -> bool:
 
 
 def problem_with(name: str) -> str | None:
-    """Returns why photos can't have this name, or None where they can.
-
-    >>> problem_with("dogs/cats")
-    'must be 1 to 40 letters, digits, "_" or "-", the first a letter'
-    """
+    """Returns why photos can't have this name, or None where they can."""
     if name.casefold() in BUILT_IN:
         return "is the name of built-in photos"
     if not re.fullmatch(r"[^\W\d_][\w-]*", name) or len(name) > _LONGEST_NAME:

@@ -200,8 +200,7 @@ def _still_wanted(
     for name in candidates:
         if name not in builder.left_out:
             usable[labels[name]].append(name)
-    counts = [len(names) for names in usable]
-    second = min(counts[1], total // 2)
-    first = min(counts[0], total - second)
-    second = min(counts[1], total - first)
-    return {*usable[0][:first], *usable[1][:second]} - builder.decoded.keys()
+    first, second = usable
+    of_second = min(len(second), total // 2)
+    of_first = min(len(first), total - of_second)
+    return {*first[:of_first], *second[: total - of_first]} - builder.decoded.keys()

@@ -14,7 +14,6 @@ from optrun.data.sources.cats_vs_dogs import CatsVsDogs, obtained
 from optrun.data.sources.labelled_files import Files
 from optrun.data.sources.source import Source
 
-_MAXIMUM_NEIGHBOURS = 1000
 _ALLOWED = (
     f"data.source must be {', '.join(NAMES)}, an imported name (optrun data list), or the path of "
     "a folder or a zip archive."
@@ -68,7 +67,7 @@ def _missing(source: str, path: Path) -> str:
     if not parent.is_dir():
         return f"{message} Its folder {printable(str(parent))} does not exist either."
     try:
-        beside = itertools.islice(parent.iterdir(), _MAXIMUM_NEIGHBOURS)
+        beside = itertools.islice(parent.iterdir(), 1000)
         neighbours = {entry.name: printable(str(entry)) for entry in beside}
     except OSError:  # a folder that may not be listed
         neighbours = {}

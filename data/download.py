@@ -5,7 +5,6 @@ ranges (RFC 9110, section 14) are asked for here.
 """
 
 import contextlib
-import http.client
 import os
 import re
 import shutil
@@ -67,21 +66,17 @@ class DownloadError(PhotoError):
 
 @dataclass(frozen=True)
 class Partial:
-    """NAME.part beside the file it will be, and NAME.part.version with the server's word for it."""
+    """What is here of a file, whether or not anything is."""
 
-    path: Path  # whether or not there is a part
+    path: Path  # NAME.part beside the file it will be
+    version_path: Path  # NAME.part.version, with the server's word for this version of the file
 
     @property
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
-    def version_path(self) -> Path:
-        return self.path.with_name(self.path.name + ".version")
-
-    @property
     def version(self) -> str:
-        """What the server tells this version of the file from others by, or nothing."""
         try:
             text = self.version_path.read_text("utf-8").strip()
         except (FileNotFoundError, UnicodeDecodeError):
@@ -101,7 +96,8 @@ class Partial:
 
 def partial_of(path: Path) -> Partial:
     """Returns the part of the file that will be at `path`."""
-    return Partial(path.with_name(path.name + ".part"))
+    place = f"{path}.part"
+    return Partial(Path(place), Path(f"{place}.version"))
 
 
 def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> None:
@@ -162,26 +158,24 @@ class _Download:
         Nothing that is added could make it right. But what was put together from several responses,
         or by an earlier call, may mix two versions, and is worth another try from the start.
         """
-        folder = self.part.path.parent
-        missing, free = self.file.size - self.part.size, shutil.disk_usage(folder).free
+        file, folder = self.file, self.part.path.parent
+        missing, free = file.size - self.part.size, shutil.disk_usage(folder).free
         if free < missing:
             raise DownloadError(
-                f"{self.file.name} needs {megabytes(missing)} more in {folder}, where "
-                f"{megabytes(free)} are free. Free some, or set TFDS_DATA_DIR to a folder on "
-                "another disk."
+                f"{file.name} needs {megabytes(missing)} more in {folder}, where {megabytes(free)} "
+                "are free. Free some, or set TFDS_DATA_DIR to a folder on another disk."
             )
         for is_last_try in (False, True):
             in_one_piece = self._bring_to_full_length()
             digest = sha256_of(self.part.path)
-            if digest == self.file.sha256:
+            if digest == file.sha256:
                 return
             self.part.discard()
             if in_one_piece or is_last_try:
-                raise self.file.error(
-                    f"What {self.file.host} sends as {self.file.name} is not the published file: "
-                    f"its SHA-256 is {digest}, published is {self.file.sha256}. It was deleted. "
-                    "The publisher may have changed the file, or something on the way alters it: "
-                    "try another network."
+                raise file.error(
+                    f"What {file.host} sends as {file.name} is not the published file: its SHA-256 "
+                    f"is {digest}, published is {file.sha256}. It was deleted. The publisher may "
+                    "have changed the file, or something on the way alters it: try another network."
                 )
             self.say("what was put together is not the published file; starting anew")
 
@@ -324,12 +318,14 @@ class _Download:
 
 def _innermost(error: BaseException) -> str:
     """Returns the reason at the bottom of a failed request, without the objects around it."""
+    from http.client import IncompleteRead
+
     inner: BaseException | None = error
     while inner is not None:
         error = inner
         candidates = (getattr(error, "reason", None), *error.args, error.__cause__)
         inner = next((one for one in candidates if isinstance(one, BaseException)), None)
-    if isinstance(error, http.client.IncompleteRead):
+    if isinstance(error, IncompleteRead):
         return "it ended early"
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
     return str(text).rstrip(".")

@@ -2,19 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from optrun.data.cache.cache_key import FORMAT, IDS, INDEX, JOURNAL, PARTIAL, PIXELS
 from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes, sync
 from optrun.data.locks import exclusive
 from optrun.data.photos import Photos
 
-# Of `Photos`: in the index as they are, and in a file each beside that of the pixels.
+# Of `Photos`: in the index as they are, and in a file each.
 _STATED = ("source", "is_sample", "fingerprint")
-_ARRAYS = ("labels", "digests", "pixel_digests", "parts")
+_ARRAYS = ("pixels", "labels", "digests", "pixel_digests", "parts")
 
 
 def load(folder: Path) -> Photos | None:
@@ -27,7 +28,7 @@ def load(folder: Path) -> Photos | None:
         ids = tuple(json.loads((folder / IDS).read_bytes()))
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("pixels", *_ARRAYS)
+            for name in _ARRAYS
         }
         photos = Photos(
             ids=ids,
@@ -43,14 +44,17 @@ def load(folder: Path) -> Photos | None:
     return photos if {len(array) for array in arrays.values()} == {len(ids)} else None
 
 
-def save_index(folder: Path, photos: Photos, key: Mapping[str, object]) -> None:
-    """Writes everything but the pixels, the key in words for those who list what is prepared."""
-    for name in _ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(photos, name), allow_pickle=False)
-    stated = {name: getattr(photos, name) for name in (*_STATED, "left_out")}
-    index = {"format": FORMAT, "key": key, **stated}
-    (folder / IDS).write_text(json.dumps(photos.ids, indent=0), "utf-8")
-    (folder / INDEX).write_text(json.dumps(index, indent=0), "utf-8")
+def save_index(
+    folder: Path,
+    ids: Sequence[str],
+    arrays: Mapping[str, npt.NDArray[np.uint8]],
+    index: Mapping[str, object],
+) -> None:
+    """Writes what `load` reads but the pixels: arrays by name, and what else there is to state."""
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    (folder / IDS).write_text(json.dumps(ids, indent=0), "utf-8")
+    (folder / INDEX).write_text(json.dumps({"format": FORMAT, **index}, indent=0), "utf-8")
 
 
 def written_bytes(folder: Path) -> int:

@@ -27,7 +27,7 @@ from optrun.data.sources.opening import open_source
 from optrun.data.sources.source import Source
 from optrun.data.split import split
 
-Report = Callable[[int, int | None], None]
+Report = Callable[[int, int | None], None]  # with photos done, and in all
 _FIRST_LEFT_OUT = 10
 
 
@@ -55,18 +55,15 @@ def prepare(
 ) -> Photos:
     """Returns the photos of a source in the order of their ids, decoded on the first call only.
 
-    Files that are no usable photos are left out, with the reason; so are photos that the source
-    gives both labels. A call that was stopped is gone on with by the next.
+    Files that are no usable photos are left out, with the reason, or an error where that is
+    `strict`; photos that the source gives both labels are left out too. A call that was stopped is
+    gone on with by the next.
 
     Args:
-        source: As for `optrun.data.sources.opening.open_source`, like `obtain`.
-        image_size: As in `Preparation`, like `resize` and `antialias`.
         limit: How many photos to take at most, >= 2; None for all. Half of them of each class (as
             far as there are enough), those whose SHA-256 comes first: a function of the photos
             alone. Of the sample, the first `limit` drawings.
-        strict: Whether files that can't be used are an error.
         cache: Where decoded photos are kept; None for the usual place.
-        progress: Called with (photos done, photos in all) as decoding goes on.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
@@ -173,23 +170,22 @@ def _build(
         which = f"None of the {PLURAL_NAMES[label]} in {source.name} can be used"
         raise PhotoError(f"{which}. The first, {name}: {why}.")
     used, parts = [builder.decoded[name] for name in ids], source.parts()
-    label_array = np.array([labels[name] for name in ids], np.uint8)
-    of_all = b"".join(one.digest + one.pixel_digest for one in used)
-    digest_array, pixel_digest_array = np.hsplit(np.frombuffer(of_all, np.uint8).reshape(-1, 64), 2)
-    photos = Photos(
-        pixels=np.load(pixels, mmap_mode="r"),
-        ids=tuple(ids),
-        labels=label_array,
-        digests=digest_array,
-        pixel_digests=pixel_digest_array,
-        parts=np.array([parts.get(name, NO_PART) for name in ids], np.uint8),
-        fingerprint=fingerprint(ids, label_array, digest_array, builder.left_out),
-        source=source.name,
-        is_sample=source.is_sample,
-        left_out=tuple(sorted(builder.left_out.items())),
-        preprocessing=str(key["preprocessing"]),
-    )
-    photo_cache.save_index(folder, photos, key)
+    both_digests = b"".join(one.digest + one.pixel_digest for one in used)
+    rows = np.frombuffer(both_digests, np.uint8).reshape(-1, 2, 32)
+    arrays = {
+        "labels": np.array([labels[name] for name in ids], np.uint8),
+        "digests": rows[:, 0],
+        "pixel_digests": rows[:, 1],
+        "parts": np.array([parts.get(name, NO_PART) for name in ids], np.uint8),
+    }
+    index = {
+        "key": key,
+        "source": source.name,
+        "is_sample": source.is_sample,
+        "fingerprint": fingerprint(ids, arrays["labels"], arrays["digests"], builder.left_out),
+        "left_out": sorted(builder.left_out.items()),
+    }
+    photo_cache.save_index(folder, ids, arrays, index)
 
 
 def _still_wanted(

@@ -51,10 +51,7 @@ _LOCAL_BYTES = 30  # the last four are the lengths of name and extra
 
 @contextlib.contextmanager
 def opened(path: Path, where: str) -> Iterator["Zip"]:
-    """Opens a zip archive; when done, makes sure that it is still what it was.
-
-    `where` is how messages name it, printable.
-    """
+    """Opens a zip archive, `where` in messages; when done, makes sure it is still what it was."""
     try:
         file = regular_file.open_regular(str(path))
     except UnreadableError as error:
@@ -94,8 +91,7 @@ class Zip:
 
     def read_at(self, position: int, count: int) -> bytes:
         """Returns `count` bytes, or fewer where the archive ends before."""
-        # An archive may claim any position, also one that is beyond what the system can count.
-        if position >= self.size:
+        if position >= self.size:  # it may be beyond what the system can count
             return b""
         self.file.seek(self.start + position)
         return self.file.read(min(count, self.size - position))

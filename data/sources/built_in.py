@@ -7,7 +7,6 @@ from optrun.data.sources.source import Photo
 
 PUBLIC, SAMPLE = "cats_vs_dogs", "sample"
 NAMES = (PUBLIC, SAMPLE)
-DEFAULT_COUNT = 2000
 
 
 class Drawings:
@@ -17,7 +16,7 @@ class Drawings:
     is_sample = True
 
     def __init__(self, count: int | None) -> None:
-        self._count = DEFAULT_COUNT if count is None else count
+        self._count = 2000 if count is None else count
 
     def expected(self) -> int:
         return self._count

@@ -181,36 +181,33 @@ class _Download:
 
     def _bring_to_full_length(self) -> bool:
         """Asks for what is missing until all is here; returns whether one response brought it."""
-        import requests
-
         file, part = self.file, self.part
         if part.size > file.size:
             part.discard()
         in_one_piece, in_vain, furthest = False, 0, part.size
-        with requests.Session() as session:
-            while part.size < file.size:
-                try:
-                    in_one_piece = self._ask_for_rest(session) == 0
-                except _BrokenOff as broken:
-                    here = part.size
-                    # Further than ever, that is: a server without ranges begins anew each time.
-                    if here >= furthest + ENOUGH_BYTES:
-                        in_vain, furthest = 0, here
-                    so_far = f"{megabytes(here)} of {megabytes(file.size)}"
+        while part.size < file.size:
+            try:
+                in_one_piece = self._ask_for_rest() == 0
+            except _BrokenOff as broken:
+                here = part.size
+                # Further than ever, that is: a server without ranges begins anew each time.
+                if here >= furthest + ENOUGH_BYTES:
+                    in_vain, furthest = 0, here
+                so_far = f"{megabytes(here)} of {megabytes(file.size)}"
+                if in_vain == len(WAITS_S):
                     kept = f" The {so_far} that are here are kept: run again to go on from there."
-                    if in_vain == len(WAITS_S):
-                        raise file.error(
-                            f"The download of {file.name} from {file.host} broke off: {broken}, "
-                            f"and {len(WAITS_S)} more tries got no further.{kept if here else ''}"
-                        ) from broken
-                    wait_s = max(WAITS_S[in_vain], broken.wait_s)
-                    in_vain += 1
-                    place = f" at {so_far}" if here else ""
-                    self.say(f"{broken}{place}; trying again in {wait_s:.0f} s")
-                    time.sleep(wait_s)
+                    raise file.error(
+                        f"The download of {file.name} from {file.host} broke off: {broken}, "
+                        f"and {len(WAITS_S)} more tries got no further.{kept if here else ''}"
+                    ) from broken
+                wait_s = max(WAITS_S[in_vain], broken.wait_s)
+                in_vain += 1
+                place = f" at {so_far}" if here else ""
+                self.say(f"{broken}{place}; trying again in {wait_s:.0f} s")
+                time.sleep(wait_s)
         return in_one_piece
 
-    def _ask_for_rest(self, session: "requests.Session") -> int:
+    def _ask_for_rest(self) -> int:
         """Appends what one response brings; returns with which byte it began."""
         import requests
         import urllib3
@@ -224,7 +221,7 @@ class _Download:
                 headers["If-Range"] = self.part.version
         timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         try:
-            with session.get(file.url, headers=headers, stream=True, timeout=timeout) as response:
+            with requests.get(file.url, headers=headers, stream=True, timeout=timeout) as response:
                 start = self._usable_start(response)
                 self._append(response)
                 return start

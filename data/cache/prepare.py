@@ -7,18 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from optrun.data.cache import cache as photo_cache
+from optrun.data.cache import cache_key
 from optrun.data.cache.building import Builder, Journal, PixelFile
-from optrun.data.cache.cache_key import (
-    JOURNAL,
-    PARTIAL,
-    PIXELS,
-    RESIZES,
-    Preparation,
-    Resize,
-    cache_key,
-    directory,
-    folder_name,
-)
+from optrun.data.cache.cache_key import JOURNAL, PARTIAL, PIXELS, RESIZES, Preparation, Resize
 from optrun.data.exceptions import PhotoError
 from optrun.data.images.duplicates import BOTH_LABELS, labelled_both
 from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
@@ -74,9 +65,9 @@ def prepare(
         raise ValueError(f"limit must be at least 2, one {classes}, received: {limit}")
     how = Preparation(image_size, resize, antialias, limit)
     opened = open_source(source, count=limit, obtain=obtain)
-    key = cache_key(opened.identity(), how)
+    key = cache_key.cache_key(opened.identity(), how)
     photos = photo_cache.build_once(
-        (cache or directory()) / folder_name(opened.name, key),
+        (cache or cache_key.directory()) / cache_key.folder_name(opened.name, key),
         lambda folder: _build(opened, how, progress, key, folder),
     )
     if strict and photos.left_out:
@@ -122,7 +113,8 @@ def count(
 
 def _expected(opened: Source, how: Preparation) -> Path:
     """Returns where in the user's cache the prepared photos of a source are, or will be."""
-    return directory() / folder_name(opened.name, cache_key(opened.identity(), how))
+    key = cache_key.cache_key(opened.identity(), how)
+    return cache_key.directory() / cache_key.folder_name(opened.name, key)
 
 
 def _build(

@@ -8,18 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from optrun.data.exceptions import PhotoError
-from optrun.data.labels import CAT, DOG, TEST, TRAIN, VALIDATION
+from optrun.data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.printable import printable
-from optrun.data.sources import folder
+from optrun.data.sources import folder, layout
 from optrun.data.sources.archive import Zip, changed, opened, too_many
 from optrun.data.sources.folder import File, FolderFile
-from optrun.data.sources.layout import (
-    LAYOUTS,
-    is_archive_name,
-    label_of,
-    part_of,
-    without_common_folder,
-)
+from optrun.data.sources.layout import LAYOUTS
 from optrun.data.sources.regular_file import UnreadableError, state_of
 from optrun.data.sources.source import Photo
 
@@ -61,9 +55,8 @@ class Files:
 
     def parts(self) -> Mapping[str, int]:
         places, _ = self._listing
-        parts = {
-            photo_id: part for name, (photo_id, _) in places.items() if (part := part_of(name))
-        }
+        found = {photo_id: layout.part_of(name) for name, (photo_id, _) in places.items()}
+        parts = {photo_id: part for photo_id, part in found.items() if part != NO_PART}
         named = set(parts.values())
         return parts if TRAIN in named and named & {VALIDATION, TEST} else {}
 
@@ -75,9 +68,9 @@ class Files:
             for file in files:
                 if file.name not in places:
                     continue
-                photo_id, label = places[file.name]
+                last_id, label = places[file.name]
                 replaced_id = next(earlier.get(file.name, iter(())), None)
-                photo_id = replaced_id or photo_id
+                photo_id = replaced_id or last_id
                 if wanted is not None and photo_id not in wanted:
                     continue
                 try:
@@ -112,7 +105,7 @@ class Files:
                 found = f"{self._shown} holds {_number(counts[1 - label], present)}"
                 needed = "photos of both are needed"
                 raise PhotoError(f"{found} but no {missing}; {needed}.\n{LAYOUTS}")
-        ids = without_common_folder(labels)
+        ids = layout.without_common_folder(labels)
         taken = set(filter(str.isprintable, ids.values()))
         for name, photo_id in ids.items():
             if photo_id not in taken:
@@ -136,7 +129,7 @@ class Files:
             has_photos = False
             for file in files:
                 has_photos = has_photos or _label(file) is not None
-                if is_archive_name(file.name) and len(archives) <= MAXIMUM_ARCHIVES:
+                if layout.is_archive_name(file.name) and len(archives) <= MAXIMUM_ARCHIVES:
                     archives.append(file)
                 yield file
             if has_photos:
@@ -159,7 +152,7 @@ class Files:
 
 def _label(file: File) -> int | None:
     is_linked_folder = isinstance(file, FolderFile) and file.is_linked_folder
-    return label_of(f"{file.name}/" if is_linked_folder else file.name)
+    return layout.label_of(f"{file.name}/" if is_linked_folder else file.name)
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

@@ -131,7 +131,6 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
 
 
 def megabytes(count: int) -> str:
-    """Returns a number of bytes for a person: 825 MB."""
     return f"{count / 1e6:,.0f} MB"
 
 
@@ -217,8 +216,8 @@ class _Download:
         headers = {"Accept-Encoding": "identity"}
         if here > 0:
             headers["Range"] = f"bytes={here}-"
-            if self.part.version:
-                headers["If-Range"] = self.part.version
+            if version := self.part.version:
+                headers["If-Range"] = version
         timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         try:
             with requests.get(file.url, headers=headers, stream=True, timeout=timeout) as response:

@@ -141,8 +141,7 @@ class Builder:
     def __init__(self, source: Source, how: Preparation, file: PixelFile, journal: Journal) -> None:
         self.decoded: dict[str, Decoded] = {}
         self.left_out: dict[str, str] = {}
-        self._source, self._how = source, how
-        self._file, self._journal = file, journal
+        self._source, self._how, self._file, self._journal = source, how, file, journal
         self._memory = Memory(DECODING_BYTES)
         self._kept = threading.local()
 

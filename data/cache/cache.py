@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +45,7 @@ def load(folder: Path) -> Photos | None:
 
 
 def save_index(
-    folder: Path,
-    ids: Sequence[str],
-    arrays: Mapping[str, npt.NDArray[np.uint8]],
-    index: Mapping[str, object],
+    folder: Path, ids: list[str], arrays: dict[str, npt.NDArray[np.uint8]], index: dict[str, object]
 ) -> None:
     """Writes what `load` reads but the pixels: arrays by name, and what else there is to state."""
     for name, array in arrays.items():

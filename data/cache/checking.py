@@ -90,15 +90,12 @@ class _Opened:
             yield Finding(name, "no longer in the source")
         for name in sorted(labels.keys() - known) if takes_all else ():
             yield Finding(name, "new in the source")
-        for name, row in self.rows.items():
-            if name not in labels:
-                continue
-            label, part = int(photos.labels[row]), int(photos.parts[row])
-            if labels[name] != label:
+        for name, label, part in zip(photos.ids, photos.labels, photos.parts, strict=True):
+            if name in labels and labels[name] != label:
                 was, now = CLASS_NAMES[label], CLASS_NAMES[labels[name]]
                 yield Finding(name, f"prepared as a {was}, now a {now}")
-            if parts.get(name, NO_PART) != part:
-                was, now = _PART_NAMES.get(part, "no part"), _PART_NAMES[parts.get(name, NO_PART)]
+            if name in labels and (part_now := parts.get(name, NO_PART)) != part:
+                was, now = _PART_NAMES.get(int(part), "no part"), _PART_NAMES[part_now]
                 yield Finding(name, f"prepared for {was}, now in a folder for {now}")
 
     def wrong_photo(self, found: Photo, memory: Memory) -> Iterator[str]:

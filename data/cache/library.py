@@ -51,10 +51,8 @@ def read() -> Library:
         why = f"{folder()} can't be read: {error.strerror or error}"
         raise PhotoError(f"{why}. Set OPTRUN_CACHE to a folder of your own.") from error
     found = {file: _entry_in(file) for file in files}
-    return Library(
-        {entry.name: entry for entry in found.values() if entry},
-        [file for file, entry in found.items() if not entry],
-    )
+    entries = {entry.name: entry for entry in found.values() if entry}
+    return Library(entries, [file for file, entry in found.items() if not entry])
 
 
 def names() -> tuple[str, ...]:

@@ -88,8 +88,7 @@ def summary(folder: str, most: int) -> dict[str, str | int]:
     except OSError as error:
         shown = printable(folder)
         raise PhotoError(f"{shown} was changed while it was looked at. Run again.") from error
-    sums = {"files": files, "bytes": size, "changed_ns": changed_ns}
-    return {**sums, "names": whole.hexdigest()}
+    return {"files": files, "bytes": size, "changed_ns": changed_ns, "names": whole.hexdigest()}
 
 
 def _below(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:

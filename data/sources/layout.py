@@ -92,5 +92,4 @@ def without_common_folder(names: Collection[str]) -> dict[str, str]:
     """
     folders = {name.rpartition("/")[0] for name in names}
     common = posixpath.commonpath(folders)
-    start = len(common) + 1 if common else 0
-    return {name: name[start:] for name in names}
+    return {name: name.removeprefix(f"{common}/") for name in names}

@@ -42,5 +42,4 @@ class Drawings:
 
         for index, (name, label) in enumerate(self.entries().items()):
             if ids is None or name in ids:
-                picture = sample.draw(sample.SAMPLE_SEED, index)
-                yield Photo(name, label, sample.encode(picture))
+                yield Photo(name, label, sample.encode(sample.draw(sample.SAMPLE_SEED, index)))

@@ -71,7 +71,7 @@ def _missing(source: str, path: Path) -> str:
         neighbours = {entry.name: printable(str(entry)) for entry in beside}
     except OSError:  # a folder that may not be listed
         neighbours = {}
-    named = {name: name for name in (*NAMES, *library.names())} if source == path.name else {}
-    choices = neighbours | named
-    nearest = difflib.get_close_matches(path.name, choices, n=1)
-    return f"{message} " + (f"Did you mean {choices[nearest[0]]}?" if nearest else _ALLOWED)
+    if source == path.name:
+        neighbours |= {name: name for name in (*NAMES, *library.names())}
+    nearest = difflib.get_close_matches(path.name, neighbours, n=1)
+    return f"{message} " + (f"Did you mean {neighbours[nearest[0]]}?" if nearest else _ALLOWED)

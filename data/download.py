@@ -144,8 +144,6 @@ class _BrokenOff(Exception):
 
 @dataclass(frozen=True)
 class _Download:
-    """One call of `fetch`."""
-
     file: Published
     part: Partial
     progress: Progress
@@ -230,10 +228,8 @@ class _Download:
                 f"({_innermost(error)}). A proxy or portal may stand in between; check the network."
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise DownloadError(
-                f"{file.url} can't be asked for: {str(error).rstrip('.')}. Check HTTPS_PROXY and "
-                "ALL_PROXY."
-            ) from error
+            reason = f"{file.url} can't be asked for: {str(error).rstrip('.')}."
+            raise DownloadError(f"{reason} Check HTTPS_PROXY and ALL_PROXY.") from error
         except requests.exceptions.TooManyRedirects as error:
             raise self._not_given("302 again and again") from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -303,7 +299,6 @@ class _Download:
         return file.error(f"{file.host} does not give {file.name}: it answered {answer}.")
 
     def _another_file(self, found: str) -> DownloadError:
-        """The length, as `found` tells it, is not the published one."""
         file = self.file
         return file.error(
             f"{file.host} offers another file than the published {file.name}: {found}, published "

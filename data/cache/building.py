@@ -110,9 +110,8 @@ class PixelFile(AbstractContextManager["PixelFile"]):
     def arrange(self, rows: Sequence[int]) -> None:
         """Puts the row now at `rows[k]` at place k, for every k, and drops all others.
 
-        In place, every row moved once: a place whose own row nobody wants takes its row from
-        where that is, which frees that place, and so on. What is left are circles, which are
-        opened by keeping one of their rows aside.
+        Every row is moved once: a place whose own row nobody wants takes its row from where that
+        is, which frees that place, and so on. Circles are left; of each, one row is kept aside.
         """
         left = {place: row for place, row in enumerate(rows) if place != row}
         unwanted = sorted(left.keys() - left.values(), reverse=True)
@@ -129,9 +128,8 @@ class PixelFile(AbstractContextManager["PixelFile"]):
     def _write_header(self, count: int) -> int:
         """Writes the header and returns its length, which NumPy keeps the same for any count."""
         self._file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
-        )
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
         return self._file.tell()
 
 

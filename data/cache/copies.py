@@ -43,7 +43,6 @@ class Copy:
 
     @property
     def usable(self) -> bool:
-        """Whether runs take their photos from it."""
         return not (self.stale or self.unfinished)
 
 

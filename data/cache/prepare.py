@@ -19,7 +19,6 @@ from optrun.data.sources.source import Source
 from optrun.data.split import split
 
 Report = Callable[[int, int | None], None]  # with photos done, and in all
-_FIRST_LEFT_OUT = 10
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,9 @@ def prepare(
         count = len(photos.left_out)
         files = "1 file" if count == 1 else f"{count:,} files"
         lines = [f"{photos.source} holds {files} that can't be used:"]
-        lines += [f"  {name}: {why}" for name, why in photos.left_out[:_FIRST_LEFT_OUT]]
-        if count > _FIRST_LEFT_OUT:
-            lines.append(f"  and {count - _FIRST_LEFT_OUT:,} more")
+        lines += [f"  {name}: {why}" for name, why in photos.left_out[:10]]
+        if count > 10:
+            lines.append(f"  and {count - 10:,} more")
         raise PhotoError("\n".join(lines))
     return photos
 

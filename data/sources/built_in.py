@@ -22,7 +22,6 @@ class Drawings:
         return self._count
 
     def identity(self) -> Mapping[str, str | int]:
-        """The version of the drawings, and how many."""
         from optrun.data import sample
 
         version, seed = sample.SAMPLE_VERSION, sample.SAMPLE_SEED

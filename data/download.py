@@ -1,12 +1,10 @@
 """One published file over HTTP: whole and right, or not there; what breaks off goes on.
 
 tensorflow_datasets, pooch and the like begin again with the first byte when a connection breaks, so
-ranges (RFC 9110, section 14) are asked for here. `requests` carries them, with the proxies and
-certificates that the environment names.
+ranges (RFC 9110, section 14) are asked for here.
 """
 
 import contextlib
-import http.client
 import os
 import re
 import shutil
@@ -23,7 +21,7 @@ from optrun.data.locks import exclusive
 if TYPE_CHECKING:
     import requests
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # with bytes here, and in all
 Say = Callable[[str], None]
 
 CONNECT_TIMEOUT_S = 10.0
@@ -48,20 +46,17 @@ class Published:
 
     @property
     def name(self) -> str:
-        """The last part of its address."""
         return self.url.rsplit("/", 1)[-1]
 
     @property
     def host(self) -> str:
-        """Who is asked for it."""
         return self.url.split("/")[2]
 
-    @property
-    def ways_out(self) -> str:
-        """What a person can do where no further try helps."""
-        return (
-            f"{self.url}, downloaded elsewhere, can be given to `optrun data prepare ARCHIVE`; "
-            "other photos, to `optrun data import PATH`."
+    def error(self, reason: str) -> "DownloadError":
+        """No further try helps; what a person can do is said after the reason."""
+        return DownloadError(
+            f"{reason} {self.url}, downloaded elsewhere, can be given to `optrun data prepare "
+            "ARCHIVE`; other photos, to `optrun data import PATH`."
         )
 
 
@@ -71,23 +66,17 @@ class DownloadError(PhotoError):
 
 @dataclass(frozen=True)
 class Partial:
-    """NAME.part beside the file it will be, and NAME.part.version with the server's word for it."""
+    """What is here of a file, whether or not anything is."""
 
-    path: Path  # whether or not there is a part
+    path: Path  # NAME.part beside the file it will be
+    version_path: Path  # NAME.part.version, with the server's word for this version of the file
 
     @property
     def size(self) -> int:
-        """How many bytes are here."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
-    def version_path(self) -> Path:
-        """The file with what the server tells this version of the file from others by."""
-        return self.path.with_name(self.path.name + ".version")
-
-    @property
     def version(self) -> str:
-        """What that says; empty where the server says nothing."""
         try:
             text = self.version_path.read_text("utf-8").strip()
         except (FileNotFoundError, UnicodeDecodeError):
@@ -96,20 +85,19 @@ class Partial:
         return text if text.isprintable() and text.isascii() else ""
 
     def begin(self, version: str) -> None:
-        """Empties the part, and notes the version that what comes belongs to."""
         self.discard()
         if version:
             self.version_path.write_text(version, "utf-8")
 
     def discard(self) -> None:
-        """Deletes the part and what is noted of it."""
         self.path.unlink(missing_ok=True)
         self.version_path.unlink(missing_ok=True)
 
 
 def partial_of(path: Path) -> Partial:
     """Returns the part of the file that will be at `path`."""
-    return Partial(path.with_name(path.name + ".part"))
+    place = f"{path}.part"
+    return Partial(Path(place), Path(f"{place}.version"))
 
 
 def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> None:
@@ -117,11 +105,9 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
 
     A part left by an earlier call, however that ended, is gone on with; where it can't be completed
     it stays, unless it proves to be wrong, and `DownloadError` says why. Another process that asks
-    for the same file waits. `progress` is called with (bytes here, in all), `say` with what a
-    person should know on the way.
+    for the same file waits. `say` is called with what a person should know on the way.
     """
     part = partial_of(path)
-    download = _Download(published, part, progress, say)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(
@@ -129,15 +115,13 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
             waiting=lambda: say(f"another process is downloading {path.name}; waiting for it"),
         ):
             if not path.exists():
-                download.require_space()
-                download.complete()
+                _Download(published, part, progress, say).complete()
                 sync(part.path)
                 part.path.replace(path)
                 part.version_path.unlink(missing_ok=True)
     except OSError as error:
         kept = ""
-        # Where the folder itself can't be read, there is nothing to say of what is in it.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the folder itself may be out of reach
             if part.size:
                 kept = f" The {megabytes(part.size)} that are here are kept, and gone on with."
         raise DownloadError(
@@ -147,7 +131,6 @@ def fetch(published: Published, path: Path, *, progress: Progress, say: Say) -> 
 
 
 def megabytes(count: int) -> str:
-    """Returns a number of bytes for a person: 825 MB."""
     return f"{count / 1e6:,.0f} MB"
 
 
@@ -161,22 +144,10 @@ class _BrokenOff(Exception):
 
 @dataclass(frozen=True)
 class _Download:
-    """One call of `fetch`."""
-
     file: Published
     part: Partial
     progress: Progress
     say: Say
-
-    def require_space(self) -> None:
-        folder = self.part.path.parent
-        missing, free = self.file.size - self.part.size, shutil.disk_usage(folder).free
-        if free < missing:
-            raise DownloadError(
-                f"{self.file.name} needs {megabytes(missing)} more in {folder}, where "
-                f"{megabytes(free)} are free. Free some, or set TFDS_DATA_DIR to a folder on "
-                "another disk."
-            )
 
     def complete(self) -> None:
         """Brings the part to its full length, and deletes it if it is not the published file then.
@@ -184,55 +155,56 @@ class _Download:
         Nothing that is added could make it right. But what was put together from several responses,
         or by an earlier call, may mix two versions, and is worth another try from the start.
         """
+        file, folder = self.file, self.part.path.parent
+        missing, free = file.size - self.part.size, shutil.disk_usage(folder).free
+        if free < missing:
+            raise DownloadError(
+                f"{file.name} needs {megabytes(missing)} more in {folder}, where {megabytes(free)} "
+                "are free. Free some, or set TFDS_DATA_DIR to a folder on another disk."
+            )
         for is_last_try in (False, True):
             in_one_piece = self._bring_to_full_length()
             digest = sha256_of(self.part.path)
-            if digest == self.file.sha256:
+            if digest == file.sha256:
                 return
             self.part.discard()
             if in_one_piece or is_last_try:
-                raise DownloadError(
-                    f"What {self.file.host} sends as {self.file.name} is not the published file: "
-                    f"its SHA-256 is {digest}, published is {self.file.sha256}. It was deleted. "
-                    "The publisher may have changed the file, or something on the way alters it: "
-                    f"try another network. {self.file.ways_out}"
+                raise file.error(
+                    f"What {file.host} sends as {file.name} is not the published file: its SHA-256 "
+                    f"is {digest}, published is {file.sha256}. It was deleted. The publisher may "
+                    "have changed the file, or something on the way alters it: try another network."
                 )
             self.say("what was put together is not the published file; starting anew")
 
     def _bring_to_full_length(self) -> bool:
         """Asks for what is missing until all is here; returns whether one response brought it."""
-        import requests
-
         file, part = self.file, self.part
         if part.size > file.size:
             part.discard()
-        in_one_piece = False
-        in_vain, furthest = 0, part.size
-        with requests.Session() as session:
-            while part.size < file.size:
-                try:
-                    in_one_piece = self._ask_for_rest(session) == 0
-                except _BrokenOff as broken:
-                    here = part.size
-                    # Further than ever, that is: a server without ranges begins anew each time.
-                    if here >= furthest + ENOUGH_BYTES:
-                        in_vain, furthest = 0, here
-                    so_far = f"{megabytes(here)} of {megabytes(file.size)}"
-                    if in_vain == len(WAITS_S):
-                        kept = f"The {so_far} that are here are kept: run again to go on from there"
-                        raise DownloadError(
-                            f"The download of {file.name} from {file.host} broke off: {broken}, "
-                            f"and {len(WAITS_S)} more tries got no further. "
-                            f"{f'{kept}. ' if here else ''}{file.ways_out}"
-                        ) from broken
-                    wait_s = max(WAITS_S[in_vain], broken.wait_s)
-                    in_vain += 1
-                    place = f" at {so_far}" if here else ""
-                    self.say(f"{broken}{place}; trying again in {wait_s:.0f} s")
-                    time.sleep(wait_s)
+        in_one_piece, in_vain, furthest = False, 0, part.size
+        while part.size < file.size:
+            try:
+                in_one_piece = self._ask_for_rest() == 0
+            except _BrokenOff as broken:
+                here = part.size
+                # Further than ever, that is: a server without ranges begins anew each time.
+                if here >= furthest + ENOUGH_BYTES:
+                    in_vain, furthest = 0, here
+                so_far = f"{megabytes(here)} of {megabytes(file.size)}"
+                if in_vain == len(WAITS_S):
+                    kept = f" The {so_far} that are here are kept: run again to go on from there."
+                    raise file.error(
+                        f"The download of {file.name} from {file.host} broke off: {broken}, "
+                        f"and {len(WAITS_S)} more tries got no further.{kept if here else ''}"
+                    ) from broken
+                wait_s = max(WAITS_S[in_vain], broken.wait_s)
+                in_vain += 1
+                place = f" at {so_far}" if here else ""
+                self.say(f"{broken}{place}; trying again in {wait_s:.0f} s")
+                time.sleep(wait_s)
         return in_one_piece
 
-    def _ask_for_rest(self, session: "requests.Session") -> int:
+    def _ask_for_rest(self) -> int:
         """Appends what one response brings; returns with which byte it began."""
         import requests
         import urllib3
@@ -242,29 +214,26 @@ class _Download:
         headers = {"Accept-Encoding": "identity"}
         if here > 0:
             headers["Range"] = f"bytes={here}-"
-            if self.part.version:
-                headers["If-Range"] = self.part.version
+            if version := self.part.version:
+                headers["If-Range"] = version
         timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         try:
-            with session.get(file.url, headers=headers, stream=True, timeout=timeout) as response:
+            with requests.get(file.url, headers=headers, stream=True, timeout=timeout) as response:
                 start = self._usable_start(response)
                 self._append(response)
+                return start
         except requests.exceptions.SSLError as error:
-            raise DownloadError(
+            raise file.error(
                 f"{file.host} was reached, but no safe connection can be made "
-                f"({_innermost(error)}). A proxy or portal may stand in between; check the "
-                f"network. {file.ways_out}"
+                f"({_innermost(error)}). A proxy or portal may stand in between; check the network."
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise DownloadError(
-                f"{file.url} can't be asked for: {str(error).rstrip('.')}. Check HTTPS_PROXY and "
-                "ALL_PROXY."
-            ) from error
+            reason = f"{file.url} can't be asked for: {str(error).rstrip('.')}."
+            raise DownloadError(f"{reason} Check HTTPS_PROXY and ALL_PROXY.") from error
         except requests.exceptions.TooManyRedirects as error:
             raise self._not_given("302 again and again") from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _BrokenOff(f"the connection failed ({_innermost(error)})") from error
-        return start
 
     def _usable_start(self, response: "requests.Response") -> int:
         """Returns which byte a response begins with, and leaves of the part what comes before it.
@@ -295,10 +264,10 @@ class _Download:
         length = headers.get("Content-Length", "")
         if length != str(file.size):
             if headers.get("Content-Type", "").lower().startswith("text/"):
-                raise DownloadError(
+                raise file.error(
                     f"Instead of {file.name}, a page of text came from {response.url}. A proxy or "
                     "portal may stand in between, perhaps one to log in at: open any page in a "
-                    f"browser, and run again. {file.ways_out}"
+                    "browser, and run again."
                 )
             if length.isdecimal():
                 raise self._another_file(f"{int(length):,} bytes")
@@ -326,29 +295,28 @@ class _Download:
             raise _BrokenOff("the connection failed (it ended early)")
 
     def _not_given(self, answer: str) -> DownloadError:
-        """The server refuses, and asking again would not help."""
-        return DownloadError(
-            f"{self.file.host} does not give {self.file.name}: it answered {answer}. "
-            f"{self.file.ways_out}"
-        )
+        file = self.file
+        return file.error(f"{file.host} does not give {file.name}: it answered {answer}.")
 
     def _another_file(self, found: str) -> DownloadError:
-        """The length, as `found` tells it, is not the published one."""
-        return DownloadError(
-            f"{self.file.host} offers another file than the published {self.file.name}: {found}, "
-            f"published are {self.file.size:,}. The publisher may have changed it, or something on "
-            f"the way answers instead. {self.file.ways_out}"
+        file = self.file
+        return file.error(
+            f"{file.host} offers another file than the published {file.name}: {found}, published "
+            f"are {file.size:,}. The publisher may have changed it, or something on the way "
+            "answers instead."
         )
 
 
 def _innermost(error: BaseException) -> str:
     """Returns the reason at the bottom of a failed request, without the objects around it."""
-    inner: object = error
-    while isinstance(inner, BaseException):
+    from http.client import IncompleteRead
+
+    inner: BaseException | None = error
+    while inner is not None:
         error = inner
         candidates = (getattr(error, "reason", None), *error.args, error.__cause__)
         inner = next((one for one in candidates if isinstance(one, BaseException)), None)
-    if isinstance(error, http.client.IncompleteRead):
+    if isinstance(error, IncompleteRead):
         return "it ended early"
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
     return str(text).rstrip(".")

@@ -35,14 +35,13 @@ def _ask(url: str, timeout_s: float) -> bool | PhotoError:
         urllib.request.urlopen(request, timeout=timeout_s).close()  # noqa: S310
     except urllib.error.HTTPError:
         return True
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            return PhotoError(
-                f"{request.host} was reached, but its certificate is not valid here "
-                f"({error.reason.verify_message}). A proxy or portal may stand in between; "
-                f"check the network, or download {url} in a browser."
-            )
-        return False
-    except OSError:
-        return False
+    except OSError as error:
+        reason = getattr(error, "reason", None)
+        if not isinstance(reason, ssl.SSLCertVerificationError):
+            return False
+        return PhotoError(
+            f"{request.host} was reached, but its certificate is not valid here "
+            f"({reason.verify_message}). A proxy or portal may stand in between; "
+            f"check the network, or download {url} in a browser."
+        )
     return True

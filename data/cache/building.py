@@ -16,22 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from optrun.data.cache.cache_key import Preparation
-from optrun.data.images.decode import (
-    TOGETHER,
-    Header,
-    Pixels,
-    UndecodableError,
-    as_resized,
-    examine,
-    photo,
-    squashed_together,
-)
+from optrun.data.images import decode
+from optrun.data.images.decode import TOGETHER, Header, Pixels, UndecodableError
 from optrun.data.images.duplicates import pixel_digest
 from optrun.data.parallel import DECODING_BYTES, Memory, in_order
 from optrun.data.sources.source import Photo, Source
 
-_FORMAT = 1
-_DIGEST_BYTES = 32
 _TOGETHER_BYTES = 16 * 1024**2  # larger photos are decoded one by one
 
 
@@ -50,18 +40,24 @@ Record = Decoded | str  # a text is the reason why a photo is left out
 class Journal(AbstractContextManager["Journal"]):
     """Lines of JSON, one for each photo, below a first line that says what is being built.
 
-    A line is written when the pixels are. Whatever ends the process may leave a torn line, which is
-    ignored; after a crash of the machine pixels may be missing though their line is there. A file
-    that is about anything else than `header` says is begun anew.
+    A line is written when the pixels are; after a crash of the machine these may be missing. A torn
+    line is ignored. A file that is about anything else than `header` says is begun anew.
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
-        first = json.dumps({"format": _FORMAT, **header}, sort_keys=True).encode()
+        first = json.dumps({"format": 1, **header}, sort_keys=True).encode()
         lines = path.read_bytes().split(b"\n") if path.exists() else []
         goes_on = lines[:1] == [first]
         self.records: dict[str, Record] = {}  # what was known when the file was opened, by id
         for line in lines[1:] if goes_on else []:
-            self.records |= _parsed(line)
+            with contextlib.suppress(ValueError):  # a torn or empty line
+                match json.loads(line):
+                    case [str(name), str(reason)]:
+                        self.records[name] = reason
+                    case [str(name), str(digest), str(of_pixels), int(row)] if row >= 0:
+                        digests = bytes.fromhex(digest), bytes.fromhex(of_pixels)
+                        if {len(one) for one in digests} == {32}:
+                            self.records[name] = Decoded(*digests, row)
         self._file = path.open("ab" if goes_on else "wb", buffering=0)
         # Of an earlier build, the last line may be torn.
         self._file.write(b"\n" if goes_on else first + b"\n")
@@ -77,21 +73,6 @@ class Journal(AbstractContextManager["Journal"]):
         self._file.write(json.dumps([name, *values]).encode() + b"\n")
 
 
-def _parsed(line: bytes) -> dict[str, Record]:
-    """Returns the record in a line by its id; nothing where the line is torn or empty."""
-    try:
-        match json.loads(line):
-            case [str(name), str(reason)]:
-                return {name: reason}
-            case [str(name), str(digest), str(of_pixels), int(row)]:
-                digests = bytes.fromhex(digest), bytes.fromhex(of_pixels)
-                if all(len(one) == _DIGEST_BYTES for one in digests) and row >= 0:
-                    return {name: Decoded(*digests, row)}
-    except ValueError:
-        pass
-    return {}
-
-
 class PixelFile(AbstractContextManager["PixelFile"]):
     """uint8 [n, image_size, image_size, 3] in NumPy's format, with n known only at the end.
 
@@ -102,8 +83,7 @@ class PixelFile(AbstractContextManager["PixelFile"]):
     def __init__(self, path: Path, image_size: int) -> None:
         path.touch()
         self._file = path.open("r+b", buffering=0)
-        self._shape = (image_size, image_size, 3)
-        self._row_bytes = image_size * image_size * 3
+        self._shape, self._row_bytes = (image_size, image_size, 3), image_size**2 * 3
         self._lock = threading.Lock()
         self._start = self._write_header(0)
 
@@ -112,63 +92,45 @@ class PixelFile(AbstractContextManager["PixelFile"]):
 
     def write(self, row: int, pixels: Pixels) -> None:
         """Writes one photo, uint8 [image_size, image_size, 3]."""
-        self._write(row, np.ascontiguousarray(pixels).data.cast("B"))
-
-    def read(self, row: int) -> Pixels:
-        """Returns the photo in a row; black as far as nothing was written there."""
-        # The last rows of a file that others were written past may not be there yet: zeros, as
-        # those between are.
-        content = self._read(row).ljust(self._row_bytes, b"\0")
-        return np.frombuffer(content, np.uint8).reshape(self._shape)
-
-    def arrange(self, rows: Sequence[int]) -> None:
-        """Puts the row now at `rows[k]` at place k, for every k, and drops all others.
-
-        In place, every row moved once: a place whose own row nobody wants takes its row from
-        where that is, which frees that place, and so on. What is left are circles, which are
-        opened by keeping one of their rows aside.
-        """
-        left = {place: row for place, row in enumerate(rows) if place != row}
-        for place in sorted(left.keys() - left.values()):
-            self._fill(place, left)
-        while left:
-            place = next(iter(left))
-            aside = self._read(place)
-            self._write(self._fill(place, left), aside)
-        self._file.truncate(self._start + len(rows) * self._row_bytes)
-        self._write_header(len(rows))
-
-    def _fill(self, place: int, left: dict[int, int]) -> int:
-        """Fills a place, then the one that its row came from, and so on; returns the last.
-
-        What is dealt with is taken out of `left`, which says which row belongs to each place.
-        """
-        while True:
-            row = left.pop(place)
-            self._write(place, self._read(row))
-            if row not in left:
-                return place
-            place = row
-
-    def _write_header(self, count: int) -> int:
-        """Writes the header and returns its length, which NumPy keeps the same for any count."""
-        self._file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
-        )
-        return self._file.tell()
-
-    def _write(self, row: int, content: bytes | memoryview) -> None:
-        rest = memoryview(content)
+        rest = np.ascontiguousarray(pixels).data.cast("B")
         with self._lock:
             self._file.seek(self._start + row * self._row_bytes)
             while rest:
                 rest = rest[self._file.write(rest) :]
 
-    def _read(self, row: int) -> bytes:
+    def read(self, row: int) -> Pixels:
+        """Returns the photo in a row; black as far as nothing was written there."""
         with self._lock:
             self._file.seek(self._start + row * self._row_bytes)
-            return self._file.read(self._row_bytes)
+            content = self._file.read(self._row_bytes)
+        # Behind its end a file is zeros, as it is between rows that were written.
+        whole = content.ljust(self._row_bytes, b"\0")
+        return np.frombuffer(whole, np.uint8).reshape(self._shape)
+
+    def arrange(self, rows: Sequence[int]) -> None:
+        """Puts the row now at `rows[k]` at place k, for every k, and drops all others.
+
+        Every row is moved once: a place whose own row nobody wants takes its row from where that
+        is, which frees that place, and so on. Circles are left; of each, one row is kept aside.
+        """
+        left = {place: row for place, row in enumerate(rows) if place != row}
+        unwanted = sorted(left.keys() - left.values(), reverse=True)
+        while left:
+            place = first = unwanted.pop() if unwanted else next(iter(left))
+            aside = self.read(first)
+            while place in left:
+                row = left.pop(place)
+                self.write(place, aside if row == first else self.read(row))
+                place = row
+        self._file.truncate(self._start + len(rows) * self._row_bytes)
+        self._write_header(len(rows))
+
+    def _write_header(self, count: int) -> int:
+        """Writes the header and returns its length, which NumPy keeps the same for any count."""
+        self._file.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        return self._file.tell()
 
 
 class Builder:
@@ -177,24 +139,19 @@ class Builder:
     def __init__(self, source: Source, how: Preparation, file: PixelFile, journal: Journal) -> None:
         self.decoded: dict[str, Decoded] = {}
         self.left_out: dict[str, str] = {}
-        self._source, self._how = source, how
-        self._file, self._journal = file, journal
+        self._source, self._how, self._file, self._journal = source, how, file, journal
         self._memory = Memory(DECODING_BYTES)
         self._kept = threading.local()
 
     def go_on(self) -> None:
-        """Takes over what an earlier build has done, as far as its pixels are there.
-
-        A build that was stopped while it arranged its photos has some of them at their last place
-        already.
-        """
+        """Takes over what an earlier build has done, as far as its pixels are there."""
         records = self._journal.records.items()
         self.left_out |= {name: reason for name, reason in records if isinstance(reason, str)}
         done = sorted((name, one) for name, one in records if isinstance(one, Decoded))
         rows: set[int] = set()
         for place, (name, found) in enumerate(done):
+            # A build that was stopped while it arranged them has some at their last place already.
             for row in (found.row, place):
-                # Nothing but the pixels themselves is trusted after a crash.
                 if row not in rows and pixel_digest(self._file.read(row)) == found.pixel_digest:
                     rows.add(row)
                     self.decoded[name] = replace(found, row=row)
@@ -209,15 +166,13 @@ class Builder:
         def work(photos: Sequence[Photo]) -> list[Record]:
             records: list[Record] = []
             for found, pixels in zip(photos, self._squares(photos), strict=True):
-                record: Record
                 if isinstance(pixels, str):
-                    record = pixels
+                    records.append(pixels)
                 else:
                     row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
                     self._file.write(row, pixels)
-                    record = Decoded(digest, pixel_digest(pixels), row)
-                self._journal.add(found.id, record)
-                records.append(record)
+                    records.append(Decoded(digest, pixel_digest(pixels), row))
+                self._journal.add(found.id, records[-1])
             return records
 
         groups = _grouped(self._source.read(rows.keys()))
@@ -241,9 +196,9 @@ class Builder:
                         whole, start = [], 0
                         memory = self._kept_memory(sum(one.memory_bytes for one in headers))
                         for found, header in zip(photos, headers, strict=True):
-                            whole.append(photo(found.encoded, header, memory[start:]))
+                            whole.append(decode.photo(found.encoded, header, memory[start:]))
                             start += header.memory_bytes
-                        squares = squashed_together(whole, how.image_size)
+                        squares = decode.squashed_together(whole, how.image_size)
                     yield from squares
                     return
         for found in photos:
@@ -266,10 +221,6 @@ class Builder:
             self.left_out[name] = reason
             self._journal.add(name, reason)
 
-    def arrange(self, names: Collection[str]) -> None:
-        """Puts the photos with these ids into the file in this order, and drops all others."""
-        self._file.arrange([self.decoded[name].row for name in names])
-
 
 def _grouped(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
     """Yields photos in groups to be decoded together, large ones in smaller groups."""
@@ -291,11 +242,11 @@ def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:
     """Decodes a photo of a source, as `how` says, within this memory."""
     header = _header(found)
     with memory.taken(header.decoding_bytes):
-        whole = photo(found.encoded, header)
-        return as_resized(whole, how.image_size, how.resize, how.antialias)
+        whole = decode.photo(found.encoded, header)
+        return decode.as_resized(whole, how.image_size, how.resize, how.antialias)
 
 
 def _header(found: Photo) -> Header:
     if found.unreadable:
         raise UndecodableError(found.unreadable)
-    return examine(found.encoded)
+    return decode.examine(found.encoded)

@@ -2,17 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from optrun.data.cache.cache_key import ARRAYS, FORMAT, IDS, INDEX, JOURNAL, PARTIAL, PIXELS
+import numpy.typing as npt
+from optrun.data.cache.cache_key import FORMAT, IDS, INDEX, JOURNAL, PARTIAL, PIXELS
 from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes, sync
 from optrun.data.locks import exclusive
 from optrun.data.photos import Photos
 
-_STATED = ("source", "is_sample", "fingerprint")  # of `Photos`, in the index as they are
+# Of `Photos`: in the index as they are, and in a file each.
+_STATED = ("source", "is_sample", "fingerprint")
+_ARRAYS = ("pixels", "labels", "digests", "pixel_digests", "parts")
 
 
 def load(folder: Path) -> Photos | None:
@@ -24,8 +27,8 @@ def load(folder: Path) -> Photos | None:
         index = json.loads((folder / INDEX).read_bytes())
         ids = tuple(json.loads((folder / IDS).read_bytes()))
         arrays = {
-            name: np.load(folder / file, mmap_mode="r", allow_pickle=False)
-            for name, file in {"pixels": PIXELS, **ARRAYS}.items()
+            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in _ARRAYS
         }
         photos = Photos(
             ids=ids,
@@ -37,18 +40,18 @@ def load(folder: Path) -> Photos | None:
     except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
         return None
     except OSError as error:
-        raise PhotoError(_disk_message(folder, error)) from error
+        raise _disk_error(folder, error) from error
     return photos if {len(array) for array in arrays.values()} == {len(ids)} else None
 
 
-def save_index(folder: Path, photos: Photos, key: Mapping[str, object]) -> None:
-    """Writes everything but the pixels, the key in words for those who list what is prepared."""
-    for name, file in ARRAYS.items():
-        np.save(folder / file, getattr(photos, name), allow_pickle=False)
-    stated = {name: getattr(photos, name) for name in (*_STATED, "left_out")}
-    index = {"format": FORMAT, "key": key, **stated}
-    (folder / IDS).write_text(json.dumps(photos.ids, indent=0), "utf-8")
-    (folder / INDEX).write_text(json.dumps(index, indent=0), "utf-8")
+def save_index(
+    folder: Path, ids: list[str], arrays: dict[str, npt.NDArray[np.uint8]], index: dict[str, object]
+) -> None:
+    """Writes what `load` reads but the pixels: arrays by name, and what else there is to state."""
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    (folder / IDS).write_text(json.dumps(ids, indent=0), "utf-8")
+    (folder / INDEX).write_text(json.dumps({"format": FORMAT, **index}, indent=0), "utf-8")
 
 
 def written_bytes(folder: Path) -> int:
@@ -61,11 +64,9 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
     """Returns the photos kept in `folder`, after having `build` make them if they are not there.
 
     `build` fills a folder of another name, which is renamed when all in it is on the disk. Other
-    processes wait meanwhile. What was made before something ended it stays for the next call to go
-    on with, if there is a journal beside it.
+    processes wait meanwhile. Where something ends it, a folder with a journal stays, to go on with.
     """
-    photos = load(folder)
-    if photos is not None:
+    if (photos := load(folder)) is not None:
         return photos
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +76,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Photos:
                 _build(folder, build)
                 photos = load(folder)
     except OSError as error:
-        raise PhotoError(_disk_message(folder, error)) from error
+        raise _disk_error(folder, error) from error
     if photos is None:
         raise PhotoError(f"What was just written to {folder} can't be read back; check the disk.")
     return photos
@@ -112,8 +113,8 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _disk_message(folder: Path, error: OSError) -> str:
-    return (
+def _disk_error(folder: Path, error: OSError) -> PhotoError:
+    return PhotoError(
         f"The decoded photos can't be kept in {folder.parent}: {error.strerror or error}. "
         "Set OPTRUN_CACHE to a folder that is writable and has room."
     )

@@ -1,7 +1,4 @@
-"""What decides prepared photos, in words, and the folder that holds them.
-
-Listing what is prepared takes no more than this, so nothing of weight is imported here.
-"""
+"""What decides prepared photos, in words, and the folder that holds them; nothing of weight."""
 
 import hashlib
 import json
@@ -19,14 +16,6 @@ RESIZES: tuple[Resize, ...] = get_args(Resize)
 # Raise the number with every change to the files of a prepared copy.
 FORMAT = 3
 PIXELS, LABELS, IDS, INDEX = "pixels.npy", "labels.npy", "ids.json", "index.json"
-# By the name that `optrun.data.photos.Photos` has for each.
-ARRAYS = {
-    "labels": LABELS,
-    "digests": "digests.npy",
-    "pixel_digests": "pixel_digests.npy",
-    "parts": "parts.npy",
-}
-
 # What a build that goes on has in its folder, and at the end of the folder's name.
 JOURNAL, PARTIAL = "journal.jsonl", ".partial"
 
@@ -74,11 +63,7 @@ def cache_key(identity: Mapping[str, str | int], how: Preparation) -> dict[str, 
 
 
 def folder_name(source_name: str, key: Mapping[str, object]) -> str:
-    """Returns the name under which photos are kept: readable, and different for every key.
-
-    >>> folder_name("/home/ann/dogs-vs-cats.zip", {"image_size": 64})
-    'dogs-vs-cats-...'
-    """
+    """Returns the name under which photos are kept: readable, and different for every key."""
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(source_name).stem).strip("-")[:40] or "photos"
     text = json.dumps({"format": FORMAT, **key}, sort_keys=True)
     return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"

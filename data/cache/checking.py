@@ -49,22 +49,18 @@ def check(
     here = open_source(source, count=most if source == SAMPLE else None)
     labels, parts = here.entries(), here.parts()
     for one in opened:
-        findings[one.copy.folder] += one.wrong_in_itself()
         takes_all = one.copy.how.limit is None and not here.is_sample
-        findings[one.copy.folder] += one.wrong_names(labels, parts, takes_all=takes_all)
-
+        findings[one.copy.folder] += one.wrong_index(labels, parts, takes_all=takes_all)
     memory = Memory(DECODING_BYTES)
 
-    def work(found: Photo) -> list[tuple[Path, str]]:
-        return [
-            (one.copy.folder, what) for one in opened for what in one.wrong_photo(found, memory)
-        ]
+    def work(found: Photo) -> list[tuple[_Opened, str]]:
+        return [(one, what) for one in opened for what in one.wrong_photo(found, memory)]
 
     known = {name for one in opened for name in (*one.rows, *one.left_out)}
     checked = in_order(here.read(known), lambda photo: len(photo.encoded), work)
     for done, (photo, found) in enumerate(checked, start=1):
-        for folder, what in found:
-            findings[folder].append(Finding(photo.id, what))
+        for one, what in found:
+            findings[one.copy.folder].append(Finding(photo.id, what))
         if progress is not None:
             progress(done, len(known & labels.keys()))
     return findings
@@ -74,13 +70,14 @@ class _Opened:
     """A prepared copy with its photos, where each lies and why each file is left out, by id."""
 
     def __init__(self, copy: Copy, photos: Photos) -> None:
-        self.copy = copy
-        self.photos = photos
+        self.copy, self.photos = copy, photos
         self.rows = {name: row for row, name in enumerate(photos.ids)}
         self.left_out = dict(photos.left_out)
 
-    def wrong_in_itself(self) -> Iterator[Finding]:
-        """What is wrong whatever the source holds."""
+    def wrong_index(
+        self, labels: Mapping[str, int], parts: Mapping[str, int], *, takes_all: bool
+    ) -> Iterator[Finding]:
+        """What is wrong in itself, or differs between the copy's files and those of the source."""
         photos = self.photos
         made = fingerprint(photos.ids, photos.labels, photos.digests, self.left_out)
         if made != photos.fingerprint:
@@ -88,32 +85,22 @@ class _Opened:
             yield Finding("", f"its index has the fingerprint {stated}, {made[:16]} is its own")
         if list(photos.ids) != sorted(set(photos.ids)):
             yield Finding("", "its ids are not in order, or not unique")
-
-    def wrong_names(
-        self, labels: Mapping[str, int], parts: Mapping[str, int], *, takes_all: bool
-    ) -> Iterator[Finding]:
-        """What differs between the files that the copy knows and those of the source now."""
         known = self.rows.keys() | self.left_out.keys()
         for name in sorted(known - labels.keys()):
             yield Finding(name, "no longer in the source")
         for name in sorted(labels.keys() - known) if takes_all else ():
             yield Finding(name, "new in the source")
-        for name, row in self.rows.items():
-            if name not in labels:
-                continue
-            label = int(self.photos.labels[row])
-            if labels[name] != label:
+        for name, label, part in zip(photos.ids, photos.labels, photos.parts, strict=True):
+            if name in labels and labels[name] != label:
                 was, now = CLASS_NAMES[label], CLASS_NAMES[labels[name]]
                 yield Finding(name, f"prepared as a {was}, now a {now}")
-            part = int(self.photos.parts[row])
-            if parts.get(name, NO_PART) != part:
-                was, now = _PART_NAMES.get(part, "no part"), _PART_NAMES[parts.get(name, NO_PART)]
+            if name in labels and (part_now := parts.get(name, NO_PART)) != part:
+                was, now = _PART_NAMES.get(int(part), "no part"), _PART_NAMES[part_now]
                 yield Finding(name, f"prepared for {was}, now in a folder for {now}")
 
     def wrong_photo(self, found: Photo, memory: Memory) -> Iterator[str]:
         """What differs between a photo as it is in the source and as it is in the copy."""
-        row = self.rows.get(found.id)
-        reason = self.left_out.get(found.id)
+        row, reason = self.rows.get(found.id), self.left_out.get(found.id)
         if row is None and reason in (None, duplicates.BOTH_LABELS):
             return
         try:

@@ -6,23 +6,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optrun.data.cache.cache_key import (
-    INDEX,
-    JOURNAL,
-    LABELS,
-    PARTIAL,
-    PIXELS,
-    RESIZES,
-    Preparation,
-    cache_key,
-    directory,
-    folder_name,
-)
+from optrun.data.cache import cache_key
+from optrun.data.cache.cache_key import INDEX, JOURNAL, PARTIAL, RESIZES, Preparation
 from optrun.data.exceptions import PhotoError
 from optrun.data.files import disk_bytes
 from optrun.data.labels import CLASS_NAMES
@@ -35,9 +25,6 @@ _REMOVED = ".removed"
 _OURS = re.compile(rf".+-[0-9a-f]{{20}}({re.escape(PARTIAL)}|{re.escape(_REMOVED)})?")
 
 _OTHER_VERSION = "made by another version of optrun"
-
-# From a source and a number of drawings; a text where there is none, which says why.
-_Identify = Callable[[str, int | None], Mapping[str, str | int] | str]
 
 
 @dataclass(frozen=True)
@@ -56,13 +43,12 @@ class Copy:
 
     @property
     def usable(self) -> bool:
-        """Whether runs take their photos from it."""
         return not (self.stale or self.unfinished)
 
 
 def copies() -> list[Copy]:
     """Returns all prepared copies, by source, then by size."""
-    folder = directory()
+    folder = cache_key.directory()
     try:
         folders = [
             path
@@ -73,8 +59,8 @@ def copies() -> list[Copy]:
         return []
     except OSError as error:
         raise PhotoError(f"{folder} can't be read: {error.strerror or error}.") from error
-    identify = functools.cache(_identify)
-    found = [_copy(path, identify) for path in folders]
+    _identity.cache_clear()  # sources may have changed since
+    found = map(_copy, folders)
     return sorted(found, key=lambda one: (one.source, one.how.image_size, str(one.folder)))
 
 
@@ -99,46 +85,38 @@ def remove(copy: Copy) -> bool:
     return True
 
 
-def _copy(folder: Path, identify: _Identify) -> Copy:
+def _copy(folder: Path) -> Copy:
     unknown = Copy(folder, "", Preparation(0), _disk_bytes(folder))
     if folder.name.endswith(_REMOVED):
         return replace(unknown, stale="left over from a removal")
     unfinished = folder.name.endswith(PARTIAL)
-    about = _about(folder / JOURNAL if unfinished else folder / INDEX)
+    about: dict[str, Any] = {}
     try:
+        with (folder / (JOURNAL if unfinished else INDEX)).open("rb") as stream:
+            # The first line of a journal says what is being built.
+            about |= json.loads(stream.readline() if unfinished else stream.read())
         key, source = about["key"], str(about["source"])
         if key["resize"] not in RESIZES:
             raise ValueError(key["resize"])
         limit = None if key["limit"] is None else int(key["limit"])
         how = Preparation(int(key["image_size"]), key["resize"], bool(key["antialias"]), limit)
-        stale = _why_stale(folder, source, key, identify)
+        stale = _why_stale(folder, source, key["source"], how)
         known = replace(unknown, source=source, how=how, stale=stale, unfinished=unfinished)
         return known if unfinished else _counted(known, about)
-    except (KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         # What can't be read any more can still be removed together with its source's name.
         stated = about.get("source")
         source = stated if isinstance(stated, str) else ""
         return replace(unknown, source=source, stale=_OTHER_VERSION)
 
 
-def _about(file: Path) -> dict[str, Any]:
-    """Returns what an index says, or a journal's first line."""
-    try:
-        with file.open("rb") as stream:
-            content = json.loads(stream.readline() if file.name == JOURNAL else stream.read())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
-    """Returns the copy with what is in it."""
     try:
         # A byte each; without NumPy, whose import takes longer than all of this. A .npy file of
         # version 1.0 holds the length of its header at byte 8, and the array behind it.
-        content = (copy.folder / LABELS).read_bytes()
+        content = (copy.folder / cache_key.LABELS).read_bytes()
         labels = content[10 + int.from_bytes(content[8:10], "little") :]
-        pixel_bytes = (copy.folder / PIXELS).stat().st_size
+        pixel_bytes = (copy.folder / cache_key.PIXELS).stat().st_size
     except OSError:
         labels, pixel_bytes = b"", 0
     whole = labels and pixel_bytes > len(labels) * copy.how.image_size**2 * 3
@@ -151,23 +129,22 @@ def _counted(copy: Copy, index: Mapping[str, Any]) -> Copy:
     )
 
 
-def _why_stale(folder: Path, source: str, key: Mapping[str, Any], identify: _Identify) -> str:
-    """Returns why nobody will ask for a copy again; empty where somebody may."""
-    stated = key["source"]
+def _why_stale(folder: Path, source: str, stated: Any, how: Preparation) -> str:
+    """Returns why nobody will ask again for a copy of what is stated; empty where somebody may."""
     # How many drawings there are is the copy's own affair.
     count = stated.get("count") if isinstance(stated, dict) and source == SAMPLE else None
-    identity = identify(source, count)
+    identity = _identity(source, count)
     if isinstance(identity, str):
         return identity
     if stated != identity:
         return "its source has changed since"
-    names = ("image_size", "resize", "antialias", "limit")
-    wanted = cache_key(identity, Preparation(*(key[name] for name in names)))
-    same = folder.name.removesuffix(PARTIAL) == folder_name(source, wanted)
-    return "" if same else _OTHER_VERSION
+    wanted = cache_key.folder_name(source, cache_key.cache_key(identity, how))
+    return "" if folder.name.removesuffix(PARTIAL) == wanted else _OTHER_VERSION
 
 
-def _identify(source: str, count: int | None) -> Mapping[str, str | int] | str:
+@functools.cache
+def _identity(source: str, count: int | None) -> Mapping[str, str | int] | str:
+    """Returns what tells the source's photos from others, or why there is nothing that does."""
     try:
         return open_source(source, count=count).identity()
     except (PhotoError, OSError):
@@ -175,7 +152,6 @@ def _identify(source: str, count: int | None) -> Mapping[str, str | int] | str:
 
 
 def _disk_bytes(folder: Path) -> int:
-    """Returns what the files take on the disk, where a file with holes takes less than its size."""
     total = 0
     for where, _, names in os.walk(folder):
         for name in names:

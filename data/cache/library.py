@@ -14,8 +14,6 @@ from optrun.data.locks import exclusive
 from optrun.data.places import cache_root, expanded
 from optrun.data.sources.built_in import NAMES as BUILT_IN
 
-_FORMAT = 1
-_MAXIMUM_BYTES = 64 * 1024
 _LONGEST_NAME = 40
 # What YAML reads as something else, and what Windows keeps for devices.
 _NO_NAMES = re.compile(r"null|true|false|con|prn|aux|nul|(com|lpt)[0-9]")
@@ -40,7 +38,6 @@ class Library:
 
 
 def folder() -> Path:
-    """Returns the folder of the names' files."""
     return cache_root() / "sources"
 
 
@@ -54,10 +51,8 @@ def read() -> Library:
         why = f"{folder()} can't be read: {error.strerror or error}"
         raise PhotoError(f"{why}. Set OPTRUN_CACHE to a folder of your own.") from error
     found = {file: _entry_in(file) for file in files}
-    return Library(
-        {entry.name: entry for entry in found.values() if entry},
-        [file for file, entry in found.items() if not entry],
-    )
+    entries = {entry.name: entry for entry in found.values() if entry}
+    return Library(entries, [file for file, entry in found.items() if not entry])
 
 
 def names() -> tuple[str, ...]:
@@ -67,8 +62,8 @@ def names() -> tuple[str, ...]:
 
 def entry(name: str) -> Entry | None:
     """Returns what was imported under `name`, which may be anything, or None."""
-    name = unicodedata.normalize("NFC", name)
-    return None if problem_with(name) else _entry_in(_file(name))
+    file = _file(name)
+    return _entry_in(file) if file else None
 
 
 def location(source: str) -> str:
@@ -81,16 +76,12 @@ def location(source: str) -> str:
 
 def is_damaged(name: str) -> bool:
     """Returns whether there is a file for `name` that can't be read."""
-    name = unicodedata.normalize("NFC", name)
-    return not problem_with(name) and _file(name).exists() and entry(name) is None
+    file = _file(name)
+    return file is not None and file.exists() and _entry_in(file) is None
 
 
 def problem_with(name: str) -> str | None:
-    """Returns why photos can't have this name, or None where they can.
-
-    >>> problem_with("dogs/cats")
-    'must be 1 to 40 letters, digits, "_" or "-", the first a letter'
-    """
+    """Returns why photos can't have this name, or None where they can."""
     if name.casefold() in BUILT_IN:
         return "is the name of built-in photos"
     if not re.fullmatch(r"[^\W\d_][\w-]*", name) or len(name) > _LONGEST_NAME:
@@ -109,9 +100,7 @@ def name_for(path: Path) -> str:
     stem = path.stem if path.suffix.lower() == ".zip" else path.name
     text = unicodedata.normalize("NFC", stem)
     text = re.sub(r"[^\w-]+", "-", text).strip("-_")[:_LONGEST_NAME].rstrip("-_")
-    if problem_with(text):
-        text = f"photos-{text}"[:_LONGEST_NAME].rstrip("-_")
-    return text
+    return f"photos-{text}"[:_LONGEST_NAME].rstrip("-_") if problem_with(text) else text
 
 
 def register(name: str, path: Path, fingerprint: str) -> Entry:
@@ -120,29 +109,29 @@ def register(name: str, path: Path, fingerprint: str) -> Entry:
     require_free(name, path)
     now = datetime.now(UTC).isoformat("T", "seconds")
     wanted = Entry(name, str(path.resolve()), fingerprint, now)
-    content = json.dumps({"format": _FORMAT, **vars(wanted)}, indent=1) + "\n"
+    content = json.dumps({"format": 1, **vars(wanted)}, indent=1) + "\n"
     try:
         folder().mkdir(parents=True, exist_ok=True)
         with exclusive(folder() / ".lock"):
             require_free(name, path)
-            write_atomically(_file(name), content.encode("ascii"))
+            write_atomically(folder() / f"{name}.json", content.encode("ascii"))
     except OSError as error:
-        why = f"The name {name} can't be kept in {folder()}: {error.strerror or error}"
-        advice = "Set OPTRUN_CACHE to a folder that is writable and has room."
-        raise PhotoError(f"{why}. {advice}") from error
+        raise PhotoError(
+            f"The name {name} can't be kept in {folder()}: {error.strerror or error}. "
+            "Set OPTRUN_CACHE to a folder that is writable and has room."
+        ) from error
     return wanted
 
 
 def require_free(name: str, path: Path) -> None:
     """Raises `PhotoError` where photos at `path` can't have this name."""
     name = unicodedata.normalize("NFC", name)
-    problem = problem_with(name)
-    if problem:
+    if problem := problem_with(name):
         raise PhotoError(f"--name {problem}, received: {name!r}")
     # Also those that differ in case alone, which some file systems take for one.
     taken = {other.casefold(): here for other, here in read().entries.items()}
     held = taken.get(name.casefold())
-    if held is not None and (held.name != name or held.path != str(path.resolve())):
+    if held and (held.name, held.path) != (name, str(path.resolve())):
         raise PhotoError(
             f"The name {held.name} is taken by the photos at {held.path}. Give these another one "
             f"(--name), or free it first: optrun data remove {held.name}"
@@ -151,19 +140,21 @@ def require_free(name: str, path: Path) -> None:
 
 def remove(name: str) -> bool:
     """Forgets a name; returns whether there was one. The photos stay as they are."""
-    name = unicodedata.normalize("NFC", name)
-    if problem_with(name) or not _file(name).exists():
+    file = _file(name)
+    if not file or not file.exists():
         return False
     try:
         with exclusive(folder() / ".lock"):
-            _file(name).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
     except OSError as error:
-        raise PhotoError(f"{_file(name)} can't be removed: {error.strerror or error}.") from error
+        raise PhotoError(f"{file} can't be removed: {error.strerror or error}.") from error
     return True
 
 
-def _file(name: str) -> Path:
-    return folder() / f"{name}.json"
+def _file(name: str) -> Path | None:
+    """Returns the file of a name, which may be anything; None where photos can't have it."""
+    name = unicodedata.normalize("NFC", name)
+    return None if problem_with(name) else folder() / f"{name}.json"
 
 
 def _entry_in(file: Path) -> Entry | None:
@@ -171,7 +162,7 @@ def _entry_in(file: Path) -> Entry | None:
         if not file.is_file():
             return None
         with file.open("rb") as stream:
-            content = json.loads(stream.read(_MAXIMUM_BYTES))
+            content = json.loads(stream.read(64 * 1024))
         # A name is what its file is called; file systems may give that back decomposed.
         name = unicodedata.normalize("NFC", file.stem)
         found = Entry(name, content["path"], content["fingerprint"], content["imported"])

@@ -1,25 +1,15 @@
 """From a source to photos ready to be fed: each decoded once, then kept."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from optrun.data.cache import cache as photo_cache
+from optrun.data.cache import cache_key
 from optrun.data.cache.building import Builder, Journal, PixelFile
-from optrun.data.cache.cache_key import (
-    JOURNAL,
-    PARTIAL,
-    PIXELS,
-    RESIZES,
-    Preparation,
-    Resize,
-    cache_key,
-    directory,
-    folder_name,
-)
+from optrun.data.cache.cache_key import JOURNAL, PARTIAL, PIXELS, RESIZES, Preparation, Resize
 from optrun.data.exceptions import PhotoError
 from optrun.data.images.duplicates import BOTH_LABELS, labelled_both
 from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES
@@ -28,9 +18,7 @@ from optrun.data.sources.opening import open_source
 from optrun.data.sources.source import Source
 from optrun.data.split import split
 
-Report = Callable[[int, int | None], None]
-
-_FIRST_LEFT_OUT = 10
+Report = Callable[[int, int | None], None]  # with photos done, and in all
 
 
 @dataclass(frozen=True)
@@ -55,21 +43,17 @@ def prepare(
     progress: Report | None = None,
     obtain: Callable[[], Path] | None = None,
 ) -> Photos:
-    """Returns the photos of a source, decoded, resized and in the order of their ids.
+    """Returns the photos of a source in the order of their ids, decoded on the first call only.
 
-    They are decoded on the first call and kept in a cache that all runs share; later calls map them
-    from there. Files that are no usable photos are left out, with the reason; so are photos that
-    the source gives both labels. A call that was stopped is gone on with by the next.
+    Files that are no usable photos are left out, with the reason, or an error where that is
+    `strict`; photos that the source gives both labels are left out too. A call that was stopped is
+    gone on with by the next.
 
     Args:
-        source: As for `optrun.data.sources.opening.open_source`, like `obtain`.
-        image_size: As in `Preparation`, like `resize` and `antialias`.
         limit: How many photos to take at most, >= 2; None for all. Half of them of each class (as
             far as there are enough), those whose SHA-256 comes first: a function of the photos
             alone. Of the sample, the first `limit` drawings.
-        strict: Whether files that can't be used are an error.
         cache: Where decoded photos are kept; None for the usual place.
-        progress: Called with (photos done, photos in all) as decoding goes on.
     """
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1, received: {image_size}")
@@ -80,27 +64,24 @@ def prepare(
         raise ValueError(f"limit must be at least 2, one {classes}, received: {limit}")
     how = Preparation(image_size, resize, antialias, limit)
     opened = open_source(source, count=limit, obtain=obtain)
-    key = cache_key(opened.identity(), how)
+    key = cache_key.cache_key(opened.identity(), how)
     photos = photo_cache.build_once(
-        (cache or directory()) / folder_name(opened.name, key),
+        (cache or cache_key.directory()) / cache_key.folder_name(opened.name, key),
         lambda folder: _build(opened, how, progress, key, folder),
     )
     if strict and photos.left_out:
         count = len(photos.left_out)
         files = "1 file" if count == 1 else f"{count:,} files"
         lines = [f"{photos.source} holds {files} that can't be used:"]
-        lines += [f"  {name}: {why}" for name, why in photos.left_out[:_FIRST_LEFT_OUT]]
-        if count > _FIRST_LEFT_OUT:
-            lines.append(f"  and {count - _FIRST_LEFT_OUT:,} more")
+        lines += [f"  {name}: {why}" for name, why in photos.left_out[:10]]
+        if count > 10:
+            lines.append(f"  and {count - 10:,} more")
         raise PhotoError("\n".join(lines))
     return photos
 
 
 def prepared(source: str, how: Preparation) -> Photos | None:
-    """Returns the photos of a source if they are in the user's cache already, else None.
-
-    Decodes, downloads and writes nothing.
-    """
+    """Returns the photos of a source if they are in the user's cache already, else None."""
     return photo_cache.load(_expected(open_source(source, count=how.limit), how))
 
 
@@ -122,8 +103,7 @@ def count(
     if photos is not None:
         parts = split(photos, validation_share=validation_share, test_share=test_share)
         return Count(len(photos), len(parts.train), exact=True, bytes_to_write=0)
-    total = opened.expected()
-    total = total if limit is None else min(total, limit)
+    total = opened.expected() if limit is None else min(opened.expected(), limit)
     training = round(total * (1 - validation_share - test_share))
     written_bytes = photo_cache.written_bytes(folder.with_name(folder.name + PARTIAL))
     missing_bytes = max(0, total * image_size**2 * 3 - written_bytes)
@@ -132,7 +112,8 @@ def count(
 
 def _expected(opened: Source, how: Preparation) -> Path:
     """Returns where in the user's cache the prepared photos of a source are, or will be."""
-    return directory() / folder_name(opened.name, cache_key(opened.identity(), how))
+    key = cache_key.cache_key(opened.identity(), how)
+    return cache_key.directory() / cache_key.folder_name(opened.name, key)
 
 
 def _build(
@@ -171,7 +152,7 @@ def _build(
         ids = sorted(builder.decoded)
         missing = set(range(len(CLASS_NAMES))) - {labels[name] for name in ids}
         if not missing:
-            builder.arrange(ids)
+            file.arrange([builder.decoded[name].row for name in ids])
     if missing:
         # Nothing to go on with.
         (folder / JOURNAL).unlink()
@@ -179,27 +160,23 @@ def _build(
         name, why = min(item for item in builder.left_out.items() if labels[item[0]] == label)
         which = f"None of the {PLURAL_NAMES[label]} in {source.name} can be used"
         raise PhotoError(f"{which}. The first, {name}: {why}.")
-
-    def as_rows(digests: Iterable[bytes]) -> npt.NDArray[np.uint8]:
-        return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-
     used, parts = [builder.decoded[name] for name in ids], source.parts()
-    label_array = np.array([labels[name] for name in ids], np.uint8)
-    digest_array = as_rows(one.digest for one in used)
-    photos = Photos(
-        pixels=np.load(pixels, mmap_mode="r"),
-        ids=tuple(ids),
-        labels=label_array,
-        digests=digest_array,
-        pixel_digests=as_rows(one.pixel_digest for one in used),
-        parts=np.array([parts.get(name, NO_PART) for name in ids], np.uint8),
-        fingerprint=fingerprint(ids, label_array, digest_array, builder.left_out),
-        source=source.name,
-        is_sample=source.is_sample,
-        left_out=tuple(sorted(builder.left_out.items())),
-        preprocessing=str(key["preprocessing"]),
-    )
-    photo_cache.save_index(folder, photos, key)
+    both_digests = b"".join(one.digest + one.pixel_digest for one in used)
+    rows = np.frombuffer(both_digests, np.uint8).reshape(-1, 2, 32)
+    arrays = {
+        "labels": np.array([labels[name] for name in ids], np.uint8),
+        "digests": rows[:, 0],
+        "pixel_digests": rows[:, 1],
+        "parts": np.array([parts.get(name, NO_PART) for name in ids], np.uint8),
+    }
+    index = {
+        "key": key,
+        "source": source.name,
+        "is_sample": source.is_sample,
+        "fingerprint": fingerprint(ids, arrays["labels"], arrays["digests"], builder.left_out),
+        "left_out": sorted(builder.left_out.items()),
+    }
+    photo_cache.save_index(folder, ids, arrays, index)
 
 
 def _still_wanted(
@@ -210,8 +187,7 @@ def _still_wanted(
     for name in candidates:
         if name not in builder.left_out:
             usable[labels[name]].append(name)
-    counts = [len(names) for names in usable]
-    second = min(counts[1], total // 2)
-    first = min(counts[0], total - second)
-    second = min(counts[1], total - first)
-    return {*usable[0][:first], *usable[1][:second]} - builder.decoded.keys()
+    first, second = usable
+    of_second = min(len(second), total // 2)
+    of_first = min(len(first), total - of_second)
+    return {*first[:of_first], *second[: total - of_first]} - builder.decoded.keys()

@@ -7,6 +7,7 @@ name that is not UTF-8, and bounds neither overlap nor bzip2. So the records of 
 
 import bz2
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -21,15 +22,8 @@ from typing import IO, NamedTuple
 
 from optrun.data.exceptions import PhotoError
 from optrun.data.printable import printable
-from optrun.data.sources.regular_file import (
-    MAXIMUM_FILE_BYTES,
-    NOT_A_FILE,
-    TOO_LARGE,
-    UnreadableError,
-    cannot_be_read,
-    open_regular,
-    state_of,
-)
+from optrun.data.sources import regular_file
+from optrun.data.sources.regular_file import UnreadableError, state_of
 
 # Photos are compressed already. What shrinks more than this is no photo, but fills the time.
 _MAXIMUM_RATIO = 100
@@ -57,30 +51,30 @@ _LOCAL_BYTES = 30  # the last four are the lengths of name and extra
 
 @contextlib.contextmanager
 def opened(path: Path, where: str) -> Iterator["Zip"]:
-    """Opens a zip archive; when done, makes sure that it is still what it was.
-
-    `where` is how messages name it, printable.
-    """
+    """Opens a zip archive, `where` in messages; when done, makes sure it is still what it was."""
     try:
-        file = open_regular(str(path))
+        file = regular_file.open_regular(str(path))
     except UnreadableError as error:
         raise PhotoError(f"{where} can't be used: {error}.") from error
     with file:
         status = os.fstat(file.fileno())
         yield Zip(file, 0, status.st_size, where, state_of(status))
         if state_of(os.fstat(file.fileno())) != state_of(status):
-            raise PhotoError(changed(where))
+            raise changed(where)
 
 
-def changed(where: str) -> str:
-    """Returns what is said of an archive that was written to while it was read."""
-    return f"{where} was changed while it was being read. Run again when it is complete."
+def changed(where: str) -> PhotoError:
+    """The archive was written to while it was read."""
+    return PhotoError(
+        f"{where} was changed while it was being read. Run again when it is complete."
+    )
 
 
-def too_many(where: str, count: str, most: int) -> str:
-    """Returns what is said of a source with more files than are accepted."""
-    return (
-        f"{where} is refused: it holds {count} files, and at most {most:,} are accepted. "
+def too_many(where: str, most: int, count: int | None = None) -> PhotoError:
+    """The source has more files than are accepted: `count`, where that is known."""
+    number = f"more than {most:,}" if count is None else f"{count:,}"
+    return PhotoError(
+        f"{where} is refused: it holds {number} files, and at most {most:,} are accepted. "
         "Give a folder or an archive with fewer."
     )
 
@@ -97,22 +91,17 @@ class Zip:
 
     def read_at(self, position: int, count: int) -> bytes:
         """Returns `count` bytes, or fewer where the archive ends before."""
-        # An archive may claim any position, also one that is beyond what the system can count.
-        if position >= self.size:
+        if position >= self.size:  # it may be beyond what the system can count
             return b""
         self.file.seek(self.start + position)
         return self.file.read(min(count, self.size - position))
 
     def files(self, most: int, within: str = "") -> Iterator["Member"]:
-        """Yields the files in the order of the directory, which is never in memory as a whole.
-
-        Of an archive that says it has more than `most`, none is yielded; `within` comes before
-        their names.
-        """
+        """Yields the files, at most so many, in the order of the directory, as `within` + name."""
         try:
             start, directory_bytes, count, prefix_bytes = self._directory()
             if count > most:
-                raise PhotoError(too_many(self.where, f"{count:,}", most))
+                raise too_many(self.where, most, count)
             if directory_bytes > most * _USUAL_LISTED_BYTES:
                 raise PhotoError(
                     f"{self.where} is refused: the list of its files alone has "
@@ -122,7 +111,7 @@ class Zip:
             listed = self._listed(start, start + directory_bytes, prefix_bytes, within)
             for found, member in enumerate(listed, 1):
                 if found > most:
-                    raise PhotoError(too_many(self.where, f"more than {most:,}", most))
+                    raise too_many(self.where, most)
                 # So no bytes are decompressed again and again, for many that all claim them.
                 claimed_bytes += _LOCAL_BYTES + len(member.raw_name) + member.compressed_bytes
                 if claimed_bytes > start:
@@ -133,13 +122,12 @@ class Zip:
                 if not member.name.endswith("/"):
                     yield member
         except OSError as error:
-            raise PhotoError(f"{self.where} {cannot_be_read(error)}.") from error
+            raise PhotoError(f"{self.where} {regular_file.cannot_be_read(error)}.") from error
 
     def _directory(self) -> tuple[int, int, int, int]:
-        """Finds the directory, by the record at the end of the archive.
+        """Finds the directory by the record at the end: start, size in bytes, entries claimed.
 
-        That is its start, its size in bytes, the number of entries it claims, and how many bytes
-        stand before the archive proper (as in one that extracts itself).
+        And how many bytes stand before the archive proper, as in one that extracts itself.
         """
         tail_start = max(self.size - _END.size - _MAXIMUM_COMMENT_BYTES, 0)
         tail = self.read_at(tail_start, self.size - tail_start)
@@ -165,7 +153,7 @@ class Zip:
     def _listed(
         self, position: int, end: int, prefix_bytes: int, within: str
     ) -> Iterator["Member"]:
-        """Yields what stands in the directory, folders too."""
+        """Yields what stands in the directory, folders too; it is never in memory as a whole."""
         buffer, at = b"", 0
         while at < len(buffer) or position < end:
             if len(buffer) - at < _LISTED.size + 3 * 0xFFFF and position < end:
@@ -190,11 +178,9 @@ class Zip:
                 raise PhotoError(
                     f"{self.where} is encrypted. Unpack it with its password and give the folder."
                 )
-            name = within + self._name(raw_name, flags)
-            offset += prefix_bytes
-            yield Member(
-                self, name, raw_name, mode >> 16, flags, method, crc, compressed_bytes, size, offset
-            )
+            name, offset = within + self._name(raw_name, flags), offset + prefix_bytes
+            place = compressed_bytes, size, offset
+            yield Member(self, name, raw_name, mode >> 16, flags, method, crc, *place)
 
     def _name(self, raw_name: bytes, flags: int) -> str:
         name = raw_name.decode("utf-8" if flags & _UTF_8 else "cp437", "surrogateescape")
@@ -238,8 +224,8 @@ class Member(NamedTuple):
 
     def read(self) -> bytes:
         """Returns the bytes of the file; raises `UnreadableError` if they can't be had."""
-        if max(self.size, self.compressed_bytes) > MAXIMUM_FILE_BYTES:
-            raise UnreadableError(TOO_LARGE)
+        if max(self.size, self.compressed_bytes) > regular_file.MAXIMUM_FILE_BYTES:
+            raise UnreadableError(regular_file.TOO_LARGE)
         try:
             content = self.archive.read_at(self._content_start(), self.compressed_bytes)
         except OSError as error:
@@ -261,10 +247,7 @@ class Member(NamedTuple):
 
     @contextlib.contextmanager
     def open_archive(self, where: str) -> Iterator[Zip]:
-        """Opens the zip archive that the file is: where it lies, or decompressed for the time.
-
-        `where` is how messages name what it lies in.
-        """
+        """Opens the zip archive that the file is: where it lies, or decompressed for the time."""
         where = f"{printable(self.name, longest=200)} in {where}"
         outer = self.archive
         with contextlib.ExitStack() as stack:
@@ -295,15 +278,14 @@ class Member(NamedTuple):
                 if unpacked.tell() == self.size:
                     break
         except (zlib.error, EOFError, OSError) as error:
-            reason = getattr(error, "strerror", None) or _DAMAGED
-            raise UnreadableError(reason) from error
+            raise UnreadableError(getattr(error, "strerror", None) or _DAMAGED) from error
 
     def _content_start(self) -> int:
         """Returns where the compressed bytes begin in the archive, if they may be read at all."""
         if stat.S_ISLNK(self.mode):
             raise UnreadableError("a link")
         if stat.S_IFMT(self.mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UnreadableError(NOT_A_FILE)
+            raise UnreadableError(regular_file.NOT_A_FILE)
         if self.flags & _PATCHED:
             raise UnreadableError("a patch to another file")
         if self.method not in (_STORED, _DEFLATED, _BZIP2):
@@ -315,22 +297,21 @@ class Member(NamedTuple):
             raise UnreadableError(
                 f"claims {self.size:,} bytes in {self.compressed_bytes:,}, as no photo does"
             )
-        local = self.archive.read_at(self.offset, _LOCAL_BYTES + len(self.raw_name))
-        if len(local) < _LOCAL_BYTES + len(self.raw_name) or not local.startswith(b"PK\x03\x04"):
+        name_end = _LOCAL_BYTES + len(self.raw_name)
+        local = self.archive.read_at(self.offset, name_end)
+        if len(local) < name_end or not local.startswith(b"PK\x03\x04"):
             raise UnreadableError("damaged in the archive: it is not where the directory says")
         name_bytes, extra_bytes = struct.unpack_from("<2H", local, _LOCAL_BYTES - 4)
         if name_bytes != len(self.raw_name) or local[_LOCAL_BYTES:] != self.raw_name:
             raise UnreadableError("damaged in the archive: it has another name in the directory")
-        return self.offset + _LOCAL_BYTES + int(name_bytes + extra_bytes)
+        return self.offset + name_end + int(extra_bytes)
 
 
 def _decompressed(file: IO[bytes], method: int) -> Iterator[bytes]:
     """Yields in pieces of at most 1 MiB what begins, compressed, at the position of a file."""
     if method == _BZIP2:
         # Its own end is known to it; the other bytes of the archive, behind, are no such stream.
-        unpacked = bz2.BZ2File(file)
-        while piece := unpacked.read(_PIECE_BYTES):
-            yield piece
+        yield from iter(functools.partial(bz2.BZ2File(file).read, _PIECE_BYTES), b"")
         return
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     while not inflate.eof:

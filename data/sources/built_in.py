@@ -1,34 +1,44 @@
-"""The sources of photos that are built in: a module each, and here one line."""
+"""The names of the built-in sources of photos, and the sample as one of them."""
 
-from collections.abc import Callable
-from importlib import import_module
-from pathlib import Path
-from typing import Protocol, cast
+from collections.abc import Collection, Iterator, Mapping
 
-from optrun.data.sources.source import Source
+from optrun.data.labels import CLASS_NAMES
+from optrun.data.sources.source import Photo
 
 PUBLIC, SAMPLE = "cats_vs_dogs", "sample"
-# The module behind each name; it is imported when its source is asked for.
-_MODULES = {PUBLIC: "cats_vs_dogs", SAMPLE: "drawings"}
-NAMES = tuple(_MODULES)
+NAMES = (PUBLIC, SAMPLE)
 
 
-class BuiltIn(Protocol):
-    """What the module of a built-in source offers."""
+class Drawings:
+    """The first `count` drawings, cats and dogs in turn."""
 
-    def source(self, *, count: int | None, obtain: Callable[[], Path] | None) -> Source:
-        """Returns the source; nothing is read or downloaded yet.
+    name = SAMPLE
+    is_sample = True
 
-        Args:
-            count: How many photos to make, where any number can be; None for the default.
-            obtain: Brings the photos here when they are first read, and returns where they are;
-                None for its own way, silently.
-        """
+    def __init__(self, count: int | None) -> None:
+        self._count = 2000 if count is None else count
 
-    def missing(self) -> str:
-        """Returns what is missing before photos can be read, and what to do; empty for nothing."""
+    def expected(self) -> int:
+        return self._count
 
+    def identity(self) -> Mapping[str, str | int]:
+        from optrun.data import sample
 
-def built_in(name: str) -> BuiltIn:
-    """Returns the module of a built-in source."""
-    return cast(BuiltIn, import_module(f"optrun.data.sources.{_MODULES[name]}"))
+        version, seed = sample.SAMPLE_VERSION, sample.SAMPLE_SEED
+        return {"sample": version, "seed": seed, "count": self._count}
+
+    def entries(self) -> Mapping[str, int]:
+        from optrun.data import sample
+
+        labels = map(sample.label, range(self._count))
+        return {f"{CLASS_NAMES[label]}-{i:06d}": label for i, label in enumerate(labels)}
+
+    def parts(self) -> Mapping[str, int]:
+        return {}
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
+        from optrun.data import sample
+
+        for index, (name, label) in enumerate(self.entries().items()):
+            if ids is None or name in ids:
+                yield Photo(name, label, sample.encode(sample.draw(sample.SAMPLE_SEED, index)))

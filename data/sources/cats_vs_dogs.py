@@ -8,13 +8,12 @@ pixels are the same from either, and agree with what others publish of the set.
 
 import base64
 import contextlib
-import functools
 import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
 
 from optrun.data.download import Published, fetch, megabytes, partial_of
 from optrun.data.exceptions import PhotoError, Unavailable
@@ -24,9 +23,8 @@ from optrun.data.sources.built_in import PUBLIC
 from optrun.data.sources.labelled_files import Files
 from optrun.data.sources.source import Photo
 
-Stage = Literal["downloading", "checking"]
-Progress = Callable[[Stage, int, int], None]
-Say = Callable[[str], None]
+# With the stage, "downloading" or "checking", and the bytes done and in all.
+Progress = Callable[[str, int, int], None]
 
 # As tensorflow_datasets 4.9.10 states them; a test compares them.
 VERSION = "4.0.1"
@@ -39,41 +37,27 @@ PUBLISHED = Published(
 )
 PHOTOS = 23_262
 
-_COMMON_FOLDER = "PetImages/"  # as in other archives, no part of an id
 _ID = re.compile(r"(Cat|Dog)/\d+\.jpg")
-_MARK, _MARKED_BYTES = b"JFIF", 512
 
 
-def source(*, count: int | None, obtain: Callable[[], Path] | None) -> "CatsVsDogs":
-    """Returns the source; see `BuiltIn`."""
-    del count  # there are as many as there are
-    return CatsVsDogs() if obtain is None else CatsVsDogs(obtain)
-
-
-def missing() -> str:
-    """Returns what to do where the photos were never obtained."""
-    return "" if obtained() else "not obtained yet: optrun data prepare"
-
-
-def data_directory() -> Path:
+def _data_directory() -> Path:
     """Returns where tensorflow_datasets keeps data sets: $TFDS_DATA_DIR, or its default."""
     return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def prepared_folder() -> Path | None:
-    """Returns the folder of the data set that tensorflow_datasets prepared, or None."""
-    folder = data_directory() / PUBLIC / VERSION
+def _prepared_folder() -> Path | None:
+    folder = _data_directory() / PUBLIC / VERSION
     return folder if (folder / "dataset_info.json").is_file() else None
 
 
-def manual_archive() -> Path:
-    """Returns where the archive is kept, and a person may put what they downloaded themselves."""
-    return data_directory() / "downloads" / "manual" / ARCHIVE
+def _manual_archive() -> Path:
+    """Returns where the archive is kept, and a person may put what they downloaded."""
+    return _data_directory() / "downloads" / "manual" / ARCHIVE
 
 
 def obtained() -> bool:
     """Returns whether the photos are on this machine: prepared, or as their archive."""
-    return prepared_folder() is not None or _archive() is not None
+    return bool(_prepared_folder() or _archive())
 
 
 def out_of_reach(timeout_s: float) -> bool:
@@ -83,44 +67,39 @@ def out_of_reach(timeout_s: float) -> bool:
 
 def _archive() -> Path | None:
     """Returns the archive in the manual folder, or where tensorflow_datasets downloaded it to."""
-    if manual_archive().is_file():
-        return manual_archive()
-    # It ends the name of a download with the digest, and writes an INFO file beside it when
-    # finished.
+    if (manual := _manual_archive()).is_file():
+        return manual
+    # It ends a download's name with the digest, and writes an INFO file beside it when finished.
     digest = base64.urlsafe_b64encode(bytes.fromhex(PUBLISHED.sha256)).decode().rstrip("=")
-    downloads = data_directory() / "downloads"
-    finished = (
-        path
-        for folder in (downloads / PUBLIC, downloads)
-        for path in folder.glob(f"*{digest}.zip")
-        if path.with_name(path.name + ".INFO").is_file()
-    )
-    return next(finished, None)
+    downloads = _data_directory() / "downloads"
+    for folder in (downloads / PUBLIC, downloads):
+        for path in folder.glob(f"*{digest}.zip"):
+            if path.with_name(path.name + ".INFO").is_file():
+                return path
+    return None
 
 
 def obtain(
     archive: Path | None = None,
     *,
     progress: Progress = lambda *_: None,
-    say: Say = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Returns the folder of the prepared data set, or the archive, after getting what is missing.
 
     A person's own `archive` is never changed, and kept in the manual folder of tensorflow_datasets
-    too. `progress` is called with (stage, bytes done, in all), `say` with what a person should know
-    on the way. `Unavailable` says within 5 seconds that the host can't be reached.
+    too. `say` is called with what a person should know on the way. `Unavailable` says within 5
+    seconds that the host can't be reached.
     """
     if archive is not None:
         _require_published(archive, progress)
-    folder = prepared_folder()
-    if folder is not None:
+    if folder := _prepared_folder():
         return folder
-    here = _archive()
-    if here is not None:
+    manual = _manual_archive()
+    if here := _archive():
         if archive is None:
             _require_published(here, progress)
         return archive or here
-    manual = manual_archive()
     if archive is not None:
         _keep(archive, manual)
         return manual
@@ -134,7 +113,7 @@ def obtain(
             f"ARCHIVE` or put it at {manual}; use photos of your own with --set data.source=PATH; "
             "or use the built-in sample with --sample."
         )
-    fetch(PUBLISHED, manual, progress=functools.partial(progress, "downloading"), say=say)
+    fetch(PUBLISHED, manual, progress=partial(progress, "downloading"), say=say)
     return manual
 
 
@@ -146,11 +125,10 @@ def _require_published(archive: Path, progress: Progress) -> None:
             difference = "it is a folder"
         elif size != PUBLISHED.size:
             difference = f"it has {size:,} bytes, not {PUBLISHED.size:,}"
-        else:
-            found = sha256_of(archive, functools.partial(progress, "checking"))
-            if found == PUBLISHED.sha256:
-                return
+        elif (found := sha256_of(archive, partial(progress, "checking"))) != PUBLISHED.sha256:
             difference = f"its SHA-256 is {found}, not {PUBLISHED.sha256}"
+        else:
+            return
     except OSError as error:
         raise PhotoError(f"{archive} can't be read: {error.strerror or error}.") from error
     raise PhotoError(
@@ -199,9 +177,6 @@ class CatsVsDogs:
     def parts(self) -> Mapping[str, int]:
         return {}  # published as one
 
-    def entries(self) -> Mapping[str, int]:
-        return self._labels
-
     def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
         wanted = self._labels if ids is None else frozenset(ids)
         if self._place.is_dir():
@@ -213,19 +188,22 @@ class CatsVsDogs:
         for found, encoded in in_order(photos, lambda photo: len(photo.encoded), _encoded_anew):
             yield Photo(found.id, found.label, encoded)
 
-    @functools.cached_property
+    @cached_property
     def _place(self) -> Path:
         return self._obtain()
 
-    @functools.cached_property
+    @cached_property
     def _labels(self) -> Mapping[str, int]:
         if self._place.is_dir():
             return {photo.id: photo.label for photo in self._prepared()}
         return {
             photo.id: photo.label
             for photo in Files(self._place).read()
-            if _ID.fullmatch(photo.id) and _MARK in photo.encoded[:_MARKED_BYTES]
+            if _ID.fullmatch(photo.id) and b"JFIF" in photo.encoded[:512]
         }
+
+    def entries(self) -> Mapping[str, int]:
+        return self._labels
 
     def _prepared(self) -> Iterator[Photo]:
         """Yields what tensorflow_datasets has prepared, in the order of storage."""
@@ -241,7 +219,7 @@ class CatsVsDogs:
             )
             for record in records:
                 name = record["image/filename"].numpy().decode().replace("\\", "/")
-                photo_id = name.removeprefix(_COMMON_FOLDER)
+                photo_id = name.removeprefix("PetImages/")  # no part of it in archives either
                 yield Photo(photo_id, int(record["label"]), record["image"].numpy())
         except (tf.errors.OpError, OSError, ValueError, KeyError) as error:
             lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
@@ -257,5 +235,4 @@ def _encoded_anew(photo: Photo) -> bytes:
     import tensorflow as tf
 
     with tf.device("/CPU:0"):
-        encoded: bytes = tf.io.encode_jpeg(tf.image.decode_image(photo.encoded)).numpy()
-    return encoded
+        return bytes(tf.io.encode_jpeg(tf.image.decode_image(photo.encoded)).numpy())

@@ -1,5 +1,6 @@
 """Folders from anywhere: walked as a stream, without following links to other folders."""
 
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -25,7 +26,7 @@ class FolderFile(NamedTuple):
     is_linked_folder: bool  # whether it stands for the folder that a link leads to
 
     def read(self) -> bytes:
-        """Returns the bytes of the file; raises `UnreadableError` if they can't be had."""
+        """Returns the bytes of the file, or raises `UnreadableError`."""
         return read_regular(self._place())
 
     def open_archive(self, where: str) -> AbstractContextManager[Zip]:
@@ -37,11 +38,7 @@ class FolderFile(NamedTuple):
             raise PhotoError(f"{shown} can't be used: {error}.") from error
 
     def _place(self) -> str:
-        """Returns the path of the file, or the one that the link leads to.
-
-        A folder of links is a common way to choose some of many photos, so links to files count
-        wherever they lead.
-        """
+        """Returns the path of the file; links to files count, as a way to choose some of many."""
         if self.is_linked_folder:
             raise UnreadableError("a link to a folder, which is not followed")
         if not self.entry.is_symlink():
@@ -55,17 +52,6 @@ class FolderFile(NamedTuple):
 File = FolderFile | Member  # whichever the source is, its files are used alike
 
 
-class Summary(NamedTuple):
-    """What tells the files of a folder from others, without reading them."""
-
-    files: int
-    size: int  # of all together, in bytes
-    changed_ns: int  # when one was changed last, since 1970
-    # SHA-256 (hex) over name, size and time of change of each. A file that is renamed, or exchanged
-    # for an older one, may leave all the other numbers as they are.
-    digest: str
-
-
 def walk(folder: Path) -> Iterator[FolderFile]:
     """Yields the files below a folder, in the order of their names in each folder.
 
@@ -73,16 +59,20 @@ def walk(folder: Path) -> Iterator[FolderFile]:
     as one file that can't be read.
     """
     for within, entry in _below(str(folder.resolve())):
-        is_linked_folder = entry.is_symlink() and _leads_to_folder(entry)
+        is_linked_folder = False
+        with contextlib.suppress(OSError):  # a link that leads in a circle
+            is_linked_folder = entry.is_symlink() and entry.is_dir()
         yield FolderFile(within + entry.name, entry, is_linked_folder)
 
 
-def summary(folder: str, most: int) -> Summary:
-    """Returns what tells the files below a folder from others; of a link, what it leads to counts.
+def summary(folder: str, most: int) -> dict[str, str | int]:
+    """Returns sums and a hash that tell the files below a folder from others, without reading them.
 
-    Of more than `most` files some are looked at: no photo is read from such a folder anyway.
+    Of a link, what it leads to counts. Of more than `most` files some are looked at: no photo is
+    read from such a folder anyway.
     """
     files = size = changed_ns = 0
+    # A file that is renamed, or exchanged for an older one, may leave all sums as they are.
     whole = hashlib.sha256()
     try:
         for within, entry in itertools.islice(_below(folder), most + 1):
@@ -98,7 +88,7 @@ def summary(folder: str, most: int) -> Summary:
     except OSError as error:
         shown = printable(folder)
         raise PhotoError(f"{shown} was changed while it was looked at. Run again.") from error
-    return Summary(files, size, changed_ns, whole.hexdigest())
+    return {"files": files, "bytes": size, "changed_ns": changed_ns, "names": whole.hexdigest()}
 
 
 def _below(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
@@ -115,18 +105,10 @@ def _below(folder: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
             levels.pop()
 
 
-def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads in a circle
-        return False
-
-
 def _sorted(folder: str) -> Iterator["os.DirEntry[str]"]:
     """Yields what lies in a folder by name, keeping no more than some of it at a time.
 
-    A folder of n entries is looked through n / 50,000 times: an hour of photos costs seconds more,
-    and no memory.
+    A folder of n entries is looked through n / 50,000 times.
     """
     last = ""
     while True:
@@ -135,9 +117,7 @@ def _sorted(folder: str) -> Iterator["os.DirEntry[str]"]:
                 following = (entry for entry in entries if entry.name > last)
                 chosen = heapq.nsmallest(_SORTED_AT_ONCE, following, key=lambda entry: entry.name)
         except OSError as error:
-            raise PhotoError(
-                f"{printable(folder)} can't be read: {error.strerror or error}."
-            ) from error
+            raise PhotoError(f"{printable(folder)} {cannot_be_read(error)}.") from error
         yield from chosen
         if len(chosen) < _SORTED_AT_ONCE:
             return

@@ -8,18 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from optrun.data.exceptions import PhotoError
-from optrun.data.labels import CAT, DOG, TEST, TRAIN, VALIDATION
+from optrun.data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.printable import printable
-from optrun.data.sources import folder
+from optrun.data.sources import folder, layout
 from optrun.data.sources.archive import Zip, changed, opened, too_many
 from optrun.data.sources.folder import File, FolderFile
-from optrun.data.sources.layout import (
-    LAYOUTS,
-    is_archive_name,
-    label_of,
-    part_of,
-    without_common_folder,
-)
+from optrun.data.sources.layout import LAYOUTS
 from optrun.data.sources.regular_file import UnreadableError, state_of
 from optrun.data.sources.source import Photo
 
@@ -45,15 +39,12 @@ class Files:
 
     def identity(self) -> Mapping[str, str | int]:
         """Path, size and time of change; for a folder, sums and a hash over those of its files."""
-        names: dict[str, str | int] = {}
         if self._path.is_dir():
-            files, size, changed_ns, names["names"] = folder.summary(self.name, MAXIMUM_FILES)
-        else:
-            state = self._path.stat()
-            self._states.setdefault(self._shown, state_of(state))
-            files, size, changed_ns = 1, state.st_size, state.st_mtime_ns
-        sums = {"files": files, "bytes": size, "changed_ns": changed_ns}
-        return {"path": self.name, **sums, **names}
+            return {"path": self.name, **folder.summary(self.name, MAXIMUM_FILES)}
+        state = self._path.stat()
+        self._states.setdefault(self._shown, state_of(state))
+        sums = {"files": 1, "bytes": state.st_size, "changed_ns": state.st_mtime_ns}
+        return {"path": self.name, **sums}
 
     def entries(self) -> Mapping[str, int]:
         places, replaced = self._listing
@@ -64,9 +55,8 @@ class Files:
 
     def parts(self) -> Mapping[str, int]:
         places, _ = self._listing
-        parts = {
-            photo_id: part for name, (photo_id, _) in places.items() if (part := part_of(name))
-        }
+        found = {photo_id: layout.part_of(name) for name, (photo_id, _) in places.items()}
+        parts = {photo_id: part for photo_id, part in found.items() if part != NO_PART}
         named = set(parts.values())
         return parts if TRAIN in named and named & {VALIDATION, TEST} else {}
 
@@ -78,9 +68,9 @@ class Files:
             for file in files:
                 if file.name not in places:
                     continue
-                photo_id, label = places[file.name]
+                last_id, label = places[file.name]
                 replaced_id = next(earlier.get(file.name, iter(())), None)
-                photo_id = replaced_id or photo_id
+                photo_id = replaced_id or last_id
                 if wanted is not None and photo_id not in wanted:
                     continue
                 try:
@@ -98,30 +88,28 @@ class Files:
         with contextlib.closing(self._files()) as files:
             for count, file in enumerate(files, 1):
                 if count > MAXIMUM_FILES:
-                    most = f"more than {MAXIMUM_FILES:,}"
-                    raise PhotoError(too_many(self._shown, most, MAXIMUM_FILES))
+                    raise too_many(self._shown, MAXIMUM_FILES)
                 label = _label(file)
-                if label is None:
-                    continue
-                if file.name in labels:
-                    repeated[file.name] += 1
-                labels[file.name] = label
+                if label is not None:
+                    if file.name in labels:
+                        repeated[file.name] += 1
+                    labels[file.name] = label
         if count == 0:
             raise PhotoError(f"{self._shown} is empty: it holds no files.\n{LAYOUTS}")
         if not labels:
-            raise PhotoError(
-                f"{self._shown} holds {_number(count, 'file')}, but none that is known to be "
-                f"a cat or a dog.\n{LAYOUTS}"
-            )
+            found = f"{self._shown} holds {_number(count, 'file')}"
+            raise PhotoError(f"{found}, but none that is known to be a cat or a dog.\n{LAYOUTS}")
         counts = Counter(labels.values())
         for label, missing, present in ((CAT, "cat", "dog"), (DOG, "dog", "cat")):
             if counts[label] == 0:
-                raise PhotoError(
-                    f"{self._shown} holds {_number(counts[1 - label], present)} but no {missing}; "
-                    f"photos of both are needed.\n{LAYOUTS}"
-                )
-        ids = _printable_ids(without_common_folder(labels))
-        taken = set(ids.values())
+                found = f"{self._shown} holds {_number(counts[1 - label], present)}"
+                needed = "photos of both are needed"
+                raise PhotoError(f"{found} but no {missing}; {needed}.\n{LAYOUTS}")
+        ids = layout.without_common_folder(labels)
+        taken = set(filter(str.isprintable, ids.values()))
+        for name, photo_id in ids.items():
+            if photo_id not in taken:
+                ids[name] = _free_id(printable(photo_id), taken)
         replaced = {
             name: [_free_id(f"{ids[name]} (replaced)", taken) for _ in range(times)]
             for name, times in repeated.items()
@@ -129,11 +117,8 @@ class Files:
         return {name: (ids[name], label) for name, label in labels.items()}, replaced
 
     def _files(self) -> Generator[File]:
-        """Yields the files; where no photo is among them, then also those of the zips among them.
-
-        The root stays open meanwhile, since archives within an archive are read through it.
-        """
-        with contextlib.ExitStack() as stack:
+        """Yields the files; where no photo is among them, also those of the zips among them."""
+        with contextlib.ExitStack() as stack:  # the root is open while zips in it are read
             files: Iterator[File]
             if self._path.is_dir():
                 files = folder.walk(self._path)
@@ -144,7 +129,7 @@ class Files:
             has_photos = False
             for file in files:
                 has_photos = has_photos or _label(file) is not None
-                if is_archive_name(file.name) and len(archives) <= MAXIMUM_ARCHIVES:
+                if layout.is_archive_name(file.name) and len(archives) <= MAXIMUM_ARCHIVES:
                     archives.append(file)
                 yield file
             if has_photos:
@@ -161,22 +146,13 @@ class Files:
     def _unchanged(self, archive: Zip) -> Zip:
         """Makes sure that an archive is what it was when it was first looked at."""
         if self._states.setdefault(archive.where, archive.state) != archive.state:
-            raise PhotoError(changed(archive.where))
+            raise changed(archive.where)
         return archive
 
 
 def _label(file: File) -> int | None:
     is_linked_folder = isinstance(file, FolderFile) and file.is_linked_folder
-    return label_of(f"{file.name}/" if is_linked_folder else file.name)
-
-
-def _printable_ids(ids: dict[str, str]) -> dict[str, str]:
-    """Returns the ids made printable, still different for each name."""
-    taken = {photo_id for photo_id in ids.values() if photo_id.isprintable()}
-    return {
-        name: photo_id if photo_id in taken else _free_id(printable(photo_id), taken)
-        for name, photo_id in ids.items()
-    }
+    return layout.label_of(f"{file.name}/" if is_linked_folder else file.name)
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from optrun.data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
 
@@ -12,9 +12,7 @@ _PART_FOLDERS = {
     **dict.fromkeys(("test", "testing", "test_set"), TEST),
 }
 _CLASS_FOLDERS = {"cat": CAT, "cats": CAT, "dog": DOG, "dogs": DOG}
-_KAGGLE_NAME = re.compile(
-    r"(?P<animal>cat|dog)\.\d+\.(jpe?g|png|bmp|gif|webp|tiff?)", re.IGNORECASE
-)
+_KAGGLE_NAME = re.compile(r"(cat|dog)\.\d+\.(jpe?g|png|bmp|gif|webp|tiff?)", re.IGNORECASE)
 
 LAYOUTS = """\
 Photos are found in any of these layouts, as a folder or zipped:
@@ -22,7 +20,6 @@ Photos are found in any of these layouts, as a folder or zipped:
   PetImages/Cat/0.jpg          as Microsoft publishes them
   train/cat.0.jpg              as Kaggle publishes them (also the zip that holds train.zip)
 Folders named train, validation and test around them keep these parts apart."""
-_TEST_NAMES = ("test1", "test")
 _PHOTO_NAME = re.compile(
     r"[^.]+|.+\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|hei[cf]|avif|jp2)", re.IGNORECASE | re.DOTALL
 )
@@ -34,19 +31,15 @@ def label_of(name: str) -> int | None:
     The nearest folder named after a class decides, whatever lies in it: what turns out to be no
     photo is then left out with a reason. Elsewhere, the file's own name must be one of Kaggle's.
     Files that operating systems hide are passed over.
-
-        >>> label_of("PetImages/Dog/0.jpg"), label_of("train/cat.0.jpg"), label_of("test1/1.jpg")
-        (1, 0, None)
     """
     if is_hidden(name):
         return None
     *folders, file = name.split("/")
     for folder in reversed(folders):
-        label = _CLASS_FOLDERS.get(folder.lower())
-        if label is not None:
+        if (label := _CLASS_FOLDERS.get(folder.lower())) is not None:
             return label
     match = _KAGGLE_NAME.fullmatch(file)
-    return _CLASS_FOLDERS[match["animal"].lower()] if match else None
+    return _CLASS_FOLDERS[match[1].lower()] if match else None
 
 
 def part_of(name: str) -> int:
@@ -55,11 +48,9 @@ def part_of(name: str) -> int:
     >>> part_of("train/cats/1.jpg"), part_of("Test/dog/1.jpg"), part_of("PetImages/Cat/0.jpg")
     (1, 3, 0)
     """
-    for folder in reversed(name.lower().split("/")[:-1]):
-        part = _PART_FOLDERS.get(folder.removesuffix(".zip"))
-        if part is not None:
-            return part
-    return NO_PART
+    folders = reversed(name.lower().split("/")[:-1])
+    parts = (_PART_FOLDERS.get(folder.removesuffix(".zip"), NO_PART) for folder in folders)
+    return next(filter(None, parts), NO_PART)
 
 
 def is_hidden(name: str) -> bool:
@@ -91,21 +82,14 @@ def is_test_name(name: str) -> bool:
     [True, True, False]
     """
     folder, _, file = name.lower().rpartition("/")
-    return posixpath.basename(folder) in _TEST_NAMES or (
-        file.endswith(".zip") and file.removesuffix(".zip") in _TEST_NAMES
-    )
+    return posixpath.basename(folder) in ("test1", "test") or file in ("test1.zip", "test.zip")
 
 
-def without_common_folder(names: Iterable[str]) -> dict[str, str]:
+def without_common_folder(names: Collection[str]) -> dict[str, str]:
     """Returns each name's id: the name without the folders that all have in common.
 
     So photos have the same ids zipped or not, and with or without a folder around them.
-
-        >>> without_common_folder(["PetImages/Cat/0.jpg", "PetImages/Dog/0.jpg"])
-        {'PetImages/Cat/0.jpg': 'Cat/0.jpg', 'PetImages/Dog/0.jpg': 'Dog/0.jpg'}
     """
-    names = list(names)
     folders = {name.rpartition("/")[0] for name in names}
-    common = posixpath.commonpath(folders) if folders else ""
-    start = len(common) + 1 if common else 0
-    return {name: name[start:] for name in names}
+    common = posixpath.commonpath(folders)
+    return {name: name.removeprefix(f"{common}/") for name in names}

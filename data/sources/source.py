@@ -18,13 +18,8 @@ class Photo:
 class Source(Protocol):
     """A place that photos come from. Asking for anything may raise `data.exceptions.PhotoError`."""
 
-    @property
-    def name(self) -> str:
-        """Where the photos come from: a built-in name, or the path."""
-
-    @property
-    def is_sample(self) -> bool:
-        """Whether these are the built-in drawings."""
+    name: str  # a built-in name, or the path
+    is_sample: bool  # whether these are the built-in drawings
 
     def expected(self) -> int:
         """How many photos there will be; nothing is downloaded to find out."""
@@ -36,10 +31,9 @@ class Source(Protocol):
         """The label of every photo by its id, in the order they are stored in."""
 
     def parts(self) -> Mapping[str, int]:
-        """The part of each photo that the source's own folders name: `data.photos` numbers them.
+        """The part, as in `data.labels`, of each photo that the source's own folders name one for.
 
-        Empty unless the source names training and at least one of validation and test, each with
-        labelled photos. A photo outside of such folders has no part.
+        Empty unless they name training and at least one of validation and test.
         """
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:

@@ -19,8 +19,8 @@ from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos
 from optrun.data.places import expanded
 from optrun.data.printable import printable
-from optrun.data.sources.built_in import NAMES, PUBLIC, built_in
-from optrun.data.sources.opening import open_source
+from optrun.data.sources.built_in import NAMES, PUBLIC
+from optrun.data.sources.opening import lacking, open_source
 from optrun.data.split import split
 from optrun.runner.config.schema import Data
 from optrun.runner.datasets.preparation import in_classes, obtain, prepared
@@ -92,7 +92,7 @@ def verify_photos(source: str) -> int:
     where = library.location(source)
     display, started = Display(Console(stderr=True)), time.monotonic()
     with photo_errors():
-        if where in NAMES and built_in(where).missing():
+        if where in NAMES and lacking(where):
             raise UserError(
                 f"{where} was never obtained here, so there is nothing to compare with. "
                 "`optrun data prepare` obtains it."

@@ -12,8 +12,8 @@ from optrun.data.cache.cache_key import directory
 from optrun.data.cache.copies import Copy, copies, remove
 from optrun.data.labels import PLURAL_NAMES
 from optrun.data.printable import printable
-from optrun.data.sources.built_in import NAMES, built_in
-from optrun.data.sources.opening import open_source
+from optrun.data.sources.built_in import NAMES
+from optrun.data.sources.opening import lacking, open_source
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import widest
@@ -63,7 +63,7 @@ def _listed(names: library.Library, found: Sequence[Copy]) -> Iterator[_Listed]:
             state = "its photos have changed since the import"
         yield _Listed(entry.name, entry.path, state, here, entry)
     for name in NAMES:
-        yield _Listed(name, name, built_in(name).missing(), by_source.get(name, []))
+        yield _Listed(name, name, lacking(name), by_source.get(name, []))
     named = {entry.path for entry in names.entries.values()} | set(NAMES)
     for source in sorted(by_source.keys() - named):
         yield _Listed(None, source, "", by_source[source])

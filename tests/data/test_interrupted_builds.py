@@ -55,7 +55,7 @@ if end == "decoding":
 if end == "writing the journal":
     killed_at(building.Journal, "add", 25, half_a_line)
 if end == "arranging":
-    killed_at(building.PixelFile, "_write", 40 + 12)
+    killed_at(building.PixelFile, "write", 40 + 12)
 if end == "writing the index":
     killed_at(cache, "save_index", 1)
 if end == "flushing":

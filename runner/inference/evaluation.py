@@ -1,9 +1,7 @@
 """What `optrun evaluate` does: measure a network on photos that it was not trained on, and show."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +14,7 @@ from optrun.data.photos import Photos
 from optrun.runner.errors import UserError
 from optrun.runner.inference import report as reports
 from optrun.runner.inference import statistics
-from optrun.runner.inference.output import check_writable, live_count, not_writable
-from optrun.runner.inference.prediction import Prediction
+from optrun.runner.inference.prediction import Prediction, check_writable, live_count, not_writable
 from optrun.runner.runs.run_folder import folder_name
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
@@ -64,22 +61,21 @@ def measure(logits: Logits, labels: Labels) -> Evaluation:
     z, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if len(z) == 0 or not np.isfinite(z).all():
         raise ValueError("logits must be finite numbers, at least one")
-    said, truth = z > 0, labels == 1
-    counts = [[int(np.sum((truth == t) & (said == s))) for s in (0, 1)] for t in (0, 1)]
+    cats, said_dog, said_cat, dogs = np.bincount(2 * (labels == 1) + (z > 0), minlength=4).tolist()
     return Evaluation(
-        accuracy=statistics.proportion(counts[0][0] + counts[1][1], len(z)),
-        log_loss=statistics.mean(statistics.losses(z, truth)),
+        accuracy=statistics.proportion(cats + dogs, len(z)),
+        log_loss=statistics.mean(statistics.losses(z, labels)),
         roc_auc=statistics.roc_auc(z, labels),
         calibration=statistics.calibration(z, labels),
-        confusion=((counts[0][0], counts[0][1]), (counts[1][0], counts[1][1])),
+        confusion=((cats, said_dog), (said_cat, dogs)),
     )
 
 
 class Tempered(NamedTuple):
     """What becomes of the test photos' log loss if all logits are divided by a temperature."""
 
-    temperature: float  # that of the lowest log loss on the validation photos
-    log_loss: float
+    fitted_on_validation: float  # the temperature of the lowest log loss there
+    test_log_loss: float
 
 
 def tempered(
@@ -101,72 +97,36 @@ def most_wrong(logits: Logits, labels: Labels, count: int) -> Positions:
     return (ranked[wrong[ranked]] if wrong.any() else ranked)[:count]
 
 
-@dataclass(frozen=True)
-class Part:
-    """Photos that a network was measured on, and its answers."""
-
-    name: str  # "validation" or "test" of the run itself, "photos" of others
-    photos: Photos  # all of the source
-    positions: Positions  # which of them
-    logits: Logits
-
-    @cached_property
-    def labels(self) -> Labels:
-        return self.photos.labels[self.positions]
-
-    @cached_property
-    def evaluation(self) -> Evaluation:
-        return measure(self.logits, self.labels)
-
-
 class Judged(NamedTuple):
-    """A photo of a part, uint8 [h, w, 3], what it shows and what the network says."""
+    """A photo of a part, what it shows and what the network says."""
 
     part: str
+    photo: str
     truth: str
-    prediction: Prediction
-    pixels: npt.NDArray[np.uint8]
+    answer: str
+    probability: float  # of the answer
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """All there is to show."""
 
     trained: "Trained"
-    parts: Sequence[Part]  # one or two, none of them empty
+    source: Photos
+    parts: dict[str, Evaluation]  # "validation" and "test" of the run itself, "photos" of others
+    # By position in the source: photos told wrong, the surest first; if none is, the least sure.
+    worst: dict[int, Judged]
+    tempered: Tempered | None  # None also where there are not both validation and test photos
     left_out: int | None  # photos that the network was trained on; None where that is unknown
-    notes: Sequence[str]  # what a person should know of the choice of photos
+    notes: list[str]  # what a person should know of the choice of photos
     flip: bool  # whether each logit is the mean of a photo's and its mirror image's
 
     @property
     def wrong(self) -> int:
-        return sum(part.evaluation.wrong for part in self.parts)
+        return sum(part.wrong for part in self.parts.values())
 
     @property
     def photos(self) -> int:
-        return sum(part.evaluation.photos for part in self.parts)
-
-    @cached_property
-    def tempered(self) -> Tempered | None:
-        """What a temperature would change; None also where there is no test part."""
-        if [part.name for part in self.parts] != ["validation", "test"]:
-            return None
-        validation, test = self.parts
-        return tempered(validation.logits, validation.labels, test.logits, test.labels)
-
-    @cached_property
-    def worst(self) -> list[Judged]:
-        """The photos told wrong, the surest mistake first; the least sure where none is wrong."""
-        places = [(part, int(position)) for part in self.parts for position in part.positions]
-        labels = np.concatenate([part.labels for part in self.parts])
-        logits = np.concatenate([part.logits for part in self.parts])
-        found = []
-        for index in most_wrong(logits, labels, _MOST_ON_A_SHEET if self.wrong else _LEAST_SURE):
-            part, position = places[index]
-            said = Prediction(part.photos.ids[position], float(logits[index]))
-            pixels = part.photos.pixels[position]
-            found.append(Judged(part.name, CLASS_NAMES[labels[index]], said, pixels))
-        return found
+        return sum(part.photos for part in self.parts.values())
 
 
 def evaluate(
@@ -225,27 +185,28 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
     left_out: int | None = 0
     if data is not None:
         photos, positions, left_out = _others(trained, data, display, notes)
-        chosen = [("photos", photos, positions)]
+        chosen = {"photos": positions}
     else:
         photos, split = trained.photos_and_split(display)
-        chosen = [("validation", photos, split.validation), ("test", photos, split.test)]
-        chosen = [part for part in chosen if len(part[2])]
+        chosen = {"validation": split.validation, "test": split.test}
         notes.append(
             "The validation photos also chose the epoch, which flatters them a little; the test "
             "photos chose nothing."
         )
-    total, seen = sum(len(positions) for _, _, positions in chosen), 0
+    total, seen = sum(map(len, chosen.values())), 0
 
     def counted(batches: Iterable[Any]) -> Iterator[Any]:
         nonlocal seen
-        for photos, labels in batches:
-            yield photos
+        for pixels, labels in batches:
+            yield pixels
             seen += len(labels)
             show(seen, f"{seen:,}/{total:,}")
 
-    parts = []
+    answers: dict[str, tuple[Logits, Labels]] = {}
     with live_count(display.console, total) as show:
-        for name, photos, positions in chosen:
+        for part, positions in chosen.items():
+            if not len(positions):
+                continue
             batches = evaluation_batches(photos, positions, batch_size=EVALUATION_BATCH)
             logits = trained.logits(counted(batches), flip=flip)
             if not np.isfinite(logits).all():
@@ -254,8 +215,32 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
                     f"{int(np.sum(~np.isfinite(logits))):,} of {len(logits):,} photos, computed in "
                     f"{trained.machine.precision}: it cannot be measured."
                 )
-            parts.append(Part(name, photos, positions, logits))
-    return Report(trained, parts, left_out, notes, flip)
+            answers[part] = logits, photos.labels[positions]
+    return Report(
+        trained,
+        photos,
+        parts={part: measure(*answer) for part, answer in answers.items()},
+        worst=_worst(photos, chosen, answers),
+        tempered=tempered(*answers["validation"], *answers["test"]) if len(answers) == 2 else None,
+        left_out=left_out,
+        notes=notes,
+        flip=flip,
+    )
+
+
+def _worst(
+    photos: Photos, chosen: dict[str, Positions], answers: dict[str, tuple[Logits, Labels]]
+) -> dict[int, Judged]:
+    places = [(part, int(position)) for part in answers for position in chosen[part]]
+    logits, labels = map(np.concatenate, zip(*answers.values(), strict=True))
+    wrong = ((logits > 0) != (labels == 1)).any()
+    found = {}
+    for index in most_wrong(logits, labels, _MOST_ON_A_SHEET if wrong else _LEAST_SURE):
+        part, position = places[index]
+        said = Prediction(photos.ids[position], float(logits[index]))
+        truth = CLASS_NAMES[labels[index]]
+        found[position] = Judged(part, said.name, truth, said.answer, said.probability)
+    return found
 
 
 def _others(

@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optrun.data.cache.cache_key import Preparation
 from optrun.data.images.contact_sheet import Emphasis, Tile, contact_sheet
@@ -20,7 +20,7 @@ from optrun.runner.ui.text import style
 from optrun.runner.ui.wording import number_of
 
 if TYPE_CHECKING:
-    from optrun.runner.inference.evaluation import Evaluation, Judged, Part, Report
+    from optrun.runner.inference.evaluation import Evaluation, Judged, Report
 
 _LISTED = 8
 _LABELS = (
@@ -34,11 +34,10 @@ _WORTH_SAYING = 0.01  # of the test log loss
 def contact_sheet_of(report: "Report") -> bytes:
     """The worst photos side by side, as a PNG file."""
     tiles = []
-    for photo in report.worst:
-        said = photo.prediction
-        name = said.name.rpartition("/")[2]  # of a long path, its end tells photos apart
-        emphasis: Emphasis = "right" if said.answer == photo.truth else "wrong"
-        tiles.append(Tile(photo.pixels, f"{name}\n{_said(photo)}", emphasis))
+    for position, one in report.worst.items():
+        name = one.photo.rpartition("/")[2]  # of a long path, its end tells photos apart
+        emphasis: Emphasis = "right" if one.answer == one.truth else "wrong"
+        tiles.append(Tile(report.source.pixels[position], f"{name}\n{_said(one)}", emphasis))
     title = f"All {report.photos:,} photos told right; these {len(tiles)} least surely"
     if report.wrong:
         all_of_them = "" if report.wrong == len(tiles) else f", the worst {len(tiles)}"
@@ -46,9 +45,8 @@ def contact_sheet_of(report: "Report") -> bytes:
     return contact_sheet(tiles, title=f"{title}\n{report.trained.run.label}")
 
 
-def _said(photo: "Judged") -> str:
-    said = photo.prediction
-    return f"a {photo.truth}, said {said.answer} {percentage(said.probability)}"
+def _said(one: "Judged") -> str:
+    return f"a {one.truth}, said {one.answer} {percentage(one.probability)}"
 
 
 def table(report: "Report", *, sheet: Path | None, width: int, styled: bool) -> str:
@@ -56,10 +54,10 @@ def table(report: "Report", *, sheet: Path | None, width: int, styled: bool) -> 
     trained, data = report.trained, report.trained.experiment.data
     epoch = f"epoch {trained.best_epoch}, the best" if trained.best_epoch else "the best epoch"
     flip = ", mean of photo and mirror image" if report.flip else ""
-    source = printable(report.parts[0].photos.source)
+    source = printable(report.source.source)
     preparation = Preparation(data.image_size, data.resize, data.antialias)
     columns = [Column(17), *(Column(27) for _ in report.parts)]
-    rows = zip(_LABELS, *map(_cells, report.parts), strict=True)
+    rows = zip(_LABELS, *(_cells(*part) for part in report.parts.items()), strict=True)
     heading, *others = (row_lines(row, columns)[0] for row in rows)
     lines = [
         f"run       {trained.run.label}",
@@ -79,14 +77,14 @@ def table(report: "Report", *, sheet: Path | None, width: int, styled: bool) -> 
 
 def csv_text(report: "Report") -> str:
     """One line for each part; ends of intervals are `..._low` and `..._high`, 95 %."""
-    rows: list[dict[str, str | float | None]] = []
-    for part in report.parts:
-        found = part.evaluation
-        row: dict[str, str | float | None] = {"part": part.name, "photos": found.photos}
+    rows = []
+    for part, found in report.parts.items():
+        row: dict[str, Any] = {"part": part, "photos": found.photos}
         for name in ("accuracy", "log_loss", "roc_auc"):
             for end, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
                 row[name + suffix] = getattr(getattr(found, name), end, None)
-        row |= _calibration(found)
+        row |= found.calibration._asdict()
+        del row["calibration_bins"]
         for truth, counts in zip(PLURAL_NAMES, found.confusion, strict=True):
             row |= {f"{truth}_said_{one}": n for one, n in zip(CLASS_NAMES, counts, strict=True)}
         rows.append(row)
@@ -99,8 +97,7 @@ def csv_text(report: "Report") -> str:
 
 def json_text(report: "Report") -> str:
     """Everything there is; strict JSON, null for what is not defined."""
-    trained, data, photos = report.trained, report.trained.experiment.data, report.parts[0].photos
-    tempered = report.tempered
+    trained, data, photos = report.trained, report.trained.experiment.data, report.source
     content = {
         "format": 1,
         "run": trained.run.label,
@@ -118,18 +115,10 @@ def json_text(report: "Report") -> str:
             "training_photos_left_out": report.left_out,
         },
         "interval": f"{LEVEL:.0%} over photos",
-        "parts": {part.name: _nested(part.evaluation) for part in report.parts},
-        "temperature": tempered
-        and {"fitted_on_validation": tempered.temperature, "test_log_loss": tempered.log_loss},
+        "parts": {part: _nested(found) for part, found in report.parts.items()},
+        "temperature": report.tempered and report.tempered._asdict(),
         "most_wrong": [
-            {
-                "part": one.part,
-                "photo": printable(one.prediction.name),
-                "truth": one.truth,
-                "answer": one.prediction.answer,
-                "probability": one.prediction.probability,
-            }
-            for one in report.worst
+            one._asdict() | {"photo": printable(one.photo)} for one in report.worst.values()
         ],
         "notes": list(_notes(report)),
     }
@@ -142,8 +131,8 @@ def _nested(found: "Evaluation") -> dict[str, object]:
         "accuracy": found.accuracy._asdict(),
         "log_loss": found.log_loss._asdict(),
         "roc_auc": found.roc_auc and found.roc_auc._asdict(),
-        **_calibration(found),
-        "calibration_bins": [one._asdict() for one in found.calibration.bins],
+        **found.calibration._asdict(),
+        "calibration_bins": [one._asdict() for one in found.calibration.calibration_bins],
         "confusion": {
             truth: dict(zip(CLASS_NAMES, counts, strict=True))
             for truth, counts in zip(CLASS_NAMES, found.confusion, strict=True)
@@ -151,32 +140,22 @@ def _nested(found: "Evaluation") -> dict[str, object]:
     }
 
 
-def _calibration(found: "Evaluation") -> dict[str, float]:
-    return {
-        "brier_score": found.calibration.brier,
-        "mean_confidence": found.calibration.confidence,
-        "calibration_error": found.calibration.error,
-        "calibration_error_by_chance": found.calibration.error_by_chance,
-        "calibration_error_by_chance_95": found.calibration.error_by_chance_95,
-    }
-
-
-def _cells(part: "Part") -> list[str]:
+def _cells(part: str, found: "Evaluation") -> list[str]:
     """A part's column: its name, and below it a cell for each of `_LABELS`."""
-    found, calibration = part.evaluation, part.evaluation.calibration
+    brier_score, confidence, error, by_chance, by_chance_95, _ = found.calibration
     counts = (f"{found.of_class(label):,} {name}" for label, name in enumerate(PLURAL_NAMES))
     said = [f"said {name}" for name in CLASS_NAMES]
     decimals = 1 if found.photos < 2000 else 2
     return [
-        part.name,
+        part,
         f"{found.photos:,}: {', '.join(counts)}",
         _estimate(found.accuracy, f".{decimals}f", scale=100, unit="%"),
         _estimate(found.log_loss, ".4f"),
         _estimate(found.roc_auc, ".4f"),
-        f"{calibration.brier:.4f}",
-        f"{calibration.confidence:.1%}",
-        f"{calibration.error:.4f}",
-        f"{calibration.error_by_chance:.4f} (95% below {calibration.error_by_chance_95:.4f})",
+        f"{brier_score:.4f}",
+        f"{confidence:.1%}",
+        f"{error:.4f}",
+        f"{by_chance:.4f} (95% below {by_chance_95:.4f})",
         "",
         f"{said[0]:>9}{said[1]:>10}",
         *(f"{one:>9,}{other:>10,}" for one, other in found.confusion),
@@ -193,12 +172,11 @@ def _estimate(found: Estimate | None, spec: str, *, scale: int = 1, unit: str = 
 def _most_wrong(report: "Report", sheet: Path | None) -> Iterator[str]:
     shows = "the surest mistakes" if report.wrong else "the least sure answers"
     yield f"{report.wrong:,} of {number_of(report.photos, 'photo')} told wrong; {shows}:"
-    shown = report.worst[:_LISTED]
-    width = min(max(len(printable(photo.prediction.name)) for photo in shown), 44)
-    for photo in shown:
-        name = printable(photo.prediction.name, longest=width)
-        part = f"  {photo.part}" if len(report.parts) > 1 else ""
-        yield f"  {name:<{width}}  {_said(photo)}{part}"
+    shown = list(report.worst.values())[:_LISTED]
+    width = min(max(len(printable(one.photo)) for one in shown), 44)
+    for one in shown:
+        part = f"  {one.part}" if len(report.parts) > 1 else ""
+        yield f"  {printable(one.photo, longest=width):<{width}}  {_said(one)}{part}"
     if sheet is not None:
         yield f"  {number_of(len(report.worst), 'photo')} on {printable(str(sheet))}"
 
@@ -206,26 +184,27 @@ def _most_wrong(report: "Report", sheet: Path | None) -> Iterator[str]:
 def _notes(report: "Report") -> Iterator[str]:
     if report.trained.run.record.sample:
         yield "A run on the built-in sample: its numbers say nothing about real photos."
-    yield from (*report.trained.notes, *report.notes, *map(_calibration_note, report.parts))
-    test, tempered = report.parts[-1].evaluation.log_loss.value, report.tempered
-    if tempered is not None and tempered.log_loss < (1 - _WORTH_SAYING) * test:
-        yield (
-            f"Logits divided by {tempered.temperature:.3g}, the best temperature for the "
-            f"validation photos, would take the test log loss from {test:.4f} to "
-            f"{tempered.log_loss:.4f}."
-        )
-    for part in report.parts:
-        found = part.evaluation
+    yield from (*report.trained.notes, *report.notes)
+    yield from (_calibration_note(*part) for part in report.parts.items())
+    if report.tempered is not None:
+        temperature, after = report.tempered
+        before = report.parts["test"].log_loss.value
+        if after < (1 - _WORTH_SAYING) * before:
+            yield (
+                f"Logits divided by {temperature:.3g}, the best temperature for the validation "
+                f"photos, would take the test log loss from {before:.4f} to {after:.4f}."
+            )
+    for part, found in report.parts.items():
         if found.roc_auc is None:
             present = PLURAL_NAMES[int(found.of_class(1) > 0)]
             yield (
-                f"There are {present} alone ({part.name}): a ROC AUC is not defined, as it ranks "
+                f"There are {present} alone ({part}): a ROC AUC is not defined, as it ranks "
                 f"{PLURAL_NAMES[1]} against {PLURAL_NAMES[0]}."
             )
         if found.wrong < _FEW_MISTAKES:
             yield (
-                f"With {number_of(found.wrong, 'mistake')} ({part.name}) the interval of the log "
-                "loss is too narrow: it does not know of mistakes that happen to be absent."
+                f"With {number_of(found.wrong, 'mistake')} ({part}) the interval of the log loss "
+                "is too narrow: it does not know of mistakes that happen to be absent."
             )
     yield (
         "In brackets: 95% intervals over photos of this kind. They say nothing of networks trained "
@@ -233,21 +212,21 @@ def _notes(report: "Report") -> Iterator[str]:
     )
 
 
-def _calibration_note(part: "Part") -> str:
-    found, photos = part.evaluation.calibration, part.evaluation.photos
-    if found.error <= found.error_by_chance_95:
+def _calibration_note(part: str, found: "Evaluation") -> str:
+    _, confidence, error, _, by_chance_95, bins = found.calibration
+    if error <= by_chance_95:
         return (
-            f"Calibration ({part.name}): no further off than chance would explain on "
-            f"{number_of(photos, 'photo')}."
+            f"Calibration ({part}): no further off than chance would explain on "
+            f"{number_of(found.photos, 'photo')}."
         )
-    surer = found.confidence - part.evaluation.accuracy.value
-    more = sum(one.photos * (one.probability - one.share) for one in found.bins) / photos
+    surer = confidence - found.accuracy.value
+    more = sum(one.photos * (one.probability - one.share) for one in bins) / found.photos
     # What is at least half of the error describes it; else it has several directions.
-    if abs(surer) >= max(abs(more), found.error / 2):
+    if abs(surer) >= max(abs(more), error / 2):
         what = f"it is {'surer' if surer > 0 else 'less sure'} than right, by {abs(surer):.1%}"
-    elif abs(more) >= found.error / 2:
+    elif abs(more) >= error / 2:
         often = "readily" if more > 0 else "seldom"
         what = f"it sees {PLURAL_NAMES[1]} too {often}, by {abs(more):.1%}"
     else:
         what = "too sure of some photos, not sure enough of others"
-    return f"Calibration ({part.name}): further off than chance explains; {what}."
+    return f"Calibration ({part}): further off than chance explains; {what}."

@@ -156,12 +156,12 @@ class Bin(NamedTuple):
 class Calibration(NamedTuple):
     """How probabilities and shares agree; see `calibration`."""
 
-    error: float  # expected calibration error, 0 to 1
-    error_by_chance: float  # its mean if the probabilities were right
-    error_by_chance_95: float  # what it would then stay below in 95 of 100 samples
-    confidence: float  # mean probability of the answers, the larger of p and 1 - p
-    brier: float  # mean of (p - label)²
-    bins: tuple[Bin, ...]  # in the order of the probabilities
+    brier_score: float  # mean of (p - label)²
+    mean_confidence: float  # mean probability of the answers, the larger of p and 1 - p
+    calibration_error: float  # expected calibration error, 0 to 1
+    calibration_error_by_chance: float  # its mean if the probabilities were right
+    calibration_error_by_chance_95: float  # what it would then stay below in 95 of 100 samples
+    calibration_bins: list[Bin]  # in the order of the probabilities
 
 
 def calibration(logits: Floats, labels: Labels) -> Calibration:
@@ -189,15 +189,15 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
     observed = np.add.reduceat(positive.astype(np.float64), starts)
     by_chance = _errors_by_chance(probability, starts, expected)
     return Calibration(
-        error=float(np.sum(np.abs(observed - expected)) / len(logits)),
-        error_by_chance=float(np.mean(by_chance)),
-        error_by_chance_95=float(np.quantile(by_chance, 0.95)),
-        confidence=float(np.mean(sigmoid(np.abs(logits)))),
-        brier=float(np.mean((probability - positive) ** 2)),
-        bins=tuple(
+        brier_score=float(np.mean((probability - positive) ** 2)),
+        mean_confidence=float(np.mean(sigmoid(np.abs(logits)))),
+        calibration_error=float(np.sum(np.abs(observed - expected)) / len(logits)),
+        calibration_error_by_chance=float(np.mean(by_chance)),
+        calibration_error_by_chance_95=float(np.quantile(by_chance, 0.95)),
+        calibration_bins=[
             Bin(int(size), float(p / size), float(k / size))
             for size, p, k in zip(sizes, expected, observed, strict=True)
-        ),
+        ],
     )
 
 

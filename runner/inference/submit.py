@@ -24,8 +24,13 @@ from optrun.data.sources.regular_file import UnreadableError
 from optrun.data.unlabelled import MAXIMUM_ENTRIES, unlabelled
 from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
-from optrun.runner.inference.output import Progress, check_exists, check_writable, new_file
-from optrun.runner.inference.prediction import predictions
+from optrun.runner.inference.prediction import (
+    Progress,
+    check_exists,
+    check_writable,
+    new_file,
+    predictions,
+)
 from optrun.runner.inference.statistics import choose_clipping, clipped
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
@@ -248,10 +253,8 @@ def _kept_logits(
     trained: "Trained",
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
     """Logits [n] of the validation photos and their labels [n] in predictions.npz, if usable."""
-    path, loss = (
-        trained.folder / "predictions.npz",
-        trained.run.record.measure("best_validation_loss"),
-    )
+    path = trained.run.folder / "predictions.npz"
+    loss = trained.run.record.measure("best_validation_loss")
     if loss is None or not path.is_file():  # opening a pipe would wait for ever
         return None
     try:

@@ -230,7 +230,7 @@ def read_weights(folder: Path, *, owner: str | None = None) -> tuple[Arrays, int
     epoch = mapping(json_object(content_of(place / MANIFEST)).get("facts")).get("epoch")
     try:
         if not (place / ARRAYS).is_file():  # opening a pipe would wait for ever
-            raise DamageError(f"no {ARRAYS}")
+            raise OSError
         with zipfile.ZipFile(place / ARRAYS) as archive:
             members = archive.infolist()
     except checkpoint.DAMAGE as error:

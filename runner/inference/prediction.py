@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 import numpy as np
 from optrun.data.exceptions import PhotoError
 from optrun.data.images.decode import Pixels, UndecodableError
-from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
+from optrun.data.labels import CLASS_NAMES
 from optrun.data.parallel import in_order
 from optrun.data.printable import printable
 from optrun.data.unlabelled import UnlabelledPhoto, unlabelled
@@ -30,6 +30,7 @@ from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.text import csv_cell, padded, widest
+from optrun.runner.ui.wording import number_of
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -77,10 +78,8 @@ def predict(
                 sys.stdout.reconfigure(errors="backslashreplace", newline="")
         screen = contextlib.nullcontext(sys.stdout)
         with screen if output is None else new_file(output, force=force) as out:
-            answers = progress.pass_on(
-                predictions(trained, itertools.chain([first], found), flip=flip),
-                live=output is not None or not sys.stdout.isatty(),
-            )
+            live = output is not None or not sys.stdout.isatty()
+            answers = progress.answers(itertools.chain([first], found), live=live)
             FORMATS[layout or "table"]((one for one in answers if one.logit is not None), out)
         place = "" if output is None else f" in {printable(str(output), 300, strict=True)}"
         progress.say(progress.counted(place))
@@ -239,24 +238,24 @@ class Progress:
         self.say = Display(self._console).say
         self.unreadable = 0
         self._counts = [0] * len(CLASS_NAMES)  # said to be of each class, by label
-        parts = [
-            trained.run.label,
-            *([f"epoch {trained.best_epoch}"] if trained.best_epoch else []),
-            f"{trained.experiment.data.image_size} px",
-            f"{trained.machine.precision} on {trained.machine.device.upper()}",
-            *(["mean of photo and mirror image"] if flip else []),
-        ]
-        self.say(", ".join(parts))
+        self._trained, self._flip = trained, flip
+        epoch = f"epoch {trained.best_epoch}, " if trained.best_epoch else ""
+        mean = ", mean of photo and mirror image" if flip else ""
+        self.say(
+            f"{trained.run.label}, {epoch}{trained.experiment.data.image_size} px, "
+            f"{trained.machine.precision} on {trained.machine.device.upper()}{mean}"
+        )
         for note in trained.notes:
             self.say(f"note: {note}")
 
-    def pass_on(
-        self, predictions: Iterable[Prediction], *, live: bool, total: int | None = None
+    def answers(
+        self, photos: Iterable[UnlabelledPhoto], *, live: bool = True, total: int | None = None
     ) -> Iterator[Prediction]:
-        """All of them, counted, with a live line where wanted; says what can't be read, and why."""
+        """What the network says of each photo, with a live line where wanted."""
         started: float | None = None
+        found = predictions(self._trained, photos, flip=self._flip)
         with live_count(self._console, total, shown=live) as show:
-            for seen, one in enumerate(predictions, start=1):
+            for seen, one in enumerate(found, start=1):
                 if one.logit is None:
                     self.unreadable += 1
                     self.say(f"cannot be read: {printable(one.name)}: {one.unreadable}")
@@ -269,10 +268,7 @@ class Progress:
 
     def counted(self, place: str = "") -> str:
         """How many of each class there are in `place`, and how many were unreadable, in words."""
-        words = [
-            f"{count:,} {one if count == 1 else several}"
-            for count, one, several in zip(self._counts, CLASS_NAMES, PLURAL_NAMES, strict=True)
-        ]
+        words = [number_of(*one) for one in zip(self._counts, CLASS_NAMES, strict=True)]
         told = ", ".join(reversed(words)) + place
         return f"{told}; {self.unreadable:,} could not be read" if self.unreadable else told
 

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -29,7 +29,6 @@ from optrun.runner.inference.prediction import (
     check_exists,
     check_writable,
     new_file,
-    predictions,
 )
 from optrun.runner.inference.statistics import choose_clipping, clipped
 from optrun.runner.runs.select import find_run
@@ -48,13 +47,6 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MOST_NAMED = 5
 
 
-class SampleSubmission(NamedTuple):
-    """The ids that a submission must have, and where that is said."""
-
-    place: str
-    ids: frozenset[int]
-
-
 def submit(
     run: str, archive: Path, output: Path, *, labels: str, force: bool, flip: bool, device: str
 ) -> int:
@@ -69,23 +61,20 @@ def submit(
         ids = ids_of((photo.name for photo in unlabelled([place])), archive)
         sample = sample_submission(archive)
         if sample is not None:
-            check_ids(ids, sample)
+            check_ids(ids, *sample)
         with native_stderr_captured():
             from optrun.runner.inference.classifier import open_trained
 
             trained = open_trained(folder, device=device)
             progress = Progress(trained, flip=flip)
-            checked = f"as {sample.place} lists" if sample else "without a list to check them by"
+            checked = f"as {sample[0]} lists" if sample else "without a list to check them by"
             progress.say(f"{len(ids):,} test photos in {shown}, {checked}")
             if sample is None and (missing := gaps(ids)):
                 progress.say(f"note: {missing}")
             limit = None if labels == "hard" else _limit(trained, progress, flip=flip)
             photos = (one for one in unlabelled([place]) if photo_id(one.name) is not None)
-            answers = predictions(trained, photos, flip=flip)
-            logits = {
-                photo_id(one.name): one.logit
-                for one in progress.pass_on(answers, live=True, total=len(ids))
-            }
+            answers = progress.answers(photos, total=len(ids))
+            logits = {photo_id(one.name): one.logit for one in answers}
             if set(logits) != set(ids):
                 raise UserError(f"{shown} changed while it was read; run the command again.")
             # Of one that can't be read nothing is known but that the classes are equally frequent.
@@ -142,9 +131,9 @@ def ids_of(photos: Iterable[str], archive: Path) -> list[int]:
     return sorted(names)
 
 
-def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
-    """Raises `UserError` unless the photos' ids are those that the submission must have."""
-    missing, unknown = sorted(sample.ids.difference(ids)), sorted(set(ids) - sample.ids)
+def check_ids(ids: Sequence[int], place: str, listed: frozenset[int]) -> None:
+    """Raises `UserError` unless the photos' ids are those listed, in `place`."""
+    missing, unknown = sorted(listed.difference(ids)), sorted(set(ids) - listed)
     if missing or unknown:
         differences = [
             f"{kind}: {some(list(map(str, numbers)), _MOST_NAMED)}"
@@ -152,7 +141,7 @@ def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
             if numbers
         ]
         raise UserError(
-            f"The test photos must be those that {sample.place} lists, {len(sample.ids):,} ids, "
+            f"The test photos must be those that {place} lists, {len(listed):,} ids, "
             f"received {len(ids):,}; {'; '.join(differences)}. Get the archive again, or move the "
             "list away if it belongs to other photos."
         )
@@ -173,11 +162,11 @@ def gaps(ids: Sequence[int]) -> str | None:
     )
 
 
-def sample_submission(archive: Path) -> SampleSubmission | None:
-    """The list of ids in the archive, or else in its folder; None where there is none."""
+def sample_submission(archive: Path) -> tuple[str, frozenset[int]] | None:
+    """The name and the ids of the list in the archive, or else in its folder; None for none."""
     for place, read in _lists(archive):
         try:
-            return SampleSubmission(place, _ids_in(read()))
+            return place, _ids_in(read())
         except (DamageError, UnreadableError) as error:
             reason = str(error) if isinstance(error, DamageError) else f"it can't be read ({error})"
             raise UserError(
@@ -282,8 +271,8 @@ def _kept_logits(
 def submission(labels: Mapping[int, float | int]) -> str:
     """The file: a header, then the label of each id, in numerical order."""
     # Twelve decimals, so that photos that differ little keep their order.
-    lines = (
-        f"{number},{label}" if isinstance(label, int) else f"{number},{label:.12f}"
+    rows = [
+        f"{number},{label}\n" if isinstance(label, int) else f"{number},{label:.12f}\n"
         for number, label in sorted(labels.items())
-    )
-    return "\n".join(("id,label", *lines)) + "\n"
+    ]
+    return "".join(["id,label\n", *rows])

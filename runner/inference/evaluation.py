@@ -88,22 +88,16 @@ def measure(logits: Logits, labels: Labels) -> Evaluation:
     )
 
 
-class Tempered(NamedTuple):
-    """What becomes of the test photos' log loss if all logits are divided by a temperature."""
-
-    fitted_on_validation: float  # the temperature of the lowest log loss there
-    test_log_loss: float
-
-
 def tempered(
     validation_logits: Logits, validation_labels: Labels, test_logits: Logits, test_labels: Labels
-) -> Tempered | None:
-    """Fits a temperature on the validation photos and tries it on the test photos."""
+) -> dict[str, float] | None:
+    """What the test photos' log loss becomes by the temperature best for the validation photos."""
     fitted = statistics.temperature(np.asarray(validation_logits, np.float64), validation_labels)
     if fitted is None:
         return None
     scaled = np.asarray(test_logits, np.float64) / fitted
-    return Tempered(fitted, float(np.mean(statistics.losses(scaled, test_labels))))
+    after = float(np.mean(statistics.losses(scaled, test_labels)))
+    return {"fitted_on_validation": fitted, "test_log_loss": after}
 
 
 def most_wrong(logits: Logits, labels: Labels, count: int) -> Positions:
@@ -132,7 +126,9 @@ class Report(NamedTuple):
     parts: dict[str, Evaluation]  # "validation" and "test" of the run itself, "photos" of others
     # By position in the source: photos told wrong, the surest first; if none is, the least sure.
     worst: dict[int, Judged]
-    tempered: Tempered | None  # None also where there are not both validation and test photos
+    tempered: (
+        dict[str, float] | None
+    )  # None also where there are not both validation and test photos
     left_out: int | None  # photos that the network was trained on; None where that is unknown
     notes: list[str]  # what a person should know of the choice of photos
     flip: bool  # whether each logit is the mean of a photo's and its mirror image's
@@ -170,8 +166,7 @@ def evaluate(
             except OSError as error:
                 raise prediction.not_writable(place, error, "--sheet") from error
     if layout == "table":
-        width = min(max(terminal_width(), 40), _WIDE)
-        text = _table(report, sheet=place, width=width, styled=sys.stdout.isatty())
+        text = _table(report, place)
     else:
         text = _json(report) if layout == "json" else _csv(report)
     click.echo(text, nl=False)
@@ -322,8 +317,8 @@ def _said(one: Judged) -> str:
     return f"a {one.truth}, said {one.answer} {prediction.percentage(one.probability)}"
 
 
-def _table(report: Report, *, sheet: Path | None, width: int, styled: bool) -> str:
-    """What a terminal of at least 76 columns shows; `width` is for sentences."""
+def _table(report: Report, sheet: Path | None) -> str:
+    """What a terminal of at least 76 columns shows."""
     trained, data = report.trained, report.trained.experiment.data
     epoch = f"epoch {trained.best_epoch}, the best" if trained.best_epoch else "the best epoch"
     flip = ", mean of photo and mirror image" if report.flip else ""
@@ -338,9 +333,10 @@ def _table(report: Report, *, sheet: Path | None, width: int, styled: bool) -> s
         f"weights   of {epoch}",
         f"photos    {source}, {preparation}{flip}",
         f"computed  in {trained.machine.precision} on {trained.machine.device.upper()}",
-        *("", style(heading, "strong", styled), *others),
+        *("", style(heading, "strong", sys.stdout.isatty()), *others),
         *("", *_most_wrong(report, sheet), ""),
     ]
+    width = min(max(terminal_width(), 40), _WIDE)
     for note in _notes(report):
         lines += textwrap.wrap(
             f"note: {printable(note)}", width, subsequent_indent="      ", break_on_hyphens=False
@@ -354,8 +350,8 @@ def _csv(report: Report) -> str:
     for part, found in report.parts.items():
         row: dict[str, Any] = {"part": part, "photos": found.photos}
         for name in ("accuracy", "log_loss", "roc_auc"):
-            for end, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
-                row[name + suffix] = getattr(getattr(found, name), end, None)
+            estimate = getattr(found, name) or (None, None, None)
+            row |= zip((name, f"{name}_low", f"{name}_high"), estimate, strict=True)
         row |= found.calibration._asdict()
         del row["calibration_bins"]
         for truth, counts in zip(PLURAL_NAMES, found.confusion, strict=True):
@@ -389,7 +385,7 @@ def _json(report: Report) -> str:
         },
         "interval": f"{statistics.LEVEL:.0%} over photos",
         "parts": {part: _nested(found) for part, found in report.parts.items()},
-        "temperature": report.tempered and report.tempered._asdict(),
+        "temperature": report.tempered,
         "most_wrong": [
             one._asdict() | {"photo": printable(one.photo)} for one in report.worst.values()
         ],
@@ -462,7 +458,7 @@ def _notes(report: Report) -> Iterator[str]:
     yield from (*report.trained.notes, *report.notes)
     yield from (_calibration_note(*part) for part in report.parts.items())
     if report.tempered is not None:
-        temperature, after = report.tempered
+        temperature, after = report.tempered.values()
         before = report.parts["test"].log_loss.value
         if after < (1 - _WORTH_SAYING) * before:
             yield (

@@ -9,9 +9,11 @@ import io
 import itertools
 import json
 import os
+import re
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,12 +96,8 @@ class Prediction(NamedTuple):
     unreadable: str | None = None  # why it can't be judged
 
     @property
-    def label(self) -> int:
-        return int(self._known > 0)  # 0 where both classes are equally likely
-
-    @property
     def answer(self) -> str:
-        return CLASS_NAMES[self.label]
+        return CLASS_NAMES[int(self._known > 0)]  # the first where both are equally likely
 
     @property
     def probability(self) -> float:
@@ -237,7 +235,7 @@ class Progress:
         self._console = Console(stderr=True)
         self.say = Display(self._console).say
         self.unreadable = 0
-        self._counts = [0] * len(CLASS_NAMES)  # said to be of each class, by label
+        self._counts: Counter[str] = Counter()  # said to be of each class
         self._trained, self._flip = trained, flip
         epoch = f"epoch {trained.best_epoch}, " if trained.best_epoch else ""
         mean = ", mean of photo and mirror image" if flip else ""
@@ -260,7 +258,7 @@ class Progress:
                     self.unreadable += 1
                     self.say(f"cannot be read: {printable(one.name)}: {one.unreadable}")
                 else:
-                    self._counts[one.label] += 1
+                    self._counts[one.answer] += 1
                 started = started or time.monotonic()
                 rate = seen / max(time.monotonic() - started, 1)
                 show(seen, f"{seen:,}  {rate:,.0f}/s")
@@ -268,8 +266,8 @@ class Progress:
 
     def counted(self, place: str = "") -> str:
         """How many of each class there are in `place`, and how many were unreadable, in words."""
-        words = [number_of(*one) for one in zip(self._counts, CLASS_NAMES, strict=True)]
-        told = ", ".join(reversed(words)) + place
+        words = [number_of(self._counts[name], name) for name in reversed(CLASS_NAMES)]
+        told = ", ".join(words) + place
         return f"{told}; {self.unreadable:,} could not be read" if self.unreadable else told
 
 
@@ -311,10 +309,9 @@ def _write_json(rows: Iterable[Prediction], out: TextIO) -> None:
     before, end = "[\n", "[]\n"
     try:
         for row in rows:
-            # JSON has no word for a byte of a file's name that is no UTF-8.
-            name = (printable(one) if "\ud800" <= one <= "\udfff" else one for one in row.name)
             content = {
-                "photo": "".join(name),
+                # JSON has no word for a byte of a file's name that is no UTF-8.
+                "photo": re.sub("[\ud800-\udfff]", lambda found: printable(found[0]), row.name),
                 "answer": row.answer,
                 "probability": float(f"{row.probability:.9g}"),
                 _PROBABILITY: float(f"{row.positive_probability:.9g}"),

@@ -180,33 +180,25 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
     sizes = np.diff([*starts, len(logits)])
     expected = np.add.reduceat(probability, starts)
     observed = np.add.reduceat(positive.astype(np.float64), starts)
-    by_chance = _errors_by_chance(probability, starts, expected)
+    random, by_chance = np.random.default_rng(0), []
+    at_once = max(1, min(_DRAWS, _NUMBERS_AT_ONCE // len(probability)))
+    for first in range(0, _DRAWS, at_once):
+        shape = (min(at_once, _DRAWS - first), len(probability))
+        drawn = (random.random(shape, np.float32) < probability).astype(np.float32)
+        shares = np.add.reduceat(drawn, starts, axis=1)
+        by_chance.append(np.sum(np.abs(shares - expected), axis=1) / len(probability))
+    errors_by_chance = np.concatenate(by_chance)
     return Calibration(
         brier_score=float(np.mean((probability - positive) ** 2)),
         mean_confidence=float(np.mean(sigmoid(np.abs(logits)))),
         calibration_error=float(np.sum(np.abs(observed - expected)) / len(logits)),
-        calibration_error_by_chance=float(np.mean(by_chance)),
-        calibration_error_by_chance_95=float(np.quantile(by_chance, 0.95)),
+        calibration_error_by_chance=float(np.mean(errors_by_chance)),
+        calibration_error_by_chance_95=float(np.quantile(errors_by_chance, 0.95)),
         calibration_bins=[
             Bin(int(size), float(p / size), float(k / size))
             for size, p, k in zip(sizes, expected, observed, strict=True)
         ],
     )
-
-
-def _errors_by_chance(
-    probability: Floats, starts: npt.NDArray[np.int64], expected: Floats
-) -> Floats:
-    """The calibration errors of samples whose labels are drawn from the probabilities."""
-    random = np.random.default_rng(0)
-    at_once = max(1, min(_DRAWS, _NUMBERS_AT_ONCE // len(probability)))
-    found = []
-    for first in range(0, _DRAWS, at_once):
-        shape = (min(at_once, _DRAWS - first), len(probability))
-        drawn = (random.random(shape, np.float32) < probability).astype(np.float32)
-        observed = np.add.reduceat(drawn, starts, axis=1)
-        found.append(np.sum(np.abs(observed - expected), axis=1) / len(probability))
-    return np.concatenate(found)
 
 
 def temperature(logits: Floats, labels: Labels) -> float | None:

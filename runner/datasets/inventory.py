@@ -168,7 +168,8 @@ def remove_photos(source: str | None, *, yes: bool) -> int:
         if name is None and not here:
             click.echo("Nothing is stale.")
             return 0
-        what = " and ".join([f"the name {name}"] * bool(name) + [_count(here)] * bool(here))
+        named, prepared = [f"the name {name}"] if name else [], [_count(here)] if here else []
+        what = " and ".join(named + prepared)
         for copy in here:
             click.echo(f"  {_copy_line(copy)}")
         if not yes:

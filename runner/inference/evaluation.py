@@ -25,6 +25,7 @@ from optrun.runner import untrusted
 from optrun.runner.errors import UserError
 from optrun.runner.inference import prediction, statistics
 from optrun.runner.inference.prediction import Prediction
+from optrun.runner.inference.statistics import Labels
 from optrun.runner.runs.run_folder import folder_name, plain
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
@@ -47,7 +48,6 @@ _LABELS = (
 _FEW_MISTAKES = 5
 _WORTH_SAYING = 0.01  # of the test log loss
 
-Labels = npt.NDArray[np.integer]
 Logits = npt.NDArray[np.floating]
 Positions = npt.NDArray[np.int64]
 
@@ -108,16 +108,6 @@ def most_wrong(logits: Logits, labels: Labels, count: int) -> Positions:
     return (ranked[wrong[ranked]] if wrong.any() else ranked)[:count]
 
 
-class Judged(NamedTuple):
-    """A photo of a part, what it shows and what the network says."""
-
-    part: str
-    photo: str
-    truth: str
-    answer: str
-    probability: float  # of the answer
-
-
 class Report(NamedTuple):
     """All there is to show."""
 
@@ -125,7 +115,7 @@ class Report(NamedTuple):
     source: Photos
     parts: dict[str, Evaluation]  # "validation" and "test" of the run itself, "photos" of others
     # By position in the source: photos told wrong, the surest first; if none is, the least sure.
-    worst: dict[int, Judged]
+    worst: dict[int, dict[str, Any]]  # part, photo, truth, answer, probability of the answer
     tempered: (
         dict[str, float] | None
     )  # None also where there are not both validation and test photos
@@ -242,7 +232,7 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
 
 def _worst(
     photos: Photos, chosen: dict[str, Positions], answers: dict[str, tuple[Logits, Labels]]
-) -> dict[int, Judged]:
+) -> dict[int, dict[str, Any]]:
     places = [(part, int(position)) for part in answers for position in chosen[part]]
     logits, labels = map(np.concatenate, zip(*answers.values(), strict=True))
     wrong = ((logits > 0) != (labels == 1)).any()
@@ -250,8 +240,13 @@ def _worst(
     for index in most_wrong(logits, labels, _MOST_ON_A_SHEET if wrong else _LEAST_SURE):
         part, position = places[index]
         said = Prediction(photos.ids[position], float(logits[index]))
-        truth = CLASS_NAMES[labels[index]]
-        found[position] = Judged(part, said.name, truth, said.answer, said.probability)
+        found[position] = {
+            "part": part,
+            "photo": said.name,
+            "truth": CLASS_NAMES[labels[index]],
+            "answer": said.answer,
+            "probability": said.probability,
+        }
     return found
 
 
@@ -303,8 +298,8 @@ def _sheet(report: Report) -> bytes:
     """The worst photos side by side, as a PNG file."""
     tiles = []
     for position, one in report.worst.items():
-        name = one.photo.rpartition("/")[2]  # of a long path, its end tells photos apart
-        emphasis: Emphasis = "right" if one.answer == one.truth else "wrong"
+        name = one["photo"].rpartition("/")[2]  # of a long path, its end tells photos apart
+        emphasis: Emphasis = "right" if one["answer"] == one["truth"] else "wrong"
         tiles.append(Tile(report.source.pixels[position], f"{name}\n{_said(one)}", emphasis))
     title = f"All {report.photos:,} photos told right; these {len(tiles)} least surely"
     if report.wrong:
@@ -313,8 +308,8 @@ def _sheet(report: Report) -> bytes:
     return contact_sheet(tiles, title=f"{title}\n{report.trained.run.label}")
 
 
-def _said(one: Judged) -> str:
-    return f"a {one.truth}, said {one.answer} {prediction.percentage(one.probability)}"
+def _said(one: dict[str, Any]) -> str:
+    return f"a {one['truth']}, said {one['answer']} {prediction.percentage(one['probability'])}"
 
 
 def _table(report: Report, sheet: Path | None) -> str:
@@ -386,9 +381,7 @@ def _json(report: Report) -> str:
         "interval": f"{statistics.LEVEL:.0%} over photos",
         "parts": {part: _nested(found) for part, found in report.parts.items()},
         "temperature": report.tempered,
-        "most_wrong": [
-            one._asdict() | {"photo": printable(one.photo)} for one in report.worst.values()
-        ],
+        "most_wrong": [one | {"photo": printable(one["photo"])} for one in report.worst.values()],
         "notes": list(_notes(report)),
     }
     return json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -401,7 +394,6 @@ def _nested(found: Evaluation) -> dict[str, object]:
         "log_loss": found.log_loss._asdict(),
         "roc_auc": found.roc_auc and found.roc_auc._asdict(),
         **found.calibration._asdict(),
-        "calibration_bins": [one._asdict() for one in found.calibration.calibration_bins],
         "confusion": {
             truth: dict(zip(CLASS_NAMES, counts, strict=True))
             for truth, counts in zip(CLASS_NAMES, found.confusion, strict=True)
@@ -444,10 +436,10 @@ def _most_wrong(report: Report, sheet: Path | None) -> Iterator[str]:
     shows = "the surest mistakes" if report.wrong else "the least sure answers"
     yield f"{report.wrong:,} of {number_of(report.photos, 'photo')} told wrong; {shows}:"
     shown = list(report.worst.values())[:_LISTED]
-    width = min(max(len(printable(one.photo)) for one in shown), 44)
+    width = min(max(len(printable(one["photo"])) for one in shown), 44)
     for one in shown:
-        part = f"  {one.part}" if len(report.parts) > 1 else ""
-        yield f"  {printable(one.photo, longest=width):<{width}}  {_said(one)}{part}"
+        part = f"  {one['part']}" if len(report.parts) > 1 else ""
+        yield f"  {printable(one['photo'], longest=width):<{width}}  {_said(one)}{part}"
     if sheet is not None:
         yield f"  {number_of(len(report.worst), 'photo')} on {printable(str(sheet))}"
 
@@ -491,7 +483,7 @@ def _calibration_note(part: str, found: Evaluation) -> str:
             f"{number_of(found.photos, 'photo')}."
         )
     surer = confidence - found.accuracy.value
-    more = sum(one.photos * (one.probability - one.share) for one in bins) / found.photos
+    more = sum(one["photos"] * (one["probability"] - one["share"]) for one in bins) / found.photos
     # What is at least half of the error describes it; else it has several directions.
     if abs(surer) >= max(abs(more), error / 2):
         what = f"it is {'surer' if surer > 0 else 'less sure'} than right, by {abs(surer):.1%}"

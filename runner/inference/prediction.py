@@ -71,10 +71,7 @@ def predict(
             raise UserError(
                 f"PHOTO must name at least one photo, received: {named}, which holds none."
             )
-        from optrun.runner.inference.classifier import open_trained
-
-        trained = open_trained(folder, device=device)
-        progress = Progress(trained, flip=flip)
+        progress = Progress(folder, device=device, flip=flip)
         if output is None and isinstance(sys.stdout, io.TextIOWrapper):
             with contextlib.suppress(io.UnsupportedOperation):
                 sys.stdout.reconfigure(errors="backslashreplace", newline="")
@@ -231,12 +228,15 @@ def live_count(
 class Progress:
     """Says which network it is, counts photos as they pass, and names those that can't be read."""
 
-    def __init__(self, trained: "Trained", *, flip: bool) -> None:
+    def __init__(self, folder: Path, *, device: str, flip: bool) -> None:
+        from optrun.runner.inference.classifier import open_trained
+
+        self.trained = trained = open_trained(folder, device=device)
         self._console = Console(stderr=True)
         self.say = Display(self._console).say
         self.unreadable = 0
         self._counts: Counter[str] = Counter()  # said to be of each class
-        self._trained, self._flip = trained, flip
+        self._flip = flip
         epoch = f"epoch {trained.best_epoch}, " if trained.best_epoch else ""
         mean = ", mean of photo and mirror image" if flip else ""
         self.say(
@@ -251,7 +251,7 @@ class Progress:
     ) -> Iterator[Prediction]:
         """What the network says of each photo, with a live line where wanted."""
         started: float | None = None
-        found = predictions(self._trained, photos, flip=self._flip)
+        found = predictions(self.trained, photos, flip=self._flip)
         with live_count(self._console, total, shown=live) as show:
             for seen, one in enumerate(found, start=1):
                 if one.logit is None:

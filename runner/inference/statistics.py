@@ -141,14 +141,6 @@ def losses(logits: Floats, labels: Labels) -> Floats:
     return np.asarray(np.logaddexp(0, np.where(np.asarray(labels) == 1, -logits, logits)))
 
 
-class Bin(NamedTuple):
-    """Photos with similar probabilities: how many, their mean probability, the share of label 1."""
-
-    photos: int
-    probability: float
-    share: float
-
-
 class Calibration(NamedTuple):
     """How probabilities and shares agree; see `calibration`."""
 
@@ -157,7 +149,8 @@ class Calibration(NamedTuple):
     calibration_error: float  # expected calibration error, 0 to 1
     calibration_error_by_chance: float  # its mean if the probabilities were right
     calibration_error_by_chance_95: float  # what it would then stay below in 95 of 100 samples
-    calibration_bins: list[Bin]  # in the order of the probabilities
+    # In the order of the probabilities: how many photos, their mean probability, share of label 1.
+    calibration_bins: list[dict[str, float]]
 
 
 def calibration(logits: Floats, labels: Labels) -> Calibration:
@@ -195,7 +188,7 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
         calibration_error_by_chance=float(np.mean(errors_by_chance)),
         calibration_error_by_chance_95=float(np.quantile(errors_by_chance, 0.95)),
         calibration_bins=[
-            Bin(int(size), float(p / size), float(k / size))
+            {"photos": int(size), "probability": float(p / size), "share": float(k / size)}
             for size, p, k in zip(sizes, expected, observed, strict=True)
         ],
     )

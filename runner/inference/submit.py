@@ -58,15 +58,12 @@ def submit(
         if sample is not None:
             check_ids(ids, *sample)
         with native_stderr_captured():
-            from optrun.runner.inference.classifier import open_trained
-
-            trained = open_trained(folder, device=device)
-            progress = Progress(trained, flip=flip)
+            progress = Progress(folder, device=device, flip=flip)
             checked = f"as {sample[0]} lists" if sample else "without a list to check them by"
             progress.say(f"{len(ids):,} test photos in {shown}, {checked}")
             if sample is None and (missing := gaps(ids)):
                 progress.say(f"note: {missing}")
-            limit = None if labels == "hard" else _limit(trained, progress, flip=flip)
+            limit = None if labels == "hard" else _limit(progress, flip=flip)
             photos = (one for one in unlabelled([place]) if photo_id(one.name) is not None)
             answers = progress.answers(photos, total=len(ids))
             logits = {photo_id(one.name): one.logit for one in answers}
@@ -206,11 +203,12 @@ def _ids_in(content: bytes) -> frozenset[int]:
     return frozenset(ids)
 
 
-def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
+def _limit(progress: Progress, *, flip: bool) -> float:
     """The limit of probabilities, chosen on the validation photos and said."""
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
     # A completed run has kept their logits without flipping, and its photos may be gone.
+    trained = progress.trained
     kept = None if flip else _kept_logits(trained)
     if kept is None:
         photos, parts = trained.photos_and_split()

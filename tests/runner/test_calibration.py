@@ -17,7 +17,8 @@ def test_the_error_of_two_bins_by_hand() -> None:
     labels = np.repeat([1, 0, 1, 0], [9, 21, 21, 9])
     found = statistics.calibration(logits, labels)
     assert [
-        (one.photos, round(one.probability, 9), one.share) for one in found.calibration_bins
+        (one["photos"], round(one["probability"], 9), one["share"])
+        for one in found.calibration_bins
     ] == [
         (30, 0.2, 0.3),
         (30, 0.9, 0.7),
@@ -31,7 +32,7 @@ def test_bins_hold_equally_many_photos_at_most_fifteen_and_at_least_twenty_photo
     random = np.random.default_rng(0)
     for count, bins in ((1, 1), (39, 1), (40, 2), (299, 14), (300, 15), (5000, 15)):
         found = statistics.calibration(random.normal(0, 3, count), np.arange(count) % 2)
-        sizes = [one.photos for one in found.calibration_bins]
+        sizes = [one["photos"] for one in found.calibration_bins]
         assert len(sizes) == bins
         assert sum(sizes) == count
         assert max(sizes) - min(sizes) <= 1
@@ -45,7 +46,7 @@ def test_the_order_of_the_photos_does_not_matter() -> None:
     second = statistics.calibration(logits[shuffled], labels[shuffled])
     assert first.calibration_bins == second.calibration_bins
     assert first.calibration_error == pytest.approx(second.calibration_error, abs=1e-12)
-    assert sum(one.photos for one in first.calibration_bins) == 500
+    assert sum(one["photos"] for one in first.calibration_bins) == 500
 
 
 def test_too_high_for_dogs_and_too_low_for_cats_does_not_cancel_out() -> None:

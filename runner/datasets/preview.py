@@ -120,8 +120,8 @@ def _changed(
         for key, value in experiment.data.augmentation.model_dump().items()
         if value
     )
-    photos_ = number_of(len(chosen), "training photo")
-    title = f"{photos_} in {_COLUMNS - 1} epochs of {experiment.name}"
+    title = number_of(len(chosen), "training photo")
+    title += f" in {_COLUMNS - 1} epochs of {experiment.name}"
     return tiles, f"{title}\n{settings}; seed {seed}; prepared at {pixels.shape[1]} px"
 
 

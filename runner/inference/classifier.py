@@ -93,9 +93,9 @@ class Trained:
         data = self.experiment.data
         return decode(encoded, data.image_size, data.resize, data.antialias)
 
-    def photos_and_split(self, display: Display | None = None) -> tuple[Photos, Split]:
+    def photos_and_split(self) -> tuple[Photos, Split]:
         """The run's own photos, prepared now where they are not yet, and their division."""
-        photos, parts = open_photos(self.experiment, display or Display(Console(stderr=True)))
+        photos, parts = open_photos(self.experiment, Display(Console(stderr=True)))
         recorded_as = self.run.record.flat_comparable
         for what, recorded, received in (
             ("photos", recorded_as.get("photos"), photos.fingerprint),

@@ -182,14 +182,13 @@ def _sheet_place(sheet: Path | None, folder: Path) -> Path:
 def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
-    display = Display(Console(stderr=True))
     notes: list[str] = []
     left_out: int | None = 0
     if data is not None:
-        photos, positions, left_out = _others(trained, data, display, notes)
+        photos, positions, left_out = _others(trained, data, notes)
         chosen = {"photos": positions}
     else:
-        photos, split = trained.photos_and_split(display)
+        photos, split = trained.photos_and_split()
         chosen = {"validation": split.validation, "test": split.test}
         notes.append(
             "The validation photos also chose the epoch, which flatters them a little; the test "
@@ -205,7 +204,7 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
             show(seen, f"{seen:,}/{total:,}")
 
     answers: dict[str, tuple[Logits, Labels]] = {}
-    with prediction.live_count(display.console, total) as show:
+    with prediction.live_count(Console(stderr=True), total) as show:
         for part, positions in chosen.items():
             if not len(positions):
                 continue
@@ -251,17 +250,17 @@ def _worst(
 
 
 def _others(
-    trained: "Trained", source: str, display: Display, notes: list[str]
+    trained: "Trained", source: str, notes: list[str]
 ) -> tuple[Photos, Positions, int | None]:
     """A source's photos, positions of those never trained on, how many were; notes are added."""
     from optrun.runner.plan.resources import decoded
 
-    photos = decoded(source, trained.experiment.data, display)
+    photos = decoded(source, trained.experiment.data, Display(Console(stderr=True)))
     # Drawings and real photos have none in common.
     if photos.is_sample != trained.run.record.sample:
         return photos, np.arange(len(photos)), 0
     try:
-        own, split = trained.photos_and_split(display)
+        own, split = trained.photos_and_split()
     except UserError as error:
         notes.append(
             f"The photos that {trained.run.label} was trained on cannot be told from these, so any "
@@ -317,7 +316,6 @@ def _table(report: Report, sheet: Path | None) -> str:
     trained, data = report.trained, report.trained.experiment.data
     epoch = f"epoch {trained.best_epoch}, the best" if trained.best_epoch else "the best epoch"
     flip = ", mean of photo and mirror image" if report.flip else ""
-    source = printable(report.source.source)
     preparation = Preparation(data.image_size, data.resize, data.antialias)
     columns = [Column(17), *(Column(27) for _ in report.parts)]
     rows = zip(_LABELS, *(_cells(*part) for part in report.parts.items()), strict=True)
@@ -326,7 +324,7 @@ def _table(report: Report, sheet: Path | None) -> str:
         f"run       {trained.run.label}",
         f"          {trained.run.record.optimizer}",
         f"weights   of {epoch}",
-        f"photos    {source}, {preparation}{flip}",
+        f"photos    {printable(report.source.source)}, {preparation}{flip}",
         f"computed  in {trained.machine.precision} on {trained.machine.device.upper()}",
         *("", style(heading, "strong", sys.stdout.isatty()), *others),
         *("", *_most_wrong(report, sheet), ""),
@@ -379,7 +377,20 @@ def _json(report: Report) -> str:
             "training_photos_left_out": report.left_out,
         },
         "interval": f"{statistics.LEVEL:.0%} over photos",
-        "parts": {part: _nested(found) for part, found in report.parts.items()},
+        "parts": {
+            part: {
+                "photos": found.photos,
+                "accuracy": found.accuracy._asdict(),
+                "log_loss": found.log_loss._asdict(),
+                "roc_auc": found.roc_auc and found.roc_auc._asdict(),
+                **found.calibration._asdict(),
+                "confusion": {
+                    truth: dict(zip(CLASS_NAMES, counts, strict=True))
+                    for truth, counts in zip(CLASS_NAMES, found.confusion, strict=True)
+                },
+            }
+            for part, found in report.parts.items()
+        },
         "temperature": report.tempered,
         "most_wrong": [one | {"photo": printable(one["photo"])} for one in report.worst.values()],
         "notes": list(_notes(report)),
@@ -387,32 +398,17 @@ def _json(report: Report) -> str:
     return json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _nested(found: Evaluation) -> dict[str, object]:
-    return {
-        "photos": found.photos,
-        "accuracy": found.accuracy._asdict(),
-        "log_loss": found.log_loss._asdict(),
-        "roc_auc": found.roc_auc and found.roc_auc._asdict(),
-        **found.calibration._asdict(),
-        "confusion": {
-            truth: dict(zip(CLASS_NAMES, counts, strict=True))
-            for truth, counts in zip(CLASS_NAMES, found.confusion, strict=True)
-        },
-    }
-
-
 def _cells(part: str, found: Evaluation) -> list[str]:
     """A part's column: its name, and below it a cell for each of `_LABELS`."""
     brier_score, confidence, error, by_chance, by_chance_95, _ = found.calibration
     counts = (f"{found.of_class(label):,} {name}" for label, name in enumerate(PLURAL_NAMES))
     said = [f"said {name}" for name in CLASS_NAMES]
-    decimals = 1 if found.photos < 2000 else 2
     return [
         part,
         f"{found.photos:,}: {', '.join(counts)}",
-        _estimate(found.accuracy, f".{decimals}f", scale=100, unit="%"),
-        _estimate(found.log_loss, ".4f"),
-        _estimate(found.roc_auc, ".4f"),
+        _estimate(found.accuracy, ".1%" if found.photos < 2000 else ".2%"),
+        _estimate(found.log_loss),
+        _estimate(found.roc_auc),
         f"{brier_score:.4f}",
         f"{confidence:.1%}",
         f"{error:.4f}",
@@ -423,13 +419,11 @@ def _cells(part: str, found: Evaluation) -> list[str]:
     ]
 
 
-def _estimate(
-    found: statistics.Estimate | None, spec: str, *, scale: int = 1, unit: str = ""
-) -> str:
+def _estimate(found: statistics.Estimate | None, spec: str = ".4f") -> str:
     if found is None:
         return "not defined"
-    value, low, high = (f"{scale * x:{spec}}" for x in (found.value, found.low, found.high))
-    return f"{value + unit:<7} ({low} to {high})"
+    value, low, high = (f"{end:{spec}}" for end in found)
+    return f"{value:<7} ({low.rstrip('%')} to {high.rstrip('%')})"
 
 
 def _most_wrong(report: Report, sheet: Path | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from optrun.data.files import sync
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.runner.errors import UserError
-from optrun.runner.inference.prediction import check_writable, not_writable
+from optrun.runner.inference.prediction import PROBABILITY, check_writable, not_writable
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.untrusted import printable
@@ -152,8 +152,7 @@ def _save(trained: "Trained", path: Path, readme: str) -> None:
 
     experiment = trained.experiment
     network = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
-    name = f"{CLASS_NAMES[1]}_probability"
-    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=name)
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)
     # Of the class that a person has without optrun.
     model = keras.Model(network.input, sigmoid(network.output), name="_and_".join(PLURAL_NAMES))
     model.dtype_policy = "float32"

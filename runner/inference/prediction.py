@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _BATCH = {"cpu": 16, "gpu": 128}
 _NARROWEST_NAME, _WIDEST_NAME = 12, 60  # columns
 _ROWS_MEASURED = 16
-_PROBABILITY = f"{CLASS_NAMES[1]}_probability"
+PROBABILITY = f"{CLASS_NAMES[1]}_probability"
 
 
 def predict(
@@ -296,7 +296,7 @@ def _write_table(rows: Iterable[Prediction], out: TextIO) -> None:
 
 def _write_csv(rows: Iterable[Prediction], out: TextIO) -> None:
     """RFC 4180, lines ended by CR LF; before a name that begins as a formula does stands `./`."""
-    out.write(f"photo,answer,probability,{_PROBABILITY}\r\n")
+    out.write(f"photo,answer,probability,{PROBABILITY}\r\n")
     for row in rows:
         name = csv_cell(printable(row.name), guard="./")
         # Nine significant digits are more than a float32 logit decides.
@@ -314,7 +314,7 @@ def _write_json(rows: Iterable[Prediction], out: TextIO) -> None:
                 "photo": re.sub("[\ud800-\udfff]", lambda found: printable(found[0]), row.name),
                 "answer": row.answer,
                 "probability": float(f"{row.probability:.9g}"),
-                _PROBABILITY: float(f"{row.positive_probability:.9g}"),
+                PROBABILITY: float(f"{row.positive_probability:.9g}"),
             }
             out.write(before + json.dumps(content))
             out.flush()

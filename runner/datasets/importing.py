@@ -155,7 +155,7 @@ def _print_report(
         ]
     for heading, lines in report.items():
         for number, line in enumerate(lines):
-            click.echo(f"  {heading if number == 0 else '':<{_INDENT - 2}}{line}")
+            click.echo(f"  {'' if number else heading:<{_INDENT - 2}}{line}")
     click.echo(f"Use it:  optrun train CONFIG --set data.source={name}")
 
 

@@ -50,15 +50,11 @@ def _sources(names: library.Library, found: Sequence[Copy]) -> Iterator[dict[str
     for copy in found:
         if copy.source and copy.usable:
             by_source.setdefault(copy.source, []).append(copy)
-    paths = {entry.path: None for entry in names.entries.values()}
-    unnamed = sorted(by_source.keys() - paths.keys() - set(NAMES))
-    listed = [(name, entry.path, entry) for name, entry in names.entries.items()]
-    for name, source, entry in (
-        *listed,
-        *((name, name, None) for name in NAMES),
-        *((None, path, None) for path in unnamed),
-    ):
-        here = by_source.get(source, [])
+    listed = [(name, one.path) for name, one in names.entries.items()]
+    listed += [(name, name) for name in NAMES]
+    unnamed = sorted(by_source.keys() - {source for _, source in listed})
+    for name, source in [*listed, *(("", source) for source in unnamed)]:
+        entry, here = names.entries.get(name), by_source.get(source, [])
         state = built_in(source).missing() if source in NAMES else ""
         if entry is not None:
             state = "" if Path(source).exists() else "its source is no longer there"
@@ -66,7 +62,7 @@ def _sources(names: library.Library, found: Sequence[Copy]) -> Iterator[dict[str
             if here and all(copy.fingerprint != entry.fingerprint for copy in whole):
                 state = "its photos have changed since the import"
         yield {
-            "name": name,  # None for a path that was never imported
+            "name": name or None,  # None for a path that was never imported
             "source": source,  # a built-in name, or a path
             "built_in": source in NAMES,
             "state": state,  # what a person should know; empty where all is well
@@ -85,13 +81,11 @@ def _table(content: dict[str, Any]) -> str:
     for row in rows:
         # A remark has two cells, the second of which no column holds.
         lines += row_lines(row, [columns[0], Column(0)] if len(row) == 2 else columns)
-    unfinished = [copy for copy in content["unfinished"] if not copy.stale]
+    unfinished = "Unfinished; a build goes on where it was when the photos are asked for again:"
+    stale = "Stale, of use to no run any more (optrun data remove --stale):"
     for what, here in (
-        (
-            "Unfinished; a build goes on where it was when the photos are asked for again:",
-            unfinished,
-        ),
-        ("Stale, of use to no run any more (optrun data remove --stale):", content["stale"]),
+        (unfinished, [copy for copy in content["unfinished"] if not copy.stale]),
+        (stale, content["stale"]),
     ):
         if here:
             lines += [f"\n{what}", *(f"  {_copy_line(copy)}" for copy in here)]

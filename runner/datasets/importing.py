@@ -50,9 +50,10 @@ def import_photos(
         where = Path(here.absolute() if here.exists() else library.location(path)).resolve()
         if not where.exists():
             open_source(path)  # says what is missing, and what may be meant
-        entries = library.read().entries.values()
-        known = (entry.name for entry in entries if entry.path == str(where))
-        name = name or next(known, None) or library.name_for(where)
+        if name is None:
+            entries = library.read().entries.values()
+            known = (entry.name for entry in entries if entry.path == str(where))
+            name = next(known, None) or library.name_for(where)
         library.require_free(name, where)
         photos, seconds = prepared(str(where), how)
         before = library.entry(name)

@@ -57,8 +57,8 @@ def import_photos(
         library.require_free(name, where)
         photos, seconds = prepared(str(where), how)
         before = library.entry(name)
-        if strict and photos.left_out:
-            raise _refusal(
+        if strict:
+            _refuse_junk(
                 photos,
                 f"{where} holds {{}} that --strict does not allow; nothing was registered.",
                 "Take these out, or import without --strict: then they are left out of every run.",
@@ -77,12 +77,9 @@ def prepare_public(archive: Path | None, *, how: Preparation, strict: bool, verb
             with native_stderr_captured():
                 place = obtain(Console(stderr=True), archive)
         photos, seconds = prepared(PUBLIC, how, place)
-    if strict and photos.left_out:
-        raise _refusal(
-            photos,
-            f"{PUBLIC} holds {{}} that --strict does not allow:",
-            "Without --strict they are left out of every run.",
-        )
+    if strict:
+        end = "Without --strict they are left out of every run."
+        _refuse_junk(photos, f"{PUBLIC} holds {{}} that --strict does not allow:", end)
     click.echo(f"{PUBLIC}: the public photos")
     _print_report(PUBLIC, photos, how, seconds, verbose=verbose)
 
@@ -121,7 +118,7 @@ def verify_photos(source: str) -> int:
             click.echo(f"    {subject}{finding.what}")
         if len(found) > _MOST_LISTED:
             click.echo(f"    and {len(found) - _MOST_LISTED:,} more")
-    differing = sum(1 for found in findings.values() if found)
+    differing = sum(map(bool, findings.values()))
     if not differing:
         seconds = time.monotonic() - started
         click.echo(f"All as it was prepared. Read and decoded anew in {seconds:,.1f} s.")
@@ -159,14 +156,14 @@ def _print_report(
         ]
     for heading, lines in report.items():
         for number, line in enumerate(lines):
-            click.echo(f"  {heading if number == 0 else '':<{_INDENT - 2}}{line}")
+            click.echo(f"  {'' if number else heading:<{_INDENT - 2}}{line}")
     click.echo(f"Use it:  optrun train CONFIG --set data.source={name}")
 
 
-def _refusal(photos: Photos, beginning: str, end: str) -> UserError:
-    lines = _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]
-    count = number_of(len(photos.left_out), "file")
-    return UserError("\n".join([beginning.format(count), *(f"  {line}" for line in lines), end]))
+def _refuse_junk(photos: Photos, beginning: str, end: str) -> None:
+    if lines := _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]:
+        count = number_of(len(photos.left_out), "file")
+        raise UserError("\n".join([beginning.format(count), *(f"  {one}" for one in lines), end]))
 
 
 def _divided(photos: Photos, width: int) -> list[str]:
@@ -174,11 +171,10 @@ def _divided(photos: Photos, width: int) -> list[str]:
     validation, test = Data().validation_share, Data().test_share
     sizes = np.bincount(photos.parts, minlength=len(_PARTS) + 1)
     named, outside = [part for part in _PARTS if sizes[part]], sizes[NO_PART]
-    lines = ["by the content of each photo, since no folders name any"]
-    if named:
-        counts = ", ".join(f"{sizes[part]:,} {_PARTS[part]}" for part in named)
-        beside = f", {outside:,} outside of them" if outside else ""
-        lines = [f"as the folders say: {counts}{beside}"]
+    counts = ", ".join(f"{sizes[part]:,} {_PARTS[part]}" for part in named)
+    beside = f", {outside:,} outside of them" if outside else ""
+    by_content = "by the content of each photo, since no folders name any"
+    lines = [f"as the folders say: {counts}{beside}" if named else by_content]
     try:
         parts = split(photos, validation_share=validation, test_share=test)
     except PhotoError as error:
@@ -210,7 +206,7 @@ def _duplicated(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     shown = groups if verbose else groups[:_MOST_SHOWN]
     for group in shown:
         names = " = ".join(printable(photos.ids[position]) for position in group)
-        lines.append(names if verbose or len(names) <= width else names[: width - 1] + "…")
+        lines.append(printable(names, longest=None if verbose else width))
     if len(shown) < len(groups):
         lines.append(f"and {len(groups) - len(shown):,} more; --verbose lists all")
     return lines
@@ -230,13 +226,11 @@ def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
     for reason, names in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
         start = f"{len(names):>{_COUNT_WIDTH - 2},}  {printable(reason):<{widest}}  "
         shown = [printable(name) for name in names]
-        if not verbose:
-            if len(start) + len(", ".join(shown)) <= width:
-                lines.append(start + _some(names, width - len(start)))
-                continue
-            shown = [_some(names, width - _COUNT_WIDTH)]
-        lines.append(start.rstrip())
-        lines += [" " * _COUNT_WIDTH + line for line in shown]
+        if not verbose and len(start) + len(", ".join(shown)) <= width:
+            lines.append(start + _some(names, width - len(start)))
+            continue
+        below = shown if verbose else [_some(names, width - _COUNT_WIDTH)]
+        lines += [start.rstrip(), *(" " * _COUNT_WIDTH + line for line in below)]
     return lines
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from optrun.data.cache import library
@@ -22,26 +22,21 @@ from optrun.runner.ui.wording import size
 _COUNTS = tuple(map(str.upper, PLURAL_NAMES))
 
 
-class _Listed(NamedTuple):
-    """One source with what is prepared from it."""
-
-    name: str | None  # None for a path that was never imported
-    source: str  # a built-in name, or a path
-    state: str  # what a person should know, such as "not obtained"; empty where all is well
-    copies: Sequence[Copy]  # what is prepared and of use
-    entry: library.Entry | None = None
-
-
 def list_photos(*, layout: str) -> None:
     """Print the photos that are here, as a table or json."""
     with photo_errors():
         names = library.read()
         found = copies()
-    listed = list(_listed(names, found))
-    if layout == "json":
-        click.echo(json.dumps(_content(listed, names.damaged, found), indent=1))
-    else:
-        click.echo("\n".join(_lines(listed, found)))
+    content = {
+        "cache": str(directory()),
+        "disk_bytes": _total_bytes(found),
+        "sources": list(_sources(names, found)),
+        "unfinished": [copy for copy in found if copy.unfinished],
+        "stale": [copy for copy in found if copy.stale],
+        "damaged_names": list(map(str, names.damaged)),
+    }
+    as_json = layout == "json"
+    click.echo(json.dumps(content, indent=1, default=_copy) if as_json else _table(content))
     for file in names.damaged:
         click.echo(
             f"note: {file} can't be read and names nothing. Import its photos again, or delete it.",
@@ -49,80 +44,66 @@ def list_photos(*, layout: str) -> None:
         )
 
 
-def _listed(names: library.Library, found: Sequence[Copy]) -> Iterator[_Listed]:
+def _sources(names: library.Library, found: Sequence[Copy]) -> Iterator[dict[str, Any]]:
     """Imported names first, then what is built in, then paths without a name."""
     by_source: dict[str, list[Copy]] = {}
     for copy in found:
         if copy.source and copy.usable:
             by_source.setdefault(copy.source, []).append(copy)
-    for entry in names.entries.values():
-        state = "" if Path(entry.path).exists() else "its source is no longer there"
-        here = by_source.get(entry.path, [])
-        whole = [copy for copy in here if not copy.how.limit]
-        if here and all(copy.fingerprint != entry.fingerprint for copy in whole):
-            state = "its photos have changed since the import"
-        yield _Listed(entry.name, entry.path, state, here, entry)
-    for name in NAMES:
-        yield _Listed(name, name, lacking(name), by_source.get(name, []))
-    named = {entry.path for entry in names.entries.values()} | set(NAMES)
-    for source in sorted(by_source.keys() - named):
-        yield _Listed(None, source, "", by_source[source])
+    listed = [(name, one.path) for name, one in names.entries.items()]
+    listed += [(name, name) for name in NAMES]
+    unnamed = sorted(by_source.keys() - {source for _, source in listed})
+    for name, source in [*listed, *(("", source) for source in unnamed)]:
+        entry, here = names.entries.get(name), by_source.get(source, [])
+        state = lacking(source) if source in NAMES else ""
+        if entry is not None:
+            state = "" if Path(source).exists() else "its source is no longer there"
+            whole = [copy for copy in here if not copy.how.limit]
+            if here and all(copy.fingerprint != entry.fingerprint for copy in whole):
+                state = "its photos have changed since the import"
+        yield {
+            "name": name or None,  # None for a path that was never imported
+            "source": source,  # a built-in name, or a path
+            "built_in": source in NAMES,
+            "state": state,  # what a person should know; empty where all is well
+            "imported": entry and entry.imported,
+            "fingerprint": entry and entry.fingerprint,
+            "prepared": here,
+        }
 
 
-def _lines(listed: Sequence[_Listed], found: Sequence[Copy]) -> Iterator[str]:
+def _table(content: dict[str, Any]) -> str:
     header = ("NAME", "PREPARED", *_COUNTS, "FINGERPRINT", "DISK")
-    rows = [header, *(row for one in listed for row in _rows(one))]
+    rows = [header, *(row for one in content["sources"] for row in _rows(one))]
     cells = list(zip(*(row for row in rows if len(row) > 2), strict=True))
     columns = [Column(widest(texts), right=texts[0] in (*_COUNTS, "DISK")) for texts in cells]
+    lines = []
     for row in rows:
         # A remark has two cells, the second of which no column holds.
-        yield from row_lines(row, [columns[0], Column(0)] if len(row) == 2 else columns)
-    if rest := [copy for copy in found if copy.unfinished and not copy.stale]:
-        yield "\nUnfinished; a build goes on where it was when the photos are asked for again:"
-        yield from (f"  {_copy_line(copy)}" for copy in rest)
-    if stale := [copy for copy in found if copy.stale]:
-        yield "\nStale, of use to no run any more (optrun data remove --stale):"
-        yield from (f"  {_copy_line(copy)}" for copy in stale)
-    yield f"\n{size(_total_bytes(found))} in {directory()}"
+        lines += row_lines(row, [columns[0], Column(0)] if len(row) == 2 else columns)
+    unfinished = "Unfinished; a build goes on where it was when the photos are asked for again:"
+    stale = "Stale, of use to no run any more (optrun data remove --stale):"
+    for what, here in (
+        (unfinished, [copy for copy in content["unfinished"] if not copy.stale]),
+        (stale, content["stale"]),
+    ):
+        if here:
+            lines += [f"\n{what}", *(f"  {_copy_line(copy)}" for copy in here)]
+    return "\n".join([*lines, f"\n{size(content['disk_bytes'])} in {content['cache']}"])
 
 
-def _rows(one: _Listed) -> Iterator[Sequence[str]]:
+def _rows(source: dict[str, Any]) -> Iterator[Sequence[str]]:
     """A row for each copy, then remarks; the name stands in the first row alone."""
     rows: list[tuple[str, ...]] = []
-    for copy in one.copies:
+    for copy in source["prepared"]:
         counts = [f"{count:,}" for count in copy.counts]
         rows.append((str(copy.how), *counts, copy.fingerprint[:12], size(copy.disk_bytes)))
-    if one.state or not one.copies:
-        rows.append((one.state or "not prepared yet",))
-    if one.source not in NAMES:
-        rows.append((f"from {printable(one.source)}",))
+    if source["state"] or not rows:
+        rows.append((source["state"] or "not prepared yet",))
+    if not source["built_in"]:
+        rows.append((f"from {printable(source['source'])}",))
     for number, row in enumerate(rows):
-        yield ("" if number else one.name or "(no name)", *row)
-
-
-def _content(
-    listed: Sequence[_Listed], damaged: Sequence[Path], found: Sequence[Copy]
-) -> dict[str, Any]:
-    """All that is known, as plain values."""
-    return {
-        "cache": str(directory()),
-        "disk_bytes": _total_bytes(found),
-        "sources": [
-            {
-                "name": one.name,
-                "source": one.source,
-                "built_in": one.source in NAMES,
-                "state": one.state,
-                "imported": one.entry and one.entry.imported,
-                "fingerprint": one.entry and one.entry.fingerprint,
-                "prepared": [_copy(copy) for copy in one.copies],
-            }
-            for one in listed
-        ],
-        "unfinished": [_copy(copy) for copy in found if copy.unfinished],
-        "stale": [_copy(copy) for copy in found if copy.stale],
-        "damaged_names": [str(file) for file in damaged],
-    }
+        yield ("" if number else source["name"] or "(no name)", *row)
 
 
 def _copy(copy: Copy) -> dict[str, Any]:
@@ -148,16 +129,6 @@ def _copy_line(copy: Copy) -> str:
     return f"{what}, {size(copy.disk_bytes)}{why}"
 
 
-def remove_photos(source: str | None, *, yes: bool) -> int:
-    """Remove a name, or path, and what is prepared from it, or what is stale; 0 where done."""
-    with photo_errors():
-        if source is None:
-            name, here = None, [copy for copy in copies() if copy.stale]
-        else:
-            name, here = _meant(source)
-        return _remove(name, here, yes=yes)
-
-
 def _meant(source: str) -> tuple[str | None, list[Copy]]:
     """The name to forget, if any, and the copies to remove."""
     entry = library.entry(source)
@@ -181,36 +152,42 @@ def _meant(source: str) -> tuple[str | None, list[Copy]]:
     return name, here
 
 
-def _remove(name: str | None, here: Sequence[Copy], *, yes: bool) -> int:
-    if name is None and not here:
-        click.echo("Nothing is stale.")
-        return 0
-    named, prepared = [f"the name {name}"] if name else [], [_count(here)] if here else []
-    what = " and ".join(named + prepared)
-    for copy in here:
-        click.echo(f"  {_copy_line(copy)}")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
-        total = size(_total_bytes(here))
-        if not click.confirm(f"Remove {what} ({total})? Your own files stay."):
-            click.echo("Nothing was removed.")
+def remove_photos(source: str | None, *, yes: bool) -> int:
+    """Remove a name, or path, and what is prepared from it, or what is stale; 0 where done."""
+    with photo_errors():
+        if source is None:
+            name, here = None, [copy for copy in copies() if copy.stale]
+        else:
+            name, here = _meant(source)
+        if name is None and not here:
+            click.echo("Nothing is stale.")
+            return 0
+        named, prepared = [f"the name {name}"] if name else [], [_count(here)] if here else []
+        what = " and ".join(named + prepared)
+        for copy in here:
+            click.echo(f"  {_copy_line(copy)}")
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UserError(f"Nobody is here to confirm the removal of {what}; --yes does.")
+            total = size(_total_bytes(here))
+            if not click.confirm(f"Remove {what} ({total})? Your own files stay."):
+                click.echo("Nothing was removed.")
+                return 1
+        kept = [copy for copy in here if not remove(copy)]
+        freed = size(_total_bytes(here) - _total_bytes(kept))
+        if kept:
+            click.echo(f"{freed} freed.")
+            names = ", ".join(copy.folder.name for copy in kept)
+            click.echo(
+                f"optrun: {_count(kept)} ({names}) stay{'s' if len(kept) == 1 else ''}: another "
+                "process is at work on it. Wait until it ends, or stop it, and remove again.",
+                err=True,
+            )
             return 1
-    kept = [copy for copy in here if not remove(copy)]
-    freed = size(_total_bytes(here) - _total_bytes(kept))
-    if kept:
-        click.echo(f"{freed} freed.")
-        names = ", ".join(copy.folder.name for copy in kept)
-        click.echo(
-            f"optrun: {_count(kept)} ({names}) stay{'s' if len(kept) == 1 else ''}: another "
-            "process is at work on it. Wait until it ends, or stop it, and remove again.",
-            err=True,
-        )
-        return 1
-    if name:
-        library.remove(name)
-    click.echo(f"Removed {what}. {freed} freed; no file of yours was touched.")
-    return 0
+        if name:
+            library.remove(name)
+        click.echo(f"Removed {what}. {freed} freed; no file of yours was touched.")
+        return 0
 
 
 def _total_bytes(here: Sequence[Copy]) -> int:

@@ -37,8 +37,7 @@ def prepared(
     here = prepare.prepared(source, how)
     if here is not None:
         return here, None
-    display = Display(Console(stderr=True))
-    started = time.monotonic()
+    display, started = Display(Console(stderr=True)), time.monotonic()
     with native_stderr_captured():
         try:
             if source != PUBLIC:  # whose download has a line of its own

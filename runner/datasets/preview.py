@@ -47,16 +47,15 @@ def show_photos(
     data = Data() if experiment is None else experiment.data
     where = library.location(source)
     name = source if where in NAMES or library.entry(source) else library.name_for(Path(where))
-    shares = {"validation_share": data.validation_share, "test_share": data.test_share}
+    how = Preparation(data.image_size, data.resize, data.antialias, data.limit)
     with photo_errors():
+        photos = _any(source, where) if experiment is None else prepared(source, how)[0]
+        parts = split(photos, validation_share=data.validation_share, test_share=data.test_share)
         if experiment is None:
-            photos, suffix = _any(source, where), ""
-            tiles, title = _plain(photos, split(photos, **shares), part, count)
+            tiles, title = _plain(photos, parts, part, count)
         else:
-            how = Preparation(data.image_size, data.resize, data.antialias, data.limit)
-            photos, suffix = prepared(source, how)[0], "-augmented"
-            tiles, title = _changed(photos, split(photos, **shares), count, experiment)
-    file = output or Path(f"{name}{suffix}.png")
+            tiles, title = _changed(photos, parts, count, experiment)
+    file = output or Path(f"{name}{'-augmented' if experiment else ''}.png")
     sheet = contact_sheet(tiles, title=f"{name}: {title}", tile_px=_TILE_PX, columns=_COLUMNS)
     try:
         write_atomically(file, sheet)
@@ -121,8 +120,8 @@ def _changed(
         for key, value in experiment.data.augmentation.model_dump().items()
         if value
     )
-    photos_ = number_of(len(chosen), "training photo")
-    title = f"{photos_} in {_COLUMNS - 1} epochs of {experiment.name}"
+    title = number_of(len(chosen), "training photo")
+    title += f" in {_COLUMNS - 1} epochs of {experiment.name}"
     return tiles, f"{title}\n{settings}; seed {seed}; prepared at {pixels.shape[1]} px"
 
 

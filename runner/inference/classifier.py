@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,19 +41,13 @@ from optrun.runner.ui.console import Display
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, printable
 from rich.console import Console
 
-
-class StoredWeights(NamedTuple):
-    """A checkpoint's arrays in the model's order, and the epoch they are of where it is known."""
-
-    arrays: tuple[npt.NDArray[np.generic], ...]
-    epoch: int | None
+Arrays = list[npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
 class Trained:
     """A run's network with the weights of its best epoch."""
 
-    folder: Path
     run: Run  # what run.json says, checked
     experiment: Experiment
     model: keras.Model  # uint8 [batch, size, size, 3] RGB in, float32 [batch, 1] logits out
@@ -99,9 +93,9 @@ class Trained:
         data = self.experiment.data
         return decode(encoded, data.image_size, data.resize, data.antialias)
 
-    def photos_and_split(self, display: Display | None = None) -> tuple[Photos, Split]:
+    def photos_and_split(self) -> tuple[Photos, Split]:
         """The run's own photos, prepared now where they are not yet, and their division."""
-        photos, parts = open_photos(self.experiment, display or Display(Console(stderr=True)))
+        photos, parts = open_photos(self.experiment, Display(Console(stderr=True)))
         recorded_as = self.run.record.flat_comparable
         for what, recorded, received in (
             ("photos", recorded_as.get("photos"), photos.fingerprint),
@@ -119,35 +113,35 @@ class Trained:
 
 def open_trained(run: str | Path, *, device: str = "auto") -> Trained:
     """Opens the run in a folder, or the one that part of its name says; "auto" prefers a GPU."""
-    folder = find_run(run)
-    found = reader.read(folder)
+    found = reader.read(find_run(run))
     try:
-        return _opened(folder, found, device)
+        if isinstance(found, Unreadable):
+            raise DamageError(f"its run.json cannot be read: {found.reason}")
+        return _opened(found, device)
     except DamageError as damage:
         raise UserError(
             f"The run {found.label} cannot be used: {damage}. Name another run, or train it again."
         ) from damage
 
 
-def _opened(folder: Path, run: Run | Unreadable, device: str) -> Trained:
-    if isinstance(run, Unreadable):
-        raise DamageError(f"its run.json cannot be read: {run.reason}")
+def _opened(run: Run, device: str) -> Trained:
     if run.status == RunStatus.DIVERGED:
         raise DamageError(f"it diverged: {run.record.why}")
     notes = []
     if run.status != RunStatus.COMPLETED:
-        if not (folder / "checkpoint").is_dir():
+        if not (run.folder / "checkpoint").is_dir():
             running = run.status == RunStatus.RUNNING
             advice = "wait for its first epoch" if running else "train it again"
             raise UserError(
                 f"The run {run.label} is {run.status} and has no weights yet: {advice}, or name "
                 "another run."
             )
-        so_far = "these are the best weights so far"
-        notes.append(f"{run.label} is {run.status}, not completed: {so_far}")
-    experiment = _experiment(folder, run)
+        notes.append(
+            f"{run.label} is {run.status}, not completed: these are the best weights so far"
+        )
+    experiment = _experiment(run)
     try:
-        stored = read_weights(checkpoint_places.best(folder), owner=run.record.id)
+        arrays, epoch = read_weights(checkpoint_places.best(run.folder), owner=run.record.id)
     except DamageError as damage:
         raise DamageError(f"its weights cannot be read: {damage}") from damage
     trained_in = str(run.record.flat_comparable.get("precision"))
@@ -168,25 +162,29 @@ def _opened(folder: Path, run: Run | Unreadable, device: str) -> Trained:
             f"{run.label} was trained in {trained_in}, which this machine does not compute "
             "natively: predicting in float32"
         )
-    model = _model(experiment, stored.arrays, machine.precision)
-    return Trained(folder, run, experiment, model, machine, stored.epoch, tuple(notes))
+    model = _model(experiment, arrays, machine.precision)
+    return Trained(run, experiment, model, machine, epoch, tuple(notes))
 
 
-def _experiment(folder: Path, run: Run) -> Experiment:
+def _experiment(run: Run) -> Experiment:
     try:
-        experiment = load(folder / "config.yaml").experiment
+        experiment = load(run.folder / "config.yaml").experiment
     except ConfigurationError as error:
         raise UserError(
             f"The run {run.label} cannot be used: its config.yaml cannot be read.\n{error}"
         ) from error
     # What decides the numbers that the network sees must be what it was trained on.
     data, model, recorded = experiment.data, experiment.model, run.record.flat_comparable
-    checks: dict[str, tuple[object, object]] = {
+    origins = [
+        "random" if weights == "random" else "pretrained"
+        for weights in (model.weights, recorded.get("model.weights"))
+    ]
+    checks: dict[str, Sequence[object]] = {
         "data.image_size": (data.image_size, recorded.get("image_size")),
         "data.resize": (data.resize, recorded.get("resize", "squash")),
         "data.antialias": (data.antialias, recorded.get("antialias", False)),
         "model.width": (model.width, recorded.get("model.width")),
-        "model.weights": (_origin(model.weights), _origin(recorded.get("model.weights"))),
+        "model.weights": origins,
     }
     # How the network ends (pooling, say) is not always seen from the shapes of its weights.
     network = flatten({"model": plain(model.model_dump(exclude={"weights", "width"}))})
@@ -200,13 +198,7 @@ def _experiment(folder: Path, run: Run) -> Experiment:
     return experiment
 
 
-def _origin(weights: object) -> str:
-    return "random" if weights == "random" else "pretrained"
-
-
-def _model(
-    experiment: Experiment, arrays: Sequence[npt.NDArray[np.generic]], precision: str
-) -> keras.Model:
+def _model(experiment: Experiment, arrays: Arrays, precision: str) -> keras.Model:
     architecture = architecture_of(experiment)
     # Counted first, so that a file cannot make this build a network of any size.
     expected, count = weight_count(architecture), sum(array.size for array in arrays)
@@ -218,15 +210,16 @@ def _model(
         model = build_classifier(architecture, seed=experiment.training.seed, precision=precision)
     if [tuple(weight.shape) for weight in model.weights] != [array.shape for array in arrays]:
         raise DamageError("its checkpoint and its config.yaml are of two networks")
-    model.set_weights(list(arrays))
+    model.set_weights(arrays)
     return model
 
 
-def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
-    """Reads a run's `checkpoint/best`, of the run with the id `owner`, with care for its bytes.
+def read_weights(folder: Path, *, owner: str | None = None) -> tuple[Arrays, int | None]:
+    """A checkpoint's arrays in the model's order, and the epoch they are of where it is known.
 
-    What it takes to read is bounded by the size of the file on disk: arrays are stored as they are,
-    so an archive that would unpack to more than it holds is no checkpoint.
+    They are read from `checkpoint/best`, of the run with the id `owner`, with care for its bytes.
+    What that takes is bounded by the size of the file on disk: arrays are stored as they are, so an
+    archive that would unpack to more than it holds is no checkpoint.
     """
     try:
         place = checkpoint_places.in_place(folder)
@@ -237,7 +230,7 @@ def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
     epoch = mapping(json_object(content_of(place / MANIFEST)).get("facts")).get("epoch")
     try:
         if not (place / ARRAYS).is_file():  # opening a pipe would wait for ever
-            raise DamageError(f"no {ARRAYS}")
+            raise OSError
         with zipfile.ZipFile(place / ARRAYS) as archive:
             members = archive.infolist()
     except checkpoint.DAMAGE as error:
@@ -250,4 +243,4 @@ def read_weights(folder: Path, *, owner: str | None = None) -> StoredWeights:
         raise DamageError(str(error)) from error
     if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in arrays):
         raise DamageError(f"{ARRAYS} holds values that are no finite numbers")
-    return StoredWeights(tuple(arrays), epoch if type(epoch) is int else None)
+    return arrays, epoch if type(epoch) is int else None

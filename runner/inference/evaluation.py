@@ -1,30 +1,38 @@
-"""What `optrun evaluate` does: measure a network on photos that it was not trained on, and show."""
+"""What `optrun evaluate` does: measure a network on photos that it was not trained on, and show.
 
+That is in a table for a terminal, as CSV or JSON, and its mistakes as a contact sheet.
+"""
+
+import csv
+import io
+import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import numpy as np
 import numpy.typing as npt
+from optrun.data.cache.cache_key import Preparation
 from optrun.data.files import write_atomically
-from optrun.data.labels import CLASS_NAMES
+from optrun.data.images.contact_sheet import Emphasis, Tile, contact_sheet
+from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.data.photos import Photos
+from optrun.data.printable import printable
+from optrun.runner import untrusted
 from optrun.runner.errors import UserError
-from optrun.runner.inference import report as reports
-from optrun.runner.inference import statistics
-from optrun.runner.inference.output import check_writable, live_count, not_writable
+from optrun.runner.inference import prediction, statistics
 from optrun.runner.inference.prediction import Prediction
-from optrun.runner.runs.run_folder import folder_name
+from optrun.runner.inference.statistics import Labels
+from optrun.runner.runs.run_folder import folder_name, plain
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
-from optrun.runner.ui.text import terminal_width
+from optrun.runner.ui.table import Column, row_lines
+from optrun.runner.ui.text import style, terminal_width
 from optrun.runner.ui.wording import number_of
-from optrun.runner.untrusted import printable
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -32,8 +40,14 @@ if TYPE_CHECKING:
 
 _WIDE = 100  # columns; longer lines of text are hard to read
 _MOST_ON_A_SHEET, _LEAST_SURE = 40, 16  # shown of mistakes; where nothing is told wrong
+_LISTED = 8
+_LABELS = (
+    *("", "photos", "accuracy", "log loss", "ROC AUC", "Brier score", "mean confidence"),
+    *("calibration error", "  by chance alone", "", "", *PLURAL_NAMES),
+)
+_FEW_MISTAKES = 5
+_WORTH_SAYING = 0.01  # of the test log loss
 
-Labels = npt.NDArray[np.integer]
 Logits = npt.NDArray[np.floating]
 Positions = npt.NDArray[np.int64]
 
@@ -64,33 +78,26 @@ def measure(logits: Logits, labels: Labels) -> Evaluation:
     z, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if len(z) == 0 or not np.isfinite(z).all():
         raise ValueError("logits must be finite numbers, at least one")
-    said, truth = z > 0, labels == 1
-    counts = [[int(np.sum((truth == t) & (said == s))) for s in (0, 1)] for t in (0, 1)]
+    cats, said_dog, said_cat, dogs = np.bincount(2 * (labels == 1) + (z > 0), minlength=4).tolist()
     return Evaluation(
-        accuracy=statistics.proportion(counts[0][0] + counts[1][1], len(z)),
-        log_loss=statistics.mean(statistics.losses(z, truth)),
+        accuracy=statistics.proportion(cats + dogs, len(z)),
+        log_loss=statistics.mean(statistics.losses(z, labels)),
         roc_auc=statistics.roc_auc(z, labels),
         calibration=statistics.calibration(z, labels),
-        confusion=((counts[0][0], counts[0][1]), (counts[1][0], counts[1][1])),
+        confusion=((cats, said_dog), (said_cat, dogs)),
     )
-
-
-class Tempered(NamedTuple):
-    """What becomes of the test photos' log loss if all logits are divided by a temperature."""
-
-    temperature: float  # that of the lowest log loss on the validation photos
-    log_loss: float
 
 
 def tempered(
     validation_logits: Logits, validation_labels: Labels, test_logits: Logits, test_labels: Labels
-) -> Tempered | None:
-    """Fits a temperature on the validation photos and tries it on the test photos."""
+) -> dict[str, float] | None:
+    """What the test photos' log loss becomes by the temperature best for the validation photos."""
     fitted = statistics.temperature(np.asarray(validation_logits, np.float64), validation_labels)
     if fitted is None:
         return None
     scaled = np.asarray(test_logits, np.float64) / fitted
-    return Tempered(fitted, float(np.mean(statistics.losses(scaled, test_labels))))
+    after = float(np.mean(statistics.losses(scaled, test_labels)))
+    return {"fitted_on_validation": fitted, "test_log_loss": after}
 
 
 def most_wrong(logits: Logits, labels: Labels, count: int) -> Positions:
@@ -101,72 +108,28 @@ def most_wrong(logits: Logits, labels: Labels, count: int) -> Positions:
     return (ranked[wrong[ranked]] if wrong.any() else ranked)[:count]
 
 
-@dataclass(frozen=True)
-class Part:
-    """Photos that a network was measured on, and its answers."""
-
-    name: str  # "validation" or "test" of the run itself, "photos" of others
-    photos: Photos  # all of the source
-    positions: Positions  # which of them
-    logits: Logits
-
-    @cached_property
-    def labels(self) -> Labels:
-        return self.photos.labels[self.positions]
-
-    @cached_property
-    def evaluation(self) -> Evaluation:
-        return measure(self.logits, self.labels)
-
-
-class Judged(NamedTuple):
-    """A photo of a part, uint8 [h, w, 3], what it shows and what the network says."""
-
-    part: str
-    truth: str
-    prediction: Prediction
-    pixels: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """All there is to show."""
 
     trained: "Trained"
-    parts: Sequence[Part]  # one or two, none of them empty
+    source: Photos
+    parts: dict[str, Evaluation]  # "validation" and "test" of the run itself, "photos" of others
+    # By position in the source: photos told wrong, the surest first; if none is, the least sure.
+    worst: dict[int, dict[str, Any]]  # part, photo, truth, answer, probability of the answer
+    tempered: (
+        dict[str, float] | None
+    )  # None also where there are not both validation and test photos
     left_out: int | None  # photos that the network was trained on; None where that is unknown
-    notes: Sequence[str]  # what a person should know of the choice of photos
+    notes: list[str]  # what a person should know of the choice of photos
     flip: bool  # whether each logit is the mean of a photo's and its mirror image's
 
     @property
     def wrong(self) -> int:
-        return sum(part.evaluation.wrong for part in self.parts)
+        return sum(part.wrong for part in self.parts.values())
 
     @property
     def photos(self) -> int:
-        return sum(part.evaluation.photos for part in self.parts)
-
-    @cached_property
-    def tempered(self) -> Tempered | None:
-        """What a temperature would change; None also where there is no test part."""
-        if [part.name for part in self.parts] != ["validation", "test"]:
-            return None
-        validation, test = self.parts
-        return tempered(validation.logits, validation.labels, test.logits, test.labels)
-
-    @cached_property
-    def worst(self) -> list[Judged]:
-        """The photos told wrong, the surest mistake first; the least sure where none is wrong."""
-        places = [(part, int(position)) for part in self.parts for position in part.positions]
-        labels = np.concatenate([part.labels for part in self.parts])
-        logits = np.concatenate([part.logits for part in self.parts])
-        found = []
-        for index in most_wrong(logits, labels, _MOST_ON_A_SHEET if self.wrong else _LEAST_SURE):
-            part, position = places[index]
-            said = Prediction(part.photos.ids[position], float(logits[index]))
-            pixels = part.photos.pixels[position]
-            found.append(Judged(part.name, CLASS_NAMES[labels[index]], said, pixels))
-        return found
+        return sum(part.photos for part in self.parts.values())
 
 
 def evaluate(
@@ -189,23 +152,22 @@ def evaluate(
         report = _report(open_trained(folder, device=device), data, flip=flip)
         if place is not None:
             try:
-                write_atomically(place, reports.contact_sheet_of(report))
+                write_atomically(place, _sheet(report))
             except OSError as error:
-                raise not_writable(place, error, "--sheet") from error
+                raise prediction.not_writable(place, error, "--sheet") from error
     if layout == "table":
-        width = min(max(terminal_width(), 40), _WIDE)
-        text = reports.table(report, sheet=place, width=width, styled=sys.stdout.isatty())
+        text = _table(report, place)
     else:
-        text = reports.json_text(report) if layout == "json" else reports.csv_text(report)
+        text = _json(report) if layout == "json" else _csv(report)
     click.echo(text, nl=False)
     if place is not None and layout != "table":
-        click.echo(f"Wrote {printable(str(place))}", err=True)
+        click.echo(f"Wrote {untrusted.printable(str(place))}", err=True)
 
 
 def _sheet_place(sheet: Path | None, folder: Path) -> Path:
     """Where the contact sheet goes: never into the run's folder."""
     sheet = sheet or Path(f"most-wrong-{folder_name(folder.name)}.png")
-    shown = printable(str(sheet))
+    shown = untrusted.printable(str(sheet))
     if sheet.suffix.lower() != ".png":
         raise UserError(f"--sheet must be the name of a .png file, received: {shown}")
     if sheet.resolve().is_relative_to(folder.resolve()):
@@ -213,39 +175,39 @@ def _sheet_place(sheet: Path | None, folder: Path) -> Path:
             f"--sheet must be a file outside of the run's folder, which stays as it is, received: "
             f"{shown}. Name one elsewhere, or give --no-sheet."
         )
-    check_writable(sheet, force=True, option="--sheet")
+    prediction.check_writable(sheet, force=True, option="--sheet")
     return sheet
 
 
 def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
-    display = Display(Console(stderr=True))
     notes: list[str] = []
     left_out: int | None = 0
     if data is not None:
-        photos, positions, left_out = _others(trained, data, display, notes)
-        chosen = [("photos", photos, positions)]
+        photos, positions, left_out = _others(trained, data, notes)
+        chosen = {"photos": positions}
     else:
-        photos, split = trained.photos_and_split(display)
-        chosen = [("validation", photos, split.validation), ("test", photos, split.test)]
-        chosen = [part for part in chosen if len(part[2])]
+        photos, split = trained.photos_and_split()
+        chosen = {"validation": split.validation, "test": split.test}
         notes.append(
             "The validation photos also chose the epoch, which flatters them a little; the test "
             "photos chose nothing."
         )
-    total, seen = sum(len(positions) for _, _, positions in chosen), 0
+    total, seen = sum(map(len, chosen.values())), 0
 
     def counted(batches: Iterable[Any]) -> Iterator[Any]:
         nonlocal seen
-        for photos, labels in batches:
-            yield photos
+        for pixels, labels in batches:
+            yield pixels
             seen += len(labels)
             show(seen, f"{seen:,}/{total:,}")
 
-    parts = []
-    with live_count(display.console, total) as show:
-        for name, photos, positions in chosen:
+    answers: dict[str, tuple[Logits, Labels]] = {}
+    with prediction.live_count(Console(stderr=True), total) as show:
+        for part, positions in chosen.items():
+            if not len(positions):
+                continue
             batches = evaluation_batches(photos, positions, batch_size=EVALUATION_BATCH)
             logits = trained.logits(counted(batches), flip=flip)
             if not np.isfinite(logits).all():
@@ -254,22 +216,51 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
                     f"{int(np.sum(~np.isfinite(logits))):,} of {len(logits):,} photos, computed in "
                     f"{trained.machine.precision}: it cannot be measured."
                 )
-            parts.append(Part(name, photos, positions, logits))
-    return Report(trained, parts, left_out, notes, flip)
+            answers[part] = logits, photos.labels[positions]
+    return Report(
+        trained,
+        photos,
+        parts={part: measure(*answer) for part, answer in answers.items()},
+        worst=_worst(photos, chosen, answers),
+        tempered=tempered(*answers["validation"], *answers["test"]) if len(answers) == 2 else None,
+        left_out=left_out,
+        notes=notes,
+        flip=flip,
+    )
+
+
+def _worst(
+    photos: Photos, chosen: dict[str, Positions], answers: dict[str, tuple[Logits, Labels]]
+) -> dict[int, dict[str, Any]]:
+    places = [(part, int(position)) for part in answers for position in chosen[part]]
+    logits, labels = map(np.concatenate, zip(*answers.values(), strict=True))
+    wrong = ((logits > 0) != (labels == 1)).any()
+    found = {}
+    for index in most_wrong(logits, labels, _MOST_ON_A_SHEET if wrong else _LEAST_SURE):
+        part, position = places[index]
+        said = Prediction(photos.ids[position], float(logits[index]))
+        found[position] = {
+            "part": part,
+            "photo": said.name,
+            "truth": CLASS_NAMES[labels[index]],
+            "answer": said.answer,
+            "probability": said.probability,
+        }
+    return found
 
 
 def _others(
-    trained: "Trained", source: str, display: Display, notes: list[str]
+    trained: "Trained", source: str, notes: list[str]
 ) -> tuple[Photos, Positions, int | None]:
     """A source's photos, positions of those never trained on, how many were; notes are added."""
     from optrun.runner.plan.resources import decoded
 
-    photos = decoded(source, trained.experiment.data, display)
+    photos = decoded(source, trained.experiment.data, Display(Console(stderr=True)))
     # Drawings and real photos have none in common.
     if photos.is_sample != trained.run.record.sample:
         return photos, np.arange(len(photos)), 0
     try:
-        own, split = trained.photos_and_split(display)
+        own, split = trained.photos_and_split()
     except UserError as error:
         notes.append(
             f"The photos that {trained.run.label} was trained on cannot be told from these, so any "
@@ -280,8 +271,9 @@ def _others(
     if trained_on.all():
         raise UserError(
             f"--data must hold photos that the network was not trained on, received: "
-            f"{printable(source)}, whose {number_of(len(photos), 'photo')} all were its training "
-            "photos. Leave --data out to measure on the run's own validation and test photos."
+            f"{untrusted.printable(source)}, whose {number_of(len(photos), 'photo')} all were its "
+            "training photos. Leave --data out to measure on the run's own validation and test "
+            "photos."
         )
     if left_out := int(trained_on.sum()):
         notes.append(f"Left out: {number_of(left_out, 'photo')} that it was trained on.")
@@ -299,3 +291,199 @@ def _seen(photos: Photos, own: Photos, positions: Positions) -> npt.NDArray[np.b
     looks = {bytes(row) for row in own.pixel_digests[positions]}
     pairs = zip(photos.digests, photos.pixel_digests, strict=True)
     return np.array([bytes(one) in known or bytes(look) in looks for one, look in pairs], np.bool_)
+
+
+def _sheet(report: Report) -> bytes:
+    """The worst photos side by side, as a PNG file."""
+    tiles = []
+    for position, one in report.worst.items():
+        name = one["photo"].rpartition("/")[2]  # of a long path, its end tells photos apart
+        emphasis: Emphasis = "right" if one["answer"] == one["truth"] else "wrong"
+        tiles.append(Tile(report.source.pixels[position], f"{name}\n{_said(one)}", emphasis))
+    title = f"All {report.photos:,} photos told right; these {len(tiles)} least surely"
+    if report.wrong:
+        all_of_them = "" if report.wrong == len(tiles) else f", the worst {len(tiles)}"
+        title = f"{report.wrong:,} of {report.photos:,} photos told wrong{all_of_them}"
+    return contact_sheet(tiles, title=f"{title}\n{report.trained.run.label}")
+
+
+def _said(one: dict[str, Any]) -> str:
+    return f"a {one['truth']}, said {one['answer']} {prediction.percentage(one['probability'])}"
+
+
+def _table(report: Report, sheet: Path | None) -> str:
+    """What a terminal of at least 76 columns shows."""
+    trained, data = report.trained, report.trained.experiment.data
+    epoch = f"epoch {trained.best_epoch}, the best" if trained.best_epoch else "the best epoch"
+    flip = ", mean of photo and mirror image" if report.flip else ""
+    preparation = Preparation(data.image_size, data.resize, data.antialias)
+    columns = [Column(17), *(Column(27) for _ in report.parts)]
+    rows = zip(_LABELS, *(_cells(*part) for part in report.parts.items()), strict=True)
+    heading, *others = (row_lines(row, columns)[0] for row in rows)
+    lines = [
+        f"run       {trained.run.label}",
+        f"          {trained.run.record.optimizer}",
+        f"weights   of {epoch}",
+        f"photos    {printable(report.source.source)}, {preparation}{flip}",
+        f"computed  in {trained.machine.precision} on {trained.machine.device.upper()}",
+        *("", style(heading, "strong", sys.stdout.isatty()), *others),
+        *("", *_most_wrong(report, sheet), ""),
+    ]
+    width = min(max(terminal_width(), 40), _WIDE)
+    for note in _notes(report):
+        lines += textwrap.wrap(
+            f"note: {printable(note)}", width, subsequent_indent="      ", break_on_hyphens=False
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _csv(report: Report) -> str:
+    """One line for each part; ends of intervals are `..._low` and `..._high`, 95 %."""
+    rows = []
+    for part, found in report.parts.items():
+        row: dict[str, Any] = {"part": part, "photos": found.photos}
+        for name in ("accuracy", "log_loss", "roc_auc"):
+            estimate = getattr(found, name) or (None, None, None)
+            row |= zip((name, f"{name}_low", f"{name}_high"), estimate, strict=True)
+        row |= found.calibration._asdict()
+        del row["calibration_bins"]
+        for truth, counts in zip(PLURAL_NAMES, found.confusion, strict=True):
+            row |= {f"{truth}_said_{one}": n for one, n in zip(CLASS_NAMES, counts, strict=True)}
+        rows.append(row)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _json(report: Report) -> str:
+    """Everything there is; strict JSON, null for what is not defined."""
+    trained, data, photos = report.trained, report.trained.experiment.data, report.source
+    content = {
+        "format": 1,
+        "run": trained.run.label,
+        "sample": trained.run.record.sample,
+        "best_epoch": trained.best_epoch,
+        "precision": trained.machine.precision,
+        "device": trained.machine.device,
+        "flip": report.flip,
+        "photos": {
+            "source": printable(photos.source),
+            "fingerprint": photos.fingerprint,
+            "image_size": data.image_size,
+            "resize": data.resize,
+            "antialias": data.antialias,
+            "training_photos_left_out": report.left_out,
+        },
+        "interval": f"{statistics.LEVEL:.0%} over photos",
+        "parts": {
+            part: {
+                "photos": found.photos,
+                "accuracy": found.accuracy._asdict(),
+                "log_loss": found.log_loss._asdict(),
+                "roc_auc": found.roc_auc and found.roc_auc._asdict(),
+                **found.calibration._asdict(),
+                "confusion": {
+                    truth: dict(zip(CLASS_NAMES, counts, strict=True))
+                    for truth, counts in zip(CLASS_NAMES, found.confusion, strict=True)
+                },
+            }
+            for part, found in report.parts.items()
+        },
+        "temperature": report.tempered,
+        "most_wrong": [one | {"photo": printable(one["photo"])} for one in report.worst.values()],
+        "notes": list(_notes(report)),
+    }
+    return json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _cells(part: str, found: Evaluation) -> list[str]:
+    """A part's column: its name, and below it a cell for each of `_LABELS`."""
+    brier_score, confidence, error, by_chance, by_chance_95, _ = found.calibration
+    counts = (f"{found.of_class(label):,} {name}" for label, name in enumerate(PLURAL_NAMES))
+    said = [f"said {name}" for name in CLASS_NAMES]
+    return [
+        part,
+        f"{found.photos:,}: {', '.join(counts)}",
+        _estimate(found.accuracy, ".1%" if found.photos < 2000 else ".2%"),
+        _estimate(found.log_loss),
+        _estimate(found.roc_auc),
+        f"{brier_score:.4f}",
+        f"{confidence:.1%}",
+        f"{error:.4f}",
+        f"{by_chance:.4f} (95% below {by_chance_95:.4f})",
+        "",
+        f"{said[0]:>9}{said[1]:>10}",
+        *(f"{one:>9,}{other:>10,}" for one, other in found.confusion),
+    ]
+
+
+def _estimate(found: statistics.Estimate | None, spec: str = ".4f") -> str:
+    if found is None:
+        return "not defined"
+    value, low, high = (f"{end:{spec}}" for end in found)
+    return f"{value:<7} ({low.rstrip('%')} to {high.rstrip('%')})"
+
+
+def _most_wrong(report: Report, sheet: Path | None) -> Iterator[str]:
+    shows = "the surest mistakes" if report.wrong else "the least sure answers"
+    yield f"{report.wrong:,} of {number_of(report.photos, 'photo')} told wrong; {shows}:"
+    shown = list(report.worst.values())[:_LISTED]
+    width = min(max(len(printable(one["photo"])) for one in shown), 44)
+    for one in shown:
+        part = f"  {one['part']}" if len(report.parts) > 1 else ""
+        yield f"  {printable(one['photo'], longest=width):<{width}}  {_said(one)}{part}"
+    if sheet is not None:
+        yield f"  {number_of(len(report.worst), 'photo')} on {printable(str(sheet))}"
+
+
+def _notes(report: Report) -> Iterator[str]:
+    if report.trained.run.record.sample:
+        yield "A run on the built-in sample: its numbers say nothing about real photos."
+    yield from (*report.trained.notes, *report.notes)
+    yield from (_calibration_note(*part) for part in report.parts.items())
+    if report.tempered is not None:
+        temperature, after = report.tempered.values()
+        before = report.parts["test"].log_loss.value
+        if after < (1 - _WORTH_SAYING) * before:
+            yield (
+                f"Logits divided by {temperature:.3g}, the best temperature for the validation "
+                f"photos, would take the test log loss from {before:.4f} to {after:.4f}."
+            )
+    for part, found in report.parts.items():
+        if found.roc_auc is None:
+            present = PLURAL_NAMES[int(found.of_class(1) > 0)]
+            yield (
+                f"There are {present} alone ({part}): a ROC AUC is not defined, as it ranks "
+                f"{PLURAL_NAMES[1]} against {PLURAL_NAMES[0]}."
+            )
+        if found.wrong < _FEW_MISTAKES:
+            yield (
+                f"With {number_of(found.wrong, 'mistake')} ({part}) the interval of the log loss "
+                "is too narrow: it does not know of mistakes that happen to be absent."
+            )
+    yield (
+        "In brackets: 95% intervals over photos of this kind. They say nothing of networks trained "
+        "with other seeds."
+    )
+
+
+def _calibration_note(part: str, found: Evaluation) -> str:
+    _, confidence, error, _, by_chance_95, bins = found.calibration
+    if error <= by_chance_95:
+        return (
+            f"Calibration ({part}): no further off than chance would explain on "
+            f"{number_of(found.photos, 'photo')}."
+        )
+    surer = confidence - found.accuracy.value
+    more = sum(one["photos"] * (one["probability"] - one["share"]) for one in bins) / found.photos
+    # What is at least half of the error describes it; else it has several directions.
+    if abs(surer) >= max(abs(more), error / 2):
+        what = f"it is {'surer' if surer > 0 else 'less sure'} than right, by {abs(surer):.1%}"
+    elif abs(more) >= error / 2:
+        often = "readily" if more > 0 else "seldom"
+        what = f"it sees {PLURAL_NAMES[1]} too {often}, by {abs(more):.1%}"
+    else:
+        what = "too sure of some photos, not sure enough of others"
+    return f"Calibration ({part}): further off than chance explains; {what}."

@@ -17,13 +17,12 @@ import numpy as np
 from optrun.data.files import sync
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.runner.errors import UserError
-from optrun.runner.inference.output import check_writable, not_writable
+from optrun.runner.inference.prediction import PROBABILITY, check_writable, not_writable
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.untrusted import printable
 
 if TYPE_CHECKING:
-    import keras
     from optrun.runner.inference.classifier import Trained
 
 _README = "README.md"
@@ -46,8 +45,7 @@ def export(run: str, output: str, *, force: bool = False) -> None:
         trained = open_trained(folder, device="cpu")
         readme = _readme(trained, path)
         difference = _write(trained, path, readme)
-    files = path.rglob("*") if path.is_dir() else [path]
-    megabytes = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+    megabytes = sum(file.stat().st_size for file in _files(path)) / 1e6
     click.echo(f"{readme}\nWrote {printable(str(path))}, {megabytes:,.0f} MB.")
     click.echo(
         "Opened again, its probabilities differ from those of optrun predict by at most "
@@ -94,7 +92,6 @@ def _readme(trained: "Trained", path: Path) -> str:
     """What goes in and what comes out, with the lines that open it."""
     negative, positive = CLASS_NAMES
     data, size = trained.experiment.data, trained.experiment.data.image_size
-    antialias = "with" if data.antialias else "without"
     epoch = f"epoch {trained.best_epoch}" if trained.best_epoch else "the best epoch"
     name = path.name if path.name.isprintable() else f"model{'.keras' if _is_file(path) else ''}"
     name = name.replace("\\", "\\\\").replace('"', '\\"')
@@ -106,7 +103,7 @@ def _readme(trained: "Trained", path: Path) -> str:
 {" and ".join(PLURAL_NAMES).capitalize()}: the network of {trained.run.label}, {epoch}
 
 in   photos, uint8 [n, {size}, {size}, 3]: RGB, values 0 to 255 as decoded. Trained on photos
-     {_RESIZED[data.resize]}, bilinear, {antialias} antialiasing.
+     {_RESIZED[data.resize]}, bilinear, {"with" if data.antialias else "without"} antialiasing.
      Do not scale or centre them: the network does.
 out  float32 [n, 1]: probability of a {positive}; 1 minus it is that of a {negative}.
 
@@ -116,23 +113,6 @@ out  float32 [n, 1]: probability of a {positive}; 1 minus it is that of a {negat
 """
 
 
-def _classifier(trained: "Trained") -> "keras.Model":
-    """The network with a sigmoid on top, in float32 whatever it was trained in, not compiled."""
-    import keras
-    from optrun.runner.config.schema import architecture_of
-    from optrun.runner.engine.network import build_classifier
-
-    experiment = trained.experiment
-    network = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
-    name = f"{CLASS_NAMES[1]}_probability"
-    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=name)
-    # Of the class that a person has without optrun.
-    model = keras.Model(network.input, sigmoid(network.output), name="_and_".join(PLURAL_NAMES))
-    model.dtype_policy = "float32"
-    model.set_weights(trained.model.get_weights())
-    return model
-
-
 def _write(trained: "Trained", path: Path, readme: str) -> float:
     """Writes the classifier, tries it before it gets its name, and returns the difference."""
     import tensorflow as tf
@@ -140,20 +120,17 @@ def _write(trained: "Trained", path: Path, readme: str) -> float:
 
     try:
         # On the disk of `path`, so that a rename ends the work.
+        prefix = f".{path.name[:100]}."
         with (
             fresh_keras(),
-            TemporaryDirectory(
-                ".tmp", f".{path.name[:100]}.", path.parent, ignore_cleanup_errors=True
-            ) as place,
+            TemporaryDirectory(".tmp", prefix, path.parent, ignore_cleanup_errors=True) as place,
         ):
-            new, replaced = (
-                Path(place, "model.keras" if _is_file(path) else "model"),
-                Path(place, "replaced"),
-            )
-            _save(_classifier(trained), new, readme)
+            new = Path(place, "model.keras" if _is_file(path) else "model")
+            _save(trained, new, readme)
             difference = _largest_difference(trained, new)
             if trained.machine.precision == "float32" and not difference <= _EQUAL:
                 raise RuntimeError(f"exported probabilities differ by {difference:.2g}")
+            replaced = Path(place, "replaced")
             if path.is_dir():  # a folder cannot be renamed over a full one
                 path.rename(replaced)
             try:
@@ -167,20 +144,34 @@ def _write(trained: "Trained", path: Path, readme: str) -> float:
     return difference
 
 
-def _save(model: "keras.Model", path: Path, readme: str) -> None:
+def _save(trained: "Trained", path: Path, readme: str) -> None:
+    """The network with a sigmoid on top, in float32 whatever it was trained in, not compiled."""
+    import keras
+    from optrun.runner.config.schema import architecture_of
+    from optrun.runner.engine.network import build_classifier
+
+    experiment = trained.experiment
+    network = build_classifier(architecture_of(experiment), seed=experiment.training.seed)
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITY)
+    # Of the class that a person has without optrun.
+    model = keras.Model(network.input, sigmoid(network.output), name="_and_".join(PLURAL_NAMES))
+    model.dtype_policy = "float32"
+    model.set_weights(trained.model.get_weights())
     if _is_file(path):
         model.save(path)
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(_README, readme)
-        sync(path)
-        return
-    # Keras prints what it wrote, with a name that is gone a moment later.
-    with contextlib.redirect_stdout(io.StringIO()):
-        model.export(path, format="tf_saved_model", verbose=False)
-    (path / _README).write_text(readme, "utf-8")
-    for file in path.rglob("*"):
-        if file.is_file():
-            sync(file)
+    else:
+        # Keras prints what it wrote, with a name that is gone a moment later.
+        with contextlib.redirect_stdout(io.StringIO()):
+            model.export(path, format="tf_saved_model", verbose=False)
+        (path / _README).write_text(readme, "utf-8")
+    for file in _files(path):
+        sync(file)
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in (path, *path.rglob("*")) if file.is_file()]
 
 
 def _largest_difference(trained: "Trained", path: Path) -> float:

@@ -34,9 +34,8 @@ class Estimate(NamedTuple):
 def proportion(successes: int, total: int) -> Estimate:
     """A share with the interval of Clopper and Pearson, by quantiles of the beta distribution.
 
-    It alone of the common ones holds the true share at least 95 times in 100 whatever that is.
-    Wilson's, which is narrower, sinks to 84 where fewer than one mistake is expected, and that is
-    where good networks are.
+    Wilson's, which is narrower, holds the true share only 84 times in 100 where fewer than one
+    mistake is expected, and that is where good networks are.
     """
     from scipy.special import betaincinv
 
@@ -61,9 +60,7 @@ def mean(values: Floats) -> Estimate:
         T + g T² / (3 √n) + g² T³ / (27 n) + g / (6 √n),
 
     which is nearer to a standard normal variable and is monotone, so that it can be solved for μ
-    at ±1.96. On simulated losses it does as well as the bootstrap-t and better than percentile and
-    BCa, without drawing. No interval can allow for mistakes so rare that the sample holds none.
-    Source: Hall, On the removal of skewness by transformation, J. R. Statist. Soc. B 54, 1992.
+    at ±1.96 (J. R. Statist. Soc. B 54, 1992).
     """
     count = len(values)
     centre = float(np.mean(values))
@@ -90,15 +87,13 @@ def mean(values: Floats) -> Estimate:
 def roc_auc(logits: Floats, labels: Labels) -> Estimate | None:
     """ROC AUC with an interval; a tie counts half. None where one class is missing.
 
-    The interval joins two, each too narrow in places, as simulations show (30 to 600 photos a
-    class, up to 3 % of them difficult; either sinks below 92 in 100, the two hold 93 to 99):
+    The interval joins two, each too narrow in places:
 
     - DeLong's standard error (Biometrics 44, 1988) on the scale of log(AUC / (1 - AUC)), which
       suits logits of any shape, but not an AUC near 1, of which the sample shows too little.
-    - Newcombe's method 5 (Statistics in Medicine 25, 2006), a score interval as Wilson's: the
-      values θ with |AUC - θ| at most 1.96 standard errors, these by Hanley and McNeil (Radiology
-      143, 1982) for a true value of θ. It has a sensible lower end at an AUC of 1, and is too
-      narrow where a few photos are far out of order.
+    - Newcombe's method 5 (Statistics in Medicine 25, 2006): the values θ with |AUC - θ| at most
+      1.96 standard errors, these by Hanley and McNeil (Radiology 143, 1982) for a true value of θ.
+      It suits an AUC of 1, and is too narrow where a few photos are far out of order.
     """
     upper, lower = logits[labels == 1], logits[labels == 0]
     m, n = len(upper), len(lower)
@@ -145,23 +140,16 @@ def losses(logits: Floats, labels: Labels) -> Floats:
     return np.asarray(np.logaddexp(0, np.where(np.asarray(labels) == 1, -logits, logits)))
 
 
-class Bin(NamedTuple):
-    """Photos with similar probabilities: how many, their mean probability, the share of label 1."""
-
-    photos: int
-    probability: float
-    share: float
-
-
 class Calibration(NamedTuple):
     """How probabilities and shares agree; see `calibration`."""
 
-    error: float  # expected calibration error, 0 to 1
-    error_by_chance: float  # its mean if the probabilities were right
-    error_by_chance_95: float  # what it would then stay below in 95 of 100 samples
-    confidence: float  # mean probability of the answers, the larger of p and 1 - p
-    brier: float  # mean of (p - label)²
-    bins: tuple[Bin, ...]  # in the order of the probabilities
+    brier_score: float  # mean of (p - label)²
+    mean_confidence: float  # mean probability of the answers, the larger of p and 1 - p
+    calibration_error: float  # expected calibration error, 0 to 1
+    calibration_error_by_chance: float  # its mean if the probabilities were right
+    calibration_error_by_chance_95: float  # what it would then stay below in 95 of 100 samples
+    # In the order of the probabilities: how many photos, their mean probability, share of label 1.
+    calibration_bins: list[dict[str, float]]
 
 
 def calibration(logits: Floats, labels: Labels) -> Calibration:
@@ -169,13 +157,10 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
 
     The expected calibration error (Naeini, Cooper & Hauskrecht, AAAI 2015) is the mean over photos
     of |share of label 1 - mean probability| in their bins, of equally many photos by rising logit:
-    15, or fewer where a bin would have fewer than 20. Bins of equal width, as in Guo et al. (ICML
-    2017), would leave all but the outer two nearly empty. Of the answer's probability instead, too
-    high for one class and too low for the other would cancel out.
-
-    Shares of few photos scatter, so that the error is above 0 however right the probabilities are.
-    How far, labels drawn from them tell, with a fixed seed (Bröcker & Smith, Weather and
-    Forecasting 22, 2007).
+    15, or fewer where a bin would have fewer than 20. Bins of equal width would leave all but the
+    outer two nearly empty. Of the answer's probability instead, too high for one class and too low
+    for the other would cancel out. Shares of few photos scatter, so that the error is above 0
+    however right the probabilities are: how far, labels drawn from them tell, with a fixed seed.
     """
     order = np.argsort(logits, kind="stable")
     ascending, probability = logits[order], sigmoid(logits[order])
@@ -187,41 +172,32 @@ def calibration(logits: Floats, labels: Labels) -> Calibration:
     sizes = np.diff([*starts, len(logits)])
     expected = np.add.reduceat(probability, starts)
     observed = np.add.reduceat(positive.astype(np.float64), starts)
-    by_chance = _errors_by_chance(probability, starts, expected)
-    return Calibration(
-        error=float(np.sum(np.abs(observed - expected)) / len(logits)),
-        error_by_chance=float(np.mean(by_chance)),
-        error_by_chance_95=float(np.quantile(by_chance, 0.95)),
-        confidence=float(np.mean(sigmoid(np.abs(logits)))),
-        brier=float(np.mean((probability - positive) ** 2)),
-        bins=tuple(
-            Bin(int(size), float(p / size), float(k / size))
-            for size, p, k in zip(sizes, expected, observed, strict=True)
-        ),
-    )
-
-
-def _errors_by_chance(
-    probability: Floats, starts: npt.NDArray[np.int64], expected: Floats
-) -> Floats:
-    """The calibration errors of samples whose labels are drawn from the probabilities."""
-    random = np.random.default_rng(0)
+    random, by_chance = np.random.default_rng(0), []
     at_once = max(1, min(_DRAWS, _NUMBERS_AT_ONCE // len(probability)))
-    found = []
     for first in range(0, _DRAWS, at_once):
         shape = (min(at_once, _DRAWS - first), len(probability))
         drawn = (random.random(shape, np.float32) < probability).astype(np.float32)
-        observed = np.add.reduceat(drawn, starts, axis=1)
-        found.append(np.sum(np.abs(observed - expected), axis=1) / len(probability))
-    return np.concatenate(found)
+        shares = np.add.reduceat(drawn, starts, axis=1)
+        by_chance.append(np.sum(np.abs(shares - expected), axis=1) / len(probability))
+    errors_by_chance = np.concatenate(by_chance)
+    return Calibration(
+        brier_score=float(np.mean((probability - positive) ** 2)),
+        mean_confidence=float(np.mean(sigmoid(np.abs(logits)))),
+        calibration_error=float(np.sum(np.abs(observed - expected)) / len(logits)),
+        calibration_error_by_chance=float(np.mean(errors_by_chance)),
+        calibration_error_by_chance_95=float(np.quantile(errors_by_chance, 0.95)),
+        calibration_bins=[
+            {"photos": int(size), "probability": float(p / size), "share": float(k / size)}
+            for size, p, k in zip(sizes, expected, observed, strict=True)
+        ],
+    )
 
 
 def temperature(logits: Floats, labels: Labels) -> float | None:
-    """The T by which logits must be divided for the lowest log loss (Guo et al. 2017).
+    """The T by which logits must be divided for the lowest log loss (Guo et al. 2017), if any.
 
-    Above 1 the network is surer than it may be. The mean loss is convex in β = 1 / T, with the
-    derivative mean((σ(β z) - label) z), whose zero is found by bisection. None where it has none:
-    every photo is told right, or the logits are no better than their opposite.
+    The mean loss is convex in β = 1 / T; its derivative, mean((σ(β z) - label) z), has no zero
+    where every photo is told right, or the logits are no better than their opposite.
     """
     y = np.asarray(labels, np.float64)
 
@@ -250,7 +226,7 @@ class Clipping(NamedTuple):
 
     limit: float  # c, above 0 and at most 0.5: probabilities are kept within [c, 1 - c]
     photos: int
-    beyond: int  # how many of them lie beyond it, so sure was the network
+    beyond: int  # how many of them lie beyond it
     wrong_beyond: int  # how many of those it is wrong about
     log_loss_before: float
     log_loss_after: float
@@ -265,10 +241,9 @@ def choose_clipping(logits: npt.NDArray[np.floating], labels: Labels) -> Clippin
     c = k/j. All intervals are tried, so the minimum is exact.
 
     Without a mistake among the surest photos that would be c = 0, and the first one among the test
-    photos would cost without bound. But n photos do not show that mistakes are rarer than about one
-    in n, so the limit is at least what half a mistake more and half a right answer more would make
-    of n photos that are all right, c >= (0 + 1/2) / (n + 1). One half is nearly the constant with
-    the lowest log loss in the worst case (0.509; Krichevskiy, IEEE Trans. Inf. Theory 44, 1998).
+    photos would cost without bound. So the limit is at least what half a mistake more and half a
+    right answer more would make of n photos that are all right, c >= (0 + 1/2) / (n + 1): nearly
+    the best in the worst case (0.509 is; Krichevskiy, IEEE Trans. Inf. Theory 44, 1998).
     """
     z = np.asarray(logits, np.float64)
     positive = np.asarray(labels) == 1
@@ -279,7 +254,6 @@ def choose_clipping(logits: npt.NDArray[np.floating], labels: Labels) -> Clippin
     wrong = ((z > 0) != positive)[order]
     # The loss of a photo left as it is: -log u where it is wrong, -log(1 - u) where it is right.
     unclipped = np.where(wrong, np.logaddexp(0, sure), np.logaddexp(0, -sure))
-
     clipped_count = np.arange(len(z) + 1)  # j = 0 ... n, the surest first
     mistakes = np.concatenate([[0], np.cumsum(wrong)])
     others = np.concatenate([np.cumsum(unclipped[::-1])[::-1], [0.0]])
@@ -303,10 +277,9 @@ def choose_clipping(logits: npt.NDArray[np.floating], labels: Labels) -> Clippin
 
 
 def clipped(probabilities: Floats, limit: float) -> Floats:
-    """The probabilities within [limit, 1 - limit], in the order that they had.
+    """The probabilities within [limit, 1 - limit], in the order that they had, as ROC AUC judges.
 
-    Plain clipping makes all photos beyond the limit equal, and a submission may also be judged by
-    its order (ROC AUC). So a ten-thousandth of a straight line from limit to 1 - limit is mixed in.
+    For that a ten-thousandth of a straight line from limit to 1 - limit is mixed in.
     """
     line = limit + (1 - 2 * limit) * probabilities
     kept = np.clip(probabilities, limit, 1 - limit)

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -24,8 +24,7 @@ from optrun.data.sources.regular_file import UnreadableError
 from optrun.data.unlabelled import MAXIMUM_ENTRIES, unlabelled
 from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
-from optrun.runner.inference.output import Progress, check_exists, check_writable, new_file
-from optrun.runner.inference.prediction import predictions
+from optrun.runner.inference.prediction import Progress, check_exists, check_writable, new_file
 from optrun.runner.inference.statistics import choose_clipping, clipped
 from optrun.runner.runs.select import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
@@ -43,13 +42,6 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _MOST_NAMED = 5
 
 
-class SampleSubmission(NamedTuple):
-    """The ids that a submission must have, and where that is said."""
-
-    place: str
-    ids: frozenset[int]
-
-
 def submit(
     run: str, archive: Path, output: Path, *, labels: str, force: bool, flip: bool, device: str
 ) -> int:
@@ -64,23 +56,17 @@ def submit(
         ids = ids_of((photo.name for photo in unlabelled([place])), archive)
         sample = sample_submission(archive)
         if sample is not None:
-            check_ids(ids, sample)
+            check_ids(ids, *sample)
         with native_stderr_captured():
-            from optrun.runner.inference.classifier import open_trained
-
-            trained = open_trained(folder, device=device)
-            progress = Progress(trained, flip=flip)
-            checked = f"as {sample.place} lists" if sample else "without a list to check them by"
+            progress = Progress(folder, device=device, flip=flip)
+            checked = f"as {sample[0]} lists" if sample else "without a list to check them by"
             progress.say(f"{len(ids):,} test photos in {shown}, {checked}")
             if sample is None and (missing := gaps(ids)):
                 progress.say(f"note: {missing}")
-            limit = None if labels == "hard" else _limit(trained, progress, flip=flip)
+            limit = None if labels == "hard" else _limit(progress, flip=flip)
             photos = (one for one in unlabelled([place]) if photo_id(one.name) is not None)
-            answers = predictions(trained, photos, flip=flip)
-            logits = {
-                photo_id(one.name): one.logit
-                for one in progress.pass_on(answers, live=True, total=len(ids))
-            }
+            answers = progress.answers(photos, total=len(ids))
+            logits = {photo_id(one.name): one.logit for one in answers}
             if set(logits) != set(ids):
                 raise UserError(f"{shown} changed while it was read; run the command again.")
             # Of one that can't be read nothing is known but that the classes are equally frequent.
@@ -137,9 +123,9 @@ def ids_of(photos: Iterable[str], archive: Path) -> list[int]:
     return sorted(names)
 
 
-def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
-    """Raises `UserError` unless the photos' ids are those that the submission must have."""
-    missing, unknown = sorted(sample.ids.difference(ids)), sorted(set(ids) - sample.ids)
+def check_ids(ids: Sequence[int], place: str, listed: frozenset[int]) -> None:
+    """Raises `UserError` unless the photos' ids are those listed, in `place`."""
+    missing, unknown = sorted(listed.difference(ids)), sorted(set(ids) - listed)
     if missing or unknown:
         differences = [
             f"{kind}: {some(list(map(str, numbers)), _MOST_NAMED)}"
@@ -147,7 +133,7 @@ def check_ids(ids: Sequence[int], sample: SampleSubmission) -> None:
             if numbers
         ]
         raise UserError(
-            f"The test photos must be those that {sample.place} lists, {len(sample.ids):,} ids, "
+            f"The test photos must be those that {place} lists, {len(listed):,} ids, "
             f"received {len(ids):,}; {'; '.join(differences)}. Get the archive again, or move the "
             "list away if it belongs to other photos."
         )
@@ -168,11 +154,11 @@ def gaps(ids: Sequence[int]) -> str | None:
     )
 
 
-def sample_submission(archive: Path) -> SampleSubmission | None:
-    """The list of ids in the archive, or else in its folder; None where there is none."""
+def sample_submission(archive: Path) -> tuple[str, frozenset[int]] | None:
+    """The name and the ids of the list in the archive, or else in its folder; None for none."""
     for place, read in _lists(archive):
         try:
-            return SampleSubmission(place, _ids_in(read()))
+            return place, _ids_in(read())
         except (DamageError, UnreadableError) as error:
             reason = str(error) if isinstance(error, DamageError) else f"it can't be read ({error})"
             raise UserError(
@@ -217,11 +203,12 @@ def _ids_in(content: bytes) -> frozenset[int]:
     return frozenset(ids)
 
 
-def _limit(trained: "Trained", progress: Progress, *, flip: bool) -> float:
+def _limit(progress: Progress, *, flip: bool) -> float:
     """The limit of probabilities, chosen on the validation photos and said."""
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
     # A completed run has kept their logits without flipping, and its photos may be gone.
+    trained = progress.trained
     kept = None if flip else _kept_logits(trained)
     if kept is None:
         photos, parts = trained.photos_and_split()
@@ -248,10 +235,8 @@ def _kept_logits(
     trained: "Trained",
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
     """Logits [n] of the validation photos and their labels [n] in predictions.npz, if usable."""
-    path, loss = (
-        trained.folder / "predictions.npz",
-        trained.run.record.measure("best_validation_loss"),
-    )
+    path = trained.run.folder / "predictions.npz"
+    loss = trained.run.record.measure("best_validation_loss")
     if loss is None or not path.is_file():  # opening a pipe would wait for ever
         return None
     try:
@@ -279,8 +264,8 @@ def _kept_logits(
 def submission(labels: Mapping[int, float | int]) -> str:
     """The file: a header, then the label of each id, in numerical order."""
     # Twelve decimals, so that photos that differ little keep their order.
-    lines = (
-        f"{number},{label}" if isinstance(label, int) else f"{number},{label:.12f}"
+    rows = [
+        f"{number},{label}\n" if isinstance(label, int) else f"{number},{label:.12f}\n"
         for number, label in sorted(labels.items())
-    )
-    return "\n".join(("id,label", *lines)) + "\n"
+    ]
+    return "".join(["id,label\n", *rows])

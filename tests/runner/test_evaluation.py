@@ -64,9 +64,11 @@ def test_a_temperature_fitted_on_validation_photos_is_tried_on_test_photos() -> 
     logits, labels = some_answers()
     found = tempered(4 * logits[:250], labels[:250], 4 * logits[250:], labels[250:])
     assert found is not None
-    assert found.temperature == pytest.approx(
+    assert found["fitted_on_validation"] == pytest.approx(
         statistics.temperature(4 * logits[:250].astype(np.float64), labels[:250])
     )
-    scaled = 4 * logits[250:].astype(np.float64) / found.temperature
-    assert found.log_loss == pytest.approx(log_loss(labels[250:], 1 / (1 + np.exp(-scaled))))
+    scaled = 4 * logits[250:].astype(np.float64) / found["fitted_on_validation"]
+    assert found["test_log_loss"] == pytest.approx(
+        log_loss(labels[250:], 1 / (1 + np.exp(-scaled)))
+    )
     assert tempered(logits * 0, labels, logits, labels) is None

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from optrun.runner.errors import UserError
 from optrun.runner.inference.submit import (
-    SampleSubmission,
     check_ids,
     gaps,
     ids_of,
@@ -47,15 +46,15 @@ def test_an_archive_without_test_photos_is_refused() -> None:
 
 
 def test_the_ids_must_be_those_of_the_list() -> None:
-    sample = SampleSubmission("sampleSubmission.csv", frozenset(range(1, 11)))
-    check_ids(list(range(1, 11)), sample)
+    sample = ("sampleSubmission.csv", frozenset(range(1, 11)))
+    check_ids(list(range(1, 11)), *sample)
     with pytest.raises(UserError, match=r"10 ids, received 9; without a photo: 4\."):
-        check_ids([1, 2, 3, 5, 6, 7, 8, 9, 10], sample)
+        check_ids([1, 2, 3, 5, 6, 7, 8, 9, 10], *sample)
     with pytest.raises(
         UserError,
         match=r"received 3; without a photo: 1, 2, 3, 4, 5 and 4 more; not listed: 77, 78",
     ):
-        check_ids([10, 77, 78], sample)
+        check_ids([10, 77, 78], *sample)
 
 
 def test_without_a_list_missing_ids_are_noticed() -> None:
@@ -82,13 +81,12 @@ def test_the_list_is_found_in_the_archive_and_beside_it(tmp_path: Path) -> None:
     for place in (archive, tmp_path):
         found = sample_submission(place)
         assert found is not None
-        assert found.ids == {1, 2}
+        assert found[1] == {1, 2}
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("competition/sampleSubmission.csv", "id,label\n1,0\n2,0\n3,0\n")
     found = sample_submission(archive)
     assert found is not None
-    assert found.ids == {1, 2, 3}
-    assert found.place == "competition/sampleSubmission.csv in dogs-vs-cats.zip"
+    assert found == ("competition/sampleSubmission.csv in dogs-vs-cats.zip", {1, 2, 3})
 
 
 @pytest.mark.parametrize(

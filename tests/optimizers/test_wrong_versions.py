@@ -29,10 +29,10 @@ class ZerosBetween(SoftBatch):
 class TailOverTheWholeWindow(SoftBatch):
     """Divides a part of a window by the whole window's count."""
 
-    def _flush(self):
+    def end_epoch(self):
         for total in self._gradient_sums:
             total.assign(total * self.batches_waiting() / self.batches_per_update)
-        super()._flush()
+        return super().end_epoch()
 
 
 class MeanOfMeans(SoftBatch):

@@ -86,9 +86,9 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     from optrun.runner.ui.console import Display
 
     places: dict[str, tuple[Any, str]] = {
-        "step": (Display, "step"),
+        "step": (Display, "_step_done"),
         "batch": (TensorFlowEngine, "predict"),
-        "epoch": (Display, "epoch"),
+        "epoch": (Display, "_epoch_ended"),
     }
     originals = {kind: getattr(*place) for kind, place in places.items()}
 

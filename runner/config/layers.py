@@ -26,12 +26,9 @@ _IDENTITY_KEYS = ("name", "schedule")
 def read_files(path: str) -> tuple[Node, list[str], list[Problem]]:
     """Reads a configuration file, the file it extends, the one that extends, and so on.
 
-    Returns:
-        The tree that they state together, without `extends`, with a name and absolute paths; the
-        files, from the one named to the last base; and the problems of the texts.
-
-    Raises:
-        ConfigurationError: A file is missing, unreadable or not YAML, or extends itself.
+    Returns the tree that they state together, without `extends`, with a name and absolute paths;
+    the files, from the one named to the last base; and the problems of the texts. A file that is
+    missing, unreadable or no YAML, or extends itself, is a ConfigurationError.
     """
     chain: list[Node] = []
     problems: list[Problem] = []

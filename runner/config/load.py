@@ -60,14 +60,11 @@ class _Finding:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration, read and complete.
-
-    Attributes:
-        origins: For each value of `resolved`, where it comes from: `configs/vgg19.yaml:12`,
-            `--set`, `--sample`, `file name` or `default`.
-    """
+    """A configuration, read and complete."""
 
     experiment: Experiment
+    # For each value of `resolved`: `configs/vgg19.yaml:12`, `--set`, `--sample`, `file name` or
+    # `default`.
     origins: Mapping[Path, str]
     resolved: Mapping[str, Any]  # the experiment as plain YAML types
 
@@ -82,15 +79,9 @@ def load(
     """Reads an experiment: a YAML file, with `KEY=VALUE` as after `--set`, of which a later wins.
 
     Relative paths in a file are taken from that file's folder, those in overrides from the working
-    directory.
-
-    Args:
-        sample: Whether the run is on the built-in sample, as it also is where `data.source` says.
-        import_own: Whether to import a person's own optimizer and check its arguments, which runs
-            the person's code. Commands that read leave it alone.
-
-    Raises:
-        ConfigurationError: With everything that is wrong, in the order of the files.
+    directory. A run is on the built-in sample with `sample`, and where `data.source` says so. Only
+    `import_own` imports a person's own optimizer, which runs their code, and checks its arguments.
+    ConfigurationError has everything that is wrong, in the order of the files.
     """
     label = os.fspath(path)
     files, names, problems = read_files(label)
@@ -233,9 +224,7 @@ def _examine(
 ) -> tuple[Experiment | None, list[_Finding]]:
     """Checks a whole tree, without `extends`: the experiment, or None, and all findings.
 
-    Args:
-        import_own: Whether to import a person's own optimizer, which runs the person's code.
-        known: Sections that an experiment has, checked, of the very same statements.
+    `known` are sections that an experiment has, checked, of the very same statements.
     """
     plain: Any = root.plain()
     findings: list[_Finding] = []

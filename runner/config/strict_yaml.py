@@ -113,23 +113,15 @@ def parse(
     """Reads one YAML document, and says what in it is not allowed.
 
     What is not allowed stands as None (of a repeated key, the first counts), so that the rest can
-    be examined too.
+    be examined too. What is no YAML, or beyond this module's limits, is a ConfigurationError.
 
-    Args:
-        source: What to call it in messages: a file name, or an option.
-        with_lines: False for a text of no lines worth naming, such as the value of an option.
-        fast: Ten times as fast where PyYAML has its scanner in C, whose faults are told in other
-            words: for files that nobody is told about.
+    `source` is what messages call it; `with_lines` is false for the value of an option. `fast` is
+    ten times as fast where PyYAML has its scanner in C, whose faults are told in other words: for
+    files that nobody is told about.
 
-    Raises:
-        ConfigurationError: It is not YAML, or goes beyond the limits of this module.
-
-    Example:
-        >>> node, problems = parse("a: [1, 1e-3, no]", "x.yaml")
-        >>> node.plain(), problems
-        ({'a': [1, 0.001, 'no']}, [])
-        >>> str(node.value["a"].place)
-        'x.yaml:1:4'
+    >>> node, problems = parse("a: [1, 1e-3, no]", "x.yaml")
+    >>> node.plain(), problems, str(node.value["a"].place)
+    ({'a': [1, 0.001, 'no']}, [], 'x.yaml:1:4')
     """
     return _Composer(text, source, with_lines, fast).document()
 

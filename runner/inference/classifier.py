@@ -33,10 +33,9 @@ from optrun.runner.models.networks import weight_count
 from optrun.runner.plan.resources import open_photos
 from optrun.runner.runs import checkpoint_places, reader
 from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
-from optrun.runner.runs.reader import Run, Unreadable
+from optrun.runner.runs.reader import Run, Unreadable, find_run
 from optrun.runner.runs.record import RunStatus, flatten
 from optrun.runner.runs.run_folder import plain
-from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, printable
 from rich.console import Console

@@ -26,8 +26,8 @@ from optrun.runner.errors import UserError
 from optrun.runner.inference import prediction, statistics
 from optrun.runner.inference.prediction import Prediction
 from optrun.runner.inference.statistics import Labels
+from optrun.runner.runs.reader import find_run
 from optrun.runner.runs.run_folder import folder_name, plain
-from optrun.runner.runs.select import find_run
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.table import Column, row_lines

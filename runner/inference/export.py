@@ -18,7 +18,7 @@ from optrun.data.files import sync
 from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
 from optrun.runner.errors import UserError
 from optrun.runner.inference.prediction import PROBABILITY, check_writable, not_writable
-from optrun.runner.runs.select import find_run
+from optrun.runner.runs.reader import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.untrusted import printable
 

@@ -28,7 +28,7 @@ from optrun.data.printable import printable
 from optrun.data.unlabelled import UnlabelledPhoto, unlabelled
 from optrun.runner.engine.scores import sigmoid
 from optrun.runner.errors import UserError, photo_errors
-from optrun.runner.runs.select import find_run
+from optrun.runner.runs.reader import find_run
 from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.text import csv_cell, padded, widest

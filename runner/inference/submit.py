@@ -26,7 +26,7 @@ from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.inference.prediction import Progress, check_exists, check_writable, new_file
 from optrun.runner.inference.statistics import choose_clipping, clipped
-from optrun.runner.runs.select import find_run
+from optrun.runner.runs.reader import find_run
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import some
 from optrun.runner.untrusted import DamageError, content_of

@@ -21,9 +21,9 @@ from optrun.runner.plan import plan as plans
 from optrun.runner.plan import progress
 from optrun.runner.plan.plan import Entry, Plan, PlannedRun, RunSpec
 from optrun.runner.plan.progress import ToDo, Turn
+from optrun.runner.runs.reader import find_run
 from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.run_folder import RunFolder, check_writable, reopen
-from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import size_of
 from optrun.runner.runs.writer_lock import RunHeldError, held_message
 from optrun.runner.ui.console import Display

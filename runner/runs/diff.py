@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from optrun.runner.errors import UserError
-from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read, read_config
+from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, find_run, read, read_config
 from optrun.runner.runs.record import CIRCUMSTANCES, flatten
-from optrun.runner.runs.select import find_run
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import is_styled, show, style, terminal_width, widest, wrap
 from optrun.runner.ui.wording import duration

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from optrun.runner.runs import reader as runs
+from optrun.runner.runs.reader import RESULTS
 from optrun.runner.runs.record import RunStatus
-from optrun.runner.runs.select import RESULTS
 from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import hanging, is_styled, show, style, terminal_width, widest

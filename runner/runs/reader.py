@@ -1,4 +1,4 @@
-"""Reading runs: whatever lies in a folder becomes a `Run`, or an `Unreadable` with the reason.
+"""Finding and reading runs: what lies in a folder is a `Run`, or `Unreadable` with the reason.
 
 Nothing here writes, and nothing on disk can make it raise: run folders are cut off by crashes,
 edited by hand, and come from other people and other versions. Text from disk is made printable
@@ -7,7 +7,7 @@ as it is read, so that no later output can carry a terminal's control sequences.
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from optrun.runner.runs.disk import is_file, is_folder
 from optrun.runner.runs.event_log import METRICS_NAME
 from optrun.runner.runs.record import RECORD_NAME, RunRecord, RunStatus, flatten, status_of
 from optrun.runner.runs.writer_lock import LOCK_NAME
+from optrun.runner.ui.wording import nearest, some
 from optrun.runner.untrusted import DamageError, clean, content_of, printable
 
 CONFIG_NAME = "config.yaml"
+RESULTS = Path("results")
+_MOST_NAMED = 8
 
 # A run's own files; a folder that holds none of them is somebody's folder, not a broken run.
 _RUN_FILES = (RECORD_NAME, CONFIG_NAME, METRICS_NAME, LOCK_NAME)
@@ -71,6 +74,61 @@ def find(paths: Iterable[Path]) -> list[Path]:
         for folder in _run_folders(path):
             found.setdefault(os.path.realpath(folder), folder)
     return sorted(found.values(), key=lambda folder: (folder.name, str(folder)))
+
+
+def find_run(run: str | Path, results: Path = RESULTS) -> Path:
+    """The run that is meant: the folder of one, or of exactly one, or part of a name in `results`.
+
+    `UserError` where there is none, or several.
+    """
+    text, path = str(run), Path(run)
+    if text and is_folder(path):  # without text, Path means the working directory
+        found = find([path])
+        if len(found) == 1:
+            return found[0]
+        shown = f"received: {printable(text)}, which holds"
+        raise UserError(
+            f"RUN must be the folder of one run, {shown} {len(found)}: "
+            f"{_listed([folder.name for folder in found])}."
+            if found
+            else f"RUN must be the folder of a run, {shown} no run.json. "
+            "`optrun runs` lists the runs in results."
+        )
+    # A file of a run is named where its folder is meant, as completing a path may do.
+    if path.name in (RECORD_NAME, CONFIG_NAME) and is_file(path):
+        return path.parent
+    # In a path that leads nowhere, only the last part can be a mistyped run.
+    place, wanted = (path.parent, path.name) if len(path.parts) > 1 else (results, text)
+    try:
+        by_name = {folder.name: folder for folder in find([place]) if folder != place}
+    except UserError:  # no folder, or one that may not be listed: it has no names to suggest
+        by_name = {}
+    matching = [name for name in by_name if place == results and wanted and wanted in name]
+    for names in ([name for name in matching if name.endswith(f"-{wanted}")], matching):
+        if len(names) == 1:
+            return by_name[names[0]]
+    if matching:
+        raise UserError(
+            f"RUN must name one run, received: {printable(text)}, which is part of the names of "
+            f"{len(matching)} in {printable(str(place))}: {_listed(matching)}."
+        )
+    raise UserError(
+        f"RUN must be the folder of a run, or part of the name of one in {RESULTS}, received: "
+        f"{printable(text)}. {_hint(wanted, place, list(by_name))}"
+    )
+
+
+def _hint(wanted: str, place: Path, names: Sequence[str]) -> str:
+    if not names:
+        return f"There is no run in {printable(str(place))}; `optrun train` makes one."
+    keys = {key: name for name in names for key in (name, name.rpartition("-")[2])}
+    if near := nearest(wanted, keys, cutoff=0.5):
+        return f"Did you mean {printable(str(place / keys[near]))}?"
+    return f"Runs in {printable(str(place))}: {_listed(names)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return some([printable(name) for name in names], _MOST_NAMED)
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[Unreadable]]:

@@ -17,8 +17,8 @@ import click
 from optrun.runner.errors import UserError
 from optrun.runner.runs.disk import is_file, is_folder
 from optrun.runner.runs.listing import REMOVED
+from optrun.runner.runs.reader import find_run
 from optrun.runner.runs.record import RECORD_NAME, RunStatus
-from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire
 from optrun.runner.ui.wording import number_of, some

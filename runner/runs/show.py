@@ -13,9 +13,8 @@ from typing import Any
 from optrun.runner.models.networks import title_of
 from optrun.runner.runs.event_log import METRICS_NAME, EventKind, read_events
 from optrun.runner.runs.listing import run_content
-from optrun.runner.runs.reader import CONFIG_NAME, read_config
+from optrun.runner.runs.reader import CONFIG_NAME, find_run, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
-from optrun.runner.runs.select import find_run
 from optrun.runner.runs.standing import CLOCKS, Size, Standing, size_of, steps_per_epoch
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
 from optrun.runner.ui.table import Column, row_lines

@@ -13,7 +13,7 @@ import yaml
 from optrun.runner.engine import checkpoint
 from optrun.runner.errors import UserError
 from optrun.runner.inference.classifier import open_trained
-from optrun.runner.runs.select import find_run
+from optrun.runner.runs.reader import find_run
 
 MakeArchive = Callable[[Path, Sequence[str]], Path]
 

@@ -123,9 +123,7 @@ def test_a_config_may_stand_in_a_plan_several_times_with_other_settings(
     tmp_path: Path, photo_cache: Path
 ) -> None:
     entries = [entry("sgd", f"optimizer.learning_rate={rate}") for rate in (0.01, 0.02)]
-    request = Request(
-        entries, seeds=[1, 2], sample=True, device="cpu", results=tmp_path, quiet=True
-    )
+    request = Request(entries, seeds=[1], sample=True, device="cpu", results=tmp_path, quiet=True)
     assert execute(request) == 0
     runs = [json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")]
     rates = {
@@ -134,14 +132,14 @@ def test_a_config_may_stand_in_a_plan_several_times_with_other_settings(
         else (run["optimizer"]["specification"]["learning_rate"], run["seed"])
         for run in runs
     }
-    assert rates == {(rate, seed) for rate in (0.01, 0.02) for seed in (1, 2)}
+    assert rates == {(0.01, 1), (0.02, 1)}
 
     # Picked up again, each finds its own.
     picked_up = Request(
-        entries, seeds=[1, 2], sample=True, device="cpu", results=tmp_path, resume=True, quiet=True
+        entries, seeds=[1], sample=True, device="cpu", results=tmp_path, resume=True, quiet=True
     )
     assert execute(picked_up) == 0
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_same_experiment_twice_is_a_mistake() -> None:

@@ -213,7 +213,7 @@ def test_recomputed_averages_repeat_and_the_own_ones_come_back(small: keras.Mode
 @pytest.fixture(scope="module")
 def residual_run(tmp_path_factory: pytest.TempPathFactory, optrun_for_many: Optrun) -> Path:
     results = tmp_path_factory.mktemp("residual") / "results"
-    settings = {"data.image_size": 32, "data.limit": 400, "training.epochs": 3}
+    settings = {"data.image_size": 32, "data.limit": 300, "training.epochs": 3}
     overrides = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     config = ROOT / "configs" / "resnet50_lookahead.yaml"
     code, _, err = optrun_for_many("train", config, "--sample", *overrides, "--results", results)

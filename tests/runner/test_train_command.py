@@ -21,7 +21,7 @@ FIVE = ("sgd", "adam", "lookahead", "soft_batch", "heun")
 
 TINY = (
     "--set", "data.image_size=32",
-    "--set", "data.limit=160",
+    "--set", "data.limit=120",
     "--set", "model.width=0.125",
     "--set", "training.epochs=2",
 )  # fmt: skip

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from optrun.data.cache.cache_key import Resize
 from optrun.data.feed.mapped_tensor import ALIGNMENT, mapped_tensor
 from PIL import Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    from optrun.data.cache.cache_key import Resize
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
@@ -63,7 +63,7 @@ class Header:
 
 
 def decode(
-    encoded: bytes, image_size: int, resize: Resize = "squash", antialias: bool = False
+    encoded: bytes, image_size: int, resize: "Resize" = "squash", antialias: bool = False
 ) -> Pixels:
     """Decodes a photo and makes it a square.
 
@@ -178,7 +178,7 @@ def _aligned(height: int, width: int, memory: Pixels | None = None) -> Pixels:
     return memory[start : start + count].reshape(height, width, 3)
 
 
-def as_resized(photo: Pixels, image_size: int, resize: Resize, antialias: bool) -> Pixels:
+def as_resized(photo: Pixels, image_size: int, resize: "Resize", antialias: bool) -> Pixels:
     """Returns a photo as a square.
 
     A pixel of the result lies at (i + 1/2) a - 1/2 among those of the photo, a being how many of

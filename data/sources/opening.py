@@ -5,10 +5,10 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from optrun.data.cache import library
 from optrun.data.exceptions import PhotoError
 from optrun.data.places import expanded
 from optrun.data.printable import printable
+from optrun.data.sources import library
 from optrun.data.sources.built_in import NAMES, PUBLIC, SAMPLE, Drawings
 from optrun.data.sources.cats_vs_dogs import CatsVsDogs, obtained
 from optrun.data.sources.labelled_files import Files

@@ -53,7 +53,6 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The experiment's name."""
         return self.newest.name
 
     @property

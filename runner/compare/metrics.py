@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from optrun.data.labels import CLASS_NAMES
 from optrun.runner.errors import UserError
 from optrun.runner.ui.wording import nearest
 
@@ -45,7 +46,8 @@ MEASURES = (
     Measure("test_log_loss", "test", ("test", "log loss"), "nats", "lower", 3,
             "Cross-entropy on the test photos with the best epoch's weights."),
     Measure("test_roc_auc", "test", ("test", "ROC AUC"), "probability", "higher", 4,
-            "Probability that a random dog is ranked above a random cat, on the test photos."),
+            "Probability that a random {1} is ranked above a random {0}, on the test photos."
+            .format(*CLASS_NAMES)),
     Measure("gap_loss", "gap", ("gap in", "loss"), "nats", "lower", 3,
             "Final validation loss minus the loss on as many training photos: over-fitting."),
     Measure("gap_accuracy", "gap", ("gap in", "accuracy"), "fraction", "lower", 1,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as FilePath
 
-from optrun.data.cache import library
+from optrun.data.sources import library
 from optrun.optimizers.user_defined import is_in_file, split
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, received
 from optrun.runner.config.schema import PATH_KEYS, SOURCE

@@ -8,8 +8,8 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
-from optrun.data.cache import library
 from optrun.data.exceptions import PhotoError
+from optrun.data.sources import library
 from optrun.optimizers import user_defined
 from optrun.optimizers.specification import SpecificationError
 from optrun.runner.config.documentation import expected, fields, is_section, words

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from optrun.data.cache import library, prepare
+from optrun.data.cache import prepare
 from optrun.data.cache.cache_key import Preparation, directory
 from optrun.data.cache.checking import check
 from optrun.data.cache.copies import copies
@@ -19,6 +19,7 @@ from optrun.data.labels import NO_PART, TEST, TRAIN, VALIDATION
 from optrun.data.photos import Photos
 from optrun.data.places import expanded
 from optrun.data.printable import printable
+from optrun.data.sources import library
 from optrun.data.sources.built_in import NAMES, PUBLIC
 from optrun.data.sources.opening import lacking, open_source
 from optrun.data.split import split

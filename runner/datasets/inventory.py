@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from optrun.data.cache import library
 from optrun.data.cache.cache_key import directory
 from optrun.data.cache.copies import Copy, copies, remove
 from optrun.data.labels import PLURAL_NAMES
 from optrun.data.printable import printable
+from optrun.data.sources import library
 from optrun.data.sources.built_in import NAMES
 from optrun.data.sources.opening import lacking, open_source
 from optrun.runner.errors import UserError, photo_errors

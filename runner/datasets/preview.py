@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import numpy as np
 import numpy.typing as npt
-from optrun.data.cache import cache, library
+from optrun.data.cache import cache
 from optrun.data.cache.cache_key import Preparation
 from optrun.data.cache.copies import copies
 from optrun.data.feed.augmentation import Augmentation
@@ -15,6 +15,7 @@ from optrun.data.files import write_atomically
 from optrun.data.images.contact_sheet import Tile, contact_sheet
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.photos import Photos
+from optrun.data.sources import library
 from optrun.data.sources.built_in import NAMES
 from optrun.data.split import Split, split
 from optrun.runner.config.load import load

@@ -8,7 +8,7 @@ import io
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,7 +59,7 @@ class Evaluation(NamedTuple):
     log_loss: statistics.Estimate  # in nats
     roc_auc: statistics.Estimate | None  # None where one class is missing
     calibration: statistics.Calibration
-    confusion: tuple[tuple[int, int], tuple[int, int]]  # by label of the truth, then the answer
+    confusion: Sequence[Sequence[int]]  # by label of the truth, then the answer
 
     @property
     def photos(self) -> int:
@@ -78,13 +78,13 @@ def measure(logits: Logits, labels: Labels) -> Evaluation:
     z, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if len(z) == 0 or not np.isfinite(z).all():
         raise ValueError("logits must be finite numbers, at least one")
-    cats, said_dog, said_cat, dogs = np.bincount(2 * (labels == 1) + (z > 0), minlength=4).tolist()
+    counts = np.bincount(2 * (labels == 1) + (z > 0), minlength=4).reshape(2, 2)
     return Evaluation(
-        accuracy=statistics.proportion(cats + dogs, len(z)),
+        accuracy=statistics.proportion(int(np.trace(counts)), len(z)),
         log_loss=statistics.mean(statistics.losses(z, labels)),
         roc_auc=statistics.roc_auc(z, labels),
         calibration=statistics.calibration(z, labels),
-        confusion=((cats, said_dog), (said_cat, dogs)),
+        confusion=tuple(map(tuple, counts.tolist())),
     )
 
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from optrun.data.cache import library
 from optrun.data.exceptions import PhotoError
+from optrun.data.sources import library
 from optrun.data.sources.opening import open_source
 
 FINGERPRINT = "ab" * 32
@@ -162,7 +162,7 @@ def test_of_many_who_take_one_name_at_once_one_gets_it(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from optrun.data.cache import library
+from optrun.data.sources import library
 from optrun.data.exceptions import PhotoError
 sys.stdin.readline()
 try:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from optrun.data import locks
-from optrun.data.cache import library
 from optrun.data.cache.copies import copies
+from optrun.data.sources import library
 from PIL import Image
 
 Answer = tuple[int, str, str]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from optrun.data.cache import library
+from optrun.data.sources import library
 from optrun.runner.config.identity import experiment_hash
 from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError

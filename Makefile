@@ -24,10 +24,10 @@ compare: $(VENV)/.installed ## Set all runs in results/ side by side
 	@$(OPTRUN) compare results
 
 test: $(VENV)/.installed-dev ## Run the tests
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.installed-dev ## Run the tests, also those that take long
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 torture: $(VENV)/.installed-dev ## Kill runs, fail writes, mutate configs by the thousand: hours
 	@$(BIN)/python -m pytest -n 2 --timeout 7200 tests/torture $(TORTURE)

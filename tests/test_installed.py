@@ -1,6 +1,7 @@
 """What a person gets who installs the wheel into a project with modules of the same names."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -66,26 +67,27 @@ def test_the_wheel_takes_no_name_but_optrun(installed: Path) -> None:
     assert (installed / "optrun" / "optimizers" / "py.typed").exists()
 
 
-def test_modules_of_a_persons_own_and_ours_work_side_by_side(run, installed: Path) -> None:
-    out = run(
-        "-c",
-        "import data, optimizers, runner\n"
-        "from optrun.optimizers import Lookahead\n"
-        "import optrun.data, optrun.runner\n"
-        "print(data.HERE, runner.HERE, optimizers.Mine.__name__, sep='|')\n"
-        "print(optrun.data.__file__)\n"
-        "print(Lookahead(optimizers.Mine(0.1)).get_config()['sync_period'])\n",
-    )
-    own, place, sync_period = out.split("\n")[:3]
-    assert own == "the data of a person|the runner of a person|Mine"
-    assert Path(place).is_relative_to(installed)
-    assert sync_period == "5"
-
-
-def test_the_command_takes_an_optimizer_from_such_a_module(run, tmp_path: Path) -> None:
+def test_modules_of_a_persons_own_and_ours_work_side_by_side(
+    run, installed: Path, tmp_path: Path
+) -> None:
     (tmp_path / "mine.yaml").write_text(
         "data: {source: sample}\nmodel: {weights: random}\ntraining: {epochs: 1}\n"
         "optimizer: {name: 'optimizers:Mine', learning_rate: 0.1}\n"
     )
-    out = run("-m", "optrun.runner.cli", "train", "mine.yaml", "--dry-run")
-    assert "Mine" in out
+    out = run(
+        "-c",
+        "import data, optimizers, runner\n"
+        "from optrun.optimizers import Lookahead\n"
+        "import optrun.data\n"
+        "from optrun.runner import cli\n"
+        "print(data.HERE, runner.HERE, optimizers.Mine.__name__, sep='|')\n"
+        "print(optrun.data.__file__)\n"
+        "print(Lookahead(optimizers.Mine(0.1)).get_config()['sync_period'])\n"
+        "cli.main()\n",
+        *("train", "mine.yaml", "--dry-run"),
+    )
+    own, place, sync_period, planned = out.split("\n", maxsplit=3)
+    assert own == "the data of a person|the runner of a person|Mine"
+    assert Path(place).is_relative_to(installed)
+    assert sync_period == "5"
+    assert re.search(r"optimizer +Mine 0\.1", planned)

@@ -215,7 +215,7 @@ def test_the_rate_set_by_a_callback_reaches_the_core(inner_state, parabola):
     assert float(run.optimizer.learning_rate) == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("phase", range(5))
+@pytest.mark.parametrize("phase", [0, 3])
 @pytest.mark.parametrize("inner_state", CHANGING)
 def test_saving_and_loading_in_a_cycle_goes_on_bit_for_bit(
     inner_state, phase, parabola, schedule, tmp_path

@@ -26,7 +26,10 @@ from optrun.runner.runs.standing import Standing
 from optrun.runner.runs.writer_lock import LOCK_NAME, RunHeldError, acquire, holder_of, is_held
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SETTINGS = ("data.image_size=32", "data.limit=160", "model.width=0.0625", "training.epochs=1")
+SETTINGS = (
+    *("data.image_size=32", "data.limit=160", "training.epochs=1"),
+    *("model.width=0.0625", "model.trainable=block5"),
+)
 TINY = tuple(part for setting in SETTINGS for part in ("--set", setting))
 
 Answer = tuple[int, str, str]

@@ -39,7 +39,7 @@ def trained(
         for path, optimizer in zip(configs, optimizers.values(), strict=True):
             content = {"extends": str(CONFIGS / "vgg19.yaml"), "optimizer": optimizer}
             path.write_text(json.dumps(content))
-        settings = ["data.image_size=32", "data.limit=100", "model.width=0.125"]
+        settings = ["data.image_size=32", "data.limit=60", "model.width=0.125"]
         overrides = [*settings, f"training.epochs={epochs}"]
         entries = [Entry(config, overrides) for config in configs]
         request = Request(

@@ -25,7 +25,10 @@ from optrun.runner.runs.run_folder import reopen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SGD, ADAM = CONFIGS / "sgd_vgg19.yaml", CONFIGS / "adam_vgg19.yaml"
-SETTINGS = ("data.image_size=32", "data.limit=160", "model.width=0.0625", "training.epochs=3")
+SETTINGS = (
+    *("data.image_size=32", "data.limit=160", "training.epochs=3"),
+    *("model.width=0.0625", "model.trainable=block5"),
+)
 TINY = tuple(part for setting in SETTINGS for part in ("--set", setting))
 
 Answer = tuple[int, str, str]

@@ -347,6 +347,7 @@ def test_help_needs_no_tensorflow() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(
     capfd: pytest.CaptureFixture[str], temporary: Path
 ) -> None:

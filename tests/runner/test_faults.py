@@ -531,6 +531,7 @@ MOMENTS = (("full", "rename", ".last.new"), ("EIO", "create", "log.txt"))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("shallow_network")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_wherever_a_run_fails_it_is_resumed_to_the_one_that_did_not(

@@ -57,10 +57,11 @@ def five_runs(
     optrun_for_many: Optrun,
     shallow: Callable[[], AbstractContextManager[None]],
 ) -> tuple[Path, Answer]:
-    """One plan with all five optimizers, one seed, in float32, and what it said."""
+    """One plan with all five optimizers, one seed, in float32 on changed photos, and its words."""
     results = tmp_path_factory.mktemp("five") / "results"
     configs = [config(name) for name in FIVE]
-    settings = (*TINY, "--set", "training.precision=float32")
+    changed = "data.augmentation={flip: true, shift: 0.1, rotation: 15, contrast: 0.3}"
+    settings = (*TINY, "--set", "training.precision=float32", "--set", changed)
     with shallow():
         answer = optrun_for_many("train", *configs, "--sample", *settings, "--results", results)
     return results, answer
@@ -150,6 +151,7 @@ def test_the_same_seed_starts_every_optimizer_from_the_same_weights_and_batches(
     assert len({run["provenance"]["initial_weights"] for run in runs}) == 1
     assert len({run["provenance"]["first_batches"] for run in runs}) == 1
     assert len({json.dumps(run["comparable"], sort_keys=True) for run in runs}) == 1
+    assert {run["comparable"]["augmentation"]["contrast"] for run in runs} == {0.3}
     assert len({run["experiment"] for run in runs}) == len(FIVE)
 
 

@@ -36,16 +36,6 @@ def for_a_single_weight(specification):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_it_descends_a_parabola_through_fit(name, specification_of, parabola):
-    specification = for_a_single_weight(specification_of(name))
-    optimizer = parse(specification).build(total_updates=12)
-    trajectory = parabola(optimizer, run_eagerly=True).build().fit(12)
-    assert np.all(np.isfinite(trajectory))
-    assert trajectory[-1] ** 2 < 0.999
-    assert np.all(np.abs(trajectory) <= 1 + 1e-6)
-
-
-@pytest.mark.parametrize("name", ENTRIES)
 def test_it_trains_with_a_schedule_of_its_updates(name, specification_of, parabola):
     rate = {"schedule": "cosine", "initial_learning_rate": 0.05}
     specification = for_a_single_weight(specification_of(name, rate))

@@ -9,6 +9,8 @@ import tensorflow as tf
 from checks import flow
 from optrun.optimizers import DormandPrince, Heun, Model, SeveralGradients
 
+pytestmark = pytest.mark.slow  # checks the checks, not what a user has
+
 
 class _Stepwise(SeveralGradients):
     """Heun's method, with one thing wrong."""

@@ -184,6 +184,7 @@ def test_ours_passes(check, make, tools):
     check(make, **tools)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check", "make"), WRONG.values(), ids=list(WRONG))
 def test_a_wrong_version_is_caught(check, make, tools):
     with pytest.raises(AssertionError):

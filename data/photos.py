@@ -25,6 +25,9 @@ class Photos:
     is_sample: bool  # whether they are the built-in drawings rather than real photos
     left_out: tuple[tuple[str, str], ...]  # (id, reason) of each file that could not be used
     preprocessing: str  # how encoded photos became these pixels; see `data.cache.cache_key`
+    turned: tuple[str, ...] = ()  # ids of those that lay otherwise in their files, as these say
+    # (id, name) of the colour profile of each photo whose colours are not sRGB's.
+    profiles: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

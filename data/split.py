@@ -103,4 +103,6 @@ def _fingerprint(photos: Photos, positions: dict[int, npt.NDArray[np.int64]]) ->
     for part, name in _NAMES.items():
         members = sorted(row.tobytes() for row in content[positions[part]])
         whole.update(f"{name} {len(members)}\0".encode() + b"".join(members))
+    if photos.turned:  # which earlier versions had lying on their sides
+        whole.update(b"upright")
     return whole.hexdigest()

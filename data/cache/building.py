@@ -32,6 +32,8 @@ class Decoded:
     digest: bytes  # SHA-256 of its encoded bytes
     pixel_digest: bytes
     row: int  # where in the file
+    is_turned: bool  # whether it lay on a side in its file, as that says
+    profile: str  # of its colours, where they are not sRGB
 
 
 Record = Decoded | str  # a text is the reason why a photo is left out
@@ -45,7 +47,7 @@ class Journal(AbstractContextManager["Journal"]):
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
-        first = json.dumps({"format": 1, **header}, sort_keys=True).encode()
+        first = json.dumps({"format": 2, **header}, sort_keys=True).encode()
         lines = path.read_bytes().split(b"\n") if path.exists() else []
         goes_on = lines[:1] == [first]
         self.records: dict[str, Record] = {}  # what was known when the file was opened, by id
@@ -54,10 +56,12 @@ class Journal(AbstractContextManager["Journal"]):
                 match json.loads(line):
                     case [str(name), str(reason)]:
                         self.records[name] = reason
-                    case [str(name), str(digest), str(of_pixels), int(row)] if row >= 0:
+                    case [
+                        str(name), str(digest), str(of_pixels), int(row), bool(turned), str(profile)
+                    ] if row >= 0:  # fmt: skip
                         digests = bytes.fromhex(digest), bytes.fromhex(of_pixels)
                         if {len(one) for one in digests} == {32}:
-                            self.records[name] = Decoded(*digests, row)
+                            self.records[name] = Decoded(*digests, row, turned, profile)
         self._file = path.open("ab" if goes_on else "wb", buffering=0)
         # Of an earlier build, the last line may be torn.
         self._file.write(b"\n" if goes_on else first + b"\n")
@@ -69,7 +73,8 @@ class Journal(AbstractContextManager["Journal"]):
         """Notes what became of the photo with this id; several threads may do so at once."""
         values: list[object] = [record]
         if isinstance(record, Decoded):
-            values = [record.digest.hex(), record.pixel_digest.hex(), record.row]
+            digests = record.digest.hex(), record.pixel_digest.hex()
+            values = [*digests, record.row, record.is_turned, record.profile]
         self._file.write(json.dumps([name, *values]).encode() + b"\n")
 
 
@@ -165,13 +170,18 @@ class Builder:
 
         def work(photos: Sequence[Photo]) -> list[Record]:
             records: list[Record] = []
-            for found, pixels in zip(photos, self._squares(photos), strict=True):
-                if isinstance(pixels, str):
-                    records.append(pixels)
+            headers = [_header_or_reason(found) for found in photos]
+            squares = self._squares(photos, headers)
+            for found, header, pixels in zip(photos, headers, squares, strict=True):
+                if isinstance(header, str) or isinstance(pixels, str):
+                    records.append(str(pixels))
                 else:
                     row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
                     self._file.write(row, pixels)
-                    records.append(Decoded(digest, pixel_digest(pixels), row))
+                    of_pixels = pixel_digest(pixels)
+                    records.append(
+                        Decoded(digest, of_pixels, row, header.is_turned, header.profile)
+                    )
                 self._journal.add(found.id, records[-1])
             return records
 
@@ -184,26 +194,31 @@ class Builder:
                     self.left_out[found.id] = record
                 yield len(self.decoded) + len(self.left_out)
 
-    def _squares(self, photos: Sequence[Photo]) -> Iterator[Pixels | str]:
+    def _squares(
+        self, photos: Sequence[Photo], headers: Sequence[Header | str]
+    ) -> Iterator[Pixels | str]:
         """Decodes photos; a text is the reason why one can't be used."""
         how = self._how
-        if how.resize == "squash" and not how.antialias and len(photos) == TOGETHER:
+        usable = [header for header in headers if isinstance(header, Header)]
+        if how.resize == "squash" and not how.antialias and len(usable) == TOGETHER:
             with contextlib.suppress(UndecodableError):  # each has its own reason, found below
-                headers = [_header(found) for found in photos]
-                size_bytes = sum(header.decoding_bytes for header in headers)
+                size_bytes = sum(header.decoding_bytes for header in usable)
                 if size_bytes <= _TOGETHER_BYTES:
                     with self._memory.taken(size_bytes):
                         whole, start = [], 0
-                        memory = self._kept_memory(sum(one.memory_bytes for one in headers))
-                        for found, header in zip(photos, headers, strict=True):
+                        memory = self._kept_memory(sum(one.memory_bytes for one in usable))
+                        for found, header in zip(photos, usable, strict=True):
                             whole.append(decode.photo(found.encoded, header, memory[start:]))
                             start += header.memory_bytes
                         squares = decode.squashed_together(whole, how.image_size)
                     yield from squares
                     return
-        for found in photos:
+        for found, header_or_reason in zip(photos, headers, strict=True):
+            if isinstance(header_or_reason, str):
+                yield header_or_reason
+                continue
             try:
-                yield square(found, how, self._memory)
+                yield _square(found, header_or_reason, how, self._memory)
             except UndecodableError as error:
                 yield str(error)
 
@@ -240,7 +255,10 @@ def _encoded_bytes(photos: Sequence[Photo]) -> int:
 
 def square(found: Photo, how: Preparation, memory: Memory) -> Pixels:
     """Decodes a photo of a source, as `how` says, within this memory."""
-    header = _header(found)
+    return _square(found, _header(found), how, memory)
+
+
+def _square(found: Photo, header: Header, how: Preparation, memory: Memory) -> Pixels:
     with memory.taken(header.decoding_bytes):
         whole = decode.photo(found.encoded, header)
         return decode.as_resized(whole, how.image_size, how.resize, how.antialias)
@@ -250,3 +268,10 @@ def _header(found: Photo) -> Header:
     if found.unreadable:
         raise UndecodableError(found.unreadable)
     return decode.examine(found.encoded)
+
+
+def _header_or_reason(found: Photo) -> Header | str:
+    try:
+        return _header(found)
+    except UndecodableError as error:
+        return str(error)

@@ -33,6 +33,8 @@ def load(folder: Path) -> Photos | None:
         photos = Photos(
             ids=ids,
             left_out=tuple((name, reason) for name, reason in index["left_out"]),
+            turned=tuple(index["turned"]),
+            profiles=tuple((name, profile) for name, profile in index["profiles"]),
             preprocessing=index["key"]["preprocessing"],
             **{name: index[name] for name in _STATED},
             **arrays,

@@ -14,7 +14,7 @@ Resize = Literal["squash", "crop", "pad"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 # Raise the number with every change to the files of a prepared copy.
-FORMAT = 3
+FORMAT = 4
 PIXELS, LABELS, IDS, INDEX = "pixels.npy", "labels.npy", "ids.json", "index.json"
 # What a build that goes on has in its folder, and at the end of the folder's name.
 JOURNAL, PARTIAL = "journal.jsonl", ".partial"
@@ -45,11 +45,11 @@ class Preparation:
         """The name of how encoded photos become pixels, by which prepared ones are found.
 
         >>> Preparation(224).preprocessing, Preparation(64, "crop", True).preprocessing
-        ('tf-integer-fast bilinear squash 1', 'tf-integer-fast bilinear crop antialias 1')
+        ('tf-integer-fast bilinear squash 2', 'tf-integer-fast bilinear crop antialias 2')
         """
         smooth = " antialias" if self.antialias else ""
         # Raise the number with every change that alters a pixel.
-        return f"tf-integer-fast bilinear {self.resize}{smooth} 1"
+        return f"tf-integer-fast bilinear {self.resize}{smooth} 2"
 
 
 def directory() -> Path:

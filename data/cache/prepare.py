@@ -175,6 +175,10 @@ def _build(
         "is_sample": source.is_sample,
         "fingerprint": fingerprint(ids, arrays["labels"], arrays["digests"], builder.left_out),
         "left_out": sorted(builder.left_out.items()),
+        "turned": [name for name, one in zip(ids, used, strict=True) if one.is_turned],
+        "profiles": [
+            (name, one.profile) for name, one in zip(ids, used, strict=True) if one.profile
+        ],
     }
     photo_cache.save_index(folder, ids, arrays, index)
 

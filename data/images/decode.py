@@ -6,13 +6,14 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from optrun.data.feed.mapped_tensor import ALIGNMENT, mapped_tensor
+from optrun.data.images.metadata import UPRIGHT, metadata, upright
 from PIL import Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _TOO_MANY_PIXELS = f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
 # Compressed data never holds the marker of a progressive frame; a preview before it may.
 _PROGRESSIVE = b"\xff\xc2"
 _BASELINE_JPEG, _PROGRESSIVE_JPEG, _OTHER_FORMAT = 3, 9, 15
+_TURNED = 3  # the copy that is upright
 
 # What Pillow's readers raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
@@ -55,6 +57,9 @@ class Header:
     # would differ by 1.
     decoder: str  # libjpeg-turbo, TensorFlow or Pillow
     decoding_bytes: int  # about how much memory decoding takes
+    is_turned: bool = False  # whether the file says that it lies otherwise than it is stored
+    orientation: int = UPRIGHT  # how the decoder's pixels lie; see `metadata.upright`
+    profile: str = ""  # the name of its colours where they are not sRGB
 
     @property
     def memory_bytes(self) -> int:
@@ -68,7 +73,8 @@ def decode(
     """Decodes a photo and makes it a square.
 
     JPEG is decoded by libjpeg-turbo (its fast integer transform), other formats by Pillow;
-    greyscale, palettes and CMYK become RGB, and what is transparent becomes white. The size is
+    greyscale, palettes and CMYK become RGB, and what is transparent becomes white. It is turned as
+    its EXIF orientation says; a colour profile is not applied. The size is
     changed by bilinear interpolation, as `tf.image.resize` does it: "squash" to the square; "crop":
     scale the shorter side, and keep the middle; "pad": scale the longer side, and put the photo in
     the middle of a black square. With `antialias` a photo made smaller averages all its pixels, not
@@ -89,7 +95,22 @@ def examine(encoded: bytes) -> Header:
     per_pixel = _PROGRESSIVE_JPEG if _PROGRESSIVE in encoded else _BASELINE_JPEG
     is_usual = colours in ("YCbCr", "Gray", "RGB")
     decoder = "libjpeg-turbo" if is_usual else "TensorFlow"
-    return Header(width, height, decoder, width * height * per_pixel)
+    header = Header(width, height, decoder, width * height * per_pixel)
+    return _with_metadata(header, encoded)
+
+
+def _with_metadata(header: Header, encoded: bytes, image: Image.Image | None = None) -> Header:
+    stated, profile = metadata(encoded, image)
+    # Pillow turns a TIFF itself, and no other format.
+    lies = UPRIGHT if image is not None and image.format == "TIFF" else stated
+    copy_bytes = header.width * header.height * _TURNED if lies != UPRIGHT else 0
+    return replace(
+        header,
+        decoding_bytes=header.decoding_bytes + copy_bytes,
+        is_turned=stated != UPRIGHT,
+        orientation=lies,
+        profile=profile,
+    )
 
 
 def _examine_other(encoded: bytes) -> Header:
@@ -103,7 +124,9 @@ def _examine_other(encoded: bytes) -> Header:
             if not is_jpeg and getattr(image, "is_animated", False):
                 raise UndecodableError("animated")
             decoding_bytes = width * height * _OTHER_FORMAT
-            return Header(width, height, "TensorFlow" if is_jpeg else "Pillow", decoding_bytes)
+            decoder = "TensorFlow" if is_jpeg else "Pillow"
+            header = Header(width, height, decoder, decoding_bytes)
+            return _with_metadata(header, encoded, image)
     except UnidentifiedImageError as error:
         raise UndecodableError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -113,10 +136,20 @@ def _examine_other(encoded: bytes) -> Header:
 
 
 def photo(encoded: bytes, header: Header, memory: Pixels | None = None) -> Pixels:
-    """Returns a photo in its own size, uint8 [height, width, 3], RGB.
+    """Returns a photo in its own size, uint8 [height, width, 3], RGB, upright.
 
     `memory`, flat and of `header.memory_bytes`, may be where its pixels come to lie.
     """
+    pixels = _as_stored(encoded, header, memory)
+    if header.orientation == UPRIGHT:
+        return pixels
+    turned = upright(pixels, header.orientation)
+    place = _aligned(*turned.shape[:2])
+    place[:] = turned
+    return place
+
+
+def _as_stored(encoded: bytes, header: Header, memory: Pixels | None) -> Pixels:
     try:
         if header.decoder == "Pillow":
             with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:

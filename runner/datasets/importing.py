@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -147,6 +147,8 @@ def _print_report(
         "parts": _divided(photos, width),
         "duplicates": _duplicated(photos, width, verbose=verbose),
         "left out": _junk(photos, width, verbose=verbose),
+        "turned": _turned(photos),
+        "colours": _coloured(photos, width),
         "fingerprint": [photos.fingerprint[:16]],
         "prepared": [f"{how}, {done}", f"{size(photos.pixels.nbytes)} in {directory()}"],
     }
@@ -233,6 +235,24 @@ def _junk(photos: Photos, width: int, *, verbose: bool) -> list[str]:
         below = shown if verbose else [_some(names, width - _COUNT_WIDTH)]
         lines += [start.rstrip(), *(" " * _COUNT_WIDTH + line for line in below)]
     return lines
+
+
+def _turned(photos: Photos) -> list[str]:
+    """How many photos do not lie upright in their files; empty where all do."""
+    if not photos.turned:
+        return []
+    says = "its file says" if len(photos.turned) == 1 else "their files say"
+    return [f"{number_of(len(photos.turned), 'photo')} turned upright, as {says}"]
+
+
+def _coloured(photos: Photos, width: int) -> list[str]:
+    """How many photos have other colours than sRGB's, by profile; empty where none has."""
+    if not photos.profiles:
+        return []
+    names = Counter(name for _, name in photos.profiles)
+    found = [f"{count:,} {printable(name)}" for name, count in names.most_common()]
+    count = number_of(len(photos.profiles), "photo")
+    return [f"{count} whose colours are not sRGB, read as if they were:", _some(found, width)]
 
 
 def _some(names: Sequence[str], width: int) -> str:

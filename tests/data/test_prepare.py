@@ -369,7 +369,7 @@ def test_other_preprocessing_is_kept_apart(
     photos = prepared(folder, resize=resize, antialias=antialias)
     plain = prepared(folder)
 
-    assert photos.preprocessing != plain.preprocessing == "tf-integer-fast bilinear squash 1"
+    assert photos.preprocessing != plain.preprocessing == "tf-integer-fast bilinear squash 2"
     assert photos.fingerprint == plain.fingerprint  # the same photos
     content = (folder / "train" / photos.ids[3]).read_bytes()
     assert np.array_equal(photos.pixels[3], decode(content, SIZE, resize, antialias))

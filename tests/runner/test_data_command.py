@@ -14,7 +14,7 @@ import pytest
 from optrun.data import locks
 from optrun.data.cache.copies import copies
 from optrun.data.sources import library
-from PIL import Image
+from PIL import Image, ImageCms
 
 Answer = tuple[int, str, str]
 Optrun = Callable[..., Answer]
@@ -61,6 +61,23 @@ def test_an_import_says_what_is_there_and_what_was_left_out(optrun: Optrun, pets
     entry = library.entry("pets")
     assert entry is not None
     assert entry.path == str(pets)
+
+
+def test_an_import_counts_what_was_turned_and_what_has_other_colours(
+    optrun: Optrun, pets: Path
+) -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    with zipfile.ZipFile(pets, "a") as archive:
+        for number, more in enumerate(({"exif": lying}, {"exif": lying, "icc_profile": lab})):
+            with archive.open(f"Pets/Cat/{number + 50}.jpg", "w") as file:
+                Image.new("RGB", (40, 30), (number, 100, 200)).save(file, "JPEG", **more)
+    _, out, _ = optrun("data", "import", pets, *SIZE)
+    lines = out.splitlines()
+    assert "  turned       2 photos turned upright, as their files say" in lines
+    place = lines.index("  colours      1 photo whose colours are not sRGB, read as if they were:")
+    assert lines[place + 1] == "               1 Lab identity built-in"
 
 
 def test_importing_again_is_quick_and_says_so(optrun: Optrun, pets: Path) -> None:

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
+from optrun.runner import environment
 
 # What TensorFlow and Keras pull in that computes, beside what optrun asks for itself.
 _COMPUTING = ("ml-dtypes", "opt-einsum")
@@ -24,6 +25,7 @@ def collect(folder: Path) -> dict[str, object]:
         "git_dirty": None if status is None else bool(status),
         "packages": packages(),
         "python": platform.python_version(),
+        "environment": environment.variables(),
         "hardware": {
             "system": platform.platform(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -60,7 +62,7 @@ def uncommitted_changes(folder: Path) -> str:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     """What git prints, a little more than `DIFF_LIMIT_BYTES` of it at most."""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         # A file, since a diff may be larger than the memory.
         with tempfile.TemporaryFile() as printed:
@@ -70,7 +72,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
                 stdout=printed,
                 stderr=subprocess.DEVNULL,
                 timeout=10,
-                env=environment,
+                env=variables,
                 check=True,
             )
             printed.seek(0)

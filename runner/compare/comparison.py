@@ -78,6 +78,8 @@ class Group:
     comparable: Mapping[str, object] = field(repr=False)  # all that is equal within the group
     # What is not, and may have changed numbers or clocks: versions, hardware, images per update.
     differences: tuple[Difference, ...]
+    # Whose runs did not begin from the same weights and photos, and are no pairs therefore.
+    unpaired_seeds: tuple[int, ...]
     rows: tuple[Row, ...]  # best first, by the comparison's sort column
 
 
@@ -218,7 +220,7 @@ def _row(counting: Sequence[Run]) -> Row:
 
 def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf) -> Group:
     records = [run.record for row in rows for run in (*row.runs, *row.diverged)]
-    circumstances = _differences([record.circumstances for record in records])
+    circumstances = _differences(_with_unset_variables(records))
     updates = _differences(
         [{"images per update": record.images_per_update or NOT_RECORDED} for record in records]
     )
@@ -228,8 +230,35 @@ def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf) -> Group:
         setting=(),
         comparable=records[0].flat_comparable,
         differences=(*updates, *circumstances),
+        unpaired_seeds=_unpaired(records),
         rows=tuple(rows),
     )
+
+
+def _unpaired(records: Sequence[RunRecord]) -> tuple[int, ...]:
+    """The seeds of which two runs have another beginning; the first photos depend on the batch."""
+    beginnings: dict[int, set[tuple[object, ...]]] = defaultdict(set)
+    for record in records:
+        if record.initial_weights is not None:
+            beginnings[record.seed].add(("weights", record.initial_weights))
+        if record.first_batches is not None:
+            beginnings[record.seed].add((record.batch_size, record.first_batches))
+    return tuple(
+        seed
+        for seed, found in sorted(beginnings.items())
+        if len(found) > len({first for first, _ in found})
+    )
+
+
+def _with_unset_variables(records: Sequence[RunRecord]) -> list[Mapping[str, object]]:
+    """The runs' circumstances, where a variable that others had set is said not to be."""
+    found = [record.circumstances for record in records]
+    variables = {name for one in found for name in one if name.startswith("environment.")}
+    unset = dict.fromkeys(variables, "not set")
+    return [
+        {**unset, **one} if "environment" in record.provenance else one
+        for record, one in zip(records, found, strict=True)
+    ]
 
 
 def _sort_key(row: Row, sort: str) -> tuple[bool, float, str, str]:

@@ -64,6 +64,7 @@ def json_text(comparison: Comparison) -> str:
                 "setting": dict(group.setting),
                 "comparable": group.comparable,
                 "differences": {item.field: dict(item.values) for item in group.differences},
+                "unpaired_seeds": list(group.unpaired_seeds),
                 "conclusion": captions.conclusion(group),
                 "rows": [_row(row) for row in group.rows],
             }

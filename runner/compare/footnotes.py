@@ -68,6 +68,12 @@ def notes(group: Group, *, sort: str) -> list[str]:
     lines = [_reading(group, sort)]
     for row in group.rows:
         lines += _missing(row)
+    if seeds := group.unpaired_seeds:
+        which = "Seed" if len(seeds) == 1 else "Seeds"
+        lines.append(
+            f"{which} {seeds_text(seeds)} did not begin from the same weights and photos in all "
+            "rows: what differs may be the beginning, and nothing is paired."
+        )
     for item in group.differences[: 2 * _NAMED]:
         values = [f"{_value(value)} ({number_of(count, 'run')})" for value, count in item.values]
         text = f"{readable(item.field)} {', '.join(_some(values))}"
@@ -96,7 +102,8 @@ def readable(name: str) -> str:
     >>> readable("comparable.image_size")
     'comparable image size'
     """
-    return name.replace("_", " ").replace(".", " ")
+    head, _, variable = name.partition("environment.")
+    return variable if variable and not head else name.replace("_", " ").replace(".", " ")
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -252,7 +252,7 @@ def other_material(recorded: RunRecord, now: RunRecord) -> list[str]:
 
 
 def changes(recorded: RunRecord, now: RunRecord) -> list[str]:
-    """What of versions, hardware and the place of the photos is not as it was, in words.
+    """What of versions, hardware, variables and the photos' place is not as it was, in words.
 
     Packages that were not recorded when the run began are none.
     """
@@ -262,9 +262,12 @@ def changes(recorded: RunRecord, now: RunRecord) -> list[str]:
     if recorded.device != now.device:
         found.append(f"device was {recorded.device or 'missing'}, now {now.device}")
     before, present = recorded.provenance, clean(now.provenance)
-    for key in ("python", "packages", "hardware", "threads", "photos_source"):
+    keys = ["python", "packages", "hardware", "threads", "photos_source"]
+    if "environment" in before:
+        keys.append("environment")
+    for key in keys:
         old, new = (
-            flatten({key: facts[key]} if key in facts else {}) for facts in (before, present)
+            flatten({key: facts[key]} if facts.get(key) else {}) for facts in (before, present)
         )
         names = old.keys() if key == "packages" else old.keys() | new.keys()
         found += [

@@ -9,7 +9,6 @@ from typing import Any
 
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, find_run, read, read_config
-from optrun.runner.runs.record import CIRCUMSTANCES, flatten
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import is_styled, show, style, terminal_width, widest, wrap
 from optrun.runner.ui.wording import duration
@@ -26,7 +25,7 @@ _MOST_ROWS = 200
 _HASH_DIGITS = 12
 
 # Of what is recorded of a run, what it was trained on; the rest says where, when and by whom.
-_ENVIRONMENT = (*CIRCUMSTANCES, "git_commit", "git_dirty")
+_CODE = ("git_commit", "git_dirty")
 _RESOLVED_ENVIRONMENT = ("precision", "device")
 _PHOTOS_AND_START = ("photos", "split", "model.weights")
 _START = ("photos_source", "own_code", "initial_weights", "first_batches")
@@ -82,7 +81,8 @@ def _values(run: Run) -> Mapping[str, Mapping[str, object]]:
             **{key: provenance.get(key) for key in _START},
         },
         "environment": {
-            **flatten({key: provenance.get(key) for key in _ENVIRONMENT}),
+            **record.circumstances,
+            **{key: provenance.get(key) for key in _CODE},
             **{key: comparable.get(key) for key in _RESOLVED_ENVIRONMENT},
         },
         "result": {"state": run.status, "why": record.why or None, **mapping(record.result)},

@@ -41,7 +41,7 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
     "model.network": DEFAULT_NETWORK,
 }
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
-CIRCUMSTANCES = ("packages", "python", "hardware", "threads", "jit_compile")
+CIRCUMSTANCES = ("environment", "packages", "python", "hardware", "threads", "jit_compile")
 _LONGEST_NAME = 500  # characters of a dotted name
 _MOST_COMPARABLE = 200  # values; there are some 30
 _MOST_RESUMPTIONS = 1000
@@ -200,7 +200,9 @@ class RunRecord:
     def circumstances(self) -> Mapping[str, object]:
         """Versions and hardware, which may differ but want a note, by dotted name."""
         found = self.provenance
-        return flatten({key: found[key] for key in CIRCUMSTANCES if key in found})
+        return flatten(
+            {key: found[key] for key in CIRCUMSTANCES if found.get(key) not in (None, {})}
+        )
 
     @property
     def epochs(self) -> int | None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from optrun.data.exceptions import PhotoError
+from optrun.runner import environment
 from optrun.runner.errors import UserError
 
 TRACE_LIMIT_BYTES = 20_000
@@ -57,6 +58,7 @@ def native_stderr_captured() -> Iterator[NativeStderr]:
 
     Whatever escapes as an exception that is our fault replays what was captured.
     """
+    environment.claim()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     terminal = os.dup(2)

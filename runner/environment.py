@@ -1,0 +1,69 @@
+"""What stands outside of the configuration and would take part in the numbers.
+
+What a run decides itself is set here or in `models.keras_state`, whatever the person's environment
+says; what a person may want (threads, oneDNN, XLA) is recorded, so that `compare`, `runs diff` and
+`resume` can tell it.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from optrun.runner.errors import UserError
+
+BACKEND = "tensorflow"
+# Of the libraries that compute, all of whose variables may change a number or a clock.
+_COMPUTING = ("TF_", "XLA_", "OMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "CUDNN_")
+_COMPUTING_TOO = ("NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG")
+_OF_THE_LOG = "TF_CPP_"
+_LONGEST = 500  # characters of a value
+
+# What Keras stops its import for, in its settings, with what must be.
+_SETTINGS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "floatx": ("float16, float32 or float64", lambda one: one in ("float16", "float32", "float64")),
+    "epsilon": ("a number with a point, as 1e-07", lambda one: isinstance(one, float)),
+    "image_data_format": (
+        "channels_last or channels_first",
+        lambda one: one in ("channels_last", "channels_first"),
+    ),
+}
+
+
+def claim() -> None:
+    """Before Keras is imported, set what is not the environment's to decide.
+
+    Raises:
+        UserError: Keras could not be imported, for what its settings file holds.
+    """
+    os.environ["KERAS_BACKEND"] = BACKEND
+    path = _keras_settings()
+    try:
+        settings = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return  # Keras does without
+    remedy = "Keras reads this file whenever it is imported; correct it, or remove it."
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} must hold a mapping, received: {settings!r:.60}. {remedy}")
+    for name, (wanted, is_right) in _SETTINGS.items():
+        if name in settings and not is_right(settings[name]):
+            found = f"{settings[name]!r:.60}"
+            raise UserError(f"{path}: {name} must be {wanted}, received: {found}. {remedy}")
+
+
+def _keras_settings() -> Path:
+    """Where Keras looks; its own rule for a home that cannot be written is part of it."""
+    if stated := os.environ.get("KERAS_HOME"):
+        return Path(stated, "keras.json")
+    home = os.path.expanduser("~")  # noqa: PTH111 (which raises nothing where there is none)
+    return Path(home if os.access(home, os.W_OK) else "/tmp", ".keras", "keras.json")  # noqa: S108
+
+
+def variables() -> dict[str, str]:
+    """The environment's variables that may change a run's numbers or clocks, by name."""
+    return {
+        name: value[:_LONGEST]
+        for name, value in sorted(os.environ.items())
+        if (name.startswith(_COMPUTING) or name in _COMPUTING_TOO)
+        and not name.startswith(_OF_THE_LOG)
+    }

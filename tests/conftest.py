@@ -48,8 +48,11 @@ def native_bfloat16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture(scope="session")
 def photo_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of decoded photos of the tests' own, for this process and those it starts."""
-    folder = tmp_path_factory.mktemp("photos")
+    """A cache of decoded photos of the tests' own, for all that test at once."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose folders lie in that of their controller
+        folder = folder.parent
+    folder /= "photos"
     before = os.environ.get("OPTRUN_CACHE")
     os.environ["OPTRUN_CACHE"] = str(folder)
     yield folder

@@ -42,6 +42,7 @@ def in_turn(specification):
     return {"strategy": "in turn", **specification}
 
 
+@pytest.mark.slow
 def test_replicas_agree_and_reduce_the_gradient_of_every_stage(specification_of):
     heun = {"name": "heun", "learning_rate": 0.3}
     outcomes = compared(

@@ -28,6 +28,7 @@ class Photos:
     turned: tuple[str, ...] = ()  # ids of those that lay otherwise in their files, as these say
     # (id, name) of the colour profile of each photo whose colours are not sRGB's.
     profiles: tuple[tuple[str, str], ...] = ()
+    unlabelled: tuple[str, ...] = ()  # names of further photos in the source, which nothing labels
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -34,6 +34,7 @@ def load(folder: Path) -> Photos | None:
             ids=ids,
             left_out=tuple((name, reason) for name, reason in index["left_out"]),
             turned=tuple(index["turned"]),
+            unlabelled=tuple(index["unlabelled"]),
             profiles=tuple((name, profile) for name, profile in index["profiles"]),
             preprocessing=index["key"]["preprocessing"],
             **{name: index[name] for name in _STATED},

@@ -69,11 +69,12 @@ def prepare(
         (cache or cache_key.directory()) / cache_key.folder_name(opened.name, key),
         lambda folder: _build(opened, how, progress, key, folder),
     )
-    if strict and photos.left_out:
-        count = len(photos.left_out)
+    not_used = (*photos.left_out, *((name, "without a label") for name in photos.unlabelled))
+    if strict and not_used:
+        count = len(not_used)
         files = "1 file" if count == 1 else f"{count:,} files"
         lines = [f"{photos.source} holds {files} that can't be used:"]
-        lines += [f"  {name}: {why}" for name, why in photos.left_out[:10]]
+        lines += [f"  {name}: {why}" for name, why in not_used[:10]]
         if count > 10:
             lines.append(f"  and {count - 10:,} more")
         raise PhotoError("\n".join(lines))
@@ -175,6 +176,7 @@ def _build(
         "is_sample": source.is_sample,
         "fingerprint": fingerprint(ids, arrays["labels"], arrays["digests"], builder.left_out),
         "left_out": sorted(builder.left_out.items()),
+        "unlabelled": source.unlabelled(),
         "turned": [name for name, one in zip(ids, used, strict=True) if one.is_turned],
         "profiles": [
             (name, one.profile) for name, one in zip(ids, used, strict=True) if one.profile

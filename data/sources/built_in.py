@@ -1,6 +1,6 @@
 """The names of the built-in sources of photos, and the sample as one of them."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.sources.source import Photo
@@ -32,6 +32,9 @@ class Drawings:
 
         labels = map(sample.label, range(self._count))
         return {f"{CLASS_NAMES[label]}-{i:06d}": label for i, label in enumerate(labels)}
+
+    def unlabelled(self) -> Sequence[str]:
+        return ()
 
     def parts(self) -> Mapping[str, int]:
         return {}

@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -173,6 +173,9 @@ class CatsVsDogs:
     def identity(self) -> Mapping[str, str | int]:
         """The version of the data set, within which its photos never change."""
         return {"tensorflow_datasets": PUBLIC, "version": VERSION}
+
+    def unlabelled(self) -> Sequence[str]:
+        return ()
 
     def parts(self) -> Mapping[str, int]:
         return {}  # published as one

@@ -2,8 +2,9 @@
 
 import contextlib
 import itertools
+import posixpath
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from optrun.data.sources.source import Photo
 # What is known of each takes some hundred bytes of memory while they are decoded.
 MAXIMUM_FILES = 1_000_000
 MAXIMUM_ARCHIVES = 100
+_MOST_FOLDERS = 5  # named in a message
 _REPLACED = "replaced by a later file of the same name"
 
 
@@ -47,14 +49,17 @@ class Files:
         return {"path": self.name, **sums}
 
     def entries(self) -> Mapping[str, int]:
-        places, replaced = self._listing
+        places, replaced, _ = self._listing
         labels = dict(places.values())
         for name, ids in replaced.items():
             labels |= dict.fromkeys(ids, places[name][1])
         return labels
 
+    def unlabelled(self) -> Sequence[str]:
+        return self._listing[2]
+
     def parts(self) -> Mapping[str, int]:
-        places, _ = self._listing
+        places, *_ = self._listing
         found = {photo_id: layout.part_of(name) for name, (photo_id, _) in places.items()}
         parts = {photo_id: part for photo_id, part in found.items() if part != NO_PART}
         named = set(parts.values())
@@ -62,7 +67,7 @@ class Files:
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Photo]:
         wanted = None if ids is None else frozenset(ids)
-        places, replaced = self._listing
+        places, replaced, _ = self._listing
         earlier = {name: iter(ids) for name, ids in replaced.items()}
         with contextlib.closing(self._files()) as files:
             for file in files:
@@ -80,8 +85,12 @@ class Files:
                 yield Photo(photo_id, label, encoded, unreadable)
 
     @cached_property
-    def _listing(self) -> tuple[dict[str, tuple[str, int]], dict[str, list[str]]]:
-        """Id and label of each photo by its file's name; and of a repeated name all ids but one."""
+    def _listing(self) -> tuple[dict[str, tuple[str, int]], dict[str, list[str]], list[str]]:
+        """Id and label of each photo by its file's name; of a repeated name all ids but one.
+
+        And the names of the photos that have no label.
+        """
+        unlabelled: list[str] = []
         labels: dict[str, int] = {}
         repeated: Counter[str] = Counter()
         count = 0
@@ -94,17 +103,23 @@ class Files:
                     if file.name in labels:
                         repeated[file.name] += 1
                     labels[file.name] = label
+                elif layout.is_left_unlabelled(file.name):
+                    unlabelled.append(printable(file.name))
         if count == 0:
             raise PhotoError(f"{self._shown} is empty: it holds no files.\n{LAYOUTS}")
         if not labels:
             found = f"{self._shown} holds {_number(count, 'file')}"
-            raise PhotoError(f"{found}, but none that is known to be a cat or a dog.\n{LAYOUTS}")
+            seen = _folders(unlabelled)
+            raise PhotoError(
+                f"{found}, but none that is known to be a cat or a dog{seen}.\n{LAYOUTS}"
+            )
         counts = Counter(labels.values())
         for label, missing, present in ((CAT, "cat", "dog"), (DOG, "dog", "cat")):
             if counts[label] == 0:
                 found = f"{self._shown} holds {_number(counts[1 - label], present)}"
                 needed = "photos of both are needed"
-                raise PhotoError(f"{found} but no {missing}; {needed}.\n{LAYOUTS}")
+                seen = _folders(unlabelled)
+                raise PhotoError(f"{found} but no {missing}{seen}; {needed}.\n{LAYOUTS}")
         ids = layout.without_common_folder(labels)
         taken = set(filter(str.isprintable, ids.values()))
         for name, photo_id in ids.items():
@@ -114,7 +129,8 @@ class Files:
             name: [_free_id(f"{ids[name]} (replaced)", taken) for _ in range(times)]
             for name, times in repeated.items()
         }
-        return {name: (ids[name], label) for name, label in labels.items()}, replaced
+        places = {name: (ids[name], label) for name, label in labels.items()}
+        return places, replaced, unlabelled
 
     def _files(self) -> Generator[File]:
         """Yields the files; where no photo is among them, also those of the zips among them."""
@@ -153,6 +169,17 @@ class Files:
 def _label(file: File) -> int | None:
     is_linked_folder = isinstance(file, FolderFile) and file.is_linked_folder
     return layout.label_of(f"{file.name}/" if is_linked_folder else file.name)
+
+
+def _folders(names: Sequence[str]) -> str:
+    """Where photos without a label lie, in words that follow what is missing."""
+    if not names:
+        return ""
+    counts = Counter(posixpath.dirname(name) or "." for name in names).most_common()
+    told = [f"{folder}/ ({_number(count, 'photo')})" for folder, count in counts[:_MOST_FOLDERS]]
+    if len(counts) > _MOST_FOLDERS:
+        told.append(f"{_number(len(counts) - _MOST_FOLDERS, 'folder')} more")
+    return f" (without a label: {', '.join(told)})"
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

@@ -12,24 +12,30 @@ _PART_FOLDERS = {
     **dict.fromkeys(("test", "testing", "test_set"), TEST),
 }
 _CLASS_FOLDERS = {"cat": CAT, "cats": CAT, "dog": DOG, "dogs": DOG}
-_KAGGLE_NAME = re.compile(r"(cat|dog)\.\d+\.(jpe?g|png|bmp|gif|webp|tiff?)", re.IGNORECASE)
+# Kaggle's cat.0.jpg, and what becomes of it when it is copied, renamed or numbered anew: the class
+# and a number, with nothing else but signs between and behind.
+_LABELLED_NAME = re.compile(
+    r"(cat|dog)s?[\W_]*\d[\W\d_]*\.(jpe?g|png|bmp|gif|webp|tiff?)", re.IGNORECASE
+)
 
 LAYOUTS = """\
 Photos are found in any of these layouts, as a folder or zipped:
   cat/…  dog/…                 class folders (also cats, dogs; also further down)
   PetImages/Cat/0.jpg          as Microsoft publishes them
-  train/cat.0.jpg              as Kaggle publishes them (also the zip that holds train.zip)
+  train/cat.0.jpg              as Kaggle publishes them (also the zip that holds train.zip), or
+                               any file named by its class and a number: dog_12.png
 Folders named train, validation and test around them keep these parts apart."""
-_PHOTO_NAME = re.compile(
-    r"[^.]+|.+\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|hei[cf]|avif|jp2)", re.IGNORECASE | re.DOTALL
-)
+_ENDING = r".+\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|hei[cf]|avif|jp2)"
+_PHOTO_NAME = re.compile(rf"[^.]+|{_ENDING}", re.IGNORECASE | re.DOTALL)
+_PHOTO_ENDING = re.compile(_ENDING, re.IGNORECASE | re.DOTALL)
 
 
 def label_of(name: str) -> int | None:
     """Returns the label that a file's place within the source gives it, or None.
 
     The nearest folder named after a class decides, whatever lies in it: what turns out to be no
-    photo is then left out with a reason. Elsewhere, the file's own name must be one of Kaggle's.
+    photo is then left out with a reason. Elsewhere, the file's own name must be a class and a
+    number, as Kaggle's are: `cat.0.jpg`, `cat-0.jpg`, `dog_0_1.jpeg`, `dog.0 (1).jpg`.
     Files that operating systems hide are passed over.
     """
     if is_hidden(name):
@@ -38,7 +44,7 @@ def label_of(name: str) -> int | None:
     for folder in reversed(folders):
         if (label := _CLASS_FOLDERS.get(folder.lower())) is not None:
             return label
-    match = _KAGGLE_NAME.fullmatch(file)
+    match = _LABELLED_NAME.fullmatch(file)
     return _CLASS_FOLDERS[match[1].lower()] if match else None
 
 
@@ -73,6 +79,16 @@ def is_photo_name(name: str) -> bool:
         (True, False)
     """
     return not is_hidden(name) and _PHOTO_NAME.fullmatch(posixpath.basename(name)) is not None
+
+
+def is_left_unlabelled(name: str) -> bool:
+    """Returns whether a file that has no label is a photo all the same, and none to be predicted.
+
+    >>> [is_left_unlabelled(name) for name in ("kittens/1.jpg", "test1/1.jpg", "notes.txt")]
+    [True, False, False]
+    """
+    is_photo = _PHOTO_ENDING.fullmatch(posixpath.basename(name)) and not is_hidden(name)
+    return bool(is_photo) and not is_test_name(name)
 
 
 def is_test_name(name: str) -> bool:

@@ -1,6 +1,6 @@
 """What every source of photos offers."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +29,9 @@ class Source(Protocol):
 
     def entries(self) -> Mapping[str, int]:
         """The label of every photo by its id, in the order they are stored in."""
+
+    def unlabelled(self) -> Sequence[str]:
+        """The names of photos that nothing labels, which are not used therefore."""
 
     def parts(self) -> Mapping[str, int]:
         """The part, as in `data.labels`, of each photo that the source's own folders name one for.

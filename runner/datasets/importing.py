@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import textwrap
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -24,7 +25,13 @@ from optrun.data.sources.built_in import NAMES, PUBLIC
 from optrun.data.sources.opening import lacking, open_source
 from optrun.data.split import split
 from optrun.runner.config.schema import Data
-from optrun.runner.datasets.preparation import in_classes, obtain, prepared
+from optrun.runner.datasets.preparation import (
+    in_classes,
+    obtain,
+    prepared,
+    remarks,
+    without_label,
+)
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
@@ -144,6 +151,7 @@ def _print_report(
     done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
     report = {
         "photos": [f"{len(photos):,}: {in_classes(photos.labels)}"],
+        "note": [line for remark in remarks(photos) for line in textwrap.wrap(remark, width)],
         "parts": _divided(photos, width),
         "duplicates": _duplicated(photos, width, verbose=verbose),
         "left out": _junk(photos, width, verbose=verbose),
@@ -164,8 +172,11 @@ def _print_report(
 
 
 def _refuse_junk(photos: Photos, beginning: str, end: str) -> None:
-    if lines := _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]:
-        count = number_of(len(photos.left_out), "file")
+    lines = _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]
+    if photos.unlabelled:
+        lines.append(without_label(photos))
+    if lines:
+        count = number_of(len(photos.left_out) + len(photos.unlabelled), "file")
         raise UserError("\n".join([beginning.format(count), *(f"  {one}" for one in lines), end]))
 
 

@@ -1,7 +1,8 @@
 """Photos obtained and prepared for a command, with a live line meanwhile."""
 
+import posixpath
 import time
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from optrun.data.cache import prepare
 from optrun.data.cache.cache_key import Preparation
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.photos import Photos
+from optrun.data.printable import printable
 from optrun.data.sources import cats_vs_dogs
 from optrun.data.sources.built_in import PUBLIC
 from optrun.runner.ui.console import Display, live_line
@@ -22,12 +24,47 @@ from rich.progress import Progress, TaskID
 _LINE_EVERY_S = 30.0
 _SHOW_EVERY_S = 0.1
 _RATE_OVER_S = 15.0
+_MOST_FOLDERS = 5  # named of those with photos that have no label
+_UNBALANCED = 0.75  # the share of one class from which on it is said
 
 
 def in_classes(labels: npt.NDArray[np.uint8]) -> str:
     """How many photos of each class: `8 cats, 9 dogs`."""
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
     return ", ".join(map(number_of, counts, CLASS_NAMES))
+
+
+def without_label(photos: Photos) -> str:
+    """Which photos of the source have no label, and where they lie; empty where all have one."""
+    if not photos.unlabelled:
+        return ""
+    folders = Counter(posixpath.dirname(name) or "." for name in photos.unlabelled).most_common()
+    told = [f"{printable(folder)}/ ({count:,})" for folder, count in folders[:_MOST_FOLDERS]]
+    if more := folders[_MOST_FOLDERS:]:
+        told.append(f"{number_of(len(more), 'folder')} more ({sum(n for _, n in more):,})")
+    without = f"{number_of(len(photos.unlabelled), 'photo')} without a label"
+    return f"{without}, used in no run: {', '.join(told)}"
+
+
+def remarks(photos: Photos, limit: int | None = None) -> list[str]:
+    """What a person should know of the photos that are there, a line for each matter."""
+    lines = [without_label(photos)] if photos.unlabelled else []
+    counts = np.bincount(photos.labels, minlength=len(CLASS_NAMES))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    share = counts[most] / counts.sum()
+    if limit is not None and len(photos) < limit:
+        lines.append(
+            f"data.limit is {limit:,}, and {number_of(len(photos), 'photo')} are all there are"
+        )
+    elif limit is not None and counts[most] - counts[least] > 1:
+        few = number_of(int(counts[least]), CLASS_NAMES[least])
+        lines.append(f"data.limit takes half of each class, and {few} are all there are")
+    if share >= _UNBALANCED:
+        lines.append(
+            f"{in_classes(photos.labels)}: an accuracy of {share:.1%} is that of saying "
+            f"{CLASS_NAMES[most]} of every photo"
+        )
+    return lines
 
 
 def prepared(

@@ -6,7 +6,7 @@ All of it is checked here, so that a mistake in the last config is found before 
 import functools
 import importlib.util
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from optrun.data.printable import printable
 from optrun.data.split import Split, split
 from optrun.runner import provenance
 from optrun.runner.config.schema import Data, Experiment, architecture_of
-from optrun.runner.datasets.preparation import obtain
+from optrun.runner.datasets.preparation import obtain, remarks
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
@@ -94,17 +94,18 @@ def prepare(
 
             put_in(build_classifier(architecture_of(experiment), seed=0), file)
     photos: dict[tuple[object, ...], tuple[Photos, Split]] = {}
+    limits: dict[tuple[object, ...], int | None] = {}
     for experiment in experiments:
         key = _photo_key(experiment)
         if key not in photos:
-            photos[key] = open_photos(experiment, display)
+            photos[key], limits[key] = open_photos(experiment, display), experiment.data.limit
         batch_size, training = experiment.training.batch_size, len(photos[key][1].train)
         if batch_size > training:
             raise UserError(
                 f"training.batch_size must be at most the number of training photos, "
                 f"{training:,}, received {batch_size:,} (in {experiment.name})"
             )
-    _describe(photos.values(), dict.fromkeys(machine for _, machine in runs), display)
+    _describe(photos, limits, dict.fromkeys(machine for _, machine in runs), display)
     # How much a graphics card has, TensorFlow does not say.
     on_cpu = {run.key: (run.experiment, one.precision) for run, one in runs if one.device == "cpu"}
     for text in memory.notices(on_cpu.values()):
@@ -154,9 +155,12 @@ def decoded(source: str, settings: Data, display: Display, *, limit: int | None 
 
 
 def _describe(
-    photos: Iterable[tuple[Photos, Split]], machines: Iterable[Machine], display: Display
+    photos: Mapping[tuple[object, ...], tuple[Photos, Split]],
+    limits: Mapping[tuple[object, ...], int | None],
+    machines: Iterable[Machine],
+    display: Display,
 ) -> None:
-    for found, parts in photos:
+    for key, (found, parts) in photos.items():
         size = found.pixels.shape[1]
         display.say(
             f"photos    {len(found.labels):,} of {size} x {size} px from {found.source}, "
@@ -166,7 +170,7 @@ def _describe(
             f"          {len(parts.train):,} for training, {len(parts.validation):,} for "
             f"validation, {len(parts.test):,} for the test"
         )
-        for line in _left_out_lines(found, parts):
+        for line in (*_left_out_lines(found, parts), *remarks(found, limits[key])):
             display.notice(line)
     for machine in machines:
         threads = f", {machine.threads} threads" if machine.device == "cpu" else ""

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from optrun.data import locks
 from optrun.data.cache.copies import copies
+from optrun.data.cache.prepare import prepare
 from optrun.data.sources import library
+from optrun.runner.datasets.preparation import remarks
 from PIL import Image, ImageCms
 
 Answer = tuple[int, str, str]
@@ -78,6 +80,45 @@ def test_an_import_counts_what_was_turned_and_what_has_other_colours(
     assert "  turned       2 photos turned upright, as their files say" in lines
     place = lines.index("  colours      1 photo whose colours are not sRGB, read as if they were:")
     assert lines[place + 1] == "               1 Lab identity built-in"
+
+
+@pytest.fixture
+def kittens(folder: Path, make_archive: MakeArchive) -> Path:
+    """Six cats, twenty-four dogs, and photos whose place and name say nothing."""
+    names = [f"Pets/Cat/{i}.jpg" for i in range(6)] + [f"Pets/Dog/{i}.jpg" for i in range(24)]
+    more = [*(f"Pets/kittens/{i}.jpg" for i in range(5)), "Pets/portrait.png", "Pets/.hidden.jpg"]
+    return make_archive(folder / "pets.zip", [*names, *more, "Pets/test1/1.jpg", "Pets/notes.txt"])
+
+
+def test_photos_without_a_label_and_few_of_a_class_are_told(optrun: Optrun, kittens: Path) -> None:
+    _, out, _ = optrun("data", "import", kittens, *SIZE)
+    words = " ".join(out.split())
+    assert "6 photos without a label, used in no run: Pets/kittens/ (5), Pets/ (1)" in words
+    assert "an accuracy of 80.0% is that of saying dog of every photo" in words
+
+
+def test_photos_without_a_label_are_junk_where_that_is_strict(
+    optrun: Optrun, kittens: Path
+) -> None:
+    code, _, err = optrun("data", "import", kittens, *SIZE, "--strict")
+    assert code == 2
+    assert "holds 6 files that --strict does not allow" in err
+    assert "Pets/kittens/ (5)" in err
+    assert library.entry("pets") is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (100, "data.limit is 100, and 30 photos are all there are"),
+        (20, "data.limit takes half of each class, and 6 cats are all there are"),
+        (12, ""),
+        (None, ""),
+    ],
+)
+def test_what_a_limit_does_not_get_is_told(limit: int | None, said: str, kittens: Path) -> None:
+    photos = prepare(str(kittens), image_size=32, limit=limit)
+    assert [line for line in remarks(photos, limit) if "limit" in line] == [said] * bool(said)
 
 
 def test_importing_again_is_quick_and_says_so(optrun: Optrun, pets: Path) -> None:

@@ -315,8 +315,13 @@ def test_a_misspelt_name_names_the_nearest(tmp_path: Path, monkeypatch: pytest.M
     [
         ({}, "is empty: it holds no files."),
         (
-            {"a.txt": b"x", "b.jpg": b"x"},
+            {"a.txt": b"x", "b": b"x"},
             "holds 2 files, but none that is known to be a cat or a dog.",
+        ),
+        (
+            {f"{folder}/{i}.jpg": b"x" for folder in ("kittens", "puppies") for i in range(2)},
+            "holds 4 files, but none that is known to be a cat or a dog (without a label: "
+            "kittens/ (2 photos), puppies/ (2 photos)).",
         ),
         (
             {"train/dog.0.jpg": b"x"},

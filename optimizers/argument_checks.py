@@ -3,11 +3,11 @@
 Imports no Keras, unless it is asked to import a person's own optimizer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from optrun.optimizers import user_defined
-from optrun.optimizers.entry import CLIPPING, Arguments, Entry, did_you_mean
+from optrun.optimizers.entry import CLIPPING, MEANINGS, Arguments, Entry, did_you_mean
 from optrun.optimizers.registry import ENTRIES, NOT_OFFERED, SCHEDULES
 
 Path = tuple[str, ...]
@@ -162,10 +162,12 @@ def _wrong_name(stated: Mapping[object, object]) -> str | None:
     return f"there is no optimizer '{name}'{hint or '.'} Known: {known}"
 
 
-def _unknown_argument(key: str, entry: Entry, owner: str, known: Iterable[str]) -> str:
+def _unknown_argument(key: str, entry: Entry, owner: str, known: Sequence[str]) -> str:
     if key in entry.withheld:
         return f"{owner} does not take it here: {entry.withheld[key]}"
-    if key in entry.aliases:
+    if entry.aliases.get(key) in known:
         return f"{owner} calls this `{entry.aliases[key]}`"
+    if meanings := [how for one, how in MEANINGS.get(key, {}).items() if one in known]:
+        return f"{owner} takes no '{key}', which elsewhere is {'; or '.join(meanings)}"
     hint = did_you_mean(key, known) or "."
     return f"{owner} takes no '{key}'{hint} It takes: {', '.join(known)}"

@@ -258,11 +258,35 @@ ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("beta1", "b1"), "beta_1"),
     **dict.fromkeys(("beta2", "b2"), "beta_2"),
     "eps": "epsilon",
-    **dict.fromkeys(("decay", "wd"), "weight_decay"),
-    "clip_norm": "clipnorm",
+    **dict.fromkeys(("wd", "weight_decay_rate"), "weight_decay"),
     "clip_value": "clipvalue",
     "global_clip_norm": "global_clipnorm",
     **dict.fromkeys(("gc", "use_gc"), "gradient_centralization"),
+}
+_FALLING_RATE = (
+    "`learning_rate: {schedule: inverse_time, initial_learning_rate: …, decay_rate: …, "
+    "decay_updates: 1}`"
+)
+# Names that stand elsewhere for what has no name here, or for several things: for each of the
+# arguments that an optimizer may have, what the name may mean, and how that is said here.
+MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "decay": {
+        "learning_rate": f"a rate that falls with every update, in Keras 2 ({_FALLING_RATE})",
+        "rho": "the decay of the average, in TensorFlow 1's RMSprop (`rho`)",
+        "weight_decay": "decay of the weights (`weight_decay`)",
+    },
+    "lr_decay": {"learning_rate": f"a rate that falls, in PyTorch's Adagrad ({_FALLING_RATE})"},
+    "clip_norm": {
+        "clipnorm": "the norm of each variable's gradient, in tf.clip_by_norm (`clipnorm`)",
+        "global_clipnorm": "that of all gradients together, in tf.clip_by_global_norm and "
+        "PyTorch's clip_grad_norm_ (`global_clipnorm`)",
+    },
+    "betas": {"beta_1": "a pair, in PyTorch (`beta_1` and `beta_2`)"},
+    "nesterov_momentum": {"nesterov": "the momentum (`momentum` with `nesterov: true`)"},
+    "pullback_momentum": {
+        "inner_state": "what becomes of the momentum at a sync (`inner_state`: `maintain` for "
+        "none, `reset` and `pullback` as they are)",
+    },
 }
 WITHHELD: Mapping[str, str] = {
     "gradient_accumulation_steps": "Keras hands the schedule the count of batches, not of "

@@ -37,7 +37,6 @@ _ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("N_sma_threshold", "N_sma_threshhold"), "threshold"),
     **dict.fromkeys(("degenerated_to_sgd", "degenerate_to_sgd"), "unadapted_steps"),
 }
-_WITHHELD = {**WITHHELD, "betas": "state the two numbers as `beta_1` and `beta_2`"}
 _BETA_2 = 0.999
 
 
@@ -118,7 +117,7 @@ ENTRIES: tuple[Entry, ...] = (
         arguments=(*_core(beta_1=0.9, epsilon=1e-7), GRADIENT_CENTRALIZATION),
         extra_weight_copies=2,
         aliases=_ALIASES,
-        withheld=_WITHHELD,
+        withheld=WITHHELD,
         combination_problems=_never_adapted,
         also_called=("rectifiedadam",),
         summary="Adam that waits until its scale is known",
@@ -164,7 +163,7 @@ ENTRIES: tuple[Entry, ...] = (
         extra_weight_copies=3,
         aliases={**_ALIASES, **SYNC_ALIASES},
         withheld={
-            **_WITHHELD,
+            **WITHHELD,
             **TRACKING_WITHHELD,
             "inner_optimizer": "RAdam is inside: for another, put it inside `lookahead` with "
             "`gradient_centralization: true`",

@@ -20,7 +20,7 @@ _ARGUMENTS = (
 )
 _ALIASES = {
     **dict.fromkeys(("lr", "h", "step_size"), "learning_rate"),
-    **dict.fromkeys(("decay", "wd"), "weight_decay"),
+    "wd": "weight_decay",
     **dict.fromkeys(("gc", "use_gc"), "gradient_centralization"),
 }
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from optrun.optimizers.entry import MEANINGS
 from optrun.optimizers.registry import ENTRIES, MODULES, entries_of
 
 _NOT_ARGUMENTS = {"self", "name", "kwargs", "unsupported"}
@@ -40,6 +41,12 @@ def test_aliases_lead_to_names_someone_takes(entry):
     somewhere = {argument.name for one in ENTRIES.values() for argument in one.arguments}
     assert set(entry.aliases.values()) <= somewhere
     assert not set(entry.aliases) & {argument.name for argument in entry.arguments}
+
+
+def test_names_with_several_meanings_lead_to_names_someone_takes():
+    somewhere = {argument.name for one in ENTRIES.values() for argument in one.arguments}
+    assert {name for meanings in MEANINGS.values() for name in meanings} <= somewhere
+    assert not MEANINGS.keys() & somewhere
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))

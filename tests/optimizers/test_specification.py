@@ -58,6 +58,53 @@ WRONG = {
         "must be stated for Adam: factor on the step: a number greater than 0, or a schedule",
     ),
     "lr": ({"name": "adam", "lr": 0.1}, "lr", "Adam calls this `learning_rate`"),
+    "a name that means several things": (
+        SGD | {"decay": 1e-6},
+        "decay",
+        "SGD takes no 'decay', which elsewhere is a rate that falls with every update, in Keras 2 "
+        "(`learning_rate: {schedule: inverse_time, initial_learning_rate: …, decay_rate: …, "
+        "decay_updates: 1}`); or decay of the weights (`weight_decay`)",
+    ),
+    "of an average": (
+        {"name": "rmsprop", "learning_rate": 0.1, "decay": 0.9},
+        "decay",
+        "RMSprop takes no 'decay', which elsewhere is a rate that falls with every update, in Keras "
+        "2 (`learning_rate: {schedule: inverse_time, initial_learning_rate: …, decay_rate: …, "
+        "decay_updates: 1}`); or the decay of the average, in TensorFlow 1's RMSprop (`rho`); or ",
+    ),
+    "a falling rate": (
+        {"name": "adagrad", "learning_rate": 0.1, "lr_decay": 0.1},
+        "lr_decay",
+        "Adagrad takes no 'lr_decay', which elsewhere is a rate that falls, in PyTorch's Adagrad (",
+    ),
+    "of one gradient or all": (
+        SGD | {"clip_norm": 1},
+        "clip_norm",
+        "SGD takes no 'clip_norm', which elsewhere is the norm of each variable's gradient, in "
+        "tf.clip_by_norm (`clipnorm`); or that of all gradients together, in tf.clip_by_global_norm",
+    ),
+    "Nesterov's": (
+        SGD | {"nesterov_momentum": 0.9},
+        "nesterov_momentum",
+        "SGD takes no 'nesterov_momentum', which elsewhere is the momentum (`momentum` with "
+        "`nesterov: true`)",
+    ),
+    "at a sync": (
+        LOOKAHEAD | {"pullback_momentum": "none"},
+        "pullback_momentum",
+        "Lookahead takes no 'pullback_momentum', which elsewhere is what becomes of the momentum "
+        "at a sync (`inner_state`: `maintain` for none, `reset` and `pullback` as they are)",
+    ),
+    "BERT's": (
+        {"name": "adamw", "learning_rate": 0.1, "weight_decay_rate": 0.01},
+        "weight_decay_rate",
+        "AdamW calls this `weight_decay`",
+    ),
+    "another one's alias": (
+        {"name": "adam", "learning_rate": 0.1, "mu": 0.9},
+        "mu",
+        "Adam takes no 'mu'. It takes: learning_rate, ",
+    ),
     "misspelt": (
         SGD | {"momentun": 0.9},
         "momentun",
@@ -224,7 +271,7 @@ WRONG |= {
     "both decays at once": (
         {"name": "ranger", "learning_rate": 0.1, "betas": [0.9, 0.99]},
         "betas",
-        "Ranger does not take it here: state the two numbers as `beta_1` and `beta_2`",
+        "Ranger takes no 'betas', which elsewhere is a pair, in PyTorch (`beta_1` and `beta_2`)",
     ),
     "a threshold below the paper's": (
         {"name": "radam", "learning_rate": 0.1, "threshold": 3},

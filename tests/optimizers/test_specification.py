@@ -68,8 +68,8 @@ WRONG = {
     "of an average": (
         {"name": "rmsprop", "learning_rate": 0.1, "decay": 0.9},
         "decay",
-        "RMSprop takes no 'decay', which elsewhere is a rate that falls with every update, in Keras "
-        "2 (`learning_rate: {schedule: inverse_time, initial_learning_rate: …, decay_rate: …, "
+        "RMSprop takes no 'decay', which elsewhere is a rate that falls with every update, in "
+        "Keras 2 (`learning_rate: {schedule: inverse_time, initial_learning_rate: …, decay_rate: …, "
         "decay_updates: 1}`); or the decay of the average, in TensorFlow 1's RMSprop (`rho`); or ",
     ),
     "a falling rate": (
@@ -81,7 +81,7 @@ WRONG = {
         SGD | {"clip_norm": 1},
         "clip_norm",
         "SGD takes no 'clip_norm', which elsewhere is the norm of each variable's gradient, in "
-        "tf.clip_by_norm (`clipnorm`); or that of all gradients together, in tf.clip_by_global_norm",
+        "tf.clip_by_norm (`clipnorm`); or that of all gradients together, in ",
     ),
     "Nesterov's": (
         SGD | {"nesterov_momentum": 0.9},

@@ -8,9 +8,20 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-PATH = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
-SEED = click.IntRange(0, 2**31 - 1)
+
+class _Path(click.Path):
+    """A path that is not empty, which would be the working directory."""
+
+    def convert(self, value: Any, *more: Any) -> Any:
+        if value == "":
+            self.fail("must not be empty; the working directory is .", *more)
+        return super().convert(value, *more)
+
+
+PATH = _Path(path_type=Path)
+FILE = _Path(path_type=Path, dir_okay=False)
+LARGEST_SEED = 2**31 - 1
+SEED = click.IntRange(0, LARGEST_SEED)
 
 results_argument: Decorator = click.argument("results", nargs=-1, type=PATH)
 

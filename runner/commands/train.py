@@ -10,11 +10,13 @@ from optrun.runner.commands import options as shared
 
 def _seeds(text: str) -> list[int]:
     """`N` for seeds 1 to N, `A-B` for seeds A to B."""
-    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
+    match = re.fullmatch(r"(\d{1,12})(?:-(\d{1,12}))?", text)
     if match is None:
         raise click.BadParameter(f"must be a count (8) or a range (4-6), received {text!r}")
     first, last = match.groups()
     seeds = range(1, int(first) + 1) if last is None else range(int(first), int(last) + 1)
+    if last is not None and int(last) > shared.LARGEST_SEED:
+        raise click.BadParameter(f"must end at {shared.LARGEST_SEED} or below, received {text!r}")
     if not seeds:
         raise click.BadParameter(f"must name at least one seed, received {text!r}")
     if len(seeds) > 10_000:

@@ -11,7 +11,7 @@ from optrun.runner.compare.footnotes import NOTHING_YET
 from optrun.runner.compare.metrics import sort_column
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import read_all
-from optrun.runner.ui.text import WIDE, is_styled, show, terminal_width
+from optrun.runner.ui.text import WIDE, is_styled, layout_of, show, terminal_width
 from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import printable
 
@@ -31,7 +31,7 @@ def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Pat
     """
     column = sort_column(sort)
     if output is not None and layout is None:
-        layout = _FORMAT_BY_SUFFIX.get(output.suffix.lower())
+        layout = layout_of(output, _FORMAT_BY_SUFFIX, "--output")
     layout = layout or "table"
     paths = list(paths) or [DEFAULT_RESULTS]
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.

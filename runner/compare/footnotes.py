@@ -141,7 +141,7 @@ def _missing(row: Row) -> list[str]:
         ]
         if without:
             lines.append(
-                f"{row.name}: {readable(measure.key)} is missing or not finite for "
+                f"{row.name}: {readable(measure.key)} is missing or impossible for "
                 f"seed {seeds_text(without)}, so the row shows no mean."
             )
     if len(lines) > _NAMED:

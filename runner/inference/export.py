@@ -4,8 +4,6 @@ That is stock layers in float32, raw RGB bytes in, a probability out: a `.keras`
 place is so called, else a folder of TensorFlow's SavedModel.
 """
 
-import contextlib
-import io
 import os
 import zipfile
 from pathlib import Path
@@ -23,6 +21,7 @@ from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.untrusted import printable
 
 if TYPE_CHECKING:
+    import keras
     from optrun.runner.inference.classifier import Trained
 
 _README = "README.md"
@@ -60,7 +59,7 @@ def export(run: str, output: str, *, force: bool = False) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    return path.suffix.lower() == ".keras"
+    return path.suffix == ".keras"
 
 
 def _place(output: str, *, force: bool) -> Path:
@@ -69,6 +68,9 @@ def _place(output: str, *, force: bool) -> Path:
     if _is_file(path):
         check_writable(path, force=force)
         return path.resolve()
+    if path.suffix.lower() == ".keras":
+        right = printable(str(path.with_suffix(".keras")))
+        raise UserError(f"Keras opens no file that ends in {path.suffix}. Write it as -o {right}")
     if path.suffix and not output.endswith(("/", os.sep)):
         raise UserError(
             f"-o must end in .keras, or name a folder for a SavedModel, received: "
@@ -162,12 +164,24 @@ def _save(trained: "Trained", path: Path, readme: str) -> None:
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(_README, readme)
     else:
-        # Keras prints what it wrote, with a name that is gone a moment later.
-        with contextlib.redirect_stdout(io.StringIO()):
-            model.export(path, format="tf_saved_model", verbose=False)
+        _save_for_tensorflow(model, path)
         (path / _README).write_text(readme, "utf-8")
     for file in _files(path):
         sync(file)
+
+
+def _save_for_tensorflow(model: "keras.Model", path: Path) -> None:
+    """As Keras exports it, with an endpoint `serve`, but with every weight once and not twice."""
+    import tensorflow as tf
+
+    def serve(photos: tf.Tensor) -> tf.Tensor:
+        return model(photos, training=False)
+
+    module = tf.Module()
+    module.weights = [one.value for one in model.variables]
+    photos = tf.TensorSpec(model.input.shape, tf.uint8)
+    module.serve = tf.function(serve, input_signature=[photos], autograph=False)
+    tf.saved_model.save(module, str(path), signatures=module.serve)
 
 
 def _files(path: Path) -> list[Path]:

@@ -31,7 +31,7 @@ from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.runs.reader import find_run
 from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.stderr_capture import native_stderr_captured
-from optrun.runner.ui.text import csv_cell, padded, widest
+from optrun.runner.ui.text import csv_cell, layout_of, padded, widest
 from optrun.runner.ui.wording import number_of
 from rich.console import Console
 
@@ -62,7 +62,7 @@ def predict(
         check_exists(path, "PHOTO")
     if output is not None:
         check_writable(output, force=force)
-        layout = layout or {".csv": "csv", ".json": "json"}.get(output.suffix.lower())
+        layout = layout or layout_of(output, {".csv": "csv", ".json": "json"}, "-o")
     with native_stderr_captured(), photo_errors():
         found = unlabelled(photos)
         first = next(found, None)

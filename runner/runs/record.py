@@ -232,8 +232,10 @@ class RunRecord:
         return _text(self.provenance, "first_batches")
 
     def measure(self, key: str) -> float | None:
-        """A number of the result; None for one that is missing or not finite."""
-        return number(mapping(self.result).get(key))
+        """A number of the result; None for one that is missing or that no run can have."""
+        found = number(mapping(self.result).get(key))
+        is_share = key.endswith(("accuracy", "roc_auc"))
+        return None if found is not None and is_share and not -1 <= found <= 1 else found
 
 
 def status_of(record: RunRecord | None, folder: Path) -> RunStatus:

@@ -5,9 +5,12 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
+from optrun.runner.errors import UserError
+from optrun.runner.untrusted import printable
 from rich.cells import cell_len, chop_cells
 
 WIDE = 200  # columns where nobody's terminal says otherwise
@@ -87,6 +90,22 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
 def widest(texts: Sequence[str]) -> int:
     """The columns that the widest of the texts takes; 0 for none."""
     return max(map(cell_len, texts), default=0)
+
+
+def layout_of(output: Path, layouts: Mapping[str, str], option: str) -> str | None:
+    """What a file is to hold by its ending; None for one without, or of a text.
+
+    Raises:
+        UserError: The ending promises what will not be in the file.
+    """
+    ending = output.suffix.lower()
+    if ending in (*layouts, "", ".txt", ".log"):
+        return layouts.get(ending)
+    known = ", ".join(layouts)
+    raise UserError(
+        f"{option} must end in one of {known} or .txt, or --format be given, received: "
+        f"{printable(str(output))}"
+    )
 
 
 def csv_cell(value: object, *, guard: str = "'") -> str:

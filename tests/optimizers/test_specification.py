@@ -69,8 +69,8 @@ WRONG = {
         {"name": "rmsprop", "learning_rate": 0.1, "decay": 0.9},
         "decay",
         "RMSprop takes no 'decay', which elsewhere is a rate that falls with every update, in "
-        "Keras 2 (`learning_rate: {schedule: inverse_time, initial_learning_rate: …, decay_rate: …, "
-        "decay_updates: 1}`); or the decay of the average, in TensorFlow 1's RMSprop (`rho`); or ",
+        "Keras 2 (`learning_rate: {schedule: inverse_time, initial_learning_rate: …, decay_rate: "
+        "…, decay_updates: 1}`); or the decay of the average, in TensorFlow 1's RMSprop (`rho`)",
     ),
     "a falling rate": (
         {"name": "adagrad", "learning_rate": 0.1, "lr_decay": 0.1},

@@ -185,3 +185,25 @@ def test_a_stream_without_the_characters_shows_the_numbers_all_the_same(make_run
     results = make_run(seed=2).parent
     program = f"import sys; sys.stdout.reconfigure(encoding='ascii'); {COMMAND}"
     assert "84.0" in python(program, results).stdout
+
+
+def test_a_file_whose_ending_promises_something_else_is_refused(
+    optrun: Callable[..., tuple[int, str, str]], make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    results = make_run().parent
+    code, out, err = optrun("compare", results, "--output", tmp_path / "table.html")
+    assert (code, out) == (2, "")
+    assert "--output must end in one of .md, .csv, .json or .txt, or --format be given" in err
+    assert not (tmp_path / "table.html").exists()
+    code, _, _ = optrun("compare", results, "--output", tmp_path / "t.html", "--format", "markdown")
+    assert code == 0
+
+
+def test_a_share_that_no_run_can_have_is_not_shown(
+    optrun: Callable[..., tuple[int, str, str]], make_run: Callable[..., Path]
+) -> None:
+    results = make_run(result={"test_accuracy": 99.0}).parent
+    code, out, _ = optrun("compare", results)
+    assert code == 0
+    assert "900" not in out
+    assert "test accuracy is missing or impossible for seed 1" in " ".join(out.split())

@@ -150,6 +150,13 @@ def test_a_run_in_mixed_precision_is_exported_in_float32(
     assert np.allclose(found, own_probabilities, rtol=0, atol=1e-6)
 
 
+def test_a_saved_model_holds_every_weight_once(exported: Path) -> None:
+    model = keras.models.load_model(exported / "model.keras")
+    weights_bytes = sum(np.asarray(one).nbytes for one in model.weights)
+    (stored,) = (exported / "model" / "variables").glob("*.data-*")
+    assert weights_bytes <= stored.stat().st_size < 1.2 * weights_bytes
+
+
 def test_what_exists_is_replaced_with_force_alone(
     optrun: Optrun, trained_run: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +190,7 @@ def test_a_folder_of_somebodys_own_is_never_replaced(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("MODEL.KERAS", "Keras opens no file that ends in .KERAS. Write it as -o "),
         ("model.h5", "must end in .keras, or name a folder"),
         ("nowhere/model.keras", "in a folder that exists"),
         ("nowhere/model", "within one that exists"),

@@ -130,6 +130,9 @@ def test_a_file_is_written_whole_and_never_over_another(
     assert "--force" in err
     assert output.read_bytes() == before
     photo = folder / "00.jpg"
+    code, _, err = optrun("predict", trained_run, photo, "-o", tmp_path / "answers.xlsx")
+    assert code == 2
+    assert "-o must end in one of .csv, .json or .txt, or --format be given" in err
     code, _, err = optrun("predict", trained_run, photo, "-o", output, "--force")
     assert code == 0, err
     assert len(output.read_text().splitlines()) == 2

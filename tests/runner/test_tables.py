@@ -103,7 +103,7 @@ def test_no_number_is_a_dash_and_the_reason_is_given(make_run: MakeRun, compared
     make_run(seed=2)
     text = render.markdown(compared())
     assert "| – |" in text
-    assert "sgd: test roc auc is missing or not finite for seed 1" in text
+    assert "sgd: test roc auc is missing or impossible for seed 1" in text
 
 
 def test_absurd_numbers_keep_the_table_whole(make_run: MakeRun, compared: Compared) -> None:

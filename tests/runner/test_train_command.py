@@ -372,6 +372,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, optrun: Optr
         ([config("sgd"), "--sample", "--real"], "contradict"),
         ([config("sgd"), "--seed", "1", "--seeds", "2"], "--seeds"),
         ([config("sgd"), "--seeds", "0"], "at least one seed"),
+        ([config("sgd"), "--seeds", "2147483646-2147483648"], "must end at 2147483647 or below"),
+        ([config("sgd"), "--results", ""], "must not be empty; the working directory is ."),
         ([config("sgd"), "--seeds", "many"], "a count (8) or a range (4-6)"),
         ([config("sgd"), config("sgd"), "--sample"], "given twice"),
         (

@@ -159,6 +159,22 @@ class Specification:
             return batches_per_epoch * epochs
         return soft.entry.count_updates(soft.arguments, batches_per_epoch, epochs)
 
+    def warmups(self) -> Iterator[tuple[Path, int]]:
+        """The warm-up of each schedule in it, in updates, and the keys that lead there."""
+        path: Path = ()
+        for one in self.chain():
+            for argument in one.entry.arguments:
+                rate = one.arguments.get(argument.name)
+                if argument.kind == "learning_rate" and isinstance(rate, Mapping):
+                    yield (*path, argument.name, "warmup_updates"), int(rate["warmup_updates"])
+            path = (*path, "inner_optimizer")
+
+    @property
+    def sync_periods(self) -> list[int]:
+        """Of each Lookahead in it, the updates between two syncs."""
+        found = (one.arguments.get("sync_period") for one in self.chain())
+        return [period for period in found if isinstance(period, int)]
+
     def _soft_batch(self) -> "Specification | None":
         return next((one for one in self.chain() if one.entry.count_updates is not None), None)
 

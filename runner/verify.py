@@ -50,6 +50,7 @@ _IDENTICAL, _DIFFERENT, _DIVERGED = 0, 1, 3
 
 # Training photos are eight tenths of these, so that an epoch has eight steps at least.
 PHOTOS_PER_BATCH, FEWEST_PHOTOS, EPOCHS = 10, 160, 3
+WARMUP_UPDATES = 4  # at most, of the 24 or so of a short run
 CHECKPOINT_MINUTES = 0.01  # so often that runs go on from the middle of an epoch, too
 
 # configs/lookahead_vgg19.yaml on the sample, which needs neither a download nor this repository,
@@ -392,11 +393,13 @@ def choose(
         # The file is read once more with these, so that what is wrong in it is told as written.
         experiment = load(config, overrides, sample=sample, import_own=True).experiment
         training, limit = experiment.training, experiment.data.limit
+        warmups = experiment.optimizer.warmups()
         photos = max(FEWEST_PHOTOS, PHOTOS_PER_BATCH * training.batch_size)
         settings = [
             f"data.limit={photos if limit is None else min(limit, photos)}",
             f"training.epochs={min(training.epochs, EPOCHS)}",
             f"training.checkpoint_minutes={min(training.checkpoint_minutes, CHECKPOINT_MINUTES)}",
+            *(f"optimizer.{'.'.join(keys)}={min(of, WARMUP_UPDATES)}" for keys, of in warmups),
         ]
     seeds = None if seed is None else [seed]
     entries = [plans.Entry(config, [*settings, *overrides])]  # what a person sets comes last, wins

@@ -14,6 +14,7 @@ from pathlib import Path
 from optrun.data.cache import cache_key
 from optrun.data.cache.prepare import Count, count
 from optrun.data.feed.batches import batches_per_epoch
+from optrun.runner.config.problems import ConfigurationError, Place, Problem, dotted
 from optrun.runner.config.schema import Experiment, architecture_of, as_mapping
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models.networks import weight_shapes
@@ -91,6 +92,11 @@ def forecast(plan: Plan, results: Path) -> str:
     lines.append(f"Disk in all: {room_line(_rooms(plan.runs, costs), results)}")
     if caches := _bytes_to_prepare(plan.runs, costs):
         lines.append(f"Photos still to be prepared: {size(caches)}")
+    for run in firsts:
+        try:
+            check_updates(run, costs[run.key][0].training)
+        except ConfigurationError as error:
+            lines.append(f"It would not be started: {error}")
     if short := _shortage(plan.runs, costs, results):
         lines.append(f"It would not be started: {short}")
     return "\n".join(lines)
@@ -106,6 +112,37 @@ def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int 
     if short := _shortage(runs, costs, results, present_bytes=present_bytes):
         raise UserError(f"{short}. Nothing was started")
     return room_line(_rooms(runs, costs), results)
+
+
+def check_updates(run: PlannedRun, training_photos: int) -> list[str]:
+    """What a person should know of an optimizer that counts updates; raises where it can't train.
+
+    Raises:
+        ConfigurationError: A warm-up leaves no update.
+    """
+    experiment, rule = run.experiment, run.experiment.optimizer
+    steps = batches_per_epoch(training_photos, experiment.training.batch_size)
+    updates = rule.updates(batches_per_epoch=steps, epochs=experiment.training.epochs)
+    problems = []
+    for keys, warmup in rule.warmups():
+        if warmup >= updates:
+            path = ("optimizer", *keys)
+            place = Place(run.origins.get(path, "optimizer"))
+            problems.append(
+                Problem(
+                    place,
+                    f"{dotted(path)} must be less than the {number_of(updates, 'update')} of the "
+                    f"training, or its rate is never reached; received {warmup:,}",
+                )
+            )
+    if problems:
+        raise ConfigurationError(problems)
+    return [
+        f"{experiment.name} has {number_of(updates, 'update')} and syncs after every {period:,}: "
+        "the weights that are evaluated stay the initial ones"
+        for period in rule.sync_periods
+        if period > updates
+    ]
 
 
 def _shortage(

@@ -25,7 +25,7 @@ from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
 from optrun.runner.models.networks import NETWORKS
 from optrun.runner.plan import memory
-from optrun.runner.plan.forecast import DIVISION, PREPARATION, check_room
+from optrun.runner.plan.forecast import DIVISION, PREPARATION, check_room, check_updates
 from optrun.runner.plan.plan import PlannedRun, RunSpec, first_of_each
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.wording import number_of
@@ -105,6 +105,10 @@ def prepare(
                 f"training.batch_size must be at most the number of training photos, "
                 f"{training:,}, received {batch_size:,} (in {experiment.name})"
             )
+    for run in firsts:
+        training_photos = len(photos[_photo_key(run.experiment)][1].train)
+        for line in check_updates(run, training_photos):
+            display.notice(line)
     _describe(photos, limits, dict.fromkeys(machine for _, machine in runs), display)
     # How much a graphics card has, TensorFlow does not say.
     on_cpu = {run.key: (run.experiment, one.precision) for run, one in runs if one.device == "cpu"}

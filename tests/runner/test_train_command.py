@@ -363,6 +363,44 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, optrun: Optr
     assert list(tmp_path.iterdir()) == []
 
 
+WARMED_UP = """
+optimizer:
+  name: lookahead
+  sync_period: 1000
+  inner_optimizer:
+    name: sgd
+    learning_rate: {schedule: constant, initial_learning_rate: 0.1, warmup_updates: WARMUP}
+"""
+
+
+def test_a_warm_up_as_long_as_the_training_is_refused_before_any_run(
+    tmp_path: Path, optrun: Optrun
+) -> None:
+    warmed_up = own_config(tmp_path, WARMED_UP.replace("WARMUP", "14"))
+    few = ("--set", "data.limit=60", "--set", "model.trainable=head")
+    train = ("train", config("sgd"), warmed_up, "--sample", *TINY, *few, "--results", tmp_path)
+    said = (
+        f"{warmed_up}:8: optimizer.inner_optimizer.learning_rate.warmup_updates must be less than "
+        "the 8 updates of the training, or its rate is never reached; received 14"
+    )
+    code, out, err = optrun(*train)
+    assert (code, err.removeprefix("optrun: ").strip()) == (2, said)
+    code, out, _ = optrun(*train, "--dry-run")
+    assert code == 0
+    assert f"It would not be started: {said}" in out
+    assert list(tmp_path.iterdir()) == [warmed_up]
+
+
+@pytest.mark.usefixtures("shallow_network")
+def test_slow_weights_that_are_never_synced_are_told(tmp_path: Path, optrun: Optrun) -> None:
+    warmed_up = own_config(tmp_path, WARMED_UP.replace("WARMUP", "2"))
+    few = ("--set", "data.limit=60", "--set", "model.trainable=head")
+    code, out, _ = optrun("train", warmed_up, "--sample", *TINY, *few, "--results", tmp_path / "r")
+    assert code == 0
+    words = " ".join(out.split())
+    assert "8 updates and syncs after every 1,000: the weights that are evaluated stay the" in words
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -342,6 +342,16 @@ def test_what_a_person_sets_outranks_the_shortening(tmp_path: Path) -> None:
     assert request.sample
 
 
+def test_a_warm_up_is_shortened_with_the_run(tmp_path: Path) -> None:
+    config = tmp_path / "warm.yaml"
+    rate = "{schedule: cosine, initial_learning_rate: 0.01, warmup_updates: 100}"
+    sgd = f"{{name: sgd, learning_rate: {rate}}}"
+    lookahead = f"{{name: lookahead, inner_optimizer: {sgd}}}"
+    config.write_text(f"extends: {ROOT / 'configs' / 'vgg19.yaml'}\noptimizer: {lookahead}\n")
+    (run,) = choose(config, sample=True, folder=tmp_path)[0].runs
+    assert [warmup for _, warmup in run.experiment.optimizer.warmups()] == [4]
+
+
 def test_help_needs_no_tensorflow() -> None:
     code = "import optrun.runner.commands.verify, sys; print('tensorflow' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

@@ -4,12 +4,21 @@ import os
 from pathlib import Path
 
 import platformdirs
+from optrun.data.exceptions import PhotoError
 
 
 def cache_root() -> Path:
     """Returns $OPTRUN_CACHE, or this user's cache folder."""
-    chosen = os.environ.get("OPTRUN_CACHE")
-    return expanded(chosen) if chosen else platformdirs.user_cache_path("optrun")
+    if chosen := os.environ.get("OPTRUN_CACHE"):
+        return expanded(chosen)
+    if not has_home():
+        raise PhotoError("This user has no home. Set HOME, or OPTRUN_CACHE to a folder for photos.")
+    return platformdirs.user_cache_path("optrun")
+
+
+def has_home() -> bool:
+    """Returns whether the user has one; in a container whose user has no entry there is none."""
+    return expanded("~") != Path("~")
 
 
 def expanded(path: str) -> Path:

@@ -5,8 +5,8 @@ costs no more than Click.
 """
 
 import importlib
-import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -70,27 +70,42 @@ def optrun() -> None:
 
 def main() -> None:
     """Run the command line; a person's mistake ends in a message and exit code 2."""
+    from optrun.runner.ui.streams import left_alone
+
+    # A training has its folder; of all else the output is the point.
+    trains = sys.argv[1:2] in (["train"], ["resume"])
+    with left_alone(tells_of_pipes=trains) as output:
+        code = _exit_code()
+        output.flush()
+        if output.lost is not None and not trains:
+            code = code or 1
+    if code:
+        sys.exit(code)
+
+
+def _exit_code() -> int:
     from optrun.runner.errors import UserError
 
     try:
+        try:
+            Path.cwd()
+        except OSError as error:
+            gone = "The working directory is gone, deleted perhaps: cd to one that is there"
+            raise UserError(gone) from error
         # Click returns the code of a `click.exceptions.Exit` here, and does not raise it.
-        if code := optrun.main(prog_name="optrun", standalone_mode=False):
-            sys.exit(code)
+        return int(optrun.main(prog_name="optrun", standalone_mode=False) or 0)
+    except SystemExit as stop:  # how some commands say theirs
+        return int(stop.code or 0)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("optrun: interrupted", err=True)
-        sys.exit(130)
+        return 130
     except UserError as error:
         text = str(error)
         click.echo(text if "\n" in text else f"optrun: {text}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output, `head` say, has seen enough. Python would complain once more
-        # when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from optrun.data.download import Published, fetch, megabytes, partial_of
 from optrun.data.exceptions import PhotoError, Unavailable
 from optrun.data.files import sha256_of
 from optrun.data.hosts import host_reachable
+from optrun.data.places import cache_root, expanded, has_home
 from optrun.data.sources.built_in import PUBLIC
 from optrun.data.sources.labelled_files import Files
 from optrun.data.sources.source import Photo
@@ -42,7 +43,9 @@ _ID = re.compile(r"(Cat|Dog)/\d+\.jpg")
 
 def _data_directory() -> Path:
     """Returns where tensorflow_datasets keeps data sets: $TFDS_DATA_DIR, or its default."""
-    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    if stated := os.environ.get("TFDS_DATA_DIR"):
+        return expanded(stated)
+    return (expanded("~") if has_home() else cache_root()) / "tensorflow_datasets"
 
 
 def _prepared_folder() -> Path | None:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends a run tidily, the second at once, and neither waits for ever.
+"""SIGINT, SIGTERM, SIGHUP: the first ends a run tidily, the second at once; neither waits for ever.
 
 Python runs a signal's handler in the main thread, between two of its own instructions, and so not
 before TensorFlow returns from a step that takes a minute. The system's part of the handler writes
@@ -18,7 +18,8 @@ from types import FrameType
 
 # The promise is ten seconds, from the signal to the end of the process.
 GRACE_S = 8.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP: the terminal was closed, or the person logged out.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CLOSED = 0  # no signal: the other end is closed
 _SHOW_CURSOR = "\x1b[?25h"
 
@@ -32,7 +33,7 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 SIGTERM, 129 SIGHUP."""
         return 128 + self.signal_number
 
 
@@ -104,7 +105,9 @@ def _next_signal(heard: socket.socket, timeout_s: float | None) -> int | None:
 
 @contextlib.contextmanager
 def signals_heard() -> Iterator[Stops]:
-    """Hear SIGINT and SIGTERM for as long as this lasts; outside `deferred` they interrupt at once.
+    """Hear the signals for as long as this lasts; outside `deferred` they interrupt at once.
+
+    One that is ignored, as `nohup` has SIGHUP, stays ignored.
 
     To be called from the main thread, like everything about signals.
     """
@@ -112,7 +115,8 @@ def signals_heard() -> Iterator[Stops]:
     heard, written = socket.socketpair()
     written.setblocking(False)
     wakeup_before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, stops.handle) for number in _SIGNALS}
+    heeded = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, stops.handle) for number in heeded}
     watcher = threading.Thread(target=stops.watch, args=(heard,), daemon=True)
     watcher.start()
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optrun.data.hosts import host_reachable
+from optrun.data.places import expanded
 from optrun.runner.errors import UserError
 from optrun.runner.models.base import PublishedWeights
 
@@ -34,7 +35,9 @@ class WeightsUnavailable(WeightsError):
 
 def cached_file(published: PublishedWeights) -> Path:
     """Where Keras keeps published weights, there or not; found without importing Keras."""
-    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")  # noqa: S108 (Keras' own rule)
+    home = expanded("~")
+    if not os.access(home, os.W_OK):
+        home = Path("/tmp")  # noqa: S108 (Keras' own rule)
     return Path(os.environ.get("KERAS_HOME", home / ".keras")) / "models" / published.file_name
 
 

@@ -47,7 +47,7 @@ class Run(_Found):
     def reason(self) -> str:
         """What is behind the status, where there is more to say."""
         if self.status == RunStatus.KILLED:
-            return "killed, perhaps out of memory"
+            return "killed, cause unknown"
         is_plain = self.status in (RunStatus.COMPLETED, RunStatus.RUNNING)
         return "" if is_plain else self.record.why
 

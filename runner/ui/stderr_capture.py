@@ -16,6 +16,7 @@ from pathlib import Path
 from optrun.data.exceptions import PhotoError
 from optrun.runner import environment
 from optrun.runner.errors import UserError
+from optrun.runner.ui.streams import LeftAlone
 
 TRACE_LIMIT_BYTES = 20_000
 
@@ -37,6 +38,8 @@ class NativeStderr:
             descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             os.dup2(descriptor, 2)
             os.close(descriptor)
+        if isinstance(sys.stdout, LeftAlone):
+            sys.stdout.tell()  # to a log that may be all there is to read
         try:
             yield
         finally:

@@ -165,7 +165,7 @@ def test_a_run_whose_owner_is_gone_was_killed(optrun: Optrun, make_stopped: Make
     save_checkpoint(run, 23)
     row, remark = row_of(optrun("runs")[1], run.name)
     assert "  killed  " in row
-    assert remark == "killed, perhaps out of memory; would resume from step 24 of 40"
+    assert remark == "killed, cause unknown; would resume from step 24 of 40"
     lock = acquire(run / LOCK_NAME)
     row, remark = row_of(optrun("runs")[1], run.name)
     assert "  running  " in row

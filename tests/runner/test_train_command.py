@@ -328,14 +328,17 @@ def test_a_signal_leaves_a_readable_run_and_ends_the_plan(
 
 
 @pytest.mark.usefixtures("shallow_network")
-def test_sigterm_ends_the_plan_as_ctrl_c_does(tmp_path: Path, optrun: Optrun) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_other_signals_end_the_plan_as_ctrl_c_does(
+    tmp_path: Path, optrun: Optrun, number: signal.Signals
+) -> None:
     over = threading.Event()
 
     def end_after_an_epoch() -> None:
         while not epoch_in(tmp_path) and not over.wait(0.1):
             pass
-        if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:  # it would end the tests
-            os.kill(os.getpid(), signal.SIGTERM)
+        if signal.getsignal(number) != signal.SIG_DFL:  # it would end the tests
+            os.kill(os.getpid(), number)
 
     ending = threading.Thread(target=end_after_an_epoch)
     ending.start()
@@ -344,7 +347,7 @@ def test_sigterm_ends_the_plan_as_ctrl_c_does(tmp_path: Path, optrun: Optrun) ->
     finally:
         over.set()
         ending.join()
-    assert (code, err) == (143, "optrun: interrupted\n")
+    assert (code, err) == (128 + number, "optrun: interrupted\n")
     assert "Traceback" not in out
     (run,) = runs_in(tmp_path).values()
     assert run["state"] == "interrupted"

@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+# Images all the same: where it stands in the file, what stands there, and what is said.
+_NOT_READ = (
+    *((4, b"ftyp" + brand, "AVIF: save it as JPEG or PNG") for brand in (b"avif", b"avis")),
+    *(
+        (4, b"ftyp" + brand, "HEIC: save it as JPEG or PNG")
+        for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+    ),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000: save it as JPEG or PNG"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000: save it as JPEG or PNG"),
+    (0, b"\xff\x0a", "JPEG XL: save it as JPEG or PNG"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL: save it as JPEG or PNG"),
+)
 _LEAST_SIDE = 8  # in pixels
 _MAXIMUM_PIXELS = 80_000_000
 _TOO_MANY_PIXELS = f"more than {_MAXIMUM_PIXELS // 1_000_000} million pixels"
@@ -122,13 +134,14 @@ def _examine_other(encoded: bytes) -> Header:
                 raise UndecodableError(f"not 8 bits per channel (mode {image.mode})")
             is_jpeg = image.format in ("JPEG", "MPO")  # a phone's MPO: followed by further views
             if not is_jpeg and getattr(image, "is_animated", False):
-                raise UndecodableError("animated")
+                raise UndecodableError("several pages" if image.format == "TIFF" else "animated")
             decoding_bytes = width * height * _OTHER_FORMAT
             decoder = "TensorFlow" if is_jpeg else "Pillow"
             header = Header(width, height, decoder, decoding_bytes)
             return _with_metadata(header, encoded, image)
     except UnidentifiedImageError as error:
-        raise UndecodableError("not an image") from error
+        kinds = (kind for at, magic, kind in _NOT_READ if encoded[at:].startswith(magic))
+        raise UndecodableError(next(kinds, "not an image")) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UndecodableError(_TOO_MANY_PIXELS) from error
     except _DAMAGE as error:

@@ -39,6 +39,18 @@ _ENCRYPTED, _PATCHED, _UTF_8 = 1 << 0, 1 << 5, 1 << 11  # general purpose flags
 _STORED, _DEFLATED, _BZIP2 = 0, 8, 12
 _OTHER_METHODS = {9: "Deflate64", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 
+# Where it stands in the file, what stands there, and what the file then is.
+_OTHER_ARCHIVES = (
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!\x1a\x07", "a RAR archive"),
+    (0, b"\x1f\x8b", "compressed by gzip, as .tgz and .tar.gz are"),
+    (0, b"BZh", "compressed by bzip2, as .tar.bz2 is"),
+    (0, b"\xfd7zXZ\0", "compressed by xz, as .tar.xz is"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed by Zstandard"),
+    (257, b"ustar", "a tar archive"),
+)
+_LONGEST_SIGNATURE = 262
+
 _DAMAGED = "damaged in the archive: it can't be decompressed"
 
 # Of each record, what is needed; "x" is passed over.
@@ -202,6 +214,13 @@ class Zip:
         return name
 
     def _no_archive(self, reason: str) -> PhotoError:
+        begins = self.read_at(0, _LONGEST_SIGNATURE)
+        kinds = (kind for at, magic, kind in _OTHER_ARCHIVES if begins[at:].startswith(magic))
+        if kind := next(kinds, ""):
+            return PhotoError(
+                f"{self.where} is {kind}, and of archives zip alone is read: unpack it, and give "
+                "the folder."
+            )
         return PhotoError(
             f"{self.where} is not a zip archive, or is truncated: {reason}. "
             "Give a folder or a complete zip; an interrupted download must be repeated."

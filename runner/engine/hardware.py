@@ -94,6 +94,12 @@ def best_precision(flags: frozenset[str], *, gpu_capability: tuple[int, int] | N
     return "mixed_float16" if gpu_capability >= (7, 0) else "float32"
 
 
+def is_emulated(machine: Machine) -> bool:
+    """Whether a processor is to compute in a precision that it has no instructions for."""
+    native = ("float32", best_precision(processor_flags(), gpu_capability=None))
+    return machine.device == "cpu" and machine.precision not in native
+
+
 def processor_flags() -> frozenset[str]:
     """The first processor's feature flags; none where the system does not list them."""
     return frozenset(_processor_field("flags").split())

@@ -20,7 +20,7 @@ from optrun.data.split import Split, split
 from optrun.runner import provenance
 from optrun.runner.config.schema import Data, Experiment, architecture_of
 from optrun.runner.datasets.preparation import obtain, remarks
-from optrun.runner.engine.hardware import Machine
+from optrun.runner.engine.hardware import Machine, is_emulated
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
 from optrun.runner.models.networks import NETWORKS
@@ -179,6 +179,11 @@ def _describe(
     for machine in machines:
         threads = f", {machine.threads} threads" if machine.device == "cpu" else ""
         display.say(f"machine   {machine.device_name}{threads}, {machine.precision}")
+        if is_emulated(machine):
+            display.notice(
+                f"this processor does not compute {machine.precision} natively: it is trained "
+                "several times slower than in float32"
+            )
 
 
 def _left_out_lines(photos: Photos, parts: Split) -> list[str]:

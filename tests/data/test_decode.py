@@ -88,6 +88,8 @@ def test_unusable_files_have_their_reasons(picture: Picture, encoded: Encode) ->
     jpeg, png = encoded(picture(6, 90, 60)), encoded(picture(6, 90, 60), "PNG")
     animation = io.BytesIO()
     picture(7).save(animation, "GIF", save_all=True, append_images=[picture(8)])
+    pages = io.BytesIO()
+    picture(7).save(pages, "TIFF", save_all=True, append_images=[picture(8)])
     deep = Image.fromarray(np.full((SIZE, SIZE), 40_000, np.uint16))
 
     for content, reason in (
@@ -98,6 +100,10 @@ def test_unusable_files_have_their_reasons(picture: Picture, encoded: Encode) ->
         (png[:-200], "truncated or damaged"),
         (encoded(picture(9, 40, 30).resize((4, 3))), "4 x 3 px: smaller than 8 px on a side"),
         (animation.getvalue(), "animated"),
+        (pages.getvalue(), "several pages"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC: save it as JPEG or PNG"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "AVIF: save it as JPEG or PNG"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0", "JPEG 2000: save it as JPEG or PNG"),
         (encoded(deep, "PNG"), "not 8 bits per channel (mode I;16)"),
         (encoded(Image.new("1", (10_000, 8_001)), "PNG"), "more than 80 million pixels"),
     ):

@@ -64,3 +64,19 @@ def test_xla_is_off_on_the_processor_unless_chosen() -> None:
         False: False,
     }
     assert prepared["auto"].device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "emulated"),
+    [
+        ("cpu", "float32", (False, False)),
+        ("cpu", "mixed_bfloat16", (True, False)),
+        ("cpu", "mixed_float16", (True, True)),
+        ("gpu", "mixed_float16", (False, False)),
+    ],
+)
+def test_a_precision_that_the_processor_lacks_is_known(
+    device: str, precision: str, emulated: tuple[bool, bool], native_bfloat16: bool
+) -> None:
+    chosen = machine.Machine(device, "one", precision, jit_compile=False, threads=2)
+    assert machine.is_emulated(chosen) is emulated[native_bfloat16]

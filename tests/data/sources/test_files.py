@@ -1,5 +1,8 @@
+import bz2
+import gzip
 import hashlib
 import io
+import lzma
 import os
 import zipfile
 from collections.abc import Callable
@@ -344,6 +347,24 @@ def test_a_source_without_both_animals_is_said(
 
     for path in (archive, folder):
         assert message_about(path) == f"{path} {message}\n{LAYOUTS}"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
+        (b"Rar!\x1a\x07\1\0", "a RAR archive"),
+        (gzip.compress(b"photos"), "compressed by gzip, as .tgz and .tar.gz are"),
+        (bz2.compress(b"photos"), "compressed by bzip2, as .tar.bz2 is"),
+        (lzma.compress(b"photos"), "compressed by xz, as .tar.xz is"),
+        (b"\0" * 257 + b"ustar\0" + b"\0" * 500, "a tar archive"),
+    ],
+)
+def test_another_kind_of_archive_is_named(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "photos.any"
+    path.write_bytes(content)
+    said = f"{path} is {kind}, and of archives zip alone is read: unpack it, and give the folder."
+    assert message_about(path) == said
 
 
 def test_what_is_no_zip_or_truncated_is_said(tmp_path: Path) -> None:

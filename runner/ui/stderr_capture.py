@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO, cast
 
 from optrun.data.exceptions import PhotoError
 from optrun.runner import environment
@@ -67,7 +68,8 @@ def native_stderr_captured() -> Iterator[NativeStderr]:
     terminal = os.dup(2)
     python_stderr = sys.stderr
     if _writes_to_descriptor_2(python_stderr):
-        sys.stderr = os.fdopen(os.dup(terminal), "w", buffering=1, errors="backslashreplace")
+        shown = os.fdopen(os.dup(terminal), "w", buffering=1, errors="backslashreplace")
+        sys.stderr = cast(TextIO, LeftAlone(shown, tells_of_pipes=False))
     native = NativeStderr()
     replay = ""
     try:

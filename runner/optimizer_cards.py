@@ -1,10 +1,7 @@
 """What `optrun optimizers` prints: the list of all, and the card of one."""
 
-import contextlib
-import io
 import itertools
 import json
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +10,7 @@ from optrun.optimizers import card_text
 from optrun.optimizers.entry import Entry
 from optrun.optimizers.registry import ENTRIES, entry_called
 from optrun.runner.errors import UserError
+from optrun.runner.ui.streams import lacking_characters
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -156,9 +154,7 @@ def _bullets(texts: Iterable[str]) -> Table:
 
 def _print(content: RenderableType) -> None:
     """Writes to standard output, where a stream that lacks a character shows `?` for it."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        with contextlib.suppress(io.UnsupportedOperation):
-            sys.stdout.reconfigure(errors="replace")
+    lacking_characters("replace")
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(content, width=min(console.width, _WIDEST))

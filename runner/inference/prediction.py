@@ -5,7 +5,6 @@ Names come from anybody. In a table and in CSV, what acts on a terminal is writt
 """
 
 import contextlib
-import io
 import itertools
 import json
 import os
@@ -31,6 +30,7 @@ from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.runs.reader import find_run
 from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.streams import lacking_characters
 from optrun.runner.ui.text import csv_cell, layout_of, padded, widest
 from optrun.runner.ui.wording import number_of
 from rich.console import Console
@@ -72,9 +72,8 @@ def predict(
                 f"PHOTO must name at least one photo, received: {named}, which holds none."
             )
         progress = Progress(folder, device=device, flip=flip)
-        if output is None and isinstance(sys.stdout, io.TextIOWrapper):
-            with contextlib.suppress(io.UnsupportedOperation):
-                sys.stdout.reconfigure(errors="backslashreplace", newline="")
+        if output is None:
+            lacking_characters("backslashreplace", newline="")
         screen = contextlib.nullcontext(sys.stdout)
         with screen if output is None else new_file(output, force=force) as out:
             live = output is not None or not sys.stdout.isatty()

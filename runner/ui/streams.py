@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,13 @@ def left_alone(*, tells_of_pipes: bool) -> Iterator[LeftAlone]:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         sys.stdout, sys.stderr = before
+
+
+def lacking_characters(errors: str, **more: str) -> None:
+    """Says what standard output does with a character that it lacks, where it can be said."""
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        with contextlib.suppress(io.UnsupportedOperation):
+            reconfigure(errors=errors, **more)
 
 
 def _open_what_is_closed() -> None:

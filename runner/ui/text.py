@@ -1,7 +1,5 @@
 """Text for a terminal of any width: its width, its colours, and lines that fit."""
 
-import contextlib
-import io
 import os
 import shutil
 import sys
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import click
 from optrun.runner.errors import UserError
+from optrun.runner.ui.streams import lacking_characters
 from optrun.runner.untrusted import printable
 from rich.cells import cell_len, chop_cells
 
@@ -37,9 +36,7 @@ def is_styled() -> bool:
 
 def show(text: str) -> None:
     """Writes to standard output, where a stream that lacks a character shows `?` for it."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        with contextlib.suppress(io.UnsupportedOperation):
-            sys.stdout.reconfigure(errors="replace")
+    lacking_characters("replace")
     click.echo(text, nl=False)
 
 

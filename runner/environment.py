@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from optrun.data.places import expanded
 from optrun.runner.errors import UserError
 
 BACKEND = "tensorflow"
@@ -37,7 +38,7 @@ def claim() -> None:
         UserError: Keras could not be imported, for what its settings file holds.
     """
     os.environ["KERAS_BACKEND"] = BACKEND
-    path = _keras_settings()
+    path = keras_home() / "keras.json"
     try:
         settings = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -51,12 +52,12 @@ def claim() -> None:
             raise UserError(f"{path}: {name} must be {wanted}, received: {found}. {remedy}")
 
 
-def _keras_settings() -> Path:
-    """Where Keras looks; its own rule for a home that cannot be written is part of it."""
-    if stated := os.environ.get("KERAS_HOME"):
-        return Path(stated, "keras.json")
-    home = os.path.expanduser("~")  # noqa: PTH111 (which raises nothing where there is none)
-    return Path(home if os.access(home, os.W_OK) else "/tmp", ".keras", "keras.json")  # noqa: S108
+def keras_home() -> Path:
+    """Where Keras keeps its settings and published weights; found without importing it."""
+    home = expanded("~")
+    if not os.access(home, os.W_OK):
+        home = Path("/tmp")  # noqa: S108 (Keras' own rule)
+    return Path(os.environ.get("KERAS_HOME", home / ".keras"))
 
 
 def variables() -> dict[str, str]:

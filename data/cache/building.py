@@ -170,12 +170,11 @@ class Builder:
 
         def work(photos: Sequence[Photo]) -> list[Record]:
             records: list[Record] = []
-            headers = [_header_or_reason(found) for found in photos]
-            squares = self._squares(photos, headers)
-            for found, header, pixels in zip(photos, headers, squares, strict=True):
-                if isinstance(header, str) or isinstance(pixels, str):
-                    records.append(str(pixels))
+            for found, answer in zip(photos, self._squares(photos), strict=True):
+                if isinstance(answer, str):
+                    records.append(answer)
                 else:
+                    header, pixels = answer
                     row, digest = rows[found.id], hashlib.sha256(found.encoded).digest()
                     self._file.write(row, pixels)
                     of_pixels = pixel_digest(pixels)
@@ -194,31 +193,27 @@ class Builder:
                     self.left_out[found.id] = record
                 yield len(self.decoded) + len(self.left_out)
 
-    def _squares(
-        self, photos: Sequence[Photo], headers: Sequence[Header | str]
-    ) -> Iterator[Pixels | str]:
+    def _squares(self, photos: Sequence[Photo]) -> Iterator[tuple[Header, Pixels] | str]:
         """Decodes photos; a text is the reason why one can't be used."""
         how = self._how
-        usable = [header for header in headers if isinstance(header, Header)]
-        if how.resize == "squash" and not how.antialias and len(usable) == TOGETHER:
+        if how.resize == "squash" and not how.antialias and len(photos) == TOGETHER:
             with contextlib.suppress(UndecodableError):  # each has its own reason, found below
-                size_bytes = sum(header.decoding_bytes for header in usable)
+                headers = [_header(found) for found in photos]
+                size_bytes = sum(header.decoding_bytes for header in headers)
                 if size_bytes <= _TOGETHER_BYTES:
                     with self._memory.taken(size_bytes):
                         whole, start = [], 0
-                        memory = self._kept_memory(sum(one.memory_bytes for one in usable))
-                        for found, header in zip(photos, usable, strict=True):
+                        memory = self._kept_memory(sum(one.memory_bytes for one in headers))
+                        for found, header in zip(photos, headers, strict=True):
                             whole.append(decode.photo(found.encoded, header, memory[start:]))
                             start += header.memory_bytes
                         squares = decode.squashed_together(whole, how.image_size)
-                    yield from squares
+                    yield from zip(headers, squares, strict=True)
                     return
-        for found, header_or_reason in zip(photos, headers, strict=True):
-            if isinstance(header_or_reason, str):
-                yield header_or_reason
-                continue
+        for found in photos:
             try:
-                yield _square(found, header_or_reason, how, self._memory)
+                header = _header(found)
+                yield header, _square(found, header, how, self._memory)
             except UndecodableError as error:
                 yield str(error)
 
@@ -268,10 +263,3 @@ def _header(found: Photo) -> Header:
     if found.unreadable:
         raise UndecodableError(found.unreadable)
     return decode.examine(found.encoded)
-
-
-def _header_or_reason(found: Photo) -> Header | str:
-    try:
-        return _header(found)
-    except UndecodableError as error:
-        return str(error)

@@ -22,17 +22,12 @@ if TYPE_CHECKING:
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-# Images all the same: where it stands in the file, what stands there, and what is said.
+# Images all the same: where it stands in the file, what may stand there, and what the file then is.
 _NOT_READ = (
-    *((4, b"ftyp" + brand, "AVIF: save it as JPEG or PNG") for brand in (b"avif", b"avis")),
-    *(
-        (4, b"ftyp" + brand, "HEIC: save it as JPEG or PNG")
-        for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-    ),
-    (0, b"\0\0\0\x0cjP  ", "JPEG 2000: save it as JPEG or PNG"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000: save it as JPEG or PNG"),
-    (0, b"\xff\x0a", "JPEG XL: save it as JPEG or PNG"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL: save it as JPEG or PNG"),
+    (4, (b"ftypavif", b"ftypavis"), "AVIF"),
+    (4, (b"ftyphei", b"ftyphevc", b"ftypmif1", b"ftypmsf1"), "HEIC"),
+    (0, (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "JPEG 2000"),
+    (0, (b"\0\0\0\x0cJXL ", b"\xff\x0a"), "JPEG XL"),
 )
 _LEAST_SIDE = 8  # in pixels
 _MAXIMUM_PIXELS = 80_000_000
@@ -140,8 +135,10 @@ def _examine_other(encoded: bytes) -> Header:
             header = Header(width, height, decoder, decoding_bytes)
             return _with_metadata(header, encoded, image)
     except UnidentifiedImageError as error:
-        kinds = (kind for at, magic, kind in _NOT_READ if encoded[at:].startswith(magic))
-        raise UndecodableError(next(kinds, "not an image")) from error
+        for start, signatures, kind in _NOT_READ:
+            if encoded.startswith(signatures, start):
+                raise UndecodableError(f"{kind}: save it as JPEG or PNG") from error
+        raise UndecodableError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UndecodableError(_TOO_MANY_PIXELS) from error
     except _DAMAGE as error:

@@ -49,7 +49,7 @@ _OTHER_ARCHIVES = (
     (0, b"\x28\xb5\x2f\xfd", "compressed by Zstandard"),
     (257, b"ustar", "a tar archive"),
 )
-_LONGEST_SIGNATURE = 262
+_LONGEST_SIGNATURE = max(start + len(signature) for start, signature, _ in _OTHER_ARCHIVES)
 
 _DAMAGED = "damaged in the archive: it can't be decompressed"
 
@@ -215,12 +215,12 @@ class Zip:
 
     def _no_archive(self, reason: str) -> PhotoError:
         begins = self.read_at(0, _LONGEST_SIGNATURE)
-        kinds = (kind for at, magic, kind in _OTHER_ARCHIVES if begins[at:].startswith(magic))
-        if kind := next(kinds, ""):
-            return PhotoError(
-                f"{self.where} is {kind}, and of archives zip alone is read: unpack it, and give "
-                "the folder."
-            )
+        for start, signature, kind in _OTHER_ARCHIVES:
+            if begins.startswith(signature, start):
+                return PhotoError(
+                    f"{self.where} is {kind}, and of archives zip alone is read: unpack it, and "
+                    "give the folder."
+                )
         return PhotoError(
             f"{self.where} is not a zip archive, or is truncated: {reason}. "
             "Give a folder or a complete zip; an interrupted download must be repeated."

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import posixpath
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -21,7 +20,6 @@ from optrun.data.sources.source import Photo
 # What is known of each takes some hundred bytes of memory while they are decoded.
 MAXIMUM_FILES = 1_000_000
 MAXIMUM_ARCHIVES = 100
-_MOST_FOLDERS = 5  # named in a message
 _REPLACED = "replaced by a later file of the same name"
 
 
@@ -109,17 +107,15 @@ class Files:
             raise PhotoError(f"{self._shown} is empty: it holds no files.\n{LAYOUTS}")
         if not labels:
             found = f"{self._shown} holds {_number(count, 'file')}"
-            seen = _folders(unlabelled)
-            raise PhotoError(
-                f"{found}, but none that is known to be a cat or a dog{seen}.\n{LAYOUTS}"
-            )
+            known = "none that is known to be a cat or a dog"
+            raise PhotoError(f"{found}, but {known}{_seen(unlabelled)}.\n{LAYOUTS}")
         counts = Counter(labels.values())
         for label, missing, present in ((CAT, "cat", "dog"), (DOG, "dog", "cat")):
             if counts[label] == 0:
                 found = f"{self._shown} holds {_number(counts[1 - label], present)}"
                 needed = "photos of both are needed"
-                seen = _folders(unlabelled)
-                raise PhotoError(f"{found} but no {missing}{seen}; {needed}.\n{LAYOUTS}")
+                but = f"but no {missing}{_seen(unlabelled)}"
+                raise PhotoError(f"{found} {but}; {needed}.\n{LAYOUTS}")
         ids = layout.without_common_folder(labels)
         taken = set(filter(str.isprintable, ids.values()))
         for name, photo_id in ids.items():
@@ -171,15 +167,12 @@ def _label(file: File) -> int | None:
     return layout.label_of(f"{file.name}/" if is_linked_folder else file.name)
 
 
-def _folders(names: Sequence[str]) -> str:
-    """Where photos without a label lie, in words that follow what is missing."""
-    if not names:
+def _seen(unlabelled: Sequence[str]) -> str:
+    """In words that follow what is missing."""
+    if not unlabelled:
         return ""
-    counts = Counter(posixpath.dirname(name) or "." for name in names).most_common()
-    told = [f"{folder}/ ({_number(count, 'photo')})" for folder, count in counts[:_MOST_FOLDERS]]
-    if len(counts) > _MOST_FOLDERS:
-        told.append(f"{_number(len(counts) - _MOST_FOLDERS, 'folder')} more")
-    return f" (without a label: {', '.join(told)})"
+    photos = layout.by_folder(unlabelled, lambda count: _number(count, "photo"))
+    return f" (without a label: {photos})"
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

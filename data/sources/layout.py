@@ -2,7 +2,8 @@
 
 import posixpath
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 
 from optrun.data.labels import CAT, DOG, NO_PART, TEST, TRAIN, VALIDATION
 
@@ -25,9 +26,10 @@ Photos are found in any of these layouts, as a folder or zipped:
   train/cat.0.jpg              as Kaggle publishes them (also the zip that holds train.zip), or
                                any file named by its class and a number: dog_12.png
 Folders named train, validation and test around them keep these parts apart."""
-_ENDING = r".+\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|hei[cf]|avif|jp2)"
-_PHOTO_NAME = re.compile(rf"[^.]+|{_ENDING}", re.IGNORECASE | re.DOTALL)
-_PHOTO_ENDING = re.compile(_ENDING, re.IGNORECASE | re.DOTALL)
+_MOST_FOLDERS = 5  # named in a message
+_PHOTO_NAME = re.compile(
+    r"[^.]+|.+\.(jpe?g?|jfif|png|bmp|gif|webp|tiff?|hei[cf]|avif|jp2)", re.IGNORECASE | re.DOTALL
+)
 
 
 def label_of(name: str) -> int | None:
@@ -87,8 +89,8 @@ def is_left_unlabelled(name: str) -> bool:
     >>> [is_left_unlabelled(name) for name in ("kittens/1.jpg", "test1/1.jpg", "notes.txt")]
     [True, False, False]
     """
-    is_photo = _PHOTO_ENDING.fullmatch(posixpath.basename(name)) and not is_hidden(name)
-    return bool(is_photo) and not is_test_name(name)
+    has_ending = "." in posixpath.basename(name)
+    return has_ending and is_photo_name(name) and not is_test_name(name)
 
 
 def is_test_name(name: str) -> bool:
@@ -99,6 +101,19 @@ def is_test_name(name: str) -> bool:
     """
     folder, _, file = name.lower().rpartition("/")
     return posixpath.basename(folder) in ("test1", "test") or file in ("test1.zip", "test.zip")
+
+
+def by_folder(names: Iterable[str], told: Callable[[int], str]) -> str:
+    """Returns in which folders files lie, the fullest first, with how many there are told.
+
+    >>> by_folder(["kittens/1.jpg", "a.jpg", "kittens/2.jpg"], str)
+    'kittens/ (2), ./ (1)'
+    """
+    folders = Counter(posixpath.dirname(name) or "." for name in names).most_common()
+    parts = [f"{folder}/ ({told(count)})" for folder, count in folders[:_MOST_FOLDERS]]
+    if more := [count for _, count in folders[_MOST_FOLDERS:]]:
+        parts.append(f"{len(more):,} folder{'s' * (len(more) > 1)} more ({told(sum(more))})")
+    return ", ".join(parts)
 
 
 def without_common_folder(names: Collection[str]) -> dict[str, str]:

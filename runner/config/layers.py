@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as FilePath
 
+from optrun.data.places import expanded
 from optrun.data.sources import library
 from optrun.optimizers.user_defined import is_in_file, split
 from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, received
@@ -66,7 +67,7 @@ def read_files(path: str) -> tuple[Node, list[str], list[Problem]]:
         if not isinstance(base.value, str) or not base.value.strip():
             message = f"extends must be the path of a file, received {received(base.plain())}"
             raise ConfigurationError([*problems, Problem(base.place, message)])
-        label, stated_at = str(FilePath(label).parent / _expanded(base.value)), base.place
+        label, stated_at = str(FilePath(label).parent / expanded(base.value)), base.place
     tree = functools.reduce(lay, reversed(chain))
     if tree.at(("name",)) is None:
         name = re.sub(r"[^\w.-]+", "-", FilePath(path).stem).strip("-.")[:60] or "experiment"
@@ -238,12 +239,5 @@ def with_absolute_paths(root: Node, folder: FilePath) -> Node:
 
 
 def _absolute(path: str, folder: FilePath) -> str:
-    absolute = folder / _expanded(path)
+    absolute = folder / expanded(path)
     return str(absolute.resolve() if ".." in absolute.parts else absolute)
-
-
-def _expanded(path: str) -> FilePath:
-    try:
-        return FilePath(path).expanduser()
-    except RuntimeError:  # the home of a user who does not exist: then ~ is part of a name
-        return FilePath(path)

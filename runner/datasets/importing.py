@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import textwrap
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -35,6 +34,7 @@ from optrun.runner.datasets.preparation import (
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import native_stderr_captured
+from optrun.runner.ui.text import wrap
 from optrun.runner.ui.wording import number_of, size
 from rich.console import Console
 
@@ -151,7 +151,7 @@ def _print_report(
     done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
     report = {
         "photos": [f"{len(photos):,}: {in_classes(photos.labels)}"],
-        "note": [line for remark in remarks(photos) for line in textwrap.wrap(remark, width)],
+        "note": [line for remark in remarks(photos) for line in wrap(remark, width)],
         "parts": _divided(photos, width),
         "duplicates": _duplicated(photos, width, verbose=verbose),
         "left out": _junk(photos, width, verbose=verbose),
@@ -173,8 +173,8 @@ def _print_report(
 
 def _refuse_junk(photos: Photos, beginning: str, end: str) -> None:
     lines = _junk(photos, _WIDEST - _INDENT, verbose=True)[1:]
-    if photos.unlabelled:
-        lines.append(without_label(photos))
+    if said := without_label(photos):
+        lines.append(said)
     if lines:
         count = number_of(len(photos.left_out) + len(photos.unlabelled), "file")
         raise UserError("\n".join([beginning.format(count), *(f"  {one}" for one in lines), end]))
@@ -261,7 +261,7 @@ def _coloured(photos: Photos, width: int) -> list[str]:
     if not photos.profiles:
         return []
     names = Counter(name for _, name in photos.profiles)
-    found = [f"{count:,} {printable(name)}" for name, count in names.most_common()]
+    found = [f"{count:,} {name}" for name, count in names.most_common()]
     count = number_of(len(photos.profiles), "photo")
     return [f"{count} whose colours are not sRGB, read as if they were:", _some(found, width)]
 

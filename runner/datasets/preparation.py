@@ -1,8 +1,7 @@
 """Photos obtained and prepared for a command, with a live line meanwhile."""
 
-import posixpath
 import time
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ from optrun.data.cache import prepare
 from optrun.data.cache.cache_key import Preparation
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.photos import Photos
-from optrun.data.printable import printable
 from optrun.data.sources import cats_vs_dogs
 from optrun.data.sources.built_in import PUBLIC
+from optrun.data.sources.layout import by_folder
 from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import duration, number_of
@@ -24,7 +23,6 @@ from rich.progress import Progress, TaskID
 _LINE_EVERY_S = 30.0
 _SHOW_EVERY_S = 0.1
 _RATE_OVER_S = 15.0
-_MOST_FOLDERS = 5  # named of those with photos that have no label
 _UNBALANCED = 0.75  # the share of one class from which on it is said
 
 
@@ -38,17 +36,15 @@ def without_label(photos: Photos) -> str:
     """Which photos of the source have no label, and where they lie; empty where all have one."""
     if not photos.unlabelled:
         return ""
-    folders = Counter(posixpath.dirname(name) or "." for name in photos.unlabelled).most_common()
-    told = [f"{printable(folder)}/ ({count:,})" for folder, count in folders[:_MOST_FOLDERS]]
-    if more := folders[_MOST_FOLDERS:]:
-        told.append(f"{number_of(len(more), 'folder')} more ({sum(n for _, n in more):,})")
     without = f"{number_of(len(photos.unlabelled), 'photo')} without a label"
-    return f"{without}, used in no run: {', '.join(told)}"
+    return f"{without}, used in no run: {by_folder(photos.unlabelled, '{:,}'.format)}"
 
 
 def remarks(photos: Photos, limit: int | None = None) -> list[str]:
     """What a person should know of the photos that are there, a line for each matter."""
-    lines = [without_label(photos)] if photos.unlabelled else []
+    lines = []
+    if said := without_label(photos):
+        lines.append(said)
     counts = np.bincount(photos.labels, minlength=len(CLASS_NAMES))
     most, least = int(counts.argmax()), int(counts.argmin())
     share = counts[most] / counts.sum()

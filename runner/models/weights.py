@@ -5,12 +5,11 @@ most a few seconds before the answer is given.
 """
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optrun.data.hosts import host_reachable
-from optrun.data.places import expanded
+from optrun.runner.environment import keras_home
 from optrun.runner.errors import UserError
 from optrun.runner.models.base import PublishedWeights
 
@@ -35,10 +34,7 @@ class WeightsUnavailable(WeightsError):
 
 def cached_file(published: PublishedWeights) -> Path:
     """Where Keras keeps published weights, there or not; found without importing Keras."""
-    home = expanded("~")
-    if not os.access(home, os.W_OK):
-        home = Path("/tmp")  # noqa: S108 (Keras' own rule)
-    return Path(os.environ.get("KERAS_HOME", home / ".keras")) / "models" / published.file_name
+    return keras_home() / "models" / published.file_name
 
 
 def locate(weights: str, published: PublishedWeights | None) -> Path | None:

@@ -69,8 +69,7 @@ def forecast(plan: Plan, results: Path) -> str:
         runs = [run for run in plan.runs if run.key == first.key]
         experiment, (counted, room) = first.experiment, costs[first.key]
         optimizer, training = experiment.optimizer, experiment.training
-        steps = batches_per_epoch(counted.training, training.batch_size)
-        updates = optimizer.updates(batches_per_epoch=steps, epochs=training.epochs)
+        steps, updates = _steps_and_updates(experiment, counted.training)
         gradients = steps * training.epochs * optimizer.gradient_evaluations
         side, about = experiment.data.image_size, "" if counted.exact else "about "
         seeds = f"seed{'s' if len(runs) > 1 else ''} {', '.join(str(run.seed) for run in runs)}"
@@ -121,8 +120,7 @@ def check_updates(run: PlannedRun, training_photos: int) -> list[str]:
         ConfigurationError: A warm-up leaves no update.
     """
     experiment, rule = run.experiment, run.experiment.optimizer
-    steps = batches_per_epoch(training_photos, experiment.training.batch_size)
-    updates = rule.updates(batches_per_epoch=steps, epochs=experiment.training.epochs)
+    _, updates = _steps_and_updates(experiment, training_photos)
     problems = []
     for keys, warmup in rule.warmups():
         if warmup >= updates:
@@ -143,6 +141,13 @@ def check_updates(run: PlannedRun, training_photos: int) -> list[str]:
         for period in rule.sync_periods
         if period > updates
     ]
+
+
+def _steps_and_updates(experiment: Experiment, training_photos: int) -> tuple[int, int]:
+    """Steps of an epoch, and updates of the whole training."""
+    training = experiment.training
+    steps = batches_per_epoch(training_photos, training.batch_size)
+    return steps, experiment.optimizer.updates(batches_per_epoch=steps, epochs=training.epochs)
 
 
 def _shortage(

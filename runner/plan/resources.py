@@ -6,7 +6,7 @@ All of it is checked here, so that a mistake in the last config is found before 
 import functools
 import importlib.util
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,11 +94,10 @@ def prepare(
 
             put_in(build_classifier(architecture_of(experiment), seed=0), file)
     photos: dict[tuple[object, ...], tuple[Photos, Split]] = {}
-    limits: dict[tuple[object, ...], int | None] = {}
     for experiment in experiments:
         key = _photo_key(experiment)
         if key not in photos:
-            photos[key], limits[key] = open_photos(experiment, display), experiment.data.limit
+            photos[key] = open_photos(experiment, display)
         batch_size, training = experiment.training.batch_size, len(photos[key][1].train)
         if batch_size > training:
             raise UserError(
@@ -109,7 +108,9 @@ def prepare(
         training_photos = len(photos[_photo_key(run.experiment)][1].train)
         for line in check_updates(run, training_photos):
             display.notice(line)
-    _describe(photos, limits, dict.fromkeys(machine for _, machine in runs), display)
+    limits = {_photo_key(one): one.data.limit for one in experiments}
+    seen = [(*photos[key], limit) for key, limit in limits.items()]
+    _describe(seen, dict.fromkeys(machine for _, machine in runs), display)
     # How much a graphics card has, TensorFlow does not say.
     on_cpu = {run.key: (run.experiment, one.precision) for run, one in runs if one.device == "cpu"}
     for text in memory.notices(on_cpu.values()):
@@ -159,12 +160,11 @@ def decoded(source: str, settings: Data, display: Display, *, limit: int | None 
 
 
 def _describe(
-    photos: Mapping[tuple[object, ...], tuple[Photos, Split]],
-    limits: Mapping[tuple[object, ...], int | None],
+    photos: Iterable[tuple[Photos, Split, int | None]],
     machines: Iterable[Machine],
     display: Display,
 ) -> None:
-    for key, (found, parts) in photos.items():
+    for found, parts, limit in photos:
         size = found.pixels.shape[1]
         display.say(
             f"photos    {len(found.labels):,} of {size} x {size} px from {found.source}, "
@@ -174,7 +174,7 @@ def _describe(
             f"          {len(parts.train):,} for training, {len(parts.validation):,} for "
             f"validation, {len(parts.test):,} for the test"
         )
-        for line in (*_left_out_lines(found, parts), *remarks(found, limits[key])):
+        for line in (*_left_out_lines(found, parts), *remarks(found, limit)):
             display.notice(line)
     for machine in machines:
         threads = f", {machine.threads} threads" if machine.device == "cpu" else ""

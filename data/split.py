@@ -65,7 +65,23 @@ def split(photos: Photos, *, validation_share: float, test_share: float) -> Spli
             )
     dropped = tuple((photos.ids[copy], photos.ids[kept]) for copy, kept in stays.items())
     train, validation, test = (positions[part] for part in (TRAIN, VALIDATION, TEST))
-    return Split(train, validation, test, _fingerprint(photos, positions), dropped)
+    whole = fingerprint(photos.digests, photos.labels, parts, upright=bool(photos.turned))
+    return Split(train, validation, test, whole, dropped)
+
+
+def fingerprint(digests: Bytes, labels: Bytes, parts: Bytes, *, upright: bool) -> str:
+    """Returns SHA-256 (hex) over which photos lie in which part, with which label, in any order.
+
+    `upright`: whether any of them lay turned in its file, which earlier versions left so.
+    """
+    whole = hashlib.sha256()
+    content = np.concatenate([digests, labels[:, None]], axis=1)
+    for part, name in _NAMES.items():
+        members = sorted(row.tobytes() for row in content[parts == part])
+        whole.update(f"{name} {len(members)}\0".encode() + b"".join(members))
+    if upright:
+        whole.update(b"upright")
+    return whole.hexdigest()
 
 
 def _parts(photos: Photos, shares: dict[int, float]) -> Bytes:
@@ -95,14 +111,3 @@ def _copies_that_stay(parts: Bytes, pixel_digests: Bytes) -> dict[int, int]:
         kept = int(group[np.argmax(parts[group])])
         stays |= {int(copy): kept for copy in group if parts[copy] < parts[kept]}
     return dict(sorted(stays.items()))
-
-
-def _fingerprint(photos: Photos, positions: dict[int, npt.NDArray[np.int64]]) -> str:
-    whole = hashlib.sha256()
-    content = np.concatenate([photos.digests, photos.labels[:, None]], axis=1)
-    for part, name in _NAMES.items():
-        members = sorted(row.tobytes() for row in content[positions[part]])
-        whole.update(f"{name} {len(members)}\0".encode() + b"".join(members))
-    if photos.turned:  # which earlier versions had lying on their sides
-        whole.update(b"upright")
-    return whole.hexdigest()

@@ -36,9 +36,12 @@ from optrun.runner.errors import UserError, tell
 from optrun.runner.models.networks import title_of
 from optrun.runner.plan import plan as plans
 from optrun.runner.plan.executor import Request, ResumeRequest, execute, resume
+from optrun.runner.runs import array_file
 from optrun.runner.runs import checkpoint_places as places
+from optrun.runner.runs.array_file import DAMAGE
 from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
+from optrun.runner.runs.run_folder import PREDICTIONS_NAME
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import hanging, is_styled, show, style, terminal_width, widest, wrap
@@ -311,8 +314,7 @@ def _parts(run: Path) -> dict[str, Mapping[str, Any]]:
     try:
         record = RunRecord.read(run)
         last, best = checkpoint.read(places.last(run)), checkpoint.read(places.best(run))
-        with np.load(run / "predictions.npz", allow_pickle=False) as archive:
-            predictions = dict(archive)
+        predictions = array_file.read(run / PREDICTIONS_NAME)
         if record.result is None or record.written_status != RunStatus.COMPLETED:
             raise DamageError(f"the run is {record.written_status}")
         if (found := read_events(run)).skipped:
@@ -341,7 +343,7 @@ def _parts(run: Path) -> dict[str, Mapping[str, Any]]:
             "best epoch": {"best epoch": record.result["best_epoch"]},
             "result": _without_clocks(record.result),
         }
-    except (*checkpoint.DAMAGE, checkpoint.CheckpointError) as error:
+    except (*DAMAGE, checkpoint.CheckpointError) as error:
         raise Failure(f"{run} can't be compared: {type(error).__name__}: {error}") from error
 
 

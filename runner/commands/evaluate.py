@@ -13,6 +13,10 @@ from optrun.runner.commands import options as shared
     metavar="NAME|PATH",
     help="Measure on these labelled photos, all but those that the network was trained on.",
 )
+@shared.flag(
+    "--include-training-photos",
+    "Of --data, measure on the photos that the network was trained on, too; this is said.",
+)
 @shared.flip_option
 @shared.format_option(
     "table", "json", "csv", help="What to print; json holds all there is, csv a line for each part."
@@ -33,8 +37,9 @@ def evaluate(**options: Any) -> None:
 
     RUN is the folder of a run, or its id or another part of its name where it is in results/; the
     weights are those of its best epoch. Without --data it is measured on the run's own validation
-    and test photos, which must be those it was trained beside. With --data, photos are made ready
-    as the run's were, and the run's training photos among them are left out.
+    and test photos, as far as they are still where they were. With --data, photos are made ready
+    as the run's were, and the run's training photos among them are left out: the run knows them by
+    their content, whatever became of the source it was trained on.
 
     Accuracy, log loss and ROC AUC come with 95% intervals over photos: Clopper and Pearson's,
     Hall's, and DeLong's joined with Newcombe's. The calibration error is the mean distance
@@ -49,6 +54,8 @@ def evaluate(**options: Any) -> None:
     """
     if options["sheet"] is not None and options["no_sheet"]:
         raise click.UsageError("--sheet and --no-sheet contradict each other.")
+    if options["include_training_photos"] and options["data"] is None:
+        raise click.UsageError("--include-training-photos is of photos that --data names.")
     from optrun.runner.inference.evaluation import evaluate
 
     evaluate(**options)

@@ -11,9 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import struct
-import tokenize
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from optrun.data.files import sha256_of, sync, write_atomically
 from optrun.runner.runs import checkpoint_places as places
+from optrun.runner.runs.array_file import DAMAGE
 from optrun.runner.runs.checkpoint_places import ARRAYS, FORMAT, MANIFEST
 from optrun.runner.untrusted import DamageError, content_of
 
@@ -32,13 +30,6 @@ Array = npt.NDArray[np.generic]
 # NumPy's files know no bfloat16; its bits are stored as whole numbers.
 _STORED_AS = {np.dtype(ml_dtypes.bfloat16): np.dtype(np.uint16)}
 _OWN_HASH = "sha256"  # of the manifest: of its JSON without this entry, see `_hash_of`
-# What reading, NumPy and zipfile raise over bytes that no run wrote: archives cut off, members that
-# are encrypted or of a later version, headers that are no Python literal, sizes of terabytes.
-DAMAGE = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
-    *(zipfile.BadZipFile, MemoryError, OverflowError, RuntimeError, SyntaxError),
-    *(struct.error, tokenize.TokenError, DamageError),
-)
 
 
 class CheckpointError(Exception):

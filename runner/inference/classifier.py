@@ -6,7 +6,6 @@ nor the file of the weights that training started from is needed. Importing this
 TensorFlow.
 """
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,8 +18,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from optrun.data.feed.batches import EVALUATION_BATCH
 from optrun.data.images.decode import Pixels, decode
+from optrun.data.labels import TEST, VALIDATION
 from optrun.data.photos import Photos
-from optrun.data.split import Split
 from optrun.runner.config.load import load
 from optrun.runner.config.problems import ConfigurationError
 from optrun.runner.config.schema import Experiment, architecture_of
@@ -30,17 +29,20 @@ from optrun.runner.engine.network import build_classifier
 from optrun.runner.errors import UserError
 from optrun.runner.models.keras_state import fresh_keras
 from optrun.runner.models.networks import weight_count
-from optrun.runner.plan.resources import open_photos
-from optrun.runner.runs import checkpoint_places, reader
+from optrun.runner.plan.resources import decoded, open_photos
+from optrun.runner.runs import array_file, checkpoint_places, reader
 from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
+from optrun.runner.runs.own_photos import NAME, OwnPhotos
 from optrun.runner.runs.reader import Run, Unreadable, find_run
 from optrun.runner.runs.record import RunStatus, flatten
 from optrun.runner.runs.run_folder import plain
 from optrun.runner.ui.console import Display
+from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, printable
 from rich.console import Console
 
 Arrays = list[npt.NDArray[np.generic]]
+Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -92,22 +94,62 @@ class Trained:
         data = self.experiment.data
         return decode(encoded, data.image_size, data.resize, data.antialias)
 
-    def photos_and_split(self) -> tuple[Photos, Split]:
-        """The run's own photos, prepared now where they are not yet, and their division."""
+    @cached_property
+    def division(self) -> OwnPhotos:
+        """Which photos it was trained, validated and tested on.
+
+        As it keeps them itself. Runs of before they did that are asked for their source, which must
+        be what it was.
+        """
+        recorded = self.run.record.flat_comparable
+        if (self.run.folder / NAME).exists():
+            try:
+                return OwnPhotos.read(self.run.folder, fingerprint_of_split=recorded.get("split"))
+            except DamageError as damage:
+                raise UserError(
+                    f"Which photos {self.run.label} was trained on cannot be read: {damage}."
+                ) from damage
         photos, parts = open_photos(self.experiment, Display(Console(stderr=True)))
-        recorded_as = self.run.record.flat_comparable
-        for what, recorded, received in (
-            ("photos", recorded_as.get("photos"), photos.fingerprint),
-            ("division of the photos", recorded_as.get("split"), parts.fingerprint),
+        for what, before, received in (
+            ("photos", recorded.get("photos"), photos.fingerprint),
+            ("division of the photos", recorded.get("split"), parts.fingerprint),
         ):
-            if recorded != received:
+            if before != received:
                 raise UserError(
                     f"The {what} must be as when {self.run.label} was trained (fingerprint "
-                    f"{printable(str(recorded))[:12]}), received: {received[:12]}, from "
+                    f"{printable(str(before))[:12]}), received: {received[:12]}, from "
                     f"{printable(photos.source)}. Training photos of the run could be among those "
                     "it would be measured on; put its photos back, or train again."
                 )
-        return photos, parts
+        return OwnPhotos.of(photos, parts)
+
+    def evaluated_photos(self) -> tuple[Photos, dict[str, Positions], list[str]]:
+        """The run's source, where in it its validation and test photos are, and what to know of it.
+
+        They are prepared now where they are not yet. A source that has changed since is taken for
+        what of them is still there.
+        """
+        data, display, notes = self.experiment.data, Display(Console(stderr=True)), list[str]()
+        division = self.division
+        photos = decoded(data.source, data, display, limit=data.limit)
+        if photos.fingerprint != self.run.record.flat_comparable.get("photos") and data.limit:
+            # Among others, those that the limit chooses are not the same.
+            photos = decoded(data.source, data, display)
+        found: dict[str, Positions] = {}
+        for part, name in ((VALIDATION, "validation"), (TEST, "test")):
+            found[name], missing = division.positions(part, photos)
+            if missing:
+                notes.append(
+                    f"{printable(photos.source)} has {missing:,} of its "
+                    f"{number_of(missing + len(found[name]), f'{name} photo')} no more"
+                )
+        if not any(map(len, found.values())):
+            raise UserError(
+                f"None of the validation and test photos of {self.run.label} is in "
+                f"{printable(photos.source)} any more. Put them back, or measure it on others: "
+                "--data NAME|PATH"
+            )
+        return photos, found, notes
 
 
 def open_trained(run: str | Path, *, device: str = "auto") -> Trained:
@@ -217,8 +259,6 @@ def read_weights(folder: Path, *, owner: str | None = None) -> tuple[Arrays, int
     """A checkpoint's arrays in the model's order, and the epoch they are of where it is known.
 
     They are read from `checkpoint/best`, of the run with the id `owner`, with care for its bytes.
-    What that takes is bounded by the size of the file on disk: arrays are stored as they are, so an
-    archive that would unpack to more than it holds is no checkpoint.
     """
     try:
         place = checkpoint_places.in_place(folder)
@@ -227,15 +267,7 @@ def read_weights(folder: Path, *, owner: str | None = None) -> tuple[Arrays, int
     except OSError as error:
         raise DamageError(f"checkpoint/best: {error.strerror}") from error
     epoch = mapping(json_object(content_of(place / MANIFEST)).get("facts")).get("epoch")
-    try:
-        if not (place / ARRAYS).is_file():  # opening a pipe would wait for ever
-            raise OSError
-        with zipfile.ZipFile(place / ARRAYS) as archive:
-            members = archive.infolist()
-    except checkpoint.DAMAGE as error:
-        raise DamageError(f"{ARRAYS} is damaged") from error
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise DamageError(f"{ARRAYS} is compressed, which no run writes")
+    array_file.require_stored(place / ARRAYS)
     try:
         arrays = checkpoint.load(place, owner=owner)
     except checkpoint.CheckpointError as error:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from optrun.data.cache.cache_key import Preparation
 from optrun.data.files import write_atomically
 from optrun.data.images.contact_sheet import Emphasis, Tile, contact_sheet
-from optrun.data.labels import CLASS_NAMES, PLURAL_NAMES
+from optrun.data.labels import CLASS_NAMES, NO_PART, PLURAL_NAMES, TRAIN, VALIDATION
 from optrun.data.photos import Photos
 from optrun.data.printable import printable
 from optrun.runner import untrusted
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _WIDE = 100  # columns; longer lines of text are hard to read
 _MOST_ON_A_SHEET, _LEAST_SURE = 40, 16  # shown of mistakes; where nothing is told wrong
 _LISTED = 8
+_INCLUDE = "give --include-training-photos, which says so"
 _LABELS = (
     *("", "photos", "accuracy", "log loss", "ROC AUC", "Brier score", "mean confidence"),
     *("calibration error", "  by chance alone", "", "", *PLURAL_NAMES),
@@ -120,6 +121,7 @@ class Report(NamedTuple):
         dict[str, float] | None
     )  # None also where there are not both validation and test photos
     left_out: int | None  # photos that the network was trained on; None where that is unknown
+    trained_on: int | None  # such photos among those measured; None where that is unknown
     notes: list[str]  # what a person should know of the choice of photos
     flip: bool  # whether each logit is the mean of a photo's and its mirror image's
 
@@ -136,6 +138,7 @@ def evaluate(
     run: str,
     *,
     data: str | None,
+    include_training_photos: bool,
     flip: bool,
     layout: str,
     sheet: Path | None,
@@ -149,7 +152,12 @@ def evaluate(
     with native_stderr_captured():
         from optrun.runner.inference.classifier import open_trained
 
-        report = _report(open_trained(folder, device=device), data, flip=flip)
+        trained = open_trained(folder, device=device)
+        if data is None:
+            chosen = _own(trained)
+        else:
+            chosen = _others(trained, data, include_training_photos=include_training_photos)
+        report = _report(trained, chosen, flip=flip)
         if place is not None:
             try:
                 write_atomically(place, _sheet(report))
@@ -159,6 +167,8 @@ def evaluate(
         text = _table(report, place)
     else:
         text = _json(report) if layout == "json" else _csv(report)
+        for line in _flattered(report):
+            click.echo(line, err=True)
     click.echo(text, nl=False)
     if place is not None and layout != "table":
         click.echo(f"Wrote {untrusted.printable(str(place))}", err=True)
@@ -179,22 +189,21 @@ def _sheet_place(sheet: Path | None, folder: Path) -> Path:
     return sheet
 
 
-def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
+class _Chosen(NamedTuple):
+    """What is to be measured; see `Report`."""
+
+    source: Photos
+    parts: dict[str, Positions]
+    notes: list[str]
+    left_out: int | None = 0
+    trained_on: int | None = 0
+
+
+def _report(trained: "Trained", chosen: _Chosen, *, flip: bool) -> Report:
     from optrun.data.feed.batches import EVALUATION_BATCH, evaluation_batches
 
-    notes: list[str] = []
-    left_out: int | None = 0
-    if data is not None:
-        photos, positions, left_out = _others(trained, data, notes)
-        chosen = {"photos": positions}
-    else:
-        photos, split = trained.photos_and_split()
-        chosen = {"validation": split.validation, "test": split.test}
-        notes.append(
-            "The validation photos also chose the epoch, which flatters them a little; the test "
-            "photos chose nothing."
-        )
-    total, seen = sum(map(len, chosen.values())), 0
+    photos, parts = chosen.source, chosen.parts
+    total, seen = sum(map(len, parts.values())), 0
 
     def counted(batches: Iterable[Any]) -> Iterator[Any]:
         nonlocal seen
@@ -205,7 +214,7 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
 
     answers: dict[str, tuple[Logits, Labels]] = {}
     with prediction.live_count(Console(stderr=True), total) as show:
-        for part, positions in chosen.items():
+        for part, positions in parts.items():
             if not len(positions):
                 continue
             batches = evaluation_batches(photos, positions, batch_size=EVALUATION_BATCH)
@@ -221,10 +230,11 @@ def _report(trained: "Trained", data: str | None, *, flip: bool) -> Report:
         trained,
         photos,
         parts={part: measure(*answer) for part, answer in answers.items()},
-        worst=_worst(photos, chosen, answers),
+        worst=_worst(photos, parts, answers),
         tempered=tempered(*answers["validation"], *answers["test"]) if len(answers) == 2 else None,
-        left_out=left_out,
-        notes=notes,
+        left_out=chosen.left_out,
+        trained_on=chosen.trained_on,
+        notes=chosen.notes,
         flip=flip,
     )
 
@@ -249,48 +259,68 @@ def _worst(
     return found
 
 
-def _others(
-    trained: "Trained", source: str, notes: list[str]
-) -> tuple[Photos, Positions, int | None]:
-    """A source's photos, positions of those never trained on, how many were; notes are added."""
+def _own(trained: "Trained") -> _Chosen:
+    """The run's own validation and test photos, as far as they are there."""
+    photos, parts, notes = trained.evaluated_photos()
+    _, is_opposite = trained.division.find(photos)
+    opposite = sum(int(is_opposite[positions].sum()) for positions in parts.values())
+    notes += _opposite(opposite, sum(map(len, parts.values())), photos)
+    notes.append(
+        "The validation photos also chose the epoch, which flatters them a little; the test "
+        "photos chose nothing."
+    )
+    return _Chosen(photos, parts, notes)
+
+
+def _others(trained: "Trained", source: str, *, include_training_photos: bool) -> _Chosen:
+    """A source's photos; of those that the network was trained on none, unless they are wanted."""
     from optrun.runner.plan.resources import decoded
 
     photos = decoded(source, trained.experiment.data, Display(Console(stderr=True)))
-    # Drawings and real photos have none in common.
-    if photos.is_sample != trained.run.record.sample:
-        return photos, np.arange(len(photos)), 0
+    everything = {"photos": np.arange(len(photos))}
     try:
-        own, split = trained.photos_and_split()
+        division = trained.division
     except UserError as error:
-        notes.append(
+        unknown = (
             f"The photos that {trained.run.label} was trained on cannot be told from these, so any "
             f"of them may be among these, and flatter it. {error}"
         )
-        return photos, np.arange(len(photos)), None
-    trained_on = _seen(photos, own, split.train)
-    if trained_on.all():
-        raise UserError(
-            f"--data must hold photos that the network was not trained on, received: "
-            f"{untrusted.printable(source)}, whose {number_of(len(photos), 'photo')} all were its "
-            "training photos. Leave --data out to measure on the run's own validation and test "
-            "photos."
-        )
-    if left_out := int(trained_on.sum()):
-        notes.append(f"Left out: {number_of(left_out, 'photo')} that it was trained on.")
-    if validated := int(_seen(photos, own, split.validation).sum()):
+        if not include_training_photos:
+            raise UserError(f"{unknown}\nTo measure all the same, {_INCLUDE}.") from error
+        return _Chosen(photos, everything, [unknown], left_out=None, trained_on=None)
+    parts, is_opposite = division.find(photos)
+    trained_on = int((parts == TRAIN).sum())
+    notes = _opposite(int(is_opposite.sum()), int((parts != NO_PART).sum()), photos)
+    if validated := int((parts == VALIDATION).sum()):
         notes.append(
             f"Among them: {number_of(validated, 'photo')} that chose its best epoch, which "
             "flatters it a little."
         )
-    return photos, np.flatnonzero(~trained_on), left_out
+    if include_training_photos:
+        return _Chosen(photos, everything, notes, trained_on=trained_on)
+    if trained_on == len(photos):
+        raise UserError(
+            f"--data must hold photos that the network was not trained on, received: "
+            f"{untrusted.printable(source)}, whose {number_of(len(photos), 'photo')} all were its "
+            "training photos. Leave --data out to measure on the run's own validation and test "
+            f"photos; to measure on its training photos, {_INCLUDE}."
+        )
+    if trained_on:
+        notes.append(f"Left out: {number_of(trained_on, 'photo')} that it was trained on.")
+    return _Chosen(photos, {"photos": np.flatnonzero(parts != TRAIN)}, notes, left_out=trained_on)
 
 
-def _seen(photos: Photos, own: Photos, positions: Positions) -> npt.NDArray[np.bool_]:
-    """Which photos are, byte by byte or pixel by pixel, among `own` at `positions`."""
-    known = {bytes(row) for row in own.digests[positions]}
-    looks = {bytes(row) for row in own.pixel_digests[positions]}
-    pairs = zip(photos.digests, photos.pixel_digests, strict=True)
-    return np.array([bytes(one) in known or bytes(look) in looks for one, look in pairs], np.bool_)
+def _opposite(opposite: int, known: int, photos: Photos) -> list[str]:
+    """What to say of photos whose labels are not those that the run had."""
+    if not opposite:
+        return []
+    told = (
+        f"Of {number_of(known, 'photo')} of the run's own, {opposite:,} "
+        f"{'is' if opposite == 1 else 'are'} labelled the opposite in {printable(photos.source)} "
+        "of what the run had"
+    )
+    swapped = f": are {' and '.join(PLURAL_NAMES)} swapped there?"
+    return [told + (swapped if 2 * opposite > known else ".")]
 
 
 def _sheet(report: Report) -> bytes:
@@ -321,6 +351,7 @@ def _table(report: Report, sheet: Path | None) -> str:
     rows = zip(_LABELS, *(_cells(*part) for part in report.parts.items()), strict=True)
     heading, *others = (row_lines(row, columns)[0] for row in rows)
     lines = [
+        *(style(line, "strong", sys.stdout.isatty()) for line in _flattered(report)),
         f"run       {trained.run.label}",
         f"          {trained.run.record.optimizer}",
         f"weights   of {epoch}",
@@ -337,11 +368,22 @@ def _table(report: Report, sheet: Path | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _flattered(report: Report) -> list[str]:
+    """That photos measured are training photos, in a line; nothing where none is."""
+    if report.trained_on == 0:
+        return []
+    if report.trained_on is None:
+        return [f"PERHAPS MEASURED ON TRAINING PHOTOS: any of {report.photos:,} may be one"]
+    return [f"MEASURED ON TRAINING PHOTOS: {report.trained_on:,} of {report.photos:,} are such"]
+
+
 def _csv(report: Report) -> str:
     """One line for each part; ends of intervals are `..._low` and `..._high`, 95 %."""
     rows = []
     for part, found in report.parts.items():
         row: dict[str, Any] = {"part": part, "photos": found.photos}
+        if report.trained_on != 0:
+            row = {"trained_on": report.trained_on} | row
         for name in ("accuracy", "log_loss", "roc_auc"):
             estimate = getattr(found, name) or (None, None, None)
             row |= zip((name, f"{name}_low", f"{name}_high"), estimate, strict=True)
@@ -361,6 +403,7 @@ def _json(report: Report) -> str:
     """Everything there is; strict JSON, null for what is not defined."""
     trained, data, photos = report.trained, report.trained.experiment.data, report.source
     content = {
+        "photos_trained_on": report.trained_on,
         "format": 1,
         "run": trained.run.label,
         "sample": trained.run.record.sample,
@@ -452,12 +495,7 @@ def _notes(report: Report) -> Iterator[str]:
                 f"photos, would take the test log loss from {before:.4f} to {after:.4f}."
             )
     for part, found in report.parts.items():
-        if found.roc_auc is None:
-            present = PLURAL_NAMES[int(found.of_class(1) > 0)]
-            yield (
-                f"There are {present} alone ({part}): a ROC AUC is not defined, as it ranks "
-                f"{PLURAL_NAMES[1]} against {PLURAL_NAMES[0]}."
-            )
+        yield from ranking_notes(part, found)
         if found.wrong < _FEW_MISTAKES:
             yield (
                 f"With {number_of(found.wrong, 'mistake')} ({part}) the interval of the log loss "
@@ -467,6 +505,21 @@ def _notes(report: Report) -> Iterator[str]:
         "In brackets: 95% intervals over photos of this kind. They say nothing of networks trained "
         "with other seeds."
     )
+
+
+def ranking_notes(part: str, found: Evaluation) -> Iterator[str]:
+    """What a ROC AUC, or that there is none, says of the labels of a part."""
+    if found.roc_auc is None:
+        present = PLURAL_NAMES[int(found.of_class(1) > 0)]
+        yield (
+            f"There are {present} alone ({part}): a ROC AUC is not defined, as it ranks "
+            f"{PLURAL_NAMES[1]} against {PLURAL_NAMES[0]}."
+        )
+    elif found.roc_auc.high < 0.5:
+        yield (
+            f"Surely worse than guessing ({part}): are the labels of {' and '.join(PLURAL_NAMES)} "
+            "swapped?"
+        )
 
 
 def _calibration_note(part: str, found: Evaluation) -> str:

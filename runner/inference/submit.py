@@ -9,7 +9,6 @@ import io
 import itertools
 import math
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,7 +25,9 @@ from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.inference.prediction import Progress, check_exists, check_writable, new_file
 from optrun.runner.inference.statistics import choose_clipping, clipped
+from optrun.runner.runs import array_file
 from optrun.runner.runs.reader import find_run
+from optrun.runner.runs.run_folder import PREDICTIONS_NAME
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import some
 from optrun.runner.untrusted import DamageError, content_of
@@ -211,9 +212,12 @@ def _limit(progress: Progress, *, flip: bool) -> float:
     trained = progress.trained
     kept = None if flip else _kept_logits(trained)
     if kept is None:
-        photos, parts = trained.photos_and_split()
-        batches = evaluation_batches(photos, parts.validation, batch_size=EVALUATION_BATCH)
-        kept = trained.logits(batches, flip=flip), photos.labels[parts.validation]
+        photos, positions, notes = trained.evaluated_photos()
+        for note in notes:
+            progress.say(note)
+        validation = positions["validation"]
+        batches = evaluation_batches(photos, validation, batch_size=EVALUATION_BATCH)
+        kept = trained.logits(batches, flip=flip), photos.labels[validation]
     chosen = choose_clipping(*kept)
     progress.say(
         f"clipped to {chosen.limit:.4f} ... {1 - chosen.limit:.4f}, by the log loss of "
@@ -235,14 +239,14 @@ def _kept_logits(
     trained: "Trained",
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
     """Logits [n] of the validation photos and their labels [n] in predictions.npz, if usable."""
-    path = trained.run.folder / "predictions.npz"
+    path = trained.run.folder / PREDICTIONS_NAME
     loss = trained.run.record.measure("best_validation_loss")
-    if loss is None or not path.is_file():  # opening a pipe would wait for ever
+    if loss is None:
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            logits, labels = arrays["validation_logits"], arrays["validation_labels"]
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile):
+        arrays = array_file.read(path)
+        logits, labels = arrays["validation_logits"], arrays["validation_labels"]
+    except (DamageError, KeyError):
         return None
     usable = (
         logits.ndim == 1

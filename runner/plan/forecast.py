@@ -31,6 +31,7 @@ DIVISION = {"validation_share", "test_share"}
 _BYTES_PER_ARRAY = 500  # two headers, an entry of the archive's directory, a line of the manifest
 _BYTES_PER_EPOCH = 1_000  # its scores, in a checkpoint's manifest and in metrics.jsonl
 _SMALL_FILES_BYTES = 2_000_000  # configuration, provenance with a diff of limited size, the log
+_BYTES_PER_PHOTO = 66  # two digests, its label and its part
 _BYTES_PER_PREDICTION = 250  # a photo's id (in UTF-32), its label and its logit
 # Beyond the estimate: what other programs may write meanwhile, and what a full block takes.
 SPARE_BYTES = 20_000_000
@@ -165,7 +166,10 @@ def _costs_of(runs: Sequence[PlannedRun]) -> _Costs:
         with photo_errors():
             counted = count(**run.experiment.data.model_dump(include=PREPARATION | DIVISION))
         evaluated = counted.photos - counted.training
-        costs[run.key] = counted, room_of(run.experiment, evaluated_photos=evaluated)
+        costs[run.key] = (
+            counted,
+            room_of(run.experiment, photos=counted.photos, evaluated_photos=evaluated),
+        )
     return costs
 
 
@@ -196,8 +200,8 @@ def _differences(experiments: Sequence[Experiment]) -> list[str]:
     return [*lines, ""]
 
 
-def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
-    """What a run takes with that many photos evaluated, counted without building anything."""
+def room_of(experiment: Experiment, *, photos: int, evaluated_photos: int) -> Room:
+    """What a run takes with so many photos, some of them evaluated; nothing is built."""
     architecture = architecture_of(experiment)
     weights = weight_shapes(architecture)
     network = sum(map(math.prod, weights))
@@ -211,7 +215,10 @@ def room_of(experiment: Experiment, *, evaluated_photos: int) -> Room:
     return Room(
         last=best + state + _BYTES_PER_ARRAY * arrays_of_optimizer + scores,
         best=best,
-        others=_SMALL_FILES_BYTES + scores + _BYTES_PER_PREDICTION * evaluated_photos,
+        others=_SMALL_FILES_BYTES
+        + scores
+        + _BYTES_PER_PHOTO * photos
+        + _BYTES_PER_PREDICTION * evaluated_photos,
     )
 
 

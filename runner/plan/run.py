@@ -27,9 +27,11 @@ from optrun.runner.errors import UserError
 from optrun.runner.events import Event, Listener, Notice, RunEnded, RunStarted
 from optrun.runner.plan import memory, progress
 from optrun.runner.plan.plan import RunSpec
+from optrun.runner.runs import own_photos
 from optrun.runner.runs.disk import told
+from optrun.runner.runs.own_photos import OwnPhotos
 from optrun.runner.runs.record import RunRecord, RunStatus
-from optrun.runner.runs.run_folder import Recorder, RunFolder, create, reopen
+from optrun.runner.runs.run_folder import PREDICTIONS_NAME, Recorder, RunFolder, create, reopen
 from optrun.runner.ui.stderr_capture import NativeStderr
 from optrun.runner.untrusted import printable
 
@@ -110,6 +112,7 @@ def _begin(folder: RunFolder, spec: RunSpec, photos: tuple[Photos, Split]) -> Re
         write_atomically(folder.config_path, config.encode())
         for name, content in user_optimizer.copies(experiment).items():
             write_atomically(folder.path / name, content)
+        folder.save_arrays(own_photos.NAME, OwnPhotos.of(*photos).as_arrays())
         diff = provenance.uncommitted_changes(spec.planned.config.parent)
         _write_private(folder.path / "git.diff", diff)
         return Recorder.of_new_run(folder, new_record(spec, *photos, run_id=folder.id))
@@ -249,7 +252,7 @@ def _train(
                 stops=stops,
                 resumed=state,
             )
-            folder.save_predictions(outcome.predictions)
+            folder.save_arrays(PREDICTIONS_NAME, outcome.predictions)
             completed = RunEnded(RunStatus.COMPLETED, result=outcome.result)
             recorder(completed)
             checkpoint.forget_previous(folder.last_checkpoint_path)

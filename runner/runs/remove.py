@@ -27,7 +27,7 @@ from optrun.runner.untrusted import printable
 # What a run writes into its folder: its files, the copies of a person's own optimizer, what a
 # write that was cut short left, and what systems put into every folder that they show.
 _WRITTEN = re.compile(
-    r"run\.json|config\.yaml|metrics\.jsonl|predictions\.npz|log\.txt|git\.diff|writer\.lock"
+    r"run\.json|config\.yaml|metrics\.jsonl|(predictions|photos)\.npz|log\.txt|git\.diff|writer\.lock"
     r"|checkpoint|tensorboard|optimizer(_[0-9]+)?\.py"
     r"|\.reserve|\.[a-z0-9_]+\.[a-z]+\.[0-9a-f]{8}\.tmp|\.DS_Store|Thumbs\.db|desktop\.ini"
 )

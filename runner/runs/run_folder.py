@@ -5,6 +5,7 @@
         optimizer.py      the person's own optimizer, where it is one, as it was trained with
         run.json          what the run is, how it stands, how it ended; replaced whole
         metrics.jsonl     one event a line, appended
+        photos.npz        digests and labels of its photos by part; see `own_photos`
         predictions.npz   arrays by photo id, no pickle
         log.txt           the run's log
         checkpoint/best/  the weights of the best epoch
@@ -46,6 +47,7 @@ from optrun.runner.runs.writer_lock import LOCK_NAME, acquire, require_locks
 _ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _ID_LENGTH = 6
 _LONGEST_NAME = 100
+PREDICTIONS_NAME = "predictions.npz"
 
 
 class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
@@ -107,8 +109,8 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         if durable:
             os.fsync(self._metrics)
 
-    def save_predictions(self, arrays: Mapping[str, Any]) -> None:
-        """Replaces predictions.npz; arrays of Python objects, which take pickle, are refused."""
+    def save_arrays(self, file_name: str, arrays: Mapping[str, Any]) -> None:
+        """Replaces an .npz file; arrays of Python objects, which take pickle, are refused."""
         import numpy as np
 
         self.require_in_place()
@@ -117,7 +119,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
                 raise TypeError(f"Array {name!r} must hold numbers or text, received: objects.")
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
-        write_atomically(self.path / "predictions.npz", buffer.getvalue())
+        write_atomically(self.path / file_name, buffer.getvalue())
 
     def require_in_place(self) -> None:
         """Refuses to write where the folder at `path` is not the one that was opened."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -183,8 +184,8 @@ def test_the_mirror_image_counts_half(optrun: Optrun, trained_run: Path) -> None
 
     found = measured(optrun, trained_run, "--no-sheet", "--flip")
     trained = open_trained(trained_run, device="cpu")
-    photos, split = trained.photos_and_split()
-    pixels, dogs = photos.pixels[split.test], photos.labels[split.test] == 1
+    photos, split, _ = trained.evaluated_photos()
+    pixels, dogs = photos.pixels[split["test"]], photos.labels[split["test"]] == 1
     both = [trained.model.predict_on_batch(one)[:, 0] for one in (pixels, pixels[:, :, ::-1])]
     logits = np.mean(both, axis=0, dtype=np.float64)
     losses = np.log1p(np.exp(np.where(dogs, -logits, logits)))
@@ -192,18 +193,92 @@ def test_the_mirror_image_counts_half(optrun: Optrun, trained_run: Path) -> None
     assert found["parts"]["test"]["log_loss"]["value"] == pytest.approx(losses.mean(), abs=1e-6)
 
 
-def test_photos_that_are_not_those_of_the_run_are_refused(
-    optrun: Optrun, trained_run: Path, tmp_path: Path
+@pytest.fixture
+def changed(trained_run: Path, kaggle_archive: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the run whose source is a folder, and that folder; both may be changed."""
+    run, source = tmp_path / "copies" / "changed-s1-abcdef", tmp_path / "own"
+    shutil.copytree(trained_run, run)
+    with zipfile.ZipFile(kaggle_archive) as archive:
+        archive.extractall(source)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["source"] = str(source)
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    return run, source
+
+
+def test_a_source_that_changed_is_measured_as_far_as_its_photos_are_there(
+    optrun: Optrun, trained_run: Path, changed: tuple[Path, Path], make_archive: MakeArchive
 ) -> None:
-    copy = tmp_path / "copies" / "changed-s1-abcdef"
-    shutil.copytree(trained_run, copy)
-    content = json.loads((copy / "run.json").read_text())
-    content["comparable"]["photos"] = "0" * 64
-    (copy / "run.json").write_text(json.dumps(content))
-    code, _, err = optrun("evaluate", copy)
+    run, source = changed
+    whole = measured(optrun, trained_run, "--no-sheet")["parts"]
+    fresh = make_archive(source.parent / "fresh.zip", [f"{i}" for i in range(150)])
+    with zipfile.ZipFile(fresh) as noise, np.load(run / "predictions.npz") as kept:
+        for index in range(100, 110):  # photos that came later are none of the run's
+            (source / "train" / f"cat.{index}.jpg").write_bytes(noise.read(str(index)))
+        gone, copy = kept["test_ids"][:2]
+    shutil.copy(source / "train" / copy, source / "train" / f"{copy[:3]}.500.jpg")
+    (source / "train" / gone).unlink()
+    found = measured(optrun, run, "--no-sheet")
+    assert found["parts"]["validation"] == whole["validation"]
+    count = whole["test"]["photos"]
+    assert found["parts"]["test"]["photos"] == count - 1
+    assert any(f"has 1 of its {count} test photos no more" in note for note in found["notes"])
+    shutil.rmtree(source / "train")
+    (source / "train").mkdir()
+    with zipfile.ZipFile(fresh) as noise:
+        for index in range(120, 140):
+            name = f"{('cat', 'dog')[index % 2]}.{index}.jpg"
+            (source / "train" / name).write_bytes(noise.read(str(index)))
+    code, _, err = optrun("evaluate", run, "--no-sheet")
     assert code == 2
-    assert "fingerprint 000000000000" in err
-    assert "Traceback" not in err
+    assert "None of the validation and test photos" in err
+
+
+def test_photos_added_where_it_was_trained_bring_no_training_photo_into_the_measure(
+    optrun: Optrun, changed: tuple[Path, Path], make_archive: MakeArchive
+) -> None:
+    run, source = changed
+    fresh = make_archive(source.parent / "fresh.zip", [f"{i}" for i in range(150)])
+    with zipfile.ZipFile(fresh) as noise:
+        for index in range(100, 108):
+            (source / "train" / f"cat.{index}.jpg").write_bytes(noise.read(str(index)))
+    with np.load(run / "photos.npz") as kept:
+        trained_on = int(np.sum(kept["parts"] == 1))
+        count = len(kept["parts"])
+    arguments = (run, "--data", source, "--no-sheet")
+    found = measured(optrun, *arguments)
+    assert found["photos"]["training_photos_left_out"] == trained_on
+    assert found["photos_trained_on"] == 0
+    assert found["parts"]["photos"]["photos"] == count - trained_on + 8
+    everything = (*arguments, "--include-training-photos")
+    said = f"MEASURED ON TRAINING PHOTOS: {trained_on} of {count + 8} are such"
+    assert optrun("evaluate", *everything)[1].splitlines()[0] == said
+    code, out, err = optrun("evaluate", *everything, "--format", "csv")
+    assert (code, err.splitlines()[-1]) == (0, said)
+    assert out.splitlines()[0].startswith("trained_on,part,")
+    code, out, _ = optrun("evaluate", *everything, "--format", "json")
+    assert out.splitlines()[1] == f' "photos_trained_on": {trained_on},'
+    # A run of before photos were kept, whose source has changed, cannot tell.
+    (run / "photos.npz").unlink()
+    code, out, err = optrun("evaluate", *arguments)
+    assert (code, out) == (2, "")
+    assert "give --include-training-photos" in err
+    code, out, _ = optrun("evaluate", *everything)
+    assert out.startswith(f"PERHAPS MEASURED ON TRAINING PHOTOS: any of {count + 8} may be one")
+
+
+def test_labels_that_are_swapped_are_told(
+    optrun: Optrun, changed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, source = changed
+    for path in (source / "train").iterdir():
+        kind, number, _ = path.name.split(".")
+        other = tmp_path / "swapped" / {"cat": "dogs", "dog": "cats"}[kind] / f"{number}.jpg"
+        other.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, other)
+    found = measured(optrun, run, "--data", tmp_path / "swapped", "--no-sheet")
+    told = "Of 100 photos of the run's own, 100 are labelled the opposite in "
+    assert any(one.startswith(told) and "swapped there?" in one for one in found["notes"])
 
 
 @pytest.mark.parametrize(
@@ -213,6 +288,7 @@ def test_photos_that_are_not_those_of_the_run_are_refused(
         (["--sheet", "nowhere/mistakes.png"], "--sheet must name a file in a folder that exists"),
         (["--sheet", "a.png", "--no-sheet"], "contradict"),
         (["--data", "nowhere.zip", "--no-sheet"], "nowhere.zip"),
+        (["--include-training-photos", "--no-sheet"], "of photos that --data names"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(

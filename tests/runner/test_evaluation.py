@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from optrun.runner.inference import statistics
-from optrun.runner.inference.evaluation import measure, most_wrong, tempered
+from optrun.runner.inference.evaluation import measure, most_wrong, ranking_notes, tempered
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 
@@ -29,6 +29,15 @@ def test_one_class_alone_has_everything_but_an_auc() -> None:
     assert found.roc_auc is None
     assert found.confusion == ((0, 0), (1, 2))
     assert found.accuracy.value == pytest.approx(2 / 3)
+
+
+def test_answers_that_are_surely_worse_than_guessing_ask_whether_labels_are_swapped() -> None:
+    labels = np.arange(60) % 2
+    logits = np.random.default_rng(0).normal(labels * 2.0 - 1, 2)
+    assert list(ranking_notes("test", measure(logits, labels))) == []
+    [note] = ranking_notes("test", measure(logits, 1 - labels))
+    assert note.startswith("Surely worse than guessing (test)")
+    assert list(ranking_notes("test", measure(-logits[:5], labels[:5]))) == []
 
 
 def test_a_logit_of_0_says_cat() -> None:

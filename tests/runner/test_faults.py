@@ -351,17 +351,17 @@ def test_predictions_are_those_before_or_the_new_ones(disk: Disk, tmp_path: Path
 
     def work() -> None:
         with _folder(results) as folder:
-            folder.save_predictions(OLD)
+            folder.save_arrays("predictions.npz", OLD)
             disk.mend()
-            folder.save_predictions(NEW)
+            folder.save_arrays("predictions.npz", NEW)
         disk.calls = [call for call in disk.calls if call[0] != "delete"]
 
     for fault, number in _each_fault(disk, work):
         disk.mend()
         with _folder(results) as folder:
-            folder.save_predictions(OLD)
+            folder.save_arrays("predictions.npz", OLD)
             disk.fail(fault, number)
-            failed = _fails(lambda: folder.save_predictions(NEW))
+            failed = _fails(lambda: folder.save_arrays("predictions.npz", NEW))
             disk.mend()
             with np.load(folder.path / "predictions.npz") as found:
                 kept = found["weights"].tobytes()
@@ -509,7 +509,7 @@ def test_a_folder_that_is_taken_away_is_noticed_and_not_made_again(
         lambda: recorder.log("a line"),
         lambda: recorder(NetworkBuilt({})),
         lambda: recorder(RunEnded("failed", "gone")),
-        lambda: recorder.folder.save_predictions(OLD),
+        lambda: recorder.folder.save_arrays("predictions.npz", OLD),
     ):
         with pytest.raises(OSError, match=r"moved away|No such file"):
             write()

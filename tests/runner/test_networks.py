@@ -238,10 +238,10 @@ def test_its_best_weights_give_its_predictions_again(residual_run: Path) -> None
     from optrun.runner.inference.classifier import open_trained
 
     trained = open_trained(residual_run, device="cpu")
-    photos, parts = trained.photos_and_split()
+    photos, parts, _ = trained.evaluated_photos()
     with np.load(residual_run / "predictions.npz") as kept:
         stored = dict(zip(kept["test_ids"], kept["test_logits"], strict=True))
-    order = np.sort(parts.test)
+    order = np.sort(parts["test"])
     found = trained.logits(photos.pixels[order])
     wanted = [stored[photos.ids[i]] for i in order]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -245,10 +245,10 @@ def test_with_flipping_the_limit_is_chosen_on_flipped_validation_photos(
     output = tmp_path / "flipped.csv"
     code, _, err = optrun("predict", trained_run, "--kaggle", competition, "--flip", "-o", output)
     assert code == 1
-    photos, parts = trained.photos_and_split()
-    chosen_on = photos.pixels[parts.validation]
+    photos, parts, _ = trained.evaluated_photos()
+    chosen_on = photos.pixels[parts["validation"]]
     z = (trained.logits(chosen_on) + trained.logits(chosen_on[:, :, ::-1])) / 2
-    dog = photos.labels[parts.validation] == 1
+    dog = photos.labels[parts["validation"]] == 1
     assert f"{np.mean(np.logaddexp(0, np.where(dog, -z, z))):.4f} before" in err
 
 

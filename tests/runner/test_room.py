@@ -127,14 +127,14 @@ def test_checkpoints_are_as_large_as_estimated(tmp_path: Path, config: str, trai
     checkpoint.save(tmp_path / "last", state.arrays, state.facts)
     checkpoint.save(tmp_path / "best", model.get_weights(), {"epoch": 1})
 
-    expected = room_of(settings, evaluated_photos=30)
+    expected = room_of(settings, photos=60, evaluated_photos=30)
     assert 1 <= expected.last / folder_bytes(tmp_path / "last") < 1.05
     assert 1 <= expected.best / folder_bytes(tmp_path / "best") < 1.05
 
 
 def test_a_completed_run_takes_no_more_than_was_said(trained_run: Path) -> None:
     settings = load(trained_run / "config.yaml").experiment
-    expected = room_of(settings, evaluated_photos=50)
+    expected = room_of(settings, photos=100, evaluated_photos=50)
 
     checkpoints = trained_run / "checkpoint"
     assert 1 <= expected.last / folder_bytes(checkpoints / "last") < 1.05

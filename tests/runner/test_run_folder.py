@@ -194,8 +194,9 @@ def test_text_that_is_no_unicode_is_still_written_as_json(
 
 def test_predictions_are_read_back_without_pickle(tmp_path: Path) -> None:
     with create(tmp_path, "sgd", 1) as folder:
-        folder.save_predictions(
-            {"test_ids": ("cat.1", "dog.22"), "test_probabilities": np.float32([0.25, 0.75])}
+        folder.save_arrays(
+            "predictions.npz",
+            {"test_ids": ("cat.1", "dog.22"), "test_probabilities": np.float32([0.25, 0.75])},
         )
         with np.load(folder.path / "predictions.npz", allow_pickle=False) as arrays:
             assert arrays["test_ids"].tolist() == ["cat.1", "dog.22"]
@@ -205,7 +206,7 @@ def test_predictions_are_read_back_without_pickle(tmp_path: Path) -> None:
 def test_predictions_that_would_need_pickle_are_refused(tmp_path: Path) -> None:
     with create(tmp_path, "sgd", 1) as folder:
         with pytest.raises(TypeError, match="numbers or text"):
-            folder.save_predictions({"ids": np.array([object()])})
+            folder.save_arrays("predictions.npz", {"ids": np.array([object()])})
         assert not (folder.path / "predictions.npz").exists()
 
 

@@ -42,9 +42,9 @@ def change_weights(run: Path, change: Callable[[list[np.ndarray]], list[np.ndarr
 
 def test_the_recorded_predictions_come_out_again(trained_run: Path) -> None:
     trained = open_trained(trained_run, device="cpu")
-    photos, parts = trained.photos_and_split()
+    photos, parts, _ = trained.evaluated_photos()
     with np.load(trained_run / "predictions.npz") as kept:
-        for name, positions in (("validation", parts.validation), ("test", parts.test)):
+        for name, positions in (("validation", parts["validation"]), ("test", parts["test"])):
             assert list(kept[f"{name}_ids"]) == [photos.ids[i] for i in positions]
             found = trained.logits(photos.pixels[positions])
             assert found.dtype == np.float32
@@ -57,11 +57,11 @@ def test_batches_with_and_without_labels_are_taken(trained_run: Path) -> None:
     from optrun.data.feed.batches import evaluation_batches
 
     trained = open_trained(trained_run, device="cpu")
-    photos, parts = trained.photos_and_split()
-    whole = trained.logits(photos.pixels[parts.test])
-    pairs = evaluation_batches(photos, parts.test, batch_size=7)
+    photos, parts, _ = trained.evaluated_photos()
+    whole = trained.logits(photos.pixels[parts["test"]])
+    pairs = evaluation_batches(photos, parts["test"], batch_size=7)
     np.testing.assert_allclose(trained.logits(pairs), whole, rtol=0, atol=1e-6)
-    alone = (photos.pixels[parts.test[i : i + 3]] for i in range(0, len(parts.test), 3))
+    alone = (photos.pixels[parts["test"][i : i + 3]] for i in range(0, len(parts["test"]), 3))
     np.testing.assert_allclose(trained.logits(alone), whole, rtol=0, atol=1e-6)
     assert trained.logits(photos.pixels[:0]).shape == (0,)
 
@@ -77,7 +77,7 @@ def test_flipping_averages_a_photo_and_its_mirror_image(trained_run: Path) -> No
 
 def test_a_photo_is_decoded_as_it_was_for_training(trained_run: Path, kaggle_archive: Path) -> None:
     trained = open_trained(trained_run, device="cpu")
-    photos, _ = trained.photos_and_split()
+    photos, _, _ = trained.evaluated_photos()
     with zipfile.ZipFile(kaggle_archive) as archive:
         for i in (0, 40, 99):
             assert np.array_equal(
@@ -218,21 +218,46 @@ def test_a_run_without_weights_yet_is_to_be_waited_for(copied: Path) -> None:
         open_trained(copied, device="cpu")
 
 
-def test_other_photos_than_those_of_the_run_are_refused(
+def test_a_source_of_other_photos_is_refused(
     copied: Path, make_archive: MakeArchive, tmp_path: Path
 ) -> None:
-    names = [f"train/{kind}.{index}.jpg" for index in range(40) for kind in ("cat", "dog")]
+    names = [f"train/{kind}.{index}.jpg" for index in range(60, 80) for kind in ("cat", "dog")]
     change_config(copied, "data", source=str(make_archive(tmp_path / "others.zip", names)))
-    trained = open_trained(copied, device="cpu")
+    (copied / "photos.npz").unlink()
     with pytest.raises(UserError, match=r"The photos must be as when .*others\.zip"):
-        trained.photos_and_split()
+        open_trained(copied, device="cpu").evaluated_photos()
 
 
-def test_photos_divided_otherwise_than_the_run_had_them_are_refused(copied: Path) -> None:
+def test_photos_divided_otherwise_than_a_run_that_did_not_keep_them_are_refused(
+    copied: Path,
+) -> None:
     change_config(copied, "data", validation_share=0.2)
-    trained = open_trained(copied, device="cpu")
+    (copied / "photos.npz").unlink()
     with pytest.raises(UserError, match="The division of the photos must be as when"):
-        trained.photos_and_split()
+        open_trained(copied, device="cpu").evaluated_photos()
+
+
+def test_what_was_validation_stays_it_whatever_the_configuration_says(copied: Path) -> None:
+    _, before, _ = open_trained(copied, device="cpu").evaluated_photos()
+    change_config(copied, "data", validation_share=0.2)
+    _, after, _ = open_trained(copied, device="cpu").evaluated_photos()
+    assert all(np.array_equal(before[name], after[name]) for name in ("validation", "test"))
+
+
+@pytest.mark.parametrize("damage", ["another run's", "cut", "of text", "empty"])
+def test_photos_that_a_run_kept_are_its_own_and_whole(copied: Path, damage: str) -> None:
+    path = copied / "photos.npz"
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    if damage == "another run's":
+        arrays["labels"][3] ^= 1
+        np.savez(path, **arrays)
+    elif damage == "of text":
+        np.savez(path, **arrays | {"parts": arrays["parts"].astype(str)})
+    else:
+        path.write_bytes(path.read_bytes()[:-40] if damage == "cut" else b"")
+    with pytest.raises(UserError, match=r"was trained on cannot be read: photos\.npz "):
+        open_trained(copied, device="cpu").evaluated_photos()
 
 
 @pytest.fixture

@@ -64,7 +64,8 @@ data:
   {{source: sample, image_size: 48, limit: 320,
    augmentation: {{flip: true, rotation: 10, shift: 0.1, brightness: 0.1}}}}
 model: {{weights: random, width: 0.125, head: {{hidden_units: [16], dropout: 0.5}}}}
-training: {{epochs: {EPOCHS}, checkpoint_minutes: 0.004}}
+training: {{epochs: {EPOCHS}, checkpoint_minutes: 0.004,
+           keep_last_checkpoint: true}}
 optimizer:
   {{name: lookahead, sync_period: 5, slow_step_size: 0.5, inner_optimizer:
    {{name: sgd, momentum: 0.9, global_clipnorm: 1,
@@ -401,6 +402,7 @@ def choose(
             f"data.limit={photos if limit is None else min(limit, photos)}",
             f"training.epochs={min(training.epochs, EPOCHS)}",
             f"training.checkpoint_minutes={min(training.checkpoint_minutes, CHECKPOINT_MINUTES)}",
+            "training.keep_last_checkpoint=true",
             *(f"optimizer.{'.'.join(keys)}={min(of, WARMUP_UPDATES)}" for keys, of in warmups),
         ]
     seeds = None if seed is None else [seed]

@@ -245,7 +245,11 @@ def _train(tree: Path, scratch: Path, only: Sequence[str] | None) -> dict[str, F
             configs[-1].write_text(json.dumps(content))  # JSON is YAML
     if not configs:
         return {}
-    sets = [part for setting in SETTINGS for part in ("--set", setting)]
+    settings = [*SETTINGS]
+    # Trees of before this key keep it always.
+    if "keep_last_checkpoint" in (tree / "configs" / "vgg19.yaml").read_text():
+        settings.append("training.keep_last_checkpoint=true")
+    sets = [part for setting in settings for part in ("--set", setting)]
     where = ("--sample", "--device", "cpu", "--seed", "1", "--quiet", "--results", "results")
     _optrun(tree, scratch, "train", *configs, *where, *sets)
     runs = {run.name.split("-")[1]: _facts(run) for run in (scratch / "results").iterdir()}

@@ -288,6 +288,9 @@ class Training(Section):
         gt=0,
         le=1440,
     )
+    keep_last_checkpoint: bool = _setting(
+        "Keep what a completed run would go on from, beside the weights of its best epoch", False
+    )
     deterministic: bool = _setting(
         "Bit-identical results on a GPU, at some cost in speed and without XLA", False
     )

@@ -92,6 +92,12 @@ def forget_previous(folder: Path) -> None:
     shutil.rmtree(places.previous(folder), ignore_errors=True)
 
 
+def forget(folder: Path) -> None:
+    """Delete a checkpoint with all that it replaced."""
+    for place in places.newest_first(folder):
+        shutil.rmtree(place, ignore_errors=True)
+
+
 def put_newest_in_place(folder: Path, *, owner: str) -> None:
     """Rename a whole checkpoint of a run that a crash left under the name it was written by.
 

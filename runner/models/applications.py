@@ -8,9 +8,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from optrun.runner.models import base, residual
+from optrun.runner.models import base, residual, weights
 from optrun.runner.models.base import Architecture, LayerSize
-from optrun.runner.models.weights import WeightsError
 
 if TYPE_CHECKING:
     import keras
@@ -76,9 +75,9 @@ def _put_in(title: str, pixels: Pixels, model: "keras.Model", path: Path) -> Non
     features = keras.Model(model.input, model.get_layer(POOLED).input)
     try:
         features.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except weights.DAMAGE as error:
         reason = " ".join(str(error).split())[:300]
-        raise WeightsError(
+        raise weights.WeightsError(
             f"{path} must be weights of {title} without its dense layers ('notop'), as Keras "
             f"saves them (.h5 or .weights.h5), and does not fit: {reason}"
         ) from error

@@ -4,7 +4,10 @@ Looking costs nothing and changes nothing; only `obtain` downloads. The network 
 most a few seconds before the answer is given.
 """
 
+import contextlib
 import hashlib
+import math
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +18,14 @@ from optrun.runner.models.base import PublishedWeights
 
 if TYPE_CHECKING:
     import h5py
+    import keras
     import numpy as np
     import numpy.typing as npt
 
     Convolution = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+# What h5py raises over damaged bytes.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 
 HOST = "https://storage.googleapis.com"
 LOOK_FOR_SECONDS = 3.0
@@ -49,9 +56,10 @@ def locate(weights: str, published: PublishedWeights | None) -> Path | None:
     """
     if weights != "imagenet" or published is None:
         path = Path(weights)
-        if not path.is_file():
-            raise WeightsError(f"model.weights must be a weights file, and there is none at {path}")
-        return path
+        if path.is_file():
+            return path
+        there = f"{path} is a folder" if path.is_dir() else f"there is none at {path}"
+        raise WeightsError(f"model.weights must be a weights file, and {there}")
     path = cached_file(published)
     if path.is_file():
         with path.open("rb") as file:
@@ -108,35 +116,84 @@ def read_convolutions(
 
     Nothing in the file is executed: it is read as arrays. `expected` are the kernels' shapes, [3,
     3, inputs, outputs]; other layers (the dense ones of the full network) are ignored. What is not
-    HDF5, misses a layer or does not fit is a `WeightsError`.
+    HDF5, misses a layer, does not fit or is damaged is a `WeightsError`.
     """
     import h5py
     import numpy as np
 
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise WeightsError(
-            f"{path} must be an HDF5 file of {title} weights, and is not: {error}"
-        ) from error
-    found: dict[str, Convolution] = {}
-    with file:
-        for name, shape in expected.items():
-            arrays = _arrays_of_layer(file, name)
-            shapes = [array.shape for array in arrays]
-            if shapes != [shape, shape[-1:]]:
-                received = " and ".join(map(str, shapes)) or "no such layer"
-                raise WeightsError(
-                    f"{path} does not fit {title}: layer {name} must have a kernel and a bias of "
-                    f"shapes {shape} and {shape[-1:]}, received {received}. Only the file without "
-                    "dense layers ('notop') or the full one at model.width 1 will do."
-                )
-            found[name] = (arrays[0], arrays[1])
     first = next(iter(expected))
+    if kind := _other_kind(path, first):
+        raise WeightsError(
+            f"{path} must be a file of {title} weights that names its layers, as "
+            f"model.save('NAME.h5') in Keras writes it, and is {kind}"
+        )
+    found: dict[str, Convolution] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            for name, shape in expected.items():
+                arrays = _arrays_of_layer(file, name)
+                shapes = [array.shape for array in arrays]
+                if shapes != [shape, shape[-1:]]:
+                    received = " and ".join(map(str, shapes)) or "no such layer"
+                    raise WeightsError(
+                        f"{path} does not fit {title}: layer {name} must have a kernel and a bias "
+                        f"of shapes {shape} and {shape[-1:]}, received {received}. Only the file "
+                        "without dense layers ('notop') or the full one at model.width 1 will do."
+                    )
+                found[name] = (arrays[0], arrays[1])
+    except DAMAGE as error:
+        raise WeightsError(f"{path} is damaged, or cut short; get it again ({error})") from error
     kernel, bias = found[first]
     # The files were trained on BGR; reversing the input axis gives the same outputs for RGB.
     found[first] = (np.ascontiguousarray(kernel[:, :, ::-1, :]), bias)
     return found
+
+
+def require_finite(model: "keras.Model", path: Path) -> None:
+    """Refuse a file that put anything but numbers into a network, as a `WeightsError`."""
+    import numpy as np
+
+    for weight in model.weights:
+        if wrong := int(np.sum(~np.isfinite(np.asarray(weight)))):
+            raise WeightsError(
+                f"{path} is damaged: of the {math.prod(weight.shape):,} values of "
+                f"{weight.path}, {wrong:,} {'is' if wrong == 1 else 'are'} not finite; get it again"
+            )
+
+
+def _other_kind(path: Path, layer: str) -> str:
+    """What a file is that names no layers, and what makes it one that does; else nothing."""
+    import h5py
+
+    with path.open("rb") as opened:
+        beginning = opened.read(16)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if "model.weights.h5" in names:
+            return (
+                f"a whole model of Keras' (.keras): keras.models.load_model({path.name!r})"
+                ".save('NAME.h5') makes one of it"
+            )
+        torch = any(name.endswith("/data.pkl") for name in names)
+        return "of PyTorch's (.pt, .pth)" if torch else "a zip archive"
+    if not h5py.is_hdf5(path):
+        cut = "empty" if not beginning else "cut short" if beginning[:4] == b"\x89HDF" else ""
+        return cut or ("of PyTorch's (.pt, .pth)" if beginning[:2] == b"\x80\x02" else "no HDF5")
+    with contextlib.suppress(*DAMAGE), h5py.File(path, "r") as file:
+        root = file.get("model_weights", file)
+        if "layers" in root and layer not in root:
+            return (
+                "a weights file of Keras 3's (.weights.h5), which numbers layers: load_weights in "
+                "the model that it is of, and model.save('NAME.h5') there"
+            )
+        groups = [name for name in root if isinstance(root[name], h5py.Group)]
+        if outer := next((name for name in groups if name != layer and layer in root[name]), ""):
+            return (
+                f"of a network around it, which is its layer {outer}: "
+                f"model.get_layer({outer!r}).save('NAME.h5') makes one of it"
+            )
+    return ""
 
 
 def _arrays_of_layer(file: "h5py.File", name: str) -> "list[npt.NDArray[np.float32]]":

@@ -44,10 +44,11 @@ class Room:
     last: int  # a checkpoint to go on from: the network, the optimizer, the scores so far
     best: int  # the weights of the best epoch
     others: int  # predictions, scores and small files
+    keeps_last: bool = False  # when it is completed
 
     @property
     def when_completed(self) -> int:
-        return self.last + self.best + self.others
+        return self.last * self.keeps_last + self.best + self.others
 
     @property
     def at_most(self) -> int:
@@ -213,6 +214,7 @@ def room_of(experiment: Experiment, *, photos: int, evaluated_photos: int) -> Ro
     best = BYTES_PER_WEIGHT * network + _BYTES_PER_ARRAY * (len(weights) + 10)
     state = BYTES_PER_WEIGHT * (optimizer + evaluated_photos)
     return Room(
+        keeps_last=experiment.training.keep_last_checkpoint,
         last=best + state + _BYTES_PER_ARRAY * arrays_of_optimizer + scores,
         best=best,
         others=_SMALL_FILES_BYTES

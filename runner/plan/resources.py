@@ -92,7 +92,9 @@ def prepare(
         if file is not None and put_in is not None:
             from optrun.runner.engine.network import build_classifier
 
-            put_in(build_classifier(architecture_of(experiment), seed=0), file)
+            model = build_classifier(architecture_of(experiment), seed=0)
+            put_in(model, file)
+            weights.require_finite(model, file)
     photos: dict[tuple[object, ...], tuple[Photos, Split]] = {}
     for experiment in experiments:
         key = _photo_key(experiment)

@@ -255,8 +255,11 @@ def _train(
             folder.save_arrays(PREDICTIONS_NAME, outcome.predictions)
             completed = RunEnded(RunStatus.COMPLETED, result=outcome.result)
             recorder(completed)
-            checkpoint.forget_previous(folder.last_checkpoint_path)
             checkpoint.forget_previous(folder.best_checkpoint_path)
+            if experiment.training.keep_last_checkpoint:
+                checkpoint.forget_previous(folder.last_checkpoint_path)
+            else:
+                checkpoint.forget(folder.last_checkpoint_path)
     except Diverged as diverged:
         return end(RunStatus.DIVERGED, str(diverged), diverged.facts)
     except KeyboardInterrupt:

@@ -9,7 +9,8 @@
         predictions.npz   arrays by photo id, no pickle
         log.txt           the run's log
         checkpoint/best/  the weights of the best epoch
-        checkpoint/last/  all that it takes to go on from the last checkpoint
+        checkpoint/last/  all that it takes to go on from the last checkpoint; of a completed run
+                          only where `training.keep_last_checkpoint` says so
         writer.lock       held by the writing process for as long as it lives
         .reserve          room to write the run's end on a full disk, while it is written
 

@@ -94,7 +94,7 @@ def test_the_configuration_that_the_others_break_is_right(tmp_path: Path) -> Non
             replaced("  epochs: 3", "  epochs: 3\n  zzz: 4"),
             "x.yaml:9:3: training.zzz is not a known key; training takes epochs, batch_size, seed, "
             "precision, jit_compile, early_stopping_patience, checkpoint_minutes, "
-            "deterministic, record_every, tensorboard",
+            "keep_last_checkpoint, deterministic, record_every, tensorboard",
         ),
         (
             replaced("  epochs: 3", "  epochs: 3\n  deterministic: yes"),

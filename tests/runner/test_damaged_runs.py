@@ -24,7 +24,7 @@ GoesOnOrIsRefused = Callable[[Path, Path], tuple[int, str]]
 
 SETTINGS = (
     *("data.image_size=32", "data.limit=160", "model.width=0.0625", "model.head.hidden_units=[4]"),
-    *("training.epochs=3", "training.batch_size=32"),
+    *("training.epochs=3", "training.keep_last_checkpoint=true", "training.batch_size=32"),
 )
 CHECKPOINTS = ("best", "last", "last.previous")
 # What lies there that decides nothing.

@@ -524,7 +524,7 @@ def test_a_folder_that_is_taken_away_is_noticed_and_not_made_again(
 
 SETTINGS = (
     *("data.image_size=32", "data.limit=160", "model.width=0.0625", "model.head.hidden_units=[4]"),
-    *("training.epochs=2", "training.batch_size=32"),
+    *("training.epochs=2", "training.keep_last_checkpoint=true", "training.batch_size=32"),
 )
 # Where a default test lets a run fail: the fault, and the last call of its kind on that name.
 MOMENTS = (("full", "rename", ".last.new"), ("EIO", "create", "log.txt"))

@@ -17,7 +17,7 @@ Answer = tuple[int, str, str]
 SETTINGS = (
     *("data.augmentation.flip=true", "data.augmentation.rotation=10"),
     *("data.image_size=32", "data.limit=160", "model.width=0.0625", "model.head.hidden_units=[4]"),
-    *("training.epochs=3", "training.batch_size=13"),
+    *("training.epochs=3", "training.keep_last_checkpoint=true", "training.batch_size=13"),
 )
 RATE = {"schedule": "cosine", "initial_learning_rate": 0.01}
 SGD = {"name": "sgd", "learning_rate": RATE, "momentum": 0.9}

@@ -4,6 +4,7 @@ import math
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,19 +138,21 @@ def test_a_completed_run_takes_no_more_than_was_said(trained_run: Path) -> None:
     expected = room_of(settings, photos=100, evaluated_photos=50)
 
     checkpoints = trained_run / "checkpoint"
-    assert 1 <= expected.last / folder_bytes(checkpoints / "last") < 1.05
     assert 1 <= expected.best / folder_bytes(checkpoints / "best") < 1.05
     assert folder_bytes(trained_run) - folder_bytes(checkpoints) < expected.others
-    assert {path.name for path in checkpoints.iterdir()} == {"last", "best"}
+    assert folder_bytes(trained_run) < expected.when_completed
+    assert {path.name for path in checkpoints.iterdir()} == {"best"}
 
 
 def test_of_several_runs_one_has_its_checkpoints_in_the_making() -> None:
     small, large = Room(last=10, best=5, others=1), Room(last=100, best=50, others=10)
+    kept = replace(large, keeps_last=True)
 
-    assert large.when_completed == 160
-    assert large.at_most == 300 + 100 + 10
+    assert (large.when_completed, kept.when_completed) == (60, 160)
+    assert large.at_most == kept.at_most == 300 + 100 + 10
     assert forecast.at_most([small]) == small.at_most
-    assert forecast.at_most([large, small, small]) == 160 + 16 + 16 + (410 - 160)
+    assert forecast.at_most([large, small, small]) == 60 + 6 + 6 + (410 - 60)
+    assert forecast.at_most([kept, small, small]) == 160 + 6 + 6 + (410 - 160)
 
 
 def test_photos_to_be_prepared_on_the_same_disk_count(
@@ -185,6 +188,7 @@ def test_a_plan_that_the_disk_has_no_room_for_is_refused_before_it_starts(
     plan = (
         *("train", ROOT / "configs" / "adam_vgg19.yaml", "--sample", "--results", results),
         *("--set", "model.width=1", "--seeds", "8", "--set", "data.limit=100"),
+        *("--set", "training.keep_last_checkpoint=true"),
     )
 
     code, _, err = optrun(*plan)

@@ -1,5 +1,7 @@
 """Weights files: read as arrays, refused with the layer's name; never downloaded in a test."""
 
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -52,10 +54,78 @@ def test_a_missing_layer_is_named(tmp_path: Path) -> None:
         weights.read_convolutions(tmp_path / "w.h5", SHAPES, title="VGG19")
 
 
-def test_a_file_that_is_not_hdf5_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "w.h5").write_text("PK not weights")
-    with pytest.raises(WeightsError, match="must be an HDF5 file of VGG19 weights"):
-        weights.read_convolutions(tmp_path / "w.h5", SHAPES, title="VGG19")
+def small_vgg(*, nested: bool = False) -> keras.Model:
+    photos = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="block1_conv1")(photos)
+    vgg = keras.Model(photos, keras.layers.Conv2D(4, 3, name="block1_conv2")(x), name="vgg19")
+    return keras.Model(photos, keras.layers.Flatten()(vgg(photos))) if nested else vgg
+
+
+def torch_archive(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("vgg19/data.pkl", b"\x80\x02}q\x00.")
+
+
+def cut(path: Path) -> None:
+    write_file(path, SHAPES)
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "said"),
+    [
+        ("w.h5", lambda path: path.write_text("PK not weights"), "and is no HDF5"),
+        ("w.h5", lambda path: path.write_bytes(b""), "and is empty"),
+        ("w.h5", cut, "is damaged, or cut short; get it again"),
+        ("w.pth", torch_archive, "and is of PyTorch's"),
+        ("w.keras", lambda path: small_vgg().save(path), r"load_model\('w.keras'\).save\('NAME.h5"),
+        ("w.weights.h5", lambda path: small_vgg().save_weights(path), "and is a weights file of K"),
+        (
+            "w.h5",
+            lambda path: small_vgg(nested=True).save(path),
+            r"and is of a network around it.*model.get_layer\('vgg19'\).save",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # that .h5 is considered legacy
+def test_another_kind_of_file_is_named_with_the_way_to_one_that_will_do(
+    tmp_path: Path, name: str, write: Callable[[Path], object], said: str
+) -> None:
+    write(tmp_path / name)
+    with pytest.raises(WeightsError, match=said):
+        weights.read_convolutions(tmp_path / name, SHAPES, title="VGG19")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_file_that_the_way_leads_to_will_do(tmp_path: Path) -> None:
+    small_vgg(nested=True).get_layer("vgg19").save(tmp_path / "w.h5")
+    assert list(weights.read_convolutions(tmp_path / "w.h5", SHAPES, title="VGG19")) == [*SHAPES]
+
+
+def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        for name, shape in SHAPES.items():
+            kernel = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+            file.create_dataset(f"{name}/kernel", data=kernel, compression="gzip")
+            file[f"{name}/bias"] = np.zeros(shape[-1], np.float32)
+    weights.read_convolutions(path, SHAPES, title="VGG19")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x78\x5e")  # where a deflated stream begins
+    content[place + 20 : place + 60] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="is damaged, or cut short; get it again"):
+        weights.read_convolutions(path, SHAPES, title="VGG19")
+
+
+def test_a_value_that_is_no_number_is_told_with_its_layer(tmp_path: Path) -> None:
+    model = small_vgg()
+    weights.require_finite(model, tmp_path / "w.h5")
+    kernel = np.asarray(model.get_layer("block1_conv2").kernel).copy()
+    kernel[0, 1, 2, 3] = np.inf
+    model.get_layer("block1_conv2").kernel.assign(kernel)
+    with pytest.raises(WeightsError, match=r"of the 144 values of block1_conv2/kernel, 1 is not"):
+        weights.require_finite(model, tmp_path / "w.h5")
 
 
 def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:

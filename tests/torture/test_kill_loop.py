@@ -60,7 +60,13 @@ BASE: dict[str, Any] = {
         "head": {"hidden_units": [4], "dropout": 0.5},
     },
 }
-TRAINING = {"epochs": 3, "batch_size": 13, "precision": "float32", "checkpoint_minutes": 0.002}
+TRAINING = {
+    "epochs": 3,
+    "batch_size": 13,
+    "precision": "float32",
+    "checkpoint_minutes": 0.002,
+    "keep_last_checkpoint": True,
+}
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ def stated_evaluations(optimizer_class: Any) -> int | None:
 
 def failure(error: BaseException, file: Path) -> str:
     """An exception of a person's code, with the line of their file that it came through."""
-    name, text = type(error).__name__, str(error)
+    # Keras colours what it says, over several lines.
+    name, text = type(error).__name__, " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())
     said = f"{name}: {text}" if text else name
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return f"{error.filename or file}:{error.lineno}: {name}: {error.msg}"

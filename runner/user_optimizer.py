@@ -1,28 +1,12 @@
-"""A person's own optimizer in a run: tried out before, and copied into the run's folder."""
+"""A person's own optimizer in a run: told from others by its code, and copied into the folder."""
 
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
 from optrun.optimizers import user_defined
-from optrun.optimizers.user_defined import UserOptimizer, UserOptimizerError, load
-from optrun.runner.config.problems import ConfigurationError, Path, Place, Problem, dotted
+from optrun.optimizers.user_defined import UserOptimizer, load
 from optrun.runner.config.schema import Experiment
-
-
-def try_out(experiment: Experiment, origins: Mapping[Path, str]) -> None:
-    """Makes a person's own optimizer once, to hear what it raises before anything is trained.
-
-    To be called after the device is chosen: TensorFlow's devices are fixed with the first variable.
-    """
-    if not experiment.optimizer.user_defined_names:
-        return
-    try:
-        experiment.optimizer.try_out()
-    except UserOptimizerError as error:
-        path = ("optimizer", *error.path)
-        place = Place(origins.get(path, "optimizer"))
-        raise ConfigurationError([Problem(place, f"{dotted(path)} {error}")]) from error
 
 
 def fingerprints(experiment: Experiment) -> dict[str, str]:

@@ -38,8 +38,8 @@ def check(configs: tuple[str, ...], overrides: tuple[str, ...], sample: bool) ->
     from optrun.runner.config.load import load
     from optrun.runner.config.origins import summary
     from optrun.runner.config.problems import ConfigurationError
+    from optrun.runner.engine.rehearsal import try_out
     from optrun.runner.ui.stderr_capture import native_stderr_captured
-    from optrun.runner.user_optimizer import try_out
 
     right = True
     for config in configs:

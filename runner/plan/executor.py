@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from optrun.data.labels import PLURAL_NAMES
 from optrun.runner.config.load import load
 from optrun.runner.engine.hardware import Machine
+from optrun.runner.engine.rehearsal import try_out
 from optrun.runner.engine.signals import Interrupted, Stops, signals_heard
 from optrun.runner.errors import UserError, tell
 from optrun.runner.events import Event, Listener
@@ -28,7 +29,6 @@ from optrun.runner.runs.standing import size_of
 from optrun.runner.runs.writer_lock import RunHeldError, held_message
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import NativeStderr, native_stderr_captured
-from optrun.runner.user_optimizer import try_out
 from rich.console import Console
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from optrun.runner import provenance
 from optrun.runner.config.schema import Data, Experiment, architecture_of
 from optrun.runner.datasets.preparation import obtain, remarks
 from optrun.runner.engine.hardware import Machine, is_emulated
+from optrun.runner.engine.rehearsal import try_out
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.models import weights
 from optrun.runner.models.networks import NETWORKS
@@ -29,7 +30,6 @@ from optrun.runner.plan.forecast import DIVISION, PREPARATION, check_room, check
 from optrun.runner.plan.plan import PlannedRun, RunSpec, first_of_each
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.wording import number_of
-from optrun.runner.user_optimizer import try_out
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def train(
     """
     settings = experiment.training
     steps = batches_per_epoch(len(split.train), settings.batch_size)
-    clocks = Clocks()
+    clocks = Clocks(lambda: stops.suspended_s)
     # By the photos' SHA-256: an arbitrary order, but the same in every run.
     shuffled = split.train[np.lexsort(photos.digests[split.train].T[::-1])]
 

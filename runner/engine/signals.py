@@ -2,10 +2,13 @@
 
 Python runs a signal's handler in the main thread, between two of its own instructions, and so not
 before TensorFlow returns from a step that takes a minute. The system's part of the handler writes
-to a socket in the same instant, though, and a thread of ours reads it.
+to a socket in the same instant, though, and a thread of ours reads it. The same thread finds out
+how long the process was stopped (Ctrl-Z), which no clock is to count: it looks at the time now and
+then, and SIGCONT says that the last look was long ago because nothing ran.
 """
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -20,6 +23,7 @@ from types import FrameType
 GRACE_S = 8.0
 # SIGHUP: the terminal was closed, or the person logged out.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOOK_S = 0.1  # how often the thread looks at the time
 _CLOSED = 0  # no signal: the other end is closed
 _SHOW_CURSOR = "\x1b[?25h"
 
@@ -42,6 +46,8 @@ class Stops:
 
     def __init__(self) -> None:
         self.requested: int | None = None  # the first signal that came
+        self.suspended_s = 0.0  # for how long the process was stopped, all in all
+        self._counted = threading.Event()  # that `suspended_s` is up to date
         self._abandon: Callable[[], None] | None = None  # where they are deferred
 
     def check(self) -> None:
@@ -68,13 +74,18 @@ class Stops:
         if self._abandon is None:
             raise Interrupted(self.requested)
 
+    def go_on(self, _: int, __: FrameType | None) -> None:
+        """After a stop, have the main thread look at no clock before the other has counted it."""
+        self._counted.wait(timeout=10 * _LOOK_S)
+        self._counted.clear()
+
     def watch(self, heard: socket.socket) -> None:
         """Read signals until the other end is closed; runs in a thread of its own."""
-        first = _next_signal(heard, None)
+        first = self._next_signal(heard, None)
         if not first:
             return
         self.requested = self.requested or first
-        second = _next_signal(heard, GRACE_S)
+        second = self._next_signal(heard, GRACE_S)
         if second == _CLOSED:
             return
         # A second signal quits at once; without one, time is up.
@@ -87,20 +98,26 @@ class Stops:
             sys.stdout.flush()
         os._exit(128 + self.requested)
 
-
-def _next_signal(heard: socket.socket, timeout_s: float | None) -> int | None:
-    """Returns the next signal's number, `_CLOSED` when none will come, None when time is up."""
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([heard], [], [], left)
-        if not ready:
-            return None
-        byte = heard.recv(1)
-        if not byte:
-            return _CLOSED
-        if byte[0] in _SIGNALS:
-            return byte[0]
+    def _next_signal(self, heard: socket.socket, timeout_s: float | None) -> int | None:
+        """The next signal that ends; `_CLOSED` when none will come, None when time is up."""
+        last, gap = time.monotonic(), 0.0
+        deadline = math.inf if timeout_s is None else last + timeout_s
+        while last < deadline:
+            ready, _, _ = select.select([heard], [], [], min(_LOOK_S, deadline - last))
+            before, last = last, time.monotonic()
+            # Once the process goes on, the time may be up before the signal is written.
+            gap = max(last - before - _LOOK_S, gap if ready else 0.0)
+            if not ready:
+                continue
+            byte = heard.recv(1)
+            if not byte:
+                return _CLOSED
+            if byte[0] in _SIGNALS:
+                return byte[0]
+            if byte[0] == signal.SIGCONT:
+                self.suspended_s, gap = self.suspended_s + gap, 0.0
+                self._counted.set()
+        return None
 
 
 @contextlib.contextmanager
@@ -117,6 +134,7 @@ def signals_heard() -> Iterator[Stops]:
     wakeup_before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
     heeded = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     handlers = {number: signal.signal(number, stops.handle) for number in heeded}
+    handlers[signal.SIGCONT] = signal.signal(signal.SIGCONT, stops.go_on)
     watcher = threading.Thread(target=stops.watch, args=(heard,), daemon=True)
     watcher.start()
     try:

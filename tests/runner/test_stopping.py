@@ -41,6 +41,8 @@ try:
                 for _ in range(3):
                     stay(seconds)
                     print("step", flush=True)
+                    if work == "stopped":
+                        print(stops.suspended_s, flush=True)
                     stops.check()
 except Interrupted as stop:
     print("tidy", flush=True)
@@ -117,3 +119,15 @@ def test_handlers_are_put_back() -> None:
     with stopping.signals_heard():
         assert signal.getsignal(signal.SIGTERM) not in before
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_time_for_which_the_process_was_stopped_is_known(start: Start) -> None:
+    process = start("stopped", 1.0)
+    for seconds in (1.5, 0.4):
+        time.sleep(0.2)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGCONT)  # one that nothing was stopped for
+    out = process.communicate(timeout=20)[0].split()
+    assert float(out[5]) == pytest.approx(1.9, abs=0.35)

@@ -97,6 +97,7 @@ class Files:
                 if count > MAXIMUM_FILES:
                     raise too_many(self._shown, MAXIMUM_FILES)
                 label = _label(file)
+                self._refuse_linked(file)
                 if label is not None:
                     if file.name in labels:
                         repeated[file.name] += 1
@@ -127,6 +128,14 @@ class Files:
         }
         places = {name: (ids[name], label) for name, label in labels.items()}
         return places, replaced, unlabelled
+
+    def _refuse_linked(self, file: File) -> None:
+        """A link that stands for the folder of a class or a part must not be passed over."""
+        if isinstance(file, FolderFile) and file.is_linked_folder and layout.is_named(file.name):
+            raise PhotoError(
+                f"{printable(file.name)} in {self._shown} is a link to a folder, and no link to a "
+                "folder is followed. Put the folder itself there, or links to its photos."
+            )
 
     def _files(self) -> Generator[File]:
         """Yields the files; where no photo is among them, also those of the zips among them."""

@@ -46,7 +46,16 @@ def label_of(name: str) -> int | None:
     for folder in reversed(folders):
         if (label := _CLASS_FOLDERS.get(folder.lower())) is not None:
             return label
-    match = _LABELLED_NAME.fullmatch(file)
+    return label_of_name(file)
+
+
+def label_of_name(name: str) -> int | None:
+    """Returns the label that a file's own name gives it, whatever folder it lies in, or None.
+
+    >>> label_of_name("cats/dog.12.jpg"), label_of_name("cats/12.jpg")
+    (1, None)
+    """
+    match = _LABELLED_NAME.fullmatch(posixpath.basename(name))
     return _CLASS_FOLDERS[match[1].lower()] if match else None
 
 
@@ -59,6 +68,16 @@ def part_of(name: str) -> int:
     folders = reversed(name.lower().split("/")[:-1])
     parts = (_PART_FOLDERS.get(folder.removesuffix(".zip"), NO_PART) for folder in folders)
     return next(filter(None, parts), NO_PART)
+
+
+def is_named(folder: str) -> bool:
+    """Returns whether a folder is named after a class or a part.
+
+    >>> is_named("train/Cats"), is_named("val"), is_named("cats/kittens")
+    (True, True, False)
+    """
+    name = posixpath.basename(folder).lower()
+    return name in _CLASS_FOLDERS or name in _PART_FOLDERS
 
 
 def is_hidden(name: str) -> bool:

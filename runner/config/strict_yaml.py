@@ -8,6 +8,7 @@ text, `0777` is seven hundred and seventy-seven.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -272,7 +273,9 @@ class _Composer:
         key = str(event.value)
         if is_key(key):
             return key
-        self._report(place, f"must be a key of 1 to {_MAX_KEY} printable characters")
+        odd = next((one for one in key if not one.isprintable()), "")
+        named = f" (it holds {unicodedata.name(odd, 'a control character').lower()})" if odd else ""
+        self._report(place, f"must be a key of 1 to {_MAX_KEY} printable characters{named}")
         return None
 
     def _sequence(self, path: Path) -> list[Node]:

@@ -148,10 +148,11 @@ def _print_report(
 ) -> None:
     """Print what is in photos, prepared in so many seconds if just now, and how to use them."""
     width = min(shutil.get_terminal_size().columns, _WIDEST) - _INDENT - 2
+    named = {part: np.flatnonzero(photos.parts == one) for one, part in _PARTS.items()}
     done = "before: nothing to do" if seconds is None else f"in {seconds:,.1f} s"
     report = {
         "photos": [f"{len(photos):,}: {in_classes(photos.labels)}"],
-        "note": [line for remark in remarks(photos) for line in wrap(remark, width)],
+        "note": [line for remark in remarks(photos, parts=named) for line in wrap(remark, width)],
         "parts": _divided(photos, width),
         "duplicates": _duplicated(photos, width, verbose=verbose),
         "left out": _junk(photos, width, verbose=verbose),

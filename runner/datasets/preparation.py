@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from optrun.data.cache import prepare
 from optrun.data.cache.cache_key import Preparation
 from optrun.data.labels import CLASS_NAMES
 from optrun.data.photos import Photos
+from optrun.data.printable import printable
 from optrun.data.sources import cats_vs_dogs
 from optrun.data.sources.built_in import PUBLIC
-from optrun.data.sources.layout import by_folder
+from optrun.data.sources.layout import by_folder, label_of_name
 from optrun.runner.ui.console import Display, live_line
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import duration, number_of
@@ -40,9 +42,34 @@ def without_label(photos: Photos) -> str:
     return f"{without}, used in no run: {by_folder(photos.unlabelled, '{:,}'.format)}"
 
 
-def remarks(photos: Photos, limit: int | None = None) -> list[str]:
-    """What a person should know of the photos that are there, a line for each matter."""
+def remarks(
+    photos: Photos,
+    limit: int | None = None,
+    *,
+    parts: Mapping[str, npt.NDArray[np.int64]],
+) -> list[str]:
+    """What a person should know of the photos that are there, a line for each matter.
+
+    `parts` are the positions of those in each part, of which each should have both classes.
+    """
     lines = []
+    for part, positions in parts.items():
+        if len(labels := np.unique(photos.labels[positions])) == 1:
+            only = number_of(len(positions), CLASS_NAMES[labels[0]])
+            lines.append(
+                f"the {part} photos are of one class, {only}: an accuracy on them says little, and "
+                "there is no ROC AUC"
+            )
+    elsewhere = [
+        name
+        for name, label in zip(photos.ids, photos.labels.tolist(), strict=True)
+        if label_of_name(name) not in (None, label)
+    ]
+    if elsewhere:
+        lines.append(
+            f"{number_of(len(elsewhere), 'photo')} named after the other class than the folder it "
+            f"lies in, which counts (the first: {printable(elsewhere[0])})"
+        )
     if said := without_label(photos):
         lines.append(said)
     counts = np.bincount(photos.labels, minlength=len(CLASS_NAMES))

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from optrun.optimizers import Lookahead, SoftBatch
 from optrun.optimizers.lookahead import evaluation_weights
 from optrun.optimizers.wrapper import find
 from optrun.runner.engine.checkpoint import Array, CheckpointError
-from optrun.runner.models.batch_norm import normalised_layers, recomputed_batch_norm
+from optrun.runner.models.batch_norm import Averages
 
 # To read a value is to wait for the device, and what watches needs no more than this.
 MOST_UNREAD_STEPS = 50
@@ -54,6 +54,7 @@ class TensorFlowEngine:
         # As last read: from the first step whose loss was not finite to the present one, inclusive.
         self.steps_not_finite = 0
         self._model = model
+        self._averages = Averages(model)
         # Keras lists the metrics it was compiled with only after the first step.
         mean_loss = next(metric for metric in model.metrics if metric.name == "loss")
         # Photos are counted twice: each of Keras' means divides by a count of its own.
@@ -160,32 +161,31 @@ class TensorFlowEngine:
     def set_weights(self, weights: Sequence[Array]) -> None:
         self._model.set_weights(weights)
 
-    @contextmanager
-    def evaluation_weights(self, averaged_over: Iterable[Any]) -> Iterator[None]:
+    def evaluation_weights(self, averaged_over: Iterable[Any]) -> AbstractContextManager[None]:
         """Within, the network has the weights it is measured on: Lookahead's slow ones.
 
-        Batch normalisation's averages are then taken over these batches of photos.
+        Batch normalisation's averages are then those over these batches of photos.
         """
-        anew = recomputed_batch_norm(self._model, averaged_over)
-        with evaluation_weights(self._model), anew if self.averages_are_apart else nullcontext():
-            yield
-
-    @property
-    def averages_are_apart(self) -> bool:
-        """Whether batch normalisation's averages are of other weights than those measured."""
-        return self.is_lookahead and bool(normalised_layers(self._model))
+        return self._measured(evaluation_weights(self._model), averaged_over)
 
     @property
     def is_lookahead(self) -> bool:
         """Whether the weights it is measured on are others than those it is trained on."""
         return find(self._model.optimizer, Lookahead) is not None
 
-    def fast_weights(self) -> AbstractContextManager[None] | None:
-        """Within, it has Lookahead's fast weights right before the last sync, if there was one."""
+    def fast_weights(self, averaged_over: Iterable[Any]) -> AbstractContextManager[None] | None:
+        """Likewise Lookahead's fast weights right before the last sync, if there was one."""
         lookahead = find(self._model.optimizer, Lookahead)
         if lookahead is None or not lookahead.has_synced:
             return None
-        return lookahead.fast_weights_before_sync()
+        return self._measured(lookahead.fast_weights_before_sync(), averaged_over)
+
+    @contextmanager
+    def _measured(
+        self, weights: AbstractContextManager[None], averaged_over: Iterable[Any]
+    ) -> Iterator[None]:
+        with weights, self._averages.anew(averaged_over):
+            yield
 
     def state_dict(self) -> dict[str, Array]:
         """Every value that training reads or writes, by kind and place."""

@@ -1,7 +1,7 @@
 """One run: build, train, evaluate, test. Knows nothing of screens, run folders or plans."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from optrun.data.split import Split
 from optrun.runner import events
 from optrun.runner.config import schema
 from optrun.runner.engine import checkpoint
+from optrun.runner.engine.advice import advice
 from optrun.runner.engine.checkpoint import Array, CheckpointError
 from optrun.runner.engine.checkpointer import Checkpointer, Storage
 from optrun.runner.engine.clocks import Clocks
 from optrun.runner.engine.engine import TensorFlowEngine
 from optrun.runner.engine.hardware import Machine
 from optrun.runner.engine.network import augmentation_of, network
-from optrun.runner.engine.scores import Scores, stuck_at_chance
+from optrun.runner.engine.scores import Scores
 from optrun.runner.engine.signals import Interrupted, Stops
 from optrun.runner.engine.state import Diverged, Position, State
 from optrun.runner.engine.tensorboard import TensorBoard
@@ -81,8 +82,13 @@ def train(
             is_new=resumed is None,
         )
         rule = experiment.optimizer
-        updates = rule.updates(batches_per_epoch=steps, epochs=settings.epochs)
-        optimizer = rule.build(total_updates=updates, track_fast_weights=True)
+
+        def planned_updates(epochs: int) -> int:
+            return rule.updates(batches_per_epoch=steps, epochs=epochs)
+
+        optimizer = rule.build(
+            total_updates=planned_updates(settings.epochs), track_fast_weights=True
+        )
         engine = TensorFlowEngine(model, optimizer, jit_compile=machine.jit_compile)
         validation = Validation(
             engine=engine,
@@ -97,6 +103,7 @@ def train(
             settings=settings,
             images=len(split.train),
             evaluations=rule.gradient_evaluations,
+            planned_updates=planned_updates,
             steps=steps,
             engine=engine,
             clocks=clocks,
@@ -155,6 +162,7 @@ class Training:
     settings: schema.Training
     images: int  # in an epoch
     evaluations: int  # gradients of a batch in a step
+    planned_updates: Callable[[int], int]  # of the weights, in so many epochs
     steps: int  # in an epoch
     engine: TensorFlowEngine
     clocks: Clocks
@@ -207,20 +215,11 @@ class Training:
         """Measure an epoch, counted from 1, whose steps are made, and tell of it."""
         means = self.engine.read()
         self.engine.end_epoch()
-        if self.engine.averages_are_apart and not self.validation.records:
-            self.notice(
-                "batch normalisation's averages are of Lookahead's fast weights; before its slow "
-                "ones are evaluated, they are taken anew over some of the training photos"
-            )
         record, best = self.validation.end_epoch(epoch, means, self.counts)
         self.checkpointer.unsaved_best = best or self.checkpointer.unsaved_best
         self.tell(record)
-        if stuck_at_chance(record.training_loss, epoch=epoch):
-            self.notice(
-                f"epoch {epoch}: the loss is that of guessing (ln 2 = 0.693); the network does "
-                "not learn. Try a lower or higher learning rate, pretrained weights "
-                "(model.weights), or global_clipnorm: 1.0 in the optimizer"
-            )
+        if told := advice(self.validation.records, self.planned_updates):
+            self.notice(told)
 
     def tell(self, event: events.Event) -> None:
         for listener in self.listeners:

@@ -71,7 +71,7 @@ class Validation:
             is_best = self.best is None or validation.log_loss < self.best.validation_loss
             weights = engine.weights if is_best else []
         fast = None
-        if (fast_weights := engine.fast_weights()) is not None:
+        if (fast_weights := engine.fast_weights(self.averaged_over)) is not None:
             with self.clocks.evaluating(), fast_weights:
                 _, fast = self.measure(self.validation)
         slow = validation if engine.is_lookahead else None

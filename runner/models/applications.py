@@ -5,6 +5,7 @@ A network is one row of the table here; what it is made of, Keras says.
 
 import functools
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -74,7 +75,10 @@ def _put_in(title: str, pixels: Pixels, model: "keras.Model", path: Path) -> Non
 
     features = keras.Model(model.input, model.get_layer(POOLED).input)
     try:
-        features.load_weights(path)
+        with warnings.catch_warnings():
+            # Keras warns of each layer that does not fit, and then raises, which says it.
+            warnings.simplefilter("ignore")
+            features.load_weights(path)
     except weights.DAMAGE as error:
         reason = " ".join(str(error).split())[:300]
         raise weights.WeightsError(

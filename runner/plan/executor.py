@@ -295,6 +295,7 @@ def _told(error: UserError) -> str:
 
 def _over(path: Path, record: RunRecord, display: Display) -> str:
     if record.written_status is RunStatus.COMPLETED:
+        _planned_again(path, record)  # whoever changed it wants something else, such as more epochs
         display.say(f"run       {path} is completed: nothing to do")
         if display.quiet:
             display.report(str(path))

@@ -122,7 +122,7 @@ def check_updates(run: PlannedRun, training_photos: int) -> list[str]:
         ConfigurationError: A warm-up leaves no update.
     """
     experiment, rule = run.experiment, run.experiment.optimizer
-    _, updates = _steps_and_updates(experiment, training_photos)
+    steps, updates = _steps_and_updates(experiment, training_photos)
     problems = []
     for keys, warmup in rule.warmups():
         if warmup >= updates:
@@ -137,12 +137,21 @@ def check_updates(run: PlannedRun, training_photos: int) -> list[str]:
             )
     if problems:
         raise ConfigurationError(problems)
-    return [
-        f"{experiment.name} has {number_of(updates, 'update')} and syncs after every {period:,}: "
-        "the weights that are evaluated stay the initial ones"
-        for period in rule.sync_periods
-        if period > updates
-    ]
+    in_epoch = rule.updates(batches_per_epoch=steps, epochs=1)
+    notes = []
+    for period in rule.sync_periods:
+        of = f"syncs after every {period:,}"
+        if period > updates:
+            notes.append(
+                f"{experiment.name} has {number_of(updates, 'update')} and {of}: the weights that "
+                "are evaluated stay the initial ones"
+            )
+        elif period > in_epoch:
+            notes.append(
+                f"an epoch of {experiment.name} has {number_of(in_epoch, 'update')}, and it {of}: "
+                "until then the weights that are evaluated are the initial ones"
+            )
+    return notes
 
 
 def _steps_and_updates(experiment: Experiment, training_photos: int) -> tuple[int, int]:

@@ -176,7 +176,8 @@ def _describe(
             f"          {len(parts.train):,} for training, {len(parts.validation):,} for "
             f"validation, {len(parts.test):,} for the test"
         )
-        for line in (*_left_out_lines(found, parts), *remarks(found, limit)):
+        positions = {"validation": parts.validation, "test": parts.test}
+        for line in (*_left_out_lines(found, parts), *remarks(found, limit, parts=positions)):
             display.notice(line)
     for machine in machines:
         threads = f", {machine.threads} threads" if machine.device == "cpu" else ""

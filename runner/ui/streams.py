@@ -62,9 +62,11 @@ class LeftAlone:
 def left_alone(*, tells_of_pipes: bool) -> Iterator[LeftAlone]:
     """Lets standard output and error fail in peace; gives the first.
 
-    `tells_of_pipes` is for what goes on when nobody reads it any more.
+    `tells_of_pipes` is for what goes on when nobody reads it any more. What a command does not
+    settle otherwise, characters that standard output lacks, it writes by their numbers.
     """
     _open_what_is_closed()
+    lacking_characters("backslashreplace")
     before = sys.stdout, sys.stderr
     output, errors = (LeftAlone(one, tells_of_pipes=tells_of_pipes) for one in before)
     sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, errors)

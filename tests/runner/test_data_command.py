@@ -118,7 +118,9 @@ def test_photos_without_a_label_are_junk_where_that_is_strict(
 )
 def test_what_a_limit_does_not_get_is_told(limit: int | None, said: str, kittens: Path) -> None:
     photos = prepare(str(kittens), image_size=32, limit=limit)
-    assert [line for line in remarks(photos, limit) if "limit" in line] == [said] * bool(said)
+    assert [line for line in remarks(photos, limit, parts={}) if "limit" in line] == [said] * bool(
+        said
+    )
 
 
 def test_importing_again_is_quick_and_says_so(optrun: Optrun, pets: Path) -> None:

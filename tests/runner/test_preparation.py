@@ -8,6 +8,7 @@ import pytest
 from optrun.data.photos import Photos
 from optrun.data.split import Split
 from optrun.runner.config.schema import Experiment
+from optrun.runner.datasets.preparation import remarks
 from optrun.runner.errors import UserError
 from optrun.runner.plan.plan import PlannedRun
 from optrun.runner.plan.progress import is_deterministic
@@ -41,6 +42,23 @@ def test_left_out_files_are_counted_by_reason() -> None:
     assert _left_out_lines(photos, SPLIT) == [
         "5 files left out: empty file (2), not an image (1), animated (1), other reasons (1)"
     ]
+
+
+def test_a_part_of_one_class_is_told() -> None:
+    photos = replace(PHOTOS, ids=tuple("abcdef"), labels=np.array([0, 1, 0, 1, 1, 0], np.uint8))
+    parts = {"validation": np.array([1, 3, 4]), "test": np.array([0, 1]), "other": NOBODY}
+    assert remarks(photos, parts=parts) == [
+        "the validation photos are of one class, 3 dogs: an accuracy on them says little, and "
+        "there is no ROC AUC"
+    ]
+
+
+def test_photos_named_after_the_class_that_their_folder_is_not_are_told() -> None:
+    ids = ("cats/1.jpg", "cats/dog.3.jpg", "cats/cat_7.png", "dogs/2.jpg", "dogs/CAT (3).jpg")
+    photos = replace(PHOTOS, ids=ids, labels=np.array([0, 0, 0, 1, 1], np.uint8))
+    [told] = remarks(photos, parts={})
+    assert told.startswith("2 photos named after the other class than the folder ")
+    assert told.endswith("(the first: cats/dog.3.jpg)")
 
 
 @pytest.mark.parametrize(

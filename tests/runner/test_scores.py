@@ -1,6 +1,10 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
+from optrun.runner.engine.advice import advice
 from optrun.runner.engine.scores import score, sigmoid, stuck_at_chance
+from optrun.runner.events import EpochRecord
 from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
@@ -36,6 +40,31 @@ def test_stuck_means_within_one_per_cent_of_guessing_after_the_first_epoch(
     loss: float, epoch: int, stuck: bool
 ) -> None:
     assert stuck_at_chance(loss, epoch=epoch) is stuck
+
+
+def epoch_record(epoch: int, *, training_loss: float = 0.5, updates: int) -> EpochRecord:
+    names = [one.name for one in fields(EpochRecord)]
+    facts = {"epoch": epoch, "training_loss": training_loss, "updates": updates}
+    return EpochRecord(**dict.fromkeys(names, 0.0) | facts)
+
+
+@pytest.mark.parametrize(
+    ("losses", "updates", "told"),
+    [
+        ([0.5, 0.4], [10, 20], [None, None]),
+        ([0.6931, 0.6931, 0.6931], [10, 20, 30], [None, "does not learn", None]),
+        ([0.6931, 0.6931, 0.6931], [0, 0, 0], ["10 of 10 updates were skipped", None, None]),
+        ([0.7, 0.6931, 0.6931], [9, 12, 22], [None, "8 of 20 updates were skipped", None]),
+    ],
+)
+def test_each_matter_is_told_once_and_overflow_before_what_it_causes(
+    losses: list[float], updates: list[int], told: list[str | None]
+) -> None:
+    records = []
+    for number, (loss, count) in enumerate(zip(losses, updates, strict=True), 1):
+        records.append(epoch_record(number, training_loss=loss, updates=count))
+        said, wanted = advice(records, lambda epochs: 10 * epochs), told[number - 1]
+        assert said is None if wanted is None else wanted in (said or "")
 
 
 @pytest.mark.parametrize("count", [2, 3, 50, 2000])

@@ -1,5 +1,6 @@
 """What is printed is no part of the experiment: closed, full and deserted streams, places gone."""
 
+import io
 import json
 import pwd
 import signal
@@ -15,6 +16,9 @@ from optrun.data.sources import cats_vs_dogs
 from optrun.runner.engine.signals import signals_heard
 from optrun.runner.models.networks import NETWORKS
 from optrun.runner.models.weights import cached_file
+from optrun.runner.ui.console import Display
+from optrun.runner.ui.streams import left_alone
+from rich.console import Console
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 Answer = tuple[int, str, str]
@@ -48,6 +52,16 @@ def test_no_state_of_the_streams_is_a_traceback(
         assert said in done.stderr
         assert bool(said) == bool(done.stderr)
         assert done.returncode == code
+
+
+def test_characters_that_the_output_lacks_end_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, "ascii"))
+    with left_alone(tells_of_pipes=True):
+        Display(Console()).say(f"photos of {'猫'} in {tmp_path.name}/ü")
+    assert rb"photos of \u732b in " in content.getvalue()
 
 
 def test_a_working_directory_that_is_gone_is_said(tmp_path: Path) -> None:

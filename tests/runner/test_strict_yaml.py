@@ -124,6 +124,10 @@ def test_every_key_and_value_knows_its_line_and_column() -> None:
         ('a: "\\ud800"\n', "x.yaml:1:4: a must not hold control characters"),
         ('a: "\\UFFFFFFFF"\n', "x.yaml:1:7: must be YAML: found a number beyond all bounds"),
         (
+            "a:\n\u00a0 b: 1\n",
+            "x.yaml:2:1: must be a key of 1 to 100 printable characters (it holds no-break space)",
+        ),
+        (
             "? [a]\n: 1\n",
             "x.yaml:1:3: must be a plain key, received a mapping, a list or an alias",
         ),

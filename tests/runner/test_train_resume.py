@@ -530,6 +530,13 @@ def test_many_runs_go_on_one_after_another_whatever_becomes_of_each(
     )
     assert out.count("photos    ") == 1  # prepared once for all
 
+    # Whoever changes what a completed run was trained with wants something else of it.
+    more = folders[4] / "config.yaml"
+    more.write_text(more.read_text().replace("epochs: ", "epochs: 1"))
+    code, out, err = optrun("resume", folders[4])
+    assert (code, "nothing to do" in out) == (2, False)
+    assert "is not what the run was started with" in err
+
     for given, expected in (((3, 1), 2), ((3, 6), 3), ((7,), 0)):
         assert optrun("resume", *(folders[index] for index in given))[0] == expected
     with reopen(folders[0], record(folders[0])["id"]):

@@ -487,7 +487,8 @@ def test_links_in_a_folder_lead_to_files_and_nothing_else(folder: Path, tmp_path
     (train / "cat.4.jpg").symlink_to("nowhere")
     (train / "cat.5.jpg").symlink_to("/dev/zero")
     (train / "around").symlink_to(folder)
-    (folder / "cats").symlink_to(outside)
+    (folder / "cats").mkdir()
+    (folder / "cats" / "more").symlink_to(outside)
     identity = open_source(str(folder)).identity()
     photos = photos_in(folder)
 
@@ -495,11 +496,21 @@ def test_links_in_a_folder_lead_to_files_and_nothing_else(folder: Path, tmp_path
         "train/cat.3.jpg": "a link that can't be read: Too many levels of symbolic links",
         "train/cat.4.jpg": "a link that can't be read: No such file or directory",
         "train/cat.5.jpg": "a pipe, a device or a socket, not a file",
-        "cats": "a link to a folder, which is not followed",
+        "cats/more": "a link to a folder, which is not followed",
     }
     assert photos["train/cat.1.jpg"].encoded == b"cat"
     assert photos["train/cat.2.jpg"].encoded == b"outside"
     assert identity["files"] == 9
+
+
+@pytest.mark.parametrize("name", ["cats", "validation", "train/Dog"])
+def test_a_link_that_stands_for_a_class_or_a_part_is_not_passed_over(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (folder / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(PhotoError, match=f"^{name} in .* is a link to a folder, and no link to a "):
+        photos_in(folder)
 
 
 def test_a_folder_changes_with_the_files_its_links_lead_to(folder: Path, tmp_path: Path) -> None:

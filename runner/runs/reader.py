@@ -14,6 +14,7 @@ from pathlib import Path
 from optrun.runner.errors import UserError
 from optrun.runner.runs.disk import is_file, is_folder
 from optrun.runner.runs.event_log import METRICS_NAME
+from optrun.runner.runs.kernel_log import was_killed_for_memory
 from optrun.runner.runs.record import RECORD_NAME, RunRecord, RunStatus, flatten, status_of
 from optrun.runner.runs.writer_lock import LOCK_NAME
 from optrun.runner.ui.wording import nearest, some
@@ -47,6 +48,8 @@ class Run(_Found):
     def reason(self) -> str:
         """What is behind the status, where there is more to say."""
         if self.status == RunStatus.KILLED:
+            if was_killed_for_memory(self.record.pid, self.record.started):
+                return "killed by the system, which was out of memory"
             return "killed, cause unknown"
         is_plain = self.status in (RunStatus.COMPLETED, RunStatus.RUNNING)
         return "" if is_plain else self.record.why

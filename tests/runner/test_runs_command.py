@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from optrun.runner.runs import checkpoint_places
+from optrun.runner.runs import checkpoint_places, kernel_log
 from optrun.runner.runs import remove as removal
 from optrun.runner.runs.run_folder import create
 from optrun.runner.runs.writer_lock import LOCK_NAME, acquire
@@ -158,6 +160,33 @@ def test_without_a_checkpoint_it_starts_again_and_without_a_configuration_not(
     assert row_of(optrun("runs")[1], run.name)[1].endswith(
         "cannot be resumed: it has no config.yaml"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "ago_s", "said"),
+    [
+        (4711, 5, "killed by the system, which was out of memory; would resume"),
+        (4712, 5, "killed, cause unknown"),
+        (4711, 5000, "killed, cause unknown"),  # another process of that number, before the run
+    ],
+)
+def test_a_run_that_was_killed_for_memory_says_so_where_the_kernels_log_does(
+    optrun: Optrun,
+    make_stopped: MakeRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    ago_s: int,
+    said: str,
+) -> None:
+    log = tmp_path / "kmsg"
+    at = int((time.monotonic() - ago_s) * 1e6)
+    lines = "6,12,1,-;Linux version 6\n SUBSYSTEM=x\n4,13,{},-;{}Killed process {} (optrun) total"
+    log.write_text(lines.format(at, "Memory cgroup out of memory: ", number))
+    monkeypatch.setattr(kernel_log, "KERNEL_LOG", log)
+    started = datetime.now(UTC) - timedelta(seconds=60)
+    run = make_stopped("sgd-s1-k3f9ab", state="running", pid=4711, started=started.isoformat())
+    assert row_of(optrun("runs")[1], run.name)[1].startswith(said)
 
 
 def test_a_run_whose_owner_is_gone_was_killed(optrun: Optrun, make_stopped: MakeRun) -> None:

@@ -7,6 +7,7 @@ says; what a person may want (threads, oneDNN, XLA) is recorded, so that `compar
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,8 +36,16 @@ def claim() -> None:
     """Before Keras is imported, set what is not the environment's to decide.
 
     Raises:
-        UserError: Keras could not be imported, for what its settings file holds.
+        UserError: Keras could not be imported, for what its settings file holds; or nothing that
+            is only needed for a while can be written anywhere.
     """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{str(error.strerror).replace('No usable', 'There is no usable')}: make room on one "
+            "of them, or name another, TMPDIR=FOLDER."
+        ) from error
     os.environ["KERAS_BACKEND"] = BACKEND
     path = keras_home() / "keras.json"
     try:

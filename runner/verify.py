@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from optrun.data.places import cache_root
+from optrun.runner import environment
 from optrun.runner import events as run_events
 from optrun.runner.config.load import load
 from optrun.runner.engine import checkpoint
@@ -426,6 +427,7 @@ def verify(
     Returns the exit code: 0 identical, 1 different, 130 or 143 interrupted.
     """
     began = time.monotonic()
+    environment.claim()
     kill_seed = secrets.randbelow(100_000) if kill_seed is None else kill_seed
     folder = Path(tempfile.mkdtemp(prefix="optrun-verify-")) if keep is None else _new_folder(keep)
     kept = keep is not None

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,12 @@ def test_another_batch_size_is_no_other_beginning(
     make_run(name="a", provenance={"first_batches": "aa" * 32})
     make_run(name="b", batch_size=64, provenance={"first_batches": "bb" * 32})
     assert "did not begin" not in optrun("compare", tmp_path / "results")[1]
+
+
+def test_a_machine_without_a_place_for_temporary_files_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere", "/proc"])
+    with pytest.raises(UserError, match=r"^There is no usable temporary .*/nowhere.*TMPDIR=FOLDER"):
+        environment.claim()

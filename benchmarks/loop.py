@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings=experiment.training,
             images=options.steps * size,
             evaluations=1,
+            planned_updates=lambda epochs: options.steps * epochs,
             steps=options.steps,
             engine=engine,
             clocks=Clocks(),

@@ -37,6 +37,7 @@ OPENING_SECONDS = 0.2
 MEMORY_GROWTH_MIB = 32  # for ids, digests and the order of 100,000 photos
 AUGMENTATION_SHARE = 0.05
 ROUNDS = 5
+_DIGESTS = ("digests", "pixel_digests")
 EVERYTHING = Augmentation(flip=True, shift=0.1, zoom=0.1, rotation=15, brightness=0.2, contrast=0.2)
 
 
@@ -55,20 +56,18 @@ def prepared_photos(folder: Path, count: int, *, noise: bool) -> Photos:
     for start in range(0, count if noise else 0, 256):
         rows = pixels[start : start + 256]
         rows[...] = rng.integers(0, 256, rows.shape, np.uint8)
-    photos = Photos(
-        pixels=pixels,
-        ids=tuple(f"train/{('cat', 'dog')[i % 2]}.{i // 2:06d}.jpg" for i in range(count)),
-        labels=(np.arange(count) % 2).astype(np.uint8),
-        digests=rng.integers(0, 256, (count, 32), np.uint8),
-        pixel_digests=rng.integers(0, 256, (count, 32), np.uint8),
-        parts=np.zeros(count, np.uint8),
-        fingerprint="0" * 64,
-        source="benchmark",
-        is_sample=False,
-        left_out=(),
-        preprocessing="none",
+    digests = {name: rng.integers(0, 256, (count, 32), np.uint8) for name in _DIGESTS}
+    classes = {"labels": (np.arange(count) % 2).astype(np.uint8)}
+    cache.save_index(
+        folder,
+        [f"train/{('cat', 'dog')[i % 2]}.{i // 2:06d}.jpg" for i in range(count)],
+        digests | classes | {"parts": np.zeros(count, np.uint8)},
+        {
+            **{"source": "benchmark", "is_sample": False, "fingerprint": "0" * 64},
+            **{key: [] for key in ("left_out", "turned", "unlabelled", "profiles")},
+            "key": {"preprocessing": "none"},
+        },
     )
-    cache.save_index(folder, photos, {"preprocessing": "none"})
     return opened(folder)
 
 

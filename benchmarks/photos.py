@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import photo_feeding
 from PIL import Image
 
 IMAGE_SIZE = 224
@@ -166,33 +167,8 @@ def _write_huge(folder: Path, count: int) -> None:
 
 def _opened(folder: Path, count: int) -> tuple[float, int]:
     """Seconds that opening takes, and bytes of anonymous memory that stay, in a process."""
-    from optrun.data.cache import cache
-    from optrun.data.photos import Photos
-
-    folder.mkdir()
-    rng = np.random.default_rng(count)
     # Pixels are mapped and not touched: a file with a hole will do.
-    pixels = np.lib.format.open_memmap(
-        folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, 224, 224, 3)
-    )
-    digests = rng.integers(0, 256, (count, 32), np.uint8)
-    cache.save_index(
-        folder,
-        Photos(
-            pixels=pixels,
-            ids=tuple(f"train/cat.{number:06d}.jpg" for number in range(count)),
-            labels=(np.arange(count) % 2).astype(np.uint8),
-            digests=digests,
-            pixel_digests=digests,
-            parts=np.zeros(count, np.uint8),
-            fingerprint="",
-            source="",
-            is_sample=False,
-            left_out=(),
-            preprocessing="",
-        ),
-        {"preprocessing": ""},
-    )
+    photo_feeding.prepared_photos(folder, count, noise=False)
     program = (
         "import gc, json, sys, time; from pathlib import Path; import psutil; "
         "from optrun.data.cache.cache import load; from optrun.data import split\n"

@@ -85,7 +85,7 @@ def _steps(
         model = _network(precision)
         start = _flat(model)
         try:
-            optimizer = rule.build(total_updates=10 * count, track_fast_weights=True)
+            optimizer = rule.try_out(track_fast_weights=True)
             engine = TensorFlowEngine(model, optimizer, jit_compile=False)
             for batch in zip(photos, labels, strict=True):
                 if in_graph:
@@ -151,8 +151,5 @@ def _own(rule: Specification) -> Iterator[tuple[tuple[str, ...], FilePath]]:
 def _behind(error: Exception, rule: Specification) -> tuple[tuple[str, ...], FilePath]:
     """Which of a person's own optimizers an exception came through: the innermost."""
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    found = list(_own(rule))
-    return max(
-        found,
-        key=lambda one: max((i for i, f in enumerate(frames) if f == str(one[1])), default=-1),
-    )
+    depths = {file: depth for depth, file in enumerate(frames)}
+    return max(_own(rule), key=lambda own: depths.get(str(own[1]), -1))

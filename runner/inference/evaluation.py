@@ -167,7 +167,7 @@ def evaluate(
         text = _table(report, place)
     else:
         text = _json(report) if layout == "json" else _csv(report)
-        for line in _flattered(report):
+        for line in _on_training_photos(report):
             click.echo(line, err=True)
     click.echo(text, nl=False)
     if place is not None and layout != "table":
@@ -351,7 +351,7 @@ def _table(report: Report, sheet: Path | None) -> str:
     rows = zip(_LABELS, *(_cells(*part) for part in report.parts.items()), strict=True)
     heading, *others = (row_lines(row, columns)[0] for row in rows)
     lines = [
-        *(style(line, "strong", sys.stdout.isatty()) for line in _flattered(report)),
+        *(style(line, "strong", sys.stdout.isatty()) for line in _on_training_photos(report)),
         f"run       {trained.run.label}",
         f"          {trained.run.record.optimizer}",
         f"weights   of {epoch}",
@@ -368,7 +368,7 @@ def _table(report: Report, sheet: Path | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _flattered(report: Report) -> list[str]:
+def _on_training_photos(report: Report) -> list[str]:
     """That photos measured are training photos, in a line; nothing where none is."""
     if report.trained_on == 0:
         return []

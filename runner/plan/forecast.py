@@ -13,6 +13,7 @@ from pathlib import Path
 
 from optrun.data.cache import cache_key
 from optrun.data.cache.prepare import Count, count
+from optrun.data.exceptions import PhotoError
 from optrun.data.feed.batches import batches_per_epoch
 from optrun.runner.config.problems import ConfigurationError, Place, Problem, dotted
 from optrun.runner.config.schema import Experiment, architecture_of, as_mapping
@@ -95,7 +96,8 @@ def forecast(plan: Plan, results: Path) -> str:
         lines.append(f"Photos still to be prepared: {size(caches)}")
     for run in firsts:
         try:
-            check_updates(run, costs[run.key][0].training)
+            notes = check_updates(run, costs[run.key][0].training)
+            lines += [f"note: {one}" for one in notes]
         except ConfigurationError as error:
             lines.append(f"It would not be started: {error}")
     if short := _shortage(plan.runs, costs, results):
@@ -152,6 +154,15 @@ def check_updates(run: PlannedRun, training_photos: int) -> list[str]:
                 "until then the weights that are evaluated are the initial ones"
             )
     return notes
+
+
+def check_where_counted(run: PlannedRun) -> list[str]:
+    """The same for photos that are there, or whose number is known; of others, nothing is."""
+    try:
+        counted = count(**run.experiment.data.model_dump(include=PREPARATION | DIVISION))
+    except PhotoError:
+        return []
+    return check_updates(run, counted.training)
 
 
 def _steps_and_updates(experiment: Experiment, training_photos: int) -> tuple[int, int]:

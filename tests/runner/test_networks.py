@@ -230,21 +230,21 @@ def test_the_small_residual_network_learns_the_sample_from_random_weights(
     assert json.loads((residual_run / "run.json").read_text())["result"]["test_accuracy"] > 0.55
 
 
-def test_the_same_weights_are_worth_the_same_whatever_optimizer_made_them(
-    small: keras.Model,
-) -> None:
+def test_the_same_weights_are_worth_the_same_whatever_optimizer_made_them() -> None:
     """A Lookahead with a slow step of 1 is its inner optimizer."""
     photos, labels = noise(24), np.arange(24).reshape(-1, 1) % 2
     found = []
     for optimizer in ("sgd", Lookahead("sgd", sync_period=2, slow_step_size=1.0)):
-        model = keras.models.clone_model(small)
-        model.set_weights(small.get_weights())
+        inputs = keras.Input((32, 32, 3), dtype="uint8")
+        x = keras.layers.Conv2D(2, 3, strides=8, kernel_initializer="ones")(inputs / 255)
+        x = keras.layers.Flatten()(keras.layers.BatchNormalization()(x))
+        model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(x))
         engine = TensorFlowEngine(model, keras.optimizers.get(optimizer), jit_compile=False)
         for _ in range(4):
             engine.step((photos, labels))
         with engine.evaluation_weights([photos[:16]]):
             found.append(engine.predict(photos))
-    np.testing.assert_allclose(*found, atol=1e-6)
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_its_best_weights_give_its_predictions_again(residual_run: Path) -> None:

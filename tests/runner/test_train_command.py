@@ -391,6 +391,8 @@ def test_a_warm_up_as_long_as_the_training_is_refused_before_any_run(
     code, out, _ = optrun(*train, "--dry-run")
     assert code == 0
     assert f"It would not be started: {said}" in out
+    code, _, err = optrun("config", "check", warmed_up, "--sample", *TINY, *few)
+    assert (code, err.strip()) == (2, said)
     assert list(tmp_path.iterdir()) == [warmed_up]
 
 
@@ -400,8 +402,13 @@ def test_slow_weights_that_are_never_synced_are_told(tmp_path: Path, optrun: Opt
     few = ("--set", "data.limit=60", "--set", "model.trainable=head")
     code, out, _ = optrun("train", warmed_up, "--sample", *TINY, *few, "--results", tmp_path / "r")
     assert code == 0
-    words = " ".join(out.split())
-    assert "8 updates and syncs after every 1,000: the weights that are evaluated stay the" in words
+    said = "8 updates and syncs after every 1,000: the weights that are evaluated stay the initial"
+    assert said in " ".join(out.split())
+    code, out, _ = optrun("config", "check", warmed_up, "--sample", *TINY, *few)
+    assert (code, said in out) == (0, True)
+    seldom = ("--set", "optimizer.sync_period=7", "--set", "training.epochs=2")
+    code, out, _ = optrun("config", "check", warmed_up, "--sample", *TINY, *few, *seldom)
+    assert "an epoch of mine has 4 updates, and it syncs after every 7: until then the" in out
 
 
 @pytest.mark.parametrize(

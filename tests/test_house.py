@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "events", "untrusted"},
     {"environment"},
     {"ui", "provenance"},
-    {"models"},
+    {"models", "verdict"},
     {"config"},
     {"user_optimizer"},
     {"runs"},

@@ -52,6 +52,8 @@ def make_clone(
         (folder / "my_adam.yaml").write_text(yaml_of_the_readme())
         (folder / "PATH/TO").mkdir(parents=True)
         train = [f"train/{kind}.{index}.jpg" for index in range(50) for kind in ("cat", "dog")]
+        published = ROOT / "tests" / "runner" / "published" / "deepobs_cifar10_3c3d.csv"
+        shutil.copy(published, folder / "PATH/TO/measurements.csv")
         test = [f"test1/{number}.jpg" for number in range(1, 4)]
         archive = make_archive(folder / "PATH/TO/dogs-vs-cats.zip", [*train, *test])
         with zipfile.ZipFile(archive) as opened:

@@ -1,0 +1,49 @@
+"""`optrun judge`: options and help; the work is in `optrun.runner.verdict`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from optrun.runner.commands import options as shared
+
+
+@click.command()
+@click.argument("file", metavar="FILE.csv", type=shared.PATH)
+@click.option("--metric", metavar="COLUMN", help="Default: the only column that there is.")
+@click.option(
+    "--better",
+    type=click.Choice(["higher", "lower"]),
+    help="Which values are better. Default: as the metric's name says (accuracy, loss, ...).",
+)
+@click.option("--baseline", metavar="NAME", help="Default: the experiment called sgd, or baseline.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The smallest difference that matters, in the metric's unit.",
+)
+@shared.defaulted(
+    "--experiment-column", "experiment", str, "Where experiments are named.", metavar="COLUMN"
+)
+@shared.defaulted("--seed-column", "seed", str, "Where seeds are.", metavar="COLUMN")
+@shared.format_option("table", "markdown", "csv", "json")
+def judge(file: Path, **options: Any) -> None:
+    """Say of anyone's numbers what won, by how much, and how sure that is.
+
+    \b
+    optrun judge measurements.csv --metric test_accuracy --baseline sgd
+
+    FILE.csv has a line for each experiment and seed, and columns called experiment, seed, and one
+    for each metric. Every experiment is set against the baseline, paired by seed: an exact test
+    that flips the signs of the differences (all flips up to 20 seeds, 99,999 fixed ones beyond),
+    adjusted by Holm's rule where there are several comparisons. The intervals invert the same
+    test, so that they never disagree with it.
+
+    In the JSON, p_value is that of a comparison alone, p_adjusted that of all together;
+    conclusion is better, worse, no difference beyond margin, or no conclusion.
+
+    \b
+    Exit code: 0 whatever the verdict; 2 for a mistake in the command or the file.
+    """
+    from optrun.runner.verdict.judge import judge_file
+
+    judge_file(file, **options)

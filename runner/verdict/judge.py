@@ -1,0 +1,170 @@
+"""What `optrun judge` does: conclude from anyone's measurements, in words, a table or JSON."""
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from optrun.runner.errors import UserError
+from optrun.runner.ui.table import Column, row_lines
+from optrun.runner.ui.text import csv_cell, is_styled, show, style, terminal_width, widest, wrap
+from optrun.runner.ui.wording import nearest
+from optrun.runner.verdict import measurements
+from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
+from optrun.runner.verdict.measurements import Measurements
+from optrun.runner.verdict.sentences import Unit, notes, sentence
+
+FORMAT = 1
+_USUAL_BASELINES = ("baseline", "sgd")
+_HIGHER = ("accuracy", "acc", "auc", "f1", "score", "precision", "recall", "reward", "bleu")
+_LOWER = ("loss", "error", "perplexity", "ppl", "seconds", "time", "mse", "mae", "rmse")
+
+
+def judge_file(
+    path: Path,
+    *,
+    metric: str | None,
+    better: str | None,
+    baseline: str | None,
+    margin: float | None,
+    experiment_column: str,
+    seed_column: str,
+    layout: str,
+) -> None:
+    """Read, judge and print; the arguments are those of `optrun judge`."""
+    found = measurements.read(
+        path, metric=metric, experiment_column=experiment_column, seed_column=seed_column
+    )
+    chosen = Metric(found.metric, higher_is_better=_is_higher_better(found.metric, better))
+    counted = {name: values for name, values in found.values.items() if values}
+    reference = _baseline(list(counted), baseline)
+    judged = judge(counted, reference, chosen, margin=margin)
+    if layout == "json":
+        text = _json(found, chosen, reference, margin, judged)
+    elif layout == "csv":
+        text = _csv(judged)
+    else:
+        lines = _said(found, judged)
+        text = (_markdown if layout == "markdown" else _table)(found, reference, judged, lines)
+    show(text)
+
+
+def _is_higher_better(metric: str, stated: str | None) -> bool:
+    if stated is not None:
+        return stated == "higher"
+    words = metric.lower().replace("-", "_").split("_")
+    is_higher, is_lower = (any(word in words for word in known) for known in (_HIGHER, _LOWER))
+    if is_higher == is_lower:
+        raise UserError(
+            f"--better must say whether higher or lower values of {metric} are better: its name "
+            "does not"
+        )
+    return is_higher
+
+
+def _baseline(names: Sequence[str], stated: str | None) -> str:
+    if len(names) < 2:
+        raise UserError(
+            f"there must be two experiments with numbers to compare, received: "
+            f"{', '.join(names) or 'none'}"
+        )
+    usual = [name for name in names if name.lower() in _USUAL_BASELINES]
+    wanted = stated or (usual[0] if len(usual) == 1 else None)
+    if wanted is not None and wanted in names:
+        return wanted
+    near = nearest(wanted, names) if wanted else None
+    meant = f" Did you mean {near}?" if near else ""
+    raise UserError(
+        f"--baseline must name one of the experiments, {', '.join(names)}"
+        f"{f'; received: {wanted}.{meant}' if wanted else ''}"
+    )
+
+
+def _said(found: Measurements, judged: Sequence[Judged]) -> list[str]:
+    unit = Unit(found.metric)
+    order = list(Conclusion)
+    ranked = sorted(judged, key=lambda one: order.index(one.conclusion))
+    return [sentence(one, unit, len(judged)) for one in ranked]
+
+
+def _table(
+    found: Measurements, baseline: str, judged: Sequence[Judged], sentences: Sequence[str]
+) -> str:
+    width = min(terminal_width(), 100)
+    lines = [style(line, "strong", is_styled()) for text in sentences for line in wrap(text, width)]
+    cells = [["experiment", "seeds", found.metric], *_rows(found, baseline)]
+    widths = [widest(column) for column in zip(*cells, strict=True)]
+    columns = [Column(widths[0]), *(Column(one, right=True) for one in widths[1:])]
+    lines.append("")
+    for row in cells:
+        lines += row_lines(row, columns)
+    lines.append("")
+    for text in (*found.notes, *notes(judged)):
+        lines += wrap(text, width)
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(
+    found: Measurements, baseline: str, judged: Sequence[Judged], sentences: Sequence[str]
+) -> str:
+    cells = [["experiment", "seeds", found.metric], ["---", "---:", "---:"]]
+    table = [f"| {' | '.join(row)} |" for row in (*cells, *_rows(found, baseline))]
+    said = [f"- {text}" for text in (*found.notes, *notes(judged))]
+    return "\n".join([*(f"**{text}**  " for text in sentences), "", *table, "", *said]) + "\n"
+
+
+def _rows(found: Measurements, baseline: str) -> Iterator[list[str]]:
+    for name, values in found.values.items():
+        mean, spread = _mean_and_spread(values)
+        shown = "–" if mean is None else f"{mean:.6g}"
+        shown += "" if spread is None else f" ± {spread:.2g}"
+        yield [f"{name} (baseline)" if name == baseline else name, str(len(values)), shown]
+
+
+def _mean_and_spread(values: Mapping[Any, float]) -> tuple[float | None, float | None]:
+    numbers = list(values.values())
+    return (
+        statistics.fmean(numbers) if numbers else None,
+        statistics.stdev(numbers) if len(numbers) > 1 else None,
+    )
+
+
+def _csv(judged: Sequence[Judged]) -> str:
+    """A line for each comparison; the interval's ends are `low` and `high`."""
+    rows = []
+    for one in judged:
+        content = asdict(one)
+        low, high = content.pop("interval") or (None, None)
+        content["seeds"] = " ".join(map(str, one.seeds))
+        rows.append(content | {"low": low, "high": high})
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join(",".join(map(csv_cell, line)) + "\n" for line in lines)
+
+
+def _json(
+    found: Measurements,
+    metric: Metric,
+    baseline: str,
+    margin: float | None,
+    judged: Sequence[Judged],
+) -> str:
+    experiments = []
+    for name, values in found.values.items():
+        mean, spread = _mean_and_spread(values)
+        seeds = {str(seed): value for seed, value in values.items()}
+        experiments.append({"name": name, "mean": mean, "spread": spread, "values": seeds})
+    content = {
+        "format": FORMAT,
+        "metric": metric.name,
+        "better": "higher" if metric.higher_is_better else "lower",
+        "baseline": baseline,
+        "alpha": ALPHA,
+        "margin": margin,
+        "comparisons": [asdict(one) for one in judged],
+        "experiments": experiments,
+        "sentences": _said(found, judged),
+        "notes": [*found.notes, *notes(judged)],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

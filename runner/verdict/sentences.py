@@ -1,0 +1,123 @@
+"""A judgement in words: what won, by how much, and how sure that is; never more than was found."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from optrun.runner.ui.wording import number_of
+from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How differences of a metric are told: `+0.42 points of test accuracy`."""
+
+    name: str  # "points of test accuracy"
+    scale: float = 1.0  # what a difference is multiplied by
+
+    def differences(self, values: Sequence[float]) -> list[str]:
+        """With signs, and digits enough to tell each from 0.
+
+        >>> Unit("points", 100).differences([0.0105, 0.00002, -0.02])
+        ['+1.050', '+0.002', '−2.000']
+        """
+        scaled = [value * self.scale for value in values]
+        decimals = _decimals(max(map(abs, scaled)))
+        while decimals < 10 and any(one and not round(one, decimals) for one in scaled):
+            decimals += 1
+        return [f"{one:+.{decimals}f}".replace("-", "−") for one in scaled]
+
+
+def sentence(judged: Judged, unit: Unit, comparisons: int) -> str:
+    """What is concluded of one comparison out of so many.
+
+    >>> from optrun.runner.verdict.conclusions import Metric, judge
+    >>> values = {"sgd": dict(enumerate([0.90, 0.91, 0.89, 0.90, 0.92, 0.91]))}
+    >>> values["adam"] = {seed: one + 0.01 for seed, one in values["sgd"].items()}
+    >>> [one] = judge(values, "sgd", Metric("accuracy", higher_is_better=True))
+    >>> sentence(one, Unit("points of accuracy", 100), 1)
+    'adam is better than sgd: +1.00 points of accuracy [+1.00, +1.00], better in 6 of 6 seeds, \
+p = 0.031.'
+    """
+    found = _difference(judged, unit)
+    by_seed = _by_seed(judged)
+    p = f"p = {_p(judged.p_adjusted)}"
+    if comparisons > 1:
+        p += f" (Holm, {comparisons} comparisons)"
+    names = f"{judged.candidate} and {judged.baseline}"
+    match judged.conclusion:
+        case Conclusion.BETTER | Conclusion.WORSE:
+            return (
+                f"{judged.candidate} is {judged.conclusion} than {judged.baseline}: {found}, "
+                f"{by_seed}{p}."
+            )
+        case Conclusion.SAME:
+            return f"No difference that matters between {names}: {found}, {by_seed}{p}."
+    if judged.needs_seeds is not None:
+        return (
+            f"No conclusion about {names}: {_values(judged)} can never give p < {ALPHA:g}"
+            f"{f' in {comparisons} comparisons' if comparisons > 1 else ''}; "
+            f"{judged.needs_seeds} seeds each can. So far {found}{by_seed and ', '}"
+            f"{by_seed.removesuffix(', ')}."
+        )
+    return f"No conclusion about {names}: {found}, {by_seed}{p}."
+
+
+def notes(judged: Sequence[Judged]) -> Iterator[str]:
+    """How the comparisons were made, and what pairing was worth."""
+    if any(not one.paired for one in judged):
+        names = ", ".join(one.candidate for one in judged if not one.paired)
+        yield (
+            f"Not paired with the baseline: {names}. All values were dealt out anew, not exchanged "
+            "seed by seed."
+        )
+    for one in judged:
+        if one.correlation is not None and one.variance_ratio is not None:
+            gain = "gains" if one.correlation > 0 else "loses"
+            yield (
+                f"{one.candidate}: over seeds correlated by {one.correlation:+.2f} with "
+                f"{one.baseline} (pairing {gain}), {one.variance_ratio:.2g} times its variance."
+            )
+
+
+def _difference(judged: Judged, unit: Unit) -> str:
+    found, *ends = unit.differences([judged.difference, *(judged.interval or ())])
+    return f"{found} {unit.name}" + (f" [{', '.join(ends)}]" if ends else "")
+
+
+def _by_seed(judged: Judged) -> str:
+    if judged.better is None:
+        return f"{judged.seeds[0]} against {judged.seeds[1]} unpaired values, "
+    seeds, way, count = len(judged.seeds), "better", judged.better
+    if judged.conclusion is Conclusion.WORSE:
+        way, count = "worse", seeds - judged.better - judged.ties
+    return f"{way} in {count} of {number_of(seeds, 'seed')}, "
+
+
+def _values(judged: Judged) -> str:
+    if judged.paired:
+        return f"{len(judged.seeds)} paired seed{'s' * (len(judged.seeds) != 1)}"
+    return f"{judged.seeds[0]} against {judged.seeds[1]} values"
+
+
+def _p(value: float) -> str:
+    """Two digits that count, or as many as tell it from the level.
+
+    >>> _p(0.0312), _p(0.0498), _p(1e-5)
+    ('0.031', '0.0498', '1.0e-05')
+    """
+    if value < 0.0001:
+        return f"{value:.1e}"
+    digits = 2
+    while (digits < 8 and (float(f"{value:.{digits}g}") > ALPHA) != (value > ALPHA)) or (
+        float(f"{value:.{digits}g}") == ALPHA != value
+    ):
+        digits += 1
+    return f"{value:.{digits}g}"
+
+
+def _decimals(largest: float) -> int:
+    """Digits after the point: two below 10, more for what is smaller, fewer for what is larger."""
+    decimals = 2
+    while decimals < 8 and 0 < largest < 10 ** (1 - decimals):
+        decimals += 1
+    return decimals if largest < 100 else 1

@@ -14,7 +14,7 @@ COMMANDS = {
     "train": "Train what the config files describe, one run per config and seed.",
     "resume": "Go on with runs that were interrupted or killed.",
     "verify": "Prove here that a run which was killed and resumed is the same run.",
-    "compare": "Set the runs of results/ side by side.",
+    "compare": "Say of the runs in results/ which won, by how much, how sure.",
     "judge": "Say of a CSV of anyone's numbers what won, and how sure that is.",
     "runs": "List the runs and what would resume; show, diff, remove.",
     "evaluate": "Measure a trained network, and show its worst mistakes.",

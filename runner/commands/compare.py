@@ -1,6 +1,7 @@
 """The command `optrun compare`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from optrun.runner.commands import options as shared
@@ -8,6 +9,24 @@ from optrun.runner.commands import options as shared
 
 @click.command()
 @shared.results_argument
+@shared.defaulted(
+    "--metric",
+    "test_accuracy",
+    str,
+    "The measure that the verdict is about, one of those named above.",
+    metavar="MEASURE",
+)
+@click.option(
+    "--baseline",
+    metavar="NAME",
+    help="The experiment, or optimizer, that the others are set against. Default: SGD, else the "
+    "plainest.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
+)
 @shared.defaulted(
     "--sort",
     "best_validation_loss",
@@ -17,8 +36,13 @@ from optrun.runner.commands import options as shared
 )
 @shared.format_option("table", "markdown", "csv", "json", ending_of="--output (.md, .csv, .json)")
 @shared.path_option("--output", "FILE", "Write to a file instead of the screen.", kind=shared.FILE)
-def compare(results: tuple[Path, ...], sort: str, layout: str | None, output: Path | None) -> None:
-    """Set the runs in RESULTS side by side: one row per experiment, mean and spread over seeds.
+def compare(results: tuple[Path, ...], **options: Any) -> None:
+    """Say of the runs in RESULTS which won, by how much, and how sure that is.
+
+    Every experiment is set against the baseline, paired by seed where the runs began from the same
+    weights and photos: an exact test that flips the signs of the differences, adjusted by Holm's
+    rule, and the interval that inverts it. Beneath, one row for each experiment shows mean and
+    spread over seeds.
 
     RESULTS are folders of runs, or folders of single runs; without any, results/ is read.
     Nothing in them is changed.
@@ -36,9 +60,9 @@ def compare(results: tuple[Path, ...], sort: str, layout: str | None, output: Pa
       gradient_evaluations   training_seconds
 
     \b
-    Exit code: 0 also where there is no run yet; 2 for a missing folder, an
-    unknown column, or a file that cannot be written.
+    Exit code: 0 whatever the verdict, and where there is no run yet; 2 for a
+    missing folder, an unknown column, or a file that cannot be written.
     """
     from optrun.runner.compare.compare import compare as run
 
-    run(results, sort=sort, layout=layout, output=output)
+    run(results, **options)

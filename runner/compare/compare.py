@@ -8,7 +8,8 @@ from optrun.data.files import write_atomically
 from optrun.runner.compare.comparison import Comparison
 from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
-from optrun.runner.compare.metrics import sort_column
+from optrun.runner.compare.judgement import Verdict, row_called, verdict
+from optrun.runner.compare.metrics import measure_called, sort_column
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import read_all
 from optrun.runner.ui.text import WIDE, is_styled, layout_of, show, terminal_width
@@ -19,17 +20,29 @@ DEFAULT_RESULTS = Path("results")
 _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
 
 
-def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Path | None) -> None:
+def compare(
+    paths: Sequence[Path],
+    *,
+    metric: str,
+    baseline: str | None,
+    margin: float | None,
+    sort: str,
+    layout: str | None,
+    output: Path | None,
+) -> None:
     """Compares the runs in the folders, on the screen or into a file.
 
     Args:
         paths: Folders of runs, or folders of single runs; none stands for `results`.
+        metric: The measure that the verdict is about.
+        baseline: The experiment or optimizer that others are set against; None: SGD.
+        margin: The smallest difference that matters, in the unit that a table shows.
         layout: table, markdown, csv or json; None: by the output's name, else table.
 
     Raises:
         UserError: A path is missing, there is no such column, the file cannot be written.
     """
-    column = sort_column(sort)
+    column, judged_by = sort_column(sort), measure_called(metric)
     if output is not None and layout is None:
         layout = layout_of(output, _FORMAT_BY_SUFFIX, "--output")
     layout = layout or "table"
@@ -37,10 +50,15 @@ def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Pat
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != DEFAULT_RESULTS or path.exists()]
     comparison = compare_runs(*read_all(existing), sort=column)
+    if baseline is not None:
+        row_called(baseline, comparison.groups)
+    verdicts = [
+        verdict(group, judged_by, baseline=baseline, margin=margin) for group in comparison.groups
+    ]
 
     if output is not None:
         try:
-            text = _text(comparison, layout, width=WIDE, styled=False)
+            text = _text(comparison, verdicts, layout, width=WIDE, styled=False)
             write_atomically(output, text.encode())
         except OSError as error:
             raise UserError(
@@ -50,20 +68,25 @@ def compare(paths: Sequence[Path], *, sort: str, layout: str | None, output: Pat
         rows = number_of(sum(len(group.rows) for group in comparison.groups), "row")
         click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
     elif layout != "table" or comparison.groups or comparison.left_out:
-        show(_text(comparison, layout, width=terminal_width(), styled=is_styled()))
+        width = terminal_width()
+        show(_text(comparison, verdicts, layout, width=width, styled=is_styled()))
     if not comparison.groups:
         places = ", ".join(printable(str(path)) for path in paths)
         quiet = output is not None or layout != "table"
         click.echo(NOTHING_YET.format(places=places), err=quiet, nl=False)
 
 
-def _text(comparison: Comparison, layout: str, *, width: int, styled: bool) -> str:
+def _text(
+    comparison: Comparison, verdicts: Sequence[Verdict], layout: str, *, width: int, styled: bool
+) -> str:
     if layout in ("csv", "json"):
         from optrun.runner.compare import exports
 
-        return exports.csv_text(comparison) if layout == "csv" else exports.json_text(comparison)
+        if layout == "csv":
+            return exports.csv_text(comparison)
+        return exports.json_text(comparison, verdicts)
     from optrun.runner.compare import render
 
     if layout == "markdown":
-        return render.markdown(comparison)
-    return render.render(comparison, width=width, styled=styled)
+        return render.markdown(comparison, verdicts)
+    return render.render(comparison, verdicts, width=width, styled=styled)

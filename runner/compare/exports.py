@@ -1,9 +1,11 @@
 """A comparison for programs: CSV and JSON, in full precision and in the units of run.json."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 
-from optrun.runner.compare import footnotes as captions
 from optrun.runner.compare.comparison import Comparison, Group, Row
+from optrun.runner.compare.judgement import Verdict
 from optrun.runner.compare.metrics import MEASURES
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.text import csv_cell
@@ -48,7 +50,7 @@ def _csv_cells(group: Group, row: Row) -> list[object]:
     ]
 
 
-def json_text(comparison: Comparison) -> str:
+def json_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
     """Everything there is, with the values by seed; strict JSON, null for what is missing."""
     content = {
         "format": FORMAT,
@@ -65,10 +67,14 @@ def json_text(comparison: Comparison) -> str:
                 "comparable": group.comparable,
                 "differences": {item.field: dict(item.values) for item in group.differences},
                 "unpaired_seeds": list(group.unpaired_seeds),
-                "conclusion": captions.conclusion(group),
+                "metric": verdict.metric.key,
+                "baseline": verdict.baseline,
+                "comparisons": [asdict(one) for one in verdict.judged],
+                "conclusions": verdict.sentences,
+                "notes": verdict.notes,
                 "rows": [_row(row) for row in group.rows],
             }
-            for group in comparison.groups
+            for group, verdict in zip(comparison.groups, verdicts, strict=True)
         ],
         "left_out": [
             {"kind": item.kind, "run": item.label, "path": printable(item.path), "why": item.why}

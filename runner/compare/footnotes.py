@@ -7,9 +7,6 @@ from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, 
 from optrun.runner.compare.metrics import BY_KEY, MEASURES
 from optrun.runner.ui.wording import number_of
 
-# Below this the exact paired test cannot reach p < 0.05, however the numbers fall: 2 / 2**n.
-FEWEST_SEEDS_THAT_CAN_CONCLUDE = 6
-
 _NAMED = 3
 _LONGEST_VALUE = 32
 _SHORT_HASH = 8
@@ -43,24 +40,6 @@ def separation(comparison: Comparison) -> str:
         f"{len(comparison.groups)} tables, since the runs differ in {', '.join(reasons)}: "
         "numbers of different tables must not be ranked together."
     )
-
-
-def conclusion(group: Group) -> str:
-    """What a table's number of seeds allows to say; never more."""
-    counts = {row.name: len(row.runs) for row in group.rows}
-    fewest, most = min(counts.values()), max(counts.values())
-    if len(group.rows) == 1:
-        text = "One experiment: nothing to compare it with."
-        return text + " One seed shows no spread either." if most == 1 else text
-    if most <= 1:
-        return "One seed each: no conclusion. Run the same seeds for each, as in --seeds 8."
-    if fewest <= 1:
-        single = [row.name for row in group.rows if len(row.runs) <= 1]
-        return f"At most one seed: no conclusion about {', '.join(_some(single))}."
-    if fewest < FEWEST_SEEDS_THAT_CAN_CONCLUDE:
-        seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        return f"{seeds} seeds each: too few for a conclusion; mean ± spread describe these alone."
-    return "Mean ± spread describe these seeds; whether a difference is real is not tested here."
 
 
 def notes(group: Group, *, sort: str) -> list[str]:

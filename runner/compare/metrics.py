@@ -1,5 +1,6 @@
 """What a comparison measures of each run: names, units, and which way is better."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +63,7 @@ MEASURES = (
 # fmt: on
 
 BY_KEY = {measure.key: measure for measure in MEASURES}
-DEFAULT_SORT = "best_validation_loss"
+DEFAULT_SORT, DEFAULT_METRIC = "best_validation_loss", "test_accuracy"
 TEXT_COLUMNS = ("name", "optimizer", "seeds")  # what `--sort` takes besides the measures
 
 
@@ -72,12 +73,18 @@ def sort_column(name: str) -> str:
     Raises:
         UserError: There is no such column; the nearest is named.
     """
+    return _meant(name, (*TEXT_COLUMNS, *BY_KEY), "--sort must be a column")
+
+
+def measure_called(name: str) -> Measure:
+    """The measure that a person means, likewise."""
+    return BY_KEY[_meant(name, tuple(BY_KEY), "--metric must be a measure")]
+
+
+def _meant(name: str, known: Sequence[str], must: str) -> str:
     wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
-    columns = (*TEXT_COLUMNS, *BY_KEY)
-    if wanted in columns:
+    if wanted in known:
         return wanted
-    near = nearest(wanted, columns, cutoff=0.5)
+    near = nearest(wanted, known, cutoff=0.5)
     hint = f" Did you mean {near}?" if near else ""
-    raise UserError(
-        f"--sort must be a column, received: {name}.{hint} Columns: {', '.join(columns)}."
-    )
+    raise UserError(f"{must}, received: {name}.{hint} There are: {', '.join(known)}.")

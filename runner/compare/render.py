@@ -12,6 +12,7 @@ from itertools import chain, combinations, groupby, pairwise
 from optrun.runner.compare import footnotes as captions
 from optrun.runner.compare.comparison import Comparison, Group, Row, Summary
 from optrun.runner.compare.footnotes import seeds_text
+from optrun.runner.compare.judgement import Verdict
 from optrun.runner.compare.metrics import MEASURES, Measure
 from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
@@ -45,8 +46,8 @@ class Column:
         return widest([*self.header, *self.means, *self.spreads])
 
 
-def render(comparison: Comparison, *, width: int, styled: bool) -> str:
-    """All tables with their captions, for a terminal of so many columns, with colours or not."""
+def render(comparison: Comparison, verdicts: Sequence[Verdict], *, width: int, styled: bool) -> str:
+    """All tables with their verdicts, for a terminal of so many columns, with colours or not."""
     width = max(width, _NARROWEST_TABLE)
     lines: list[str] = []
 
@@ -58,13 +59,15 @@ def render(comparison: Comparison, *, width: int, styled: bool) -> str:
     if separation := captions.separation(comparison):
         add(separation, "care")
         lines.append("")
-    for group in comparison.groups:
+    for group, verdict in zip(comparison.groups, verdicts, strict=True):
         add(captions.heading(group), "heading")
+        for sentence in verdict.sentences:
+            add(sentence, "strong")
+        lines.append("")
         columns = [_column(measure, group.rows) for measure in MEASURES]
         for number, section in enumerate(_sections(columns, width)):
             lines += [*_table(group, section, width, styled, first=number == 0), ""]
-        add(captions.conclusion(group), "strong")
-        for note in captions.notes(group, sort=comparison.sort):
+        for note in (*verdict.notes, *captions.notes(group, sort=comparison.sort)):
             add(note, "faint")
         lines.append("")
     for number, text in enumerate(captions.left_out(comparison)):
@@ -72,15 +75,17 @@ def render(comparison: Comparison, *, width: int, styled: bool) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def markdown(comparison: Comparison) -> str:
-    """All tables with their captions, in GitHub's Markdown."""
+def markdown(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
+    """All tables with their verdicts, in GitHub's Markdown."""
     lines: list[str] = []
     if separation := captions.separation(comparison):
         lines += [_escape(separation), ""]
-    for group in comparison.groups:
-        lines += [f"**{_escape(captions.heading(group))}**", "", *_markdown_table(group), ""]
-        lines += [f"**{_escape(captions.conclusion(group))}**", ""]
-        lines += [f"- {_escape(note)}" for note in captions.notes(group, sort=comparison.sort)]
+    for group, verdict in zip(comparison.groups, verdicts, strict=True):
+        lines += [f"**{_escape(captions.heading(group))}**", ""]
+        lines += [f"- **{_escape(sentence)}**" for sentence in verdict.sentences]
+        lines += ["", *_markdown_table(group), ""]
+        said = (*verdict.notes, *captions.notes(group, sort=comparison.sort))
+        lines += [f"- {_escape(note)}" for note in said]
         lines.append("")
     if left_out := captions.left_out(comparison):
         lines += ["Not counted:", "", *(f"- {_escape(line)}" for line in left_out)]

@@ -35,7 +35,7 @@ def python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]
 COMMAND = (
     "from optrun.runner.commands.compare import compare; import sys; compare(standalone_mode=False)"
 )
-HEAVY = ["tensorflow", "keras", "numpy", "sklearn", "h5py", "pydantic", "PIL"]
+HEAVY = ["tensorflow", "keras", "sklearn", "h5py", "pydantic", "PIL"]
 AFTERWARDS = (
     f"; print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
     "; import time; print(time.process_time(), file=sys.stderr)"

@@ -27,6 +27,8 @@ from optrun.runner.commands.compare import compare as compare_command
 from optrun.runner.commands.runs import runs as runs_command
 from optrun.runner.compare import exports, render
 from optrun.runner.compare.comparison import compare
+from optrun.runner.compare.judgement import verdict
+from optrun.runner.compare.metrics import BY_KEY, DEFAULT_METRIC
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.reader import Run, Unreadable
@@ -373,8 +375,10 @@ def test_any_value_anywhere_in_run_json(
     comparison = compare(found, unreadable)
     shown = sum(len(row.runs) + len(row.diverged) for g in comparison.groups for row in g.rows)
     assert shown + len(comparison.left_out) == 3
-    texts = [render.render(comparison, width=80, styled=False), render.markdown(comparison)]
-    texts += [exports.csv_text(comparison), exports.json_text(comparison)]
+    judged = [verdict(group, BY_KEY[DEFAULT_METRIC]) for group in comparison.groups]
+    texts = [render.render(comparison, judged, width=80, styled=False)]
+    texts += [render.markdown(comparison, judged), exports.csv_text(comparison)]
+    texts.append(exports.json_text(comparison, judged))
     for text in texts:
         shows_only_printable(text)
     json.loads(texts[-1], parse_constant=pytest.fail)

@@ -1,0 +1,199 @@
+"""The verdict on a table of runs: which baseline, which pairs, in which words."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optrun.runner.compare.comparison import compare
+from optrun.runner.compare.judgement import Verdict, verdict
+from optrun.runner.compare.metrics import BY_KEY, DEFAULT_METRIC
+from optrun.runner.runs.reader import read_all
+from optrun.runner.verdict.conclusions import Conclusion
+
+MakeRun = Callable[..., Path]
+MakeRuns = Callable[..., None]
+Answer = tuple[int, str, str]
+Optrun = Callable[..., Answer]
+
+
+@pytest.fixture
+def make_runs(make_run: MakeRun) -> MakeRuns:
+    """Runs of one experiment, seeds 1 to `count`, around an accuracy."""
+
+    def make(name: str, count: int, accuracy: float = 0.9, **more: Any) -> None:
+        rule = more.get("rule", name)
+        description = more.get("description", rule.title())
+        for seed in range(1, count + 1):
+            make_run(
+                name=name,
+                seed=seed,
+                experiment=f"{name} {description}",
+                optimizer={"description": description, "specification": {"name": rule}},
+                result={"test_accuracy": accuracy + seed * 1e-3 + (seed % 2) * 1e-4 * len(name)},
+                batch_size=more.get("batch_size", 16),
+                provenance={
+                    "initial_weights": f"{more.get('start', 'w')}{seed}",
+                    "first_batches": f"{more.get('batches', 'b')}{seed}",
+                },
+            )
+
+    return make
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Callable[..., Verdict]:
+    def judge(**options: object) -> Verdict:
+        [group] = compare(*read_all([tmp_path / "results"])).groups
+        return verdict(group, BY_KEY[DEFAULT_METRIC], **options)
+
+    return judge
+
+
+def test_the_winner_is_said_with_how_much_and_how_sure(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 8)
+    make_runs("lookahead", 8, 0.92)
+    found = judged()
+    assert found.baseline == "sgd"
+    [sentence] = found.sentences
+    assert sentence.startswith("lookahead is better than sgd: +2.0")
+    assert " points of test accuracy [" in sentence
+    assert sentence.endswith("better in 8 of 8 seeds, p = 0.0078.")
+    assert found.judged[0].paired
+    assert "these photos, this network and this budget" in found.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("count", "others", "expected"),
+    [
+        (1, 0, "One experiment: nothing to compare it with."),
+        (4, 0, "One experiment: nothing to compare it with."),
+        (1, 1, "No conclusion about b and a: 1 paired seed can never give p < 0.05; 6 seeds each"),
+        (3, 8, "No conclusion about b and a: 3 paired seeds can never give p < 0.05; 6 seeds each"),
+    ],
+)
+def test_too_few_are_said_to_be_too_few(
+    make_runs: MakeRuns, judged: Callable[..., Verdict], count: int, others: int, expected: str
+) -> None:
+    make_runs("a", count)
+    if others:
+        make_runs("b", others)
+    assert judged().sentences[0].startswith(expected)
+
+
+def test_the_commands_that_run_what_is_missing_are_named(
+    make_runs: MakeRuns,
+    judged: Callable[..., Verdict],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_runs("sgd", 3)
+    make_runs("adam", 3)
+    make_runs("heun", 5)
+    found = judged()
+    [sentence] = [one for one in found.sentences if "adam" in one]
+    assert "3 paired seeds can never give p < 0.05 in 2 comparisons; 7 seeds each can." in sentence
+    commands = [note for note in found.notes if "optrun train" in note]
+    runs = r"results/{}-s1-\w+/config.yaml"
+    pair = f"{runs.format('sgd')} {runs.format('adam')}"
+    assert len(commands) == 2
+    assert re.fullmatch(rf"What is missing runs by: optrun train {pair} --seeds 4-7", commands[0])
+    assert re.fullmatch(rf".*optrun train {runs.format('heun')} --seeds 6-7", commands[1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "stated", "expected"),
+    [
+        ({"mine": "adam", "plain": "sgd"}, None, "plain"),
+        ({"long": "lookahead", "short": "adam"}, None, "short"),
+        ({"mine": "adam", "plain": "sgd"}, "ADAM", "mine"),
+        ({"mine": "adam", "plain": "sgd"}, "mine", "mine"),
+        ({"mine": "adam", "plain": "sgd"}, "heun", None),
+    ],
+)
+def test_the_baseline_is_what_is_asked_for_else_sgd_else_the_plainest(
+    make_runs: MakeRuns,
+    judged: Callable[..., Verdict],
+    rows: dict[str, str],
+    stated: str | None,
+    expected: str | None,
+) -> None:
+    for name, rule in rows.items():
+        make_runs(name, 2, rule=rule)
+    found = judged(baseline=stated)
+    assert found.baseline == expected
+    assert bool(found.judged) == (expected is not None)
+
+
+def test_runs_that_did_not_begin_alike_are_no_pairs(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 6)
+    make_runs("batch64", 6, 0.92, batch_size=64, batches="others")
+    make_runs("elsewhere", 6, 0.94, start="other")
+    make_runs("order", 6, 0.96, batches="others")
+    paired = {one.candidate: one.paired for one in judged().judged}
+    assert paired == {"batch64": True, "elsewhere": False, "order": False}
+    assert any("Not paired with the baseline: elsewhere, order" in one for one in judged().notes)
+
+
+def test_a_margin_is_in_the_unit_of_the_table(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 8)
+    make_runs("adam", 8, 0.9001)
+    assert judged(margin=0.5).judged[0].conclusion is Conclusion.SAME
+    assert judged(margin=0.5).sentences[0].startswith("No difference that matters between adam and")
+    assert judged(margin=0.005).judged[0].conclusion is not Conclusion.SAME
+
+
+def test_two_rows_of_one_name_are_told_apart(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 6)
+    make_runs("adam", 6, description="Adam 1e-3", rule="adam")
+    make_runs("adam", 6, 0.93, description="Adam 1e-4", rule="adam2")
+    names = {one.candidate for one in judged().judged}
+    assert names == {"adam (Adam 1e-3)", "adam (Adam 1e-4)"}
+
+
+def test_many_comparisons_take_few_lines(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 2)
+    for number in range(30):
+        make_runs(f"x{number}", 2)
+    found = judged()
+    assert len(found.judged) == 30
+    assert len(found.sentences) == 1
+    assert "x0, x1, x10 and 27 more against sgd" in found.sentences[0]
+    assert len(found.notes) < 12
+
+
+def test_the_command_shows_the_verdict_first_and_json_has_it_whole(
+    make_runs: MakeRuns, optrun: Optrun, tmp_path: Path
+) -> None:
+    make_runs("sgd", 8)
+    make_runs("adam", 8, 0.88)
+    code, out, err = optrun("compare", tmp_path / "results")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].startswith("adam is worse than sgd: −2.0")
+    text = optrun("compare", tmp_path / "results", "--format", "json", "--metric", "test-log-loss")[
+        1
+    ]
+    [table] = json.loads(text)["tables"]
+    assert (table["metric"], table["baseline"]) == ("test_log_loss", "sgd")
+    [one] = table["comparisons"]
+    assert one["conclusion"] == "no conclusion"
+    assert one["seeds"] == [1, 2, 3, 4, 5, 6, 7, 8]
+    for arguments, said in (
+        (["--baseline", "sdg"], "received: sdg. Did you mean sgd? There are: adam, sgd."),
+        (["--metric", "accuracy"], "--metric must be a measure, received: accuracy. Did you mean"),
+    ):
+        code, _, err = optrun("compare", tmp_path / "results", *arguments)
+        assert (code, said in err) == (2, True), err

@@ -27,6 +27,13 @@ from optrun.runner.commands import options as shared
     type=click.FloatRange(min=0, min_open=True),
     help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
 )
+@click.option(
+    "--require",
+    metavar="A>=B",
+    multiple=True,
+    help="Exit with 4 where B is better than A, or the seeds can never conclude. May be repeated.",
+)
+@shared.flag("--per-seed", "Show each seed's value, and its difference from the baseline's.")
 @shared.defaulted(
     "--sort",
     "best_validation_loss",
@@ -61,8 +68,10 @@ def compare(results: tuple[Path, ...], **options: Any) -> None:
 
     \b
     Exit code: 0 whatever the verdict, and where there is no run yet; 2 for a
-    missing folder, an unknown column, or a file that cannot be written.
+    missing folder, an unknown column, or a file that cannot be written; 4 where
+    what --require asks for is not so.
     """
     from optrun.runner.compare.compare import compare as run
 
-    run(results, **options)
+    if code := run(results, **options):
+        raise click.exceptions.Exit(code)

@@ -1,6 +1,7 @@
 """What `optrun compare` does: read the runs, compare them, show or write the result."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -8,15 +9,25 @@ from optrun.data.files import write_atomically
 from optrun.runner.compare.comparison import Comparison
 from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
-from optrun.runner.compare.judgement import Verdict, row_called, verdict
+from optrun.runner.compare.judgement import Verdict, by_seed, row_called, verdict
+from optrun.runner.compare.judgement import require as judge_pair
 from optrun.runner.compare.metrics import measure_called, sort_column
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import read_all
-from optrun.runner.ui.text import WIDE, is_styled, layout_of, show, terminal_width
+from optrun.runner.ui.text import (
+    WIDE,
+    has_scrolled_away,
+    is_styled,
+    layout_of,
+    show,
+    terminal_width,
+    wrap,
+)
 from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import printable
 
 DEFAULT_RESULTS = Path("results")
+NOT_MET = 4  # the exit code where what was required is not so
 _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
 
 
@@ -26,17 +37,21 @@ def compare(
     metric: str,
     baseline: str | None,
     margin: float | None,
+    require: Sequence[str],
+    per_seed: bool,
     sort: str,
     layout: str | None,
     output: Path | None,
-) -> None:
-    """Compares the runs in the folders, on the screen or into a file.
+) -> int:
+    """Compares the runs in the folders, on the screen or into a file; returns the exit code.
 
     Args:
         paths: Folders of runs, or folders of single runs; none stands for `results`.
         metric: The measure that the verdict is about.
         baseline: The experiment or optimizer that others are set against; None: SGD.
         margin: The smallest difference that matters, in the unit that a table shows.
+        require: `A>=B`, each to hold; where one does not, that is said and the code is 4.
+        per_seed: Whether each seed's value is shown.
         layout: table, markdown, csv or json; None: by the output's name, else table.
 
     Raises:
@@ -55,6 +70,16 @@ def compare(
     verdicts = [
         verdict(group, judged_by, baseline=baseline, margin=margin) for group in comparison.groups
     ]
+    if per_seed:
+        verdicts = [
+            replace(found, notes=(*by_seed(group, found), *found.notes))
+            for group, found in zip(comparison.groups, verdicts, strict=True)
+        ]
+    broken = []
+    for text in require:
+        holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin)
+        if not holds:
+            broken += [f"{text} is not met: {line}" for line in lines]
 
     if output is not None:
         try:
@@ -69,11 +94,18 @@ def compare(
         click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
     elif layout != "table" or comparison.groups or comparison.left_out:
         width = terminal_width()
-        show(_text(comparison, verdicts, layout, width=width, styled=is_styled()))
+        text = _text(comparison, verdicts, layout, width=width, styled=is_styled())
+        show(text)
+        if layout == "table" and has_scrolled_away(text):
+            again = [line for found in verdicts for line in found.sentences]
+            show("\n" + "\n".join(part for line in again for part in wrap(line, width)) + "\n")
     if not comparison.groups:
         places = ", ".join(printable(str(path)) for path in paths)
         quiet = output is not None or layout != "table"
         click.echo(NOTHING_YET.format(places=places), err=quiet, nl=False)
+    for line in broken:
+        click.echo(f"optrun: {line}", err=True)
+    return NOT_MET if broken or (require and not comparison.groups) else 0
 
 
 def _text(

@@ -2,10 +2,12 @@
 
 import contextlib
 import itertools
+import math
 import shlex
+import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optrun.runner.compare.comparison import Group, Row
@@ -69,26 +71,108 @@ def verdict(
         reference,
         tuple(judged),
         tuple(_sentences(judged, unit)),
-        (*_missing_runs(judged, rows, needed), *notes(judged[:_MOST_LINES]), _HOLDS_FOR),
+        (
+            *_missing_runs(judged, rows, needed),
+            *notes(judged[:_MOST_LINES]),
+            *_noise_floor(rows.values(), metric),
+            _HOLDS_FOR,
+        ),
     )
 
 
 _HOLDS_FOR = "A verdict holds for these photos, this network and this budget."
 
 
-def row_called(name: str, groups: Sequence[Group]) -> None:
-    """Refuse a baseline that is a row of no table."""
+def _noise_floor(rows: Iterable[Row], metric: Measure) -> Iterator[str]:
+    """How far runs scatter that differ in the seed alone: as seen, or by the number of photos.
+
+    Of the latter alone follow about sqrt(e / (2 n)), where e of n test photos are told wrong
+    (Jordan 2023, "Calibrated chaos", arXiv 2304.01910).
+    """
+    if metric.key != "test_accuracy":
+        return
+    photos = {run.record.test_photos for row in rows for run in row.runs}
+    seen = [row.summaries[metric.key] for row in rows]
+    errors = [1 - one.mean for one in seen if one.mean is not None]
+    if len(photos) != 1 or not errors or (count := photos.pop()) is None:
+        return
+    floor = math.sqrt(statistics.median(errors) / (2 * count))
+    spread = statistics.median([one.spread for one in seen if one.spread is not None] or [0.0])
+    what = "as was seen" if spread > floor else f"by the number of test photos, {count:,}"
+    points = f"{100 * max(floor, spread):.1f} points"
+    yield f"Runs that differ in the seed alone scatter by about {points} ({what})."
+
+
+def require(
+    text: str, groups: Sequence[Group], metric: Measure, *, margin: float | None = None
+) -> tuple[bool, list[str]]:
+    """Whether `A>=B` holds in all tables that have both: what is concluded, a line for each.
+
+    It does not where B is better, or where the seeds can never conclude.
+    """
+    parts = [part.strip() for part in text.split(">=")]
+    if len(parts) != 2 or not all(parts):
+        raise UserError(f"--require must be like lookahead>=sgd, received: {text}")
+    candidate, baseline = parts
+    for name in parts:
+        row_called(name, groups, option="--require")
+    holds, lines = True, list[str]()
+    for group in groups:
+        both = [row for row in group.rows if _is_called(row, candidate)]
+        both += [row for row in group.rows if _is_called(row, baseline) and row not in both]
+        if len(both) < 2:
+            continue
+        found = verdict(replace(group, rows=tuple(both)), metric, baseline=baseline, margin=margin)
+        holds &= bool(found.judged) and all(
+            one.conclusion is not Conclusion.WORSE and one.needs_seeds is None
+            for one in found.judged
+        )
+        lines += found.sentences
+    if not lines:
+        raise UserError(f"--require {text}: no table has both, so that nothing can be said of them")
+    return holds, lines
+
+
+def by_seed(group: Group, found: Verdict) -> Iterator[str]:
+    """Each row's value of each seed, its difference from the baseline's, and which lie far out."""
+    scale, decimals = (100.0 if found.metric.percent else 1.0), found.metric.decimals + 1
+    labels = _labels(group.rows)
+    values = [_values(row, found.metric) for row in group.rows]
+    reference = dict(zip(labels, values, strict=True)).get(found.baseline or "", {})
+    for label, of_row in zip(labels, values, strict=True):
+        told = []
+        for seed, value in of_row.items():
+            text = f"{seed}: {value * scale:.{decimals}f}"
+            if label != found.baseline and seed in reference:
+                text += f" ({(value - reference[seed]) * scale:+.{decimals}f})"
+            told.append(text + " far out" * _is_far_out(value, list(of_row.values())))
+        yield f"{label} by seed: {', '.join(told) or 'no value'}"
+
+
+def _is_far_out(value: float, values: Sequence[float]) -> bool:
+    """Beyond five times the median distance from the median, of five values or more."""
+    middle = statistics.median(values)
+    usual = statistics.median(abs(one - middle) for one in values)
+    return len(values) >= 5 and abs(value - middle) > 5 * usual > 0
+
+
+def row_called(name: str, groups: Sequence[Group], *, option: str = "--baseline") -> None:
+    """Refuse a name that is a row of no table."""
     known = {one for group in groups for row in group.rows for one in _names(row)}
-    if groups and name.lower() not in {one.lower() for one in known}:
+    if groups and not any(_is_called(row, name) for group in groups for row in group.rows):
         near = nearest(name, known)
         raise UserError(
-            f"--baseline must name an experiment or an optimizer of the tables, received: {name}."
+            f"{option} must name an experiment or an optimizer of the tables, received: {name}."
             f"{f' Did you mean {near}?' if near else ''} There are: {some(sorted(known), 12)}."
         )
 
 
 def _names(row: Row) -> tuple[str, ...]:
     return row.name, str(row.newest.specification.get("name", row.name))
+
+
+def _is_called(row: Row, name: str) -> bool:
+    return name.lower() in {one.lower() for one in _names(row)}
 
 
 def _labels(rows: Sequence[Row]) -> list[str]:
@@ -112,11 +196,7 @@ def _values(row: Row, metric: Measure) -> dict[int, float]:
 
 def _baseline(rows: dict[str, Row], stated: str | None) -> str | None:
     """The label of the row that others are set against; None where the stated one is not here."""
-    named = [
-        label
-        for label, row in rows.items()
-        if (stated or _PLAINEST).lower() in {one.lower() for one in _names(row)}
-    ]
+    named = [label for label, row in rows.items() if _is_called(row, stated or _PLAINEST)]
     if stated is not None and not named:
         return None
     return min(named or rows, key=lambda label: (len(rows[label].newest.optimizer), label))

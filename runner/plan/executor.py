@@ -22,6 +22,7 @@ from optrun.runner.plan import plan as plans
 from optrun.runner.plan import progress
 from optrun.runner.plan.plan import Entry, Plan, PlannedRun, RunSpec
 from optrun.runner.plan.progress import ToDo, Turn
+from optrun.runner.runs import reader
 from optrun.runner.runs.reader import find_run
 from optrun.runner.runs.record import RunRecord, RunStatus
 from optrun.runner.runs.run_folder import RunFolder, check_writable, reopen
@@ -34,6 +35,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from optrun.runner.plan.resources import Resources
 
+# Whom a run on its own is to be compared with.
+_OPPONENTS = ("sgd_vgg19.yaml", "lookahead_vgg19.yaml")
 _BOTH_CLASSES = " and ".join(PLURAL_NAMES)
 
 
@@ -92,12 +95,29 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
             display.say(progress.summary(became))
         if RunStatus.FAILED in became:
             display.say("To go on with what failed: the same command with --resume")
-        display.say(f"Next: optrun compare {request.results}")
+        display.say(f"Next: {_next(plan, request)}")
         if plan.on_sample:
             display.say("These were sample runs: their numbers say nothing about real photos.")
         return progress.exit_code(became, refused=1)
 
     return _until_interrupted(carry_out, display)
+
+
+def _next(plan: Plan, request: Request) -> str:
+    """What fits what just happened: a comparison, or runs that give it something to compare."""
+    compare = f"optrun compare {request.results}"
+    configs = {run.config for run in plan.runs}
+    recorded = reader.read_all([request.results])[0] if request.results.is_dir() else []
+    if len(configs) > 1 or len({one.record.experiment for one in recorded}) > 1:
+        return compare
+    (config,) = configs
+    for name in _OPPONENTS:
+        opponent = config.with_name(name)
+        if opponent != config and opponent.is_file():
+            sample = " --sample" if request.sample else ""
+            results = f" --results {request.results}" if request.results != reader.RESULTS else ""
+            return f"optrun train {opponent} {config}{sample} --seeds 8{results}"
+    return compare
 
 
 def resume(request: ResumeRequest, listeners: Sequence[Listener] = ()) -> int:

@@ -7,6 +7,7 @@ otherwise, which is said.
 
 import math
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from optrun.runner.plan.memory import BYTES_PER_WEIGHT
 from optrun.runner.plan.plan import Plan, PlannedRun, first_of_each
 from optrun.runner.runs.record import flatten
 from optrun.runner.ui.wording import number_of, size
+from optrun.runner.verdict.conclusions import ALPHA
+from optrun.runner.verdict.permutation import fewest_pairs
 
 # The keys of `data` that decide which photos are prepared, and how they are divided.
 PREPARATION = {"source", "image_size", "resize", "antialias", "limit"}
@@ -100,9 +103,24 @@ def forecast(plan: Plan, results: Path) -> str:
             lines += [f"note: {one}" for one in notes]
         except ConfigurationError as error:
             lines.append(f"It would not be started: {error}")
+    if len(firsts) > 1:
+        lines.append(_conclusive(plan.runs, comparisons=len(firsts) - 1))
     if short := _shortage(plan.runs, costs, results):
         lines.append(f"It would not be started: {short}")
     return "\n".join(lines)
+
+
+def _conclusive(runs: Sequence[PlannedRun], *, comparisons: int) -> str:
+    """Whether so many seeds can ever show a difference, however large."""
+    seeds = min(Counter(run.key for run in runs).values())
+    needed = fewest_pairs(ALPHA / comparisons)
+    many = f" in {comparisons} comparisons" if comparisons > 1 else ""
+    if seeds < needed:
+        return (
+            f"{number_of(seeds, 'seed')} each can never give p < {ALPHA:g}{many}: no difference "
+            f"can be concluded with fewer than {needed}"
+        )
+    return f"{number_of(seeds, 'seed')} each can show a difference{many}; {needed} are the fewest"
 
 
 def check_room(runs: Sequence[PlannedRun], results: Path, *, present_bytes: int = 0) -> str:

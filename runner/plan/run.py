@@ -97,6 +97,9 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
             "photos_source": photos.source,
             "photos_left_out": len(photos.left_out),
             "photos_dropped": len(parts.dropped),
+            "photos_by_part": {
+                name: len(getattr(parts, name)) for name in ("train", "validation", "test")
+            },
             "config": str(planned.config.absolute()),
             "own_code": user_optimizer.facts(experiment),
         },

@@ -224,6 +224,10 @@ class RunRecord:
         return recorded if isinstance(recorded, bool) else None
 
     @property
+    def test_photos(self) -> int | None:
+        return whole(mapping(self.provenance.get("photos_by_part")).get("test")) or None
+
+    @property
     def initial_weights(self) -> str | None:
         return _text(self.provenance, "initial_weights")
 

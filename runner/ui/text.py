@@ -27,6 +27,12 @@ def terminal_width() -> int:
     return shutil.get_terminal_size(fallback=(WIDE, 24)).columns
 
 
+def has_scrolled_away(text: str) -> bool:
+    """Whether a terminal that shows the text no longer shows its beginning."""
+    lines = shutil.get_terminal_size(fallback=(WIDE, 24)).lines
+    return sys.stdout.isatty() and text.count("\n") >= lines
+
+
 def is_styled() -> bool:
     """Whether standard output takes colours and nobody forbids them."""
     return (

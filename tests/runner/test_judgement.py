@@ -142,6 +142,22 @@ def test_runs_that_did_not_begin_alike_are_no_pairs(
     assert any("Not paired with the baseline: elsewhere, order" in one for one in judged().notes)
 
 
+def test_how_far_the_seed_alone_moves_a_run_is_told(
+    make_run: MakeRun, judged: Callable[..., Verdict]
+) -> None:
+    for name in ("sgd", "adam"):
+        for seed in (1, 2):
+            make_run(
+                name=name,
+                seed=seed,
+                result={"test_accuracy": 0.95},
+                provenance={"photos_by_part": {"test": 308}},
+            )
+    # 308 photos at an error of 5 %: sqrt(0.05 / 616), 0.9 points.
+    said = "Runs that differ in the seed alone scatter by about 0.9 points (by the number"
+    assert [note for note in judged().notes if note.startswith(said)]
+
+
 def test_a_margin_is_in_the_unit_of_the_table(
     make_runs: MakeRuns, judged: Callable[..., Verdict]
 ) -> None:
@@ -197,3 +213,42 @@ def test_the_command_shows_the_verdict_first_and_json_has_it_whole(
     ):
         code, _, err = optrun("compare", tmp_path / "results", *arguments)
         assert (code, said in err) == (2, True), err
+
+
+def test_what_is_required_is_met_or_ends_with_4(
+    make_runs: MakeRuns, optrun: Optrun, tmp_path: Path
+) -> None:
+    make_runs("sgd", 8)
+    make_runs("lookahead", 8, 0.92)
+    make_runs("adam", 3)
+    compare = ("compare", tmp_path / "results", "--require")
+    for text in ("lookahead>=sgd", "lookahead >= SGD", "sgd>=sgd_of_another_name"):
+        if "another" in text:
+            code, _, err = optrun(*compare, text)
+            assert (code, "--require must name an experiment or an optimizer" in err) == (2, True)
+        else:
+            assert optrun(*compare, text)[::2] == (0, "")
+    code, _, err = optrun(*compare, "sgd>=lookahead")
+    assert code == 4
+    assert err.startswith("optrun: sgd>=lookahead is not met: sgd is worse than lookahead: ")
+    code, _, err = optrun(*compare, "adam>=sgd")
+    assert (code, "3 paired seeds can never give" in err) == (4, True)
+    assert optrun(*compare, "sgd")[0] == 2
+
+
+def test_each_seed_can_be_seen_and_one_far_out_is_marked(
+    make_runs: MakeRuns, make_run: MakeRun, optrun: Optrun, tmp_path: Path
+) -> None:
+    make_runs("sgd", 6)
+    make_runs("adam", 5, 0.91)
+    make_run(
+        name="adam",
+        seed=6,
+        experiment="adam Adam",
+        optimizer={"description": "Adam", "specification": {"name": "adam"}},
+        result={"test_accuracy": 0.5},
+    )
+    out = " ".join(optrun("compare", tmp_path / "results", "--per-seed")[1].split())
+    assert "sgd by seed: 1: 90.13, 2: 90.20, 3: 90.33, " in out
+    assert "adam by seed: 1: 91.14 (+1.01), " in out
+    assert "6: 50.00 (-40.60) far out" in out

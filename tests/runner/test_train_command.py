@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from optrun.runner.plan import plan as plans
+from optrun.runner.plan.executor import Request, _next
+from optrun.runner.plan.plan import Entry
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -364,6 +367,43 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, optrun: Optr
     for word in ("optimizer steps", "gradient evaluations", "Disk in all", "optimizer.name: sgd"):
         assert word in out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("configs", "seeds", "said"),
+    [
+        (
+            ["sgd", "adam"],
+            "3",
+            "3 seeds each can never give p < 0.05: no difference can",
+        ),
+        (["sgd", "adam"], "8", "8 seeds each can show a difference; 6 are the fewest"),
+        (
+            ["sgd", "adam", "heun"],
+            "6",
+            "in 2 comparisons: no difference can be concluded with",
+        ),
+        (["sgd"], "1", None),
+    ],
+)
+def test_dry_run_says_whether_so_many_seeds_can_conclude(
+    tmp_path: Path, optrun: Optrun, configs: list[str], seeds: str, said: str | None
+) -> None:
+    files = [config(name) for name in configs]
+    _, out, _ = optrun("train", *files, "--sample", "--dry-run", "--seeds", seeds)
+    assert said in out if said else "conclude" not in out
+
+
+def test_what_comes_next_fits_what_just_happened(tmp_path: Path) -> None:
+    def told(*configs: str, results: Path = tmp_path / "none") -> str:
+        entries = [Entry(config(name), []) for name in configs]
+        plan = plans.make(entries, sample=True)
+        return _next(plan, Request(entries, sample=True, results=results))
+
+    other = f"{config('sgd')} {config('adam')} --sample --seeds 8 --results {tmp_path / 'none'}"
+    assert told("adam") == f"optrun train {other}"
+    assert f" {config('lookahead')} {config('sgd')} " in told("sgd")
+    assert told("adam", "sgd") == f"optrun compare {tmp_path / 'none'}"
 
 
 WARMED_UP = """

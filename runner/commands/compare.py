@@ -9,12 +9,21 @@ from optrun.runner.commands import options as shared
 
 @click.command()
 @shared.results_argument
-@shared.defaulted(
+@click.option(
     "--metric",
-    "test_accuracy",
-    str,
-    "The measure that the verdict is about, one of those named above.",
     metavar="MEASURE",
+    help="The measure that the verdict is about, one of those named above. Default: test_accuracy.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["epochs", "updates", "images", "gradient-evaluations", "training-seconds"]),
+    help="Judge the best validation_accuracy (or --metric validation_loss) within as much of this "
+    "as all runs have, and tell what it took to reach --target.",
+)
+@click.option(
+    "--target",
+    type=float,
+    help="With --by, in the unit of the table. Default: the baseline's median final value.",
 )
 @click.option(
     "--baseline",
@@ -26,6 +35,13 @@ from optrun.runner.commands import options as shared
     "--margin",
     type=click.FloatRange(min=0, min_open=True),
     help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
+)
+@click.option(
+    "--allow",
+    metavar="FIELD",
+    multiple=True,
+    help="Set runs side by side though they differ in this field; said above the table. May be "
+    "repeated.",
 )
 @click.option(
     "--require",
@@ -71,6 +87,10 @@ def compare(results: tuple[Path, ...], **options: Any) -> None:
     missing folder, an unknown column, or a file that cannot be written; 4 where
     what --require asks for is not so.
     """
+    if options["target"] is not None and options["by"] is None:
+        raise click.UsageError("--target is what --by asks the cost of.")
+    if options["require"] and options["by"]:
+        raise click.UsageError("--require is about whole trainings, --by about parts of them.")
     from optrun.runner.compare.compare import compare as run
 
     if code := run(results, **options):

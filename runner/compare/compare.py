@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 from optrun.data.files import write_atomically
-from optrun.runner.compare.comparison import Comparison
+from optrun.runner.compare.budgets import CURVES, within_budget
+from optrun.runner.compare.comparison import Comparison, Group
 from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
-from optrun.runner.compare.judgement import Verdict, by_seed, row_called, verdict
+from optrun.runner.compare.judgement import BATCHES, Verdict, by_seed, row_called, verdict
 from optrun.runner.compare.judgement import require as judge_pair
-from optrun.runner.compare.metrics import measure_called, sort_column
+from optrun.runner.compare.metrics import BY_KEY, measure_called, sort_column
 from optrun.runner.errors import UserError
-from optrun.runner.runs.reader import read_all
+from optrun.runner.runs.reader import Run, read_all
 from optrun.runner.ui.text import (
     WIDE,
     has_scrolled_away,
@@ -23,7 +24,7 @@ from optrun.runner.ui.text import (
     terminal_width,
     wrap,
 )
-from optrun.runner.ui.wording import number_of
+from optrun.runner.ui.wording import nearest, number_of
 from optrun.runner.untrusted import printable
 
 DEFAULT_RESULTS = Path("results")
@@ -34,9 +35,12 @@ _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
 def compare(
     paths: Sequence[Path],
     *,
-    metric: str,
+    metric: str | None,
+    by: str | None,
+    target: float | None,
     baseline: str | None,
     margin: float | None,
+    allow: Sequence[str],
     require: Sequence[str],
     per_seed: bool,
     sort: str,
@@ -47,9 +51,13 @@ def compare(
 
     Args:
         paths: Folders of runs, or folders of single runs; none stands for `results`.
-        metric: The measure that the verdict is about.
+        metric: The measure that the verdict is about; None: test accuracy, or with `by` that of
+            validation.
+        by: What is spent, for a verdict on the best within what all runs have; None: to the end.
+        target: With `by`, whose cost is told, in the unit of the table.
         baseline: The experiment or optimizer that others are set against; None: SGD.
         margin: The smallest difference that matters, in the unit that a table shows.
+        allow: Fields that may differ within a table all the same; it then says so.
         require: `A>=B`, each to hold; where one does not, that is said and the code is 4.
         per_seed: Whether each seed's value is shown.
         layout: table, markdown, csv or json; None: by the output's name, else table.
@@ -57,19 +65,27 @@ def compare(
     Raises:
         UserError: A path is missing, there is no such column, the file cannot be written.
     """
-    column, judged_by = sort_column(sort), measure_called(metric)
+    column, judged_by = sort_column(sort), measure_called(metric, CURVES if by else BY_KEY)
     if output is not None and layout is None:
         layout = layout_of(output, _FORMAT_BY_SUFFIX, "--output")
     layout = layout or "table"
     paths = list(paths) or [DEFAULT_RESULTS]
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != DEFAULT_RESULTS or path.exists()]
-    comparison = compare_runs(*read_all(existing), sort=column)
+    runs, unreadable = read_all(existing)
+    _require_fields(allow, runs)
+    comparison = compare_runs(runs, unreadable, sort=column, allow=allow)
     if baseline is not None:
         row_called(baseline, comparison.groups)
-    verdicts = [
-        verdict(group, judged_by, baseline=baseline, margin=margin) for group in comparison.groups
-    ]
+
+    def judged(group: Group) -> Verdict:
+        if by is None:
+            return verdict(group, judged_by, baseline=baseline, margin=margin, allow=allow)
+        return within_budget(
+            group, by, judged_by, target=target, baseline=baseline, margin=margin, allow=allow
+        )
+
+    verdicts = list(map(judged, comparison.groups))
     if per_seed:
         verdicts = [
             replace(found, notes=(*by_seed(group, found), *found.notes))
@@ -77,7 +93,7 @@ def compare(
         ]
     broken = []
     for text in require:
-        holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin)
+        holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)
         if not holds:
             broken += [f"{text} is not met: {line}" for line in lines]
 
@@ -106,6 +122,18 @@ def compare(
     for line in broken:
         click.echo(f"optrun: {line}", err=True)
     return NOT_MET if broken or (require and not comparison.groups) else 0
+
+
+def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
+    """Refuse what is no field that must be equal."""
+    known = {BATCHES, "sample", *(name for run in runs for name in run.record.flat_comparable)}
+    for name in allow:
+        if runs and name not in known:
+            near = nearest(name, known)
+            raise UserError(
+                f"--allow must name a field that tables differ in, received: {name}."
+                f"{f' Did you mean {near}?' if near else ''} There are: {', '.join(sorted(known))}."
+            )
 
 
 def _text(

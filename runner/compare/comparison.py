@@ -10,7 +10,7 @@ reason.
 import json
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -76,6 +76,7 @@ class Group:
     sample: bool  # whether they were trained on drawn photos
     setting: tuple[tuple[str, str], ...]  # what tells it from the others of its kind, by field
     comparable: Mapping[str, object] = field(repr=False)  # all that is equal within the group
+    allowed: tuple[Difference, ...]  # what must be equal, is not, and was allowed to differ
     # What is not, and may have changed numbers or clocks: versions, hardware, images per update.
     differences: tuple[Difference, ...]
     # Whose runs did not begin from the same weights and photos, and are no pairs therefore.
@@ -121,6 +122,7 @@ def compare(
     unreadable: Iterable[Unreadable] = (),
     *,
     sort: str = DEFAULT_SORT,
+    allow: Collection[str] = (),
     config_of: ConfigOf = lambda run: read_config(run.folder),
 ) -> Comparison:
     """Groups runs, chooses those that count, and summarises them.
@@ -129,12 +131,14 @@ def compare(
         runs: Any runs, in any order and state.
         unreadable: Run folders that could not be read, to be named.
         sort: A measure's key, "name", "optimizer" or "seeds".
+        allow: Fields, by dotted name, that may differ within a group all the same; "sample" too.
         config_of: The configuration of a run by dotted name; asked only where two rows have the
             same optimizer and batch size and nothing else tells them apart.
     """
     by_group: dict[tuple[bool, str], list[Run]] = defaultdict(list)
     for run in runs:
-        by_group[run.record.sample, _canonical(run.record.flat_comparable)].append(run)
+        fixed = {k: v for k, v in run.record.flat_comparable.items() if k not in allow}
+        by_group["sample" not in allow and run.record.sample, _canonical(fixed)].append(run)
 
     left_out: list[LeftOut] = []
     groups: list[Group] = []
@@ -149,7 +153,7 @@ def compare(
             if counting:
                 rows.append(_row(counting))
         if rows:
-            groups.append(_group(rows, sort, config_of))
+            groups.append(_group(rows, sort, config_of, allow))
 
     left_out += [
         LeftOut(UNREADABLE, item.label, str(item.folder), item.reason) for item in unreadable
@@ -218,17 +222,20 @@ def _row(counting: Sequence[Run]) -> Row:
     )
 
 
-def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf) -> Group:
+def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf, allow: Collection[str]) -> Group:
     records = [run.record for row in rows for run in (*row.runs, *row.diverged)]
     circumstances = _differences(_with_unset_variables(records))
     updates = _differences(
         [{"images per update": record.images_per_update or NOT_RECORDED} for record in records]
     )
     rows = sorted(_with_distinctions(rows, config_of), key=lambda row: _sort_key(row, sort))
+    facts = [{**one.flat_comparable, "sample": one.sample} for one in records]
+    allowed = _differences([{k: v for k, v in one.items() if k in allow} for one in facts])
     return Group(
         sample=records[0].sample,
         setting=(),
-        comparable=records[0].flat_comparable,
+        comparable={k: v for k, v in records[0].flat_comparable.items() if k not in allow},
+        allowed=allowed,
         differences=(*updates, *circumstances),
         unpaired_seeds=_unpaired(records),
         rows=tuple(rows),

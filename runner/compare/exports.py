@@ -65,6 +65,7 @@ def json_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
                 "photos": "sample" if group.sample else "real",
                 "setting": dict(group.setting),
                 "comparable": group.comparable,
+                "allowed": {item.field: dict(item.values) for item in group.allowed},
                 "differences": {item.field: dict(item.values) for item in group.differences},
                 "unpaired_seeds": list(group.unpaired_seeds),
                 "metric": verdict.metric.key,

@@ -26,7 +26,16 @@ or, with the built-in sample (nothing is downloaded):
 def heading(group: Group) -> str:
     """What the runs of a table saw, and what separates it from the other tables."""
     photos = "Drawn sample, no real photos" if group.sample else "Real photos"
-    return " · ".join([photos, *(f"{readable(name)} {_value(v)}" for name, v in group.setting)])
+    if any(item.field == "sample" for item in group.allowed):
+        photos = "Real photos and the drawn sample"
+    setting = [f"{readable(name)} {_value(value)}" for name, value in group.setting]
+    # Whoever allowed it may not be the one who reads it.
+    allowed = [
+        f"ALLOWED TO DIFFER: {readable(item.field)} "
+        f"{', '.join(_some([_value(value) for value, _ in item.values]))}"
+        for item in group.allowed
+    ]
+    return " · ".join([photos, *setting, *allowed])
 
 
 def separation(comparison: Comparison) -> str:

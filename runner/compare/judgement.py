@@ -6,7 +6,7 @@ import math
 import shlex
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ _PLAINEST = "sgd"
 _MOST_LINES = 8  # of comparisons without a conclusion; JSON has them all
 _MOST_NAMED = 3
 _MOST_CONFIGS = 4
+BATCHES = "batch_size"  # what `--allow` calls it
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,24 @@ class Verdict:
 
 
 def verdict(
-    group: Group, metric: Measure, *, baseline: str | None = None, margin: float | None = None
+    group: Group,
+    metric: Measure,
+    *,
+    baseline: str | None = None,
+    margin: float | None = None,
+    allow: Collection[str] = (),
+    values_of: Callable[[Row], Mapping[int, float]] | None = None,
 ) -> Verdict:
     """Judge every row of a table against the baseline's.
 
     `baseline` is a row's name or its optimizer's; None: SGD, else the row of the shortest
-    description. `margin` is in the unit that the table shows.
+    description. `margin` is in the unit that the table shows. `values_of` gives a row's values by
+    seed, where they are not the metric's of its runs.
     """
-    labels = _labels(group.rows)
+    labels = labels_of(group.rows)
     rows = dict(zip(labels, group.rows, strict=True))
-    values = {label: of_row for label, row in rows.items() if (of_row := _values(row, metric))}
+    found = values_of or (lambda row: _values(row, metric))
+    values = {label: of_row for label, row in rows.items() if (of_row := found(row))}
     if len(rows) == 1:
         return Verdict(metric, None, sentences=("One experiment: nothing to compare it with.",))
     reference = _baseline(rows, baseline)
@@ -56,6 +65,8 @@ def verdict(
         if reference is None:
             said = f"No verdict: {baseline}, the baseline, is not in this table."
         return Verdict(metric, reference, sentences=(said,))
+    apart = {} if BATCHES in allow else _other_batches(rows, reference)
+    values = {label: of_row for label, of_row in values.items() if label not in apart}
     scale = 100.0 if metric.percent else 1.0
     judged = judge(
         values,
@@ -70,14 +81,32 @@ def verdict(
         metric,
         reference,
         tuple(judged),
-        tuple(_sentences(judged, unit)),
+        tuple(_sentences(judged, unit)) or (f"No verdict: nothing here is like {reference}.",),
         (
+            *(f"Not judged: {label}, {why}." for label, why in apart.items()),
             *_missing_runs(judged, rows, needed),
             *notes(judged[:_MOST_LINES]),
             *_noise_floor(rows.values(), metric),
             _HOLDS_FOR,
         ),
     )
+
+
+def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:
+    """The rows that share neither the photos fed at once nor those of an update with another."""
+    of_reference, found = rows[reference].newest, {}
+    for label, row in rows.items():
+        sizes = [
+            (getattr(row.newest, one), getattr(of_reference, one))
+            for one in ("batch_size", "images_per_update")
+        ]
+        if all(None not in pair and pair[0] != pair[1] for pair in sizes):
+            (batch, other_batch), (update, other_update) = sizes
+            found[label] = (
+                f"whose batches are of {batch} photos and updates of {update}, where those of "
+                f"{reference} are of {other_batch} and {other_update} (--allow {BATCHES})"
+            )
+    return found
 
 
 _HOLDS_FOR = "A verdict holds for these photos, this network and this budget."
@@ -104,7 +133,12 @@ def _noise_floor(rows: Iterable[Row], metric: Measure) -> Iterator[str]:
 
 
 def require(
-    text: str, groups: Sequence[Group], metric: Measure, *, margin: float | None = None
+    text: str,
+    groups: Sequence[Group],
+    metric: Measure,
+    *,
+    margin: float | None = None,
+    allow: Collection[str] = (),
 ) -> tuple[bool, list[str]]:
     """Whether `A>=B` holds in all tables that have both: what is concluded, a line for each.
 
@@ -122,7 +156,8 @@ def require(
         both += [row for row in group.rows if _is_called(row, baseline) and row not in both]
         if len(both) < 2:
             continue
-        found = verdict(replace(group, rows=tuple(both)), metric, baseline=baseline, margin=margin)
+        pair = replace(group, rows=tuple(both))
+        found = verdict(pair, metric, baseline=baseline, margin=margin, allow=allow)
         holds &= bool(found.judged) and all(
             one.conclusion is not Conclusion.WORSE and one.needs_seeds is None
             for one in found.judged
@@ -136,7 +171,7 @@ def require(
 def by_seed(group: Group, found: Verdict) -> Iterator[str]:
     """Each row's value of each seed, its difference from the baseline's, and which lie far out."""
     scale, decimals = (100.0 if found.metric.percent else 1.0), found.metric.decimals + 1
-    labels = _labels(group.rows)
+    labels = labels_of(group.rows)
     values = [_values(row, found.metric) for row in group.rows]
     reference = dict(zip(labels, values, strict=True)).get(found.baseline or "", {})
     for label, of_row in zip(labels, values, strict=True):
@@ -175,7 +210,7 @@ def _is_called(row: Row, name: str) -> bool:
     return name.lower() in {one.lower() for one in _names(row)}
 
 
-def _labels(rows: Sequence[Row]) -> list[str]:
+def labels_of(rows: Sequence[Row]) -> list[str]:
     """The rows' names; where two have one name, what tells them apart as well."""
     counts = Counter(row.name for row in rows)
     found = []

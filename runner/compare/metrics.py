@@ -1,6 +1,6 @@
 """What a comparison measures of each run: names, units, and which way is better."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,9 +76,11 @@ def sort_column(name: str) -> str:
     return _meant(name, (*TEXT_COLUMNS, *BY_KEY), "--sort must be a column")
 
 
-def measure_called(name: str) -> Measure:
-    """The measure that a person means, likewise."""
-    return BY_KEY[_meant(name, tuple(BY_KEY), "--metric must be a measure")]
+def measure_called(name: str | None, known: Mapping[str, Measure] = BY_KEY) -> Measure:
+    """The measure that a person means, likewise; None: the one that is judged by default."""
+    if name is None:
+        return known.get(DEFAULT_METRIC) or next(iter(known.values()))
+    return known[_meant(name, tuple(known), "--metric must be a measure")]
 
 
 def _meant(name: str, known: Sequence[str], must: str) -> str:

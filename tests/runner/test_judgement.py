@@ -34,6 +34,7 @@ def make_runs(make_run: MakeRun) -> MakeRuns:
                 optimizer={"description": description, "specification": {"name": rule}},
                 result={"test_accuracy": accuracy + seed * 1e-3 + (seed % 2) * 1e-4 * len(name)},
                 batch_size=more.get("batch_size", 16),
+                images_per_update=more.get("images_per_update", 16),
                 provenance={
                     "initial_weights": f"{more.get('start', 'w')}{seed}",
                     "first_batches": f"{more.get('batches', 'b')}{seed}",
@@ -252,3 +253,36 @@ def test_each_seed_can_be_seen_and_one_far_out_is_marked(
     assert "sgd by seed: 1: 90.13, 2: 90.20, 3: 90.33, " in out
     assert "adam by seed: 1: 91.14 (+1.01), " in out
     assert "6: 50.00 (-40.60) far out" in out
+
+
+def test_rows_that_share_neither_batches_nor_updates_are_not_judged_unless_allowed(
+    make_runs: MakeRuns, judged: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    make_runs("sgd", 6)
+    make_runs("soft", 6, batch_size=16, images_per_update=64)
+    make_runs("large", 6, batch_size=64, images_per_update=64)
+    found = judged()
+    assert [one.candidate for one in found.judged] == ["soft"]
+    assert (
+        "Not judged: large, whose batches are of 64 photos and updates of 64, where those of sgd "
+        "are of 16 and 16 (--allow batch_size)."
+    ) in found.notes
+    assert {one.candidate for one in judged(baseline="soft").judged} == {"sgd", "large"}
+    assert {one.candidate for one in judged(allow=["batch_size"]).judged} == {"soft", "large"}
+
+
+def test_what_must_be_equal_may_be_allowed_to_differ_and_the_table_says_so(
+    make_run: MakeRun, optrun: Optrun, tmp_path: Path
+) -> None:
+    for name, epochs in (("sgd", 3), ("adam", 4)):
+        make_run(name=name, comparable={"epochs": epochs, "image_size": 64})
+    compare = ("compare", tmp_path / "results")
+    assert "2 tables, since the runs differ in epochs" in optrun(*compare)[1]
+    out = optrun(*compare, "--allow", "epochs")[1]
+    assert out.startswith("Real photos · ALLOWED TO DIFFER: epochs 3, 4\n")
+    assert "2 tables" not in out
+    assert "No conclusion about adam and sgd" in out
+    [table] = json.loads(optrun(*compare, "--allow", "epochs", "--format", "json")[1])["tables"]
+    assert table["allowed"] == {"epochs": {"3": 1, "4": 1}}
+    code, _, err = optrun(*compare, "--allow", "epoch")
+    assert (code, "received: epoch. Did you mean epochs?" in err) == (2, True)

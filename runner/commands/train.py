@@ -2,10 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from optrun.runner.commands import options as shared
+
+if TYPE_CHECKING:
+    from optrun.runner.plan.tuning import Tuning
 
 
 def _seeds(text: str) -> list[int]:
@@ -31,6 +34,32 @@ def _seeds(text: str) -> list[int]:
 @click.option(
     "--seeds", type=_seeds, metavar="N|A-B", help="Train each config with seeds 1 to N, or A to B."
 )
+@click.option(
+    "--grid",
+    multiple=True,
+    metavar="KEY=V1,V2,...",
+    help="First try these values, with --tune-seeds, and train with the best by validation loss. "
+    "learning_rate is the optimizer's own wherever it lies. May be repeated.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(2, 1000),
+    help="Try so many settings from every --range, the same for each config.",
+)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="KEY=LOW..HIGH",
+    help="With --trials: even on a logarithmic scale. May be repeated.",
+)
+@shared.defaulted(
+    "--tune-seeds",
+    "1001-1002",
+    _seeds,
+    "Seeds of what is tried; no verdict uses them.",
+    metavar="N|A-B",
+)
 @shared.sample_option
 @shared.flag("--real", "Never let the sample stand in for photos that cannot be had.")
 @shared.device_option("train")
@@ -48,6 +77,9 @@ def train(configs: tuple[str, ...], overrides: tuple[str, ...], **options: Any) 
     \b
     optrun train configs/lookahead_vgg19.yaml --sample
     optrun train configs/sgd_vgg19.yaml configs/lookahead_vgg19.yaml --seeds 8
+
+    With --grid, or --trials and --range, every config gets the same number of settings, tried on
+    seeds of their own; the best of each then trains with the seeds of the verdict.
 
     With --resume, the same command picks up a plan that was cut short. A run is the plan's where
     experiment, seed and name are the same. Completed and diverged ones are left as they are;
@@ -69,4 +101,32 @@ def train(configs: tuple[str, ...], overrides: tuple[str, ...], **options: Any) 
 
     entries = [Entry(Path(config), overrides) for config in configs]
     chosen = seeds if seed is None else [seed]
-    raise SystemExit(execute(Request(entries, chosen, **options)))
+    tuning = _tuning(chosen, **{name: options.pop(name) for name in _OF_TUNING})
+    raise SystemExit(execute(Request(entries, chosen, tuning=tuning, **options)))
+
+
+_OF_TUNING = ("grid", "trials", "ranges", "tune_seeds")
+
+
+def _tuning(
+    seeds: list[int] | None,
+    *,
+    grid: tuple[str, ...],
+    trials: int | None,
+    ranges: tuple[str, ...],
+    tune_seeds: list[int],
+) -> "Tuning | None":
+    if grid and (trials or ranges):
+        raise click.UsageError("--grid and --trials contradict each other.")
+    if bool(trials) != bool(ranges):
+        raise click.UsageError("--trials and --range need each other.")
+    if not grid and not trials:
+        return None
+    if both := sorted({*tune_seeds} & {*(seeds or [1])}):
+        raise click.UsageError(
+            f"--tune-seeds must not be seeds of the verdict, and {both[0]} is one of both."
+        )
+    from optrun.runner.plan import tuning
+
+    settings = tuning.grid(grid) if grid else tuning.sampled(ranges, trials or 0)
+    return tuning.Tuning(settings, tune_seeds)

@@ -103,11 +103,12 @@ class Comparison:
     left_out: tuple[LeftOut, ...]
 
 
-SUPERSEDED, UNREADABLE = "superseded", "unreadable"
+SUPERSEDED, UNREADABLE, TRIAL = "superseded", "unreadable", "trial"
 # With what a table's reader is told of them.
 LEFT_OUT_KINDS = {
     SUPERSEDED: "superseded by a newer run of the same experiment and seed",
     RunStatus.DIVERGED: "diverged, though another run of the same experiment and seed completed",
+    TRIAL: "made to choose a setting, with seeds that stay out of the verdict",
     RunStatus.INTERRUPTED: "interrupted",
     RunStatus.FAILED: "failed",
     RunStatus.KILLED: "killed while running",
@@ -136,11 +137,14 @@ def compare(
             same optimizer and batch size and nothing else tells them apart.
     """
     by_group: dict[tuple[bool, str], list[Run]] = defaultdict(list)
+    left_out: list[LeftOut] = []
     for run in runs:
+        if run.record.is_trial:
+            left_out.append(LeftOut(TRIAL, run.label, str(run.folder), ""))
+            continue
         fixed = {k: v for k, v in run.record.flat_comparable.items() if k not in allow}
         by_group["sample" not in allow and run.record.sample, _canonical(fixed)].append(run)
 
-    left_out: list[LeftOut] = []
     groups: list[Group] = []
     for members in by_group.values():
         rows: list[Row] = []

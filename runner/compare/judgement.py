@@ -15,7 +15,7 @@ from optrun.runner.compare.metrics import Measure
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, RESULTS
 from optrun.runner.ui.wording import nearest, number_of, some
-from optrun.runner.untrusted import printable
+from optrun.runner.untrusted import mapping, printable
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
 from optrun.runner.verdict.sentences import Unit, notes, sentence
 
@@ -57,7 +57,8 @@ def verdict(
     found = values_of or (lambda row: _values(row, metric))
     values = {label: of_row for label, row in rows.items() if (of_row := found(row))}
     if len(rows) == 1:
-        return Verdict(metric, None, sentences=("One experiment: nothing to compare it with.",))
+        alone = ("One experiment: nothing to compare it with.",)
+        return Verdict(metric, None, sentences=alone, notes=tuple(_tuning(rows)))
     reference = _baseline(rows, baseline)
     if reference not in values or len(values) < 2:
         lacking = reference if reference is not None and reference not in values else "the others"
@@ -86,6 +87,7 @@ def verdict(
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
             *_missing_runs(judged, rows, needed),
             *notes(judged[:_MOST_LINES]),
+            *_tuning(rows),
             *_noise_floor(rows.values(), metric),
             _HOLDS_FOR,
         ),
@@ -110,6 +112,44 @@ def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:
 
 
 _HOLDS_FOR = "A verdict holds for these photos, this network and this budget."
+
+
+def _tuning(rows: dict[str, Row]) -> Iterator[str]:
+    """What was tried before each row's setting was chosen, where any was."""
+    counts = {}
+    for label, row in rows.items():
+        tried = row.newest.tuning.get("tried")
+        trials = [mapping(one) for one in tried] if isinstance(tried, list) else []
+        counts[label] = len(trials)
+        chosen = mapping(row.newest.tuning.get("chosen"))
+        for key, value in chosen.items() if trials else ():
+            values = [mapping(one.get("settings")).get(key) for one in trials]
+            numbers = sorted({one for one in map(_number, values) if one is not None})
+            if len(numbers) < 2 or (number := _number(value)) is None:
+                yield f"{label}: {key} {value} chosen of {number_of(len(trials), 'setting')} tried."
+                continue
+            is_edge = number in (numbers[0], numbers[-1])
+            edge = ", at the edge of the range: extend it" if is_edge else ""
+            yield (
+                f"{label}: {key} {value} chosen of {number_of(len(trials), 'setting')} tried, from "
+                f"{numbers[0]:g} to {numbers[-1]:g}{edge}."
+            )
+    if any(counts.values()):
+        untuned = [label for label, count in counts.items() if not count]
+        if untuned:
+            yield f"Untuned, beside others that are: {some(untuned, _MOST_NAMED)}."
+        elif len(set(counts.values())) > 1:
+            told = ", ".join(f"{label} {count}" for label, count in counts.items())
+            yield f"Unequal numbers of settings were tried: {told}."
+
+
+def _number(text: object) -> float | None:
+    """A setting that is a number, as a person typed it."""
+    try:
+        value = float(text) if isinstance(text, str) else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _noise_floor(rows: Iterable[Row], metric: Measure) -> Iterator[str]:

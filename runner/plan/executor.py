@@ -19,9 +19,10 @@ from optrun.runner.engine.signals import Interrupted, Stops, signals_heard
 from optrun.runner.errors import UserError, tell
 from optrun.runner.events import Event, Listener
 from optrun.runner.plan import plan as plans
-from optrun.runner.plan import progress
+from optrun.runner.plan import progress, tuning
 from optrun.runner.plan.plan import Entry, Plan, PlannedRun, RunSpec
 from optrun.runner.plan.progress import ToDo, Turn
+from optrun.runner.plan.tuning import Tuning
 from optrun.runner.runs import reader
 from optrun.runner.runs.reader import find_run
 from optrun.runner.runs.record import RunRecord, RunStatus
@@ -30,6 +31,7 @@ from optrun.runner.runs.standing import size_of
 from optrun.runner.runs.writer_lock import RunHeldError, held_message
 from optrun.runner.ui.console import Display
 from optrun.runner.ui.stderr_capture import NativeStderr, native_stderr_captured
+from optrun.runner.ui.wording import number_of
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Request:
     resume: bool = False
     dry_run: bool = False
     quiet: bool = False
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)
@@ -72,35 +75,78 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
     display = Display(Console(), quiet=request.quiet)
 
     def carry_out(stops: Stops) -> int:
-        sample, real = request.sample, request.real
-        plan = plans.make(request.entries, seeds=request.seeds, sample=sample, real=real)
         check_writable(request.results)
-        if request.dry_run:
-            _forecast(plan, request, display)
-            return 0
-        _announce(plan, display)
-        turns = _found(plan, request, display) if request.resume else list(map(Turn, plan.runs))
-        executor = _Executor(
-            display, stops, listeners, request.device, request.results, request.resume
+        if request.tuning is None:
+            return _carry_out_plan(request, display, stops, listeners)
+        tried = replace(
+            request,
+            entries=tuning.tried(request.entries, request.tuning.trials, sample=request.sample),
+            seeds=request.tuning.seeds,
         )
-        try:
-            became = executor.carry_out(turns)
-        except KeyboardInterrupt:
-            display.end_bar()
-            if len(turns) > 1:
-                display.say("To go on with the plan: the same command with --resume")
-            raise
-        display.say()
-        if len(became) > 1:
-            display.say(progress.summary(became))
-        if RunStatus.FAILED in became:
-            display.say("To go on with what failed: the same command with --resume")
+        display.say(f"Settings tried, {len(request.tuning.trials):,} of each experiment:")
+        if (code := _carry_out_plan(tried, display, stops, listeners, is_last=False)) not in (0, 3):
+            return code
+        if request.dry_run:
+            display.say(
+                f"\nThen the best of each, by its validation loss, with "
+                f"{number_of(len(request.seeds or [1]), 'seed')}: "
+                f"{number_of(len(request.entries) * len(request.seeds or [1]), 'run')} more."
+            )
+            return 0
+        chosen = list(
+            tuning.chosen(request.entries, request.tuning, _records(tried), sample=request.sample)
+        )
+        display.say("\nChosen, by the validation loss:")
+        for _, told in chosen:
+            display.say(f"  {told}")
+        best = replace(request, entries=[entry for entry, _ in chosen])
+        return _carry_out_plan(best, display, stops, listeners)
+
+    return _until_interrupted(carry_out, display)
+
+
+def _carry_out_plan(
+    request: Request,
+    display: Display,
+    stops: Stops,
+    listeners: Sequence[Listener],
+    *,
+    is_last: bool = True,
+) -> int:
+    """One plan, without what tuning may come before or after it; returns the exit code."""
+    sample, real = request.sample, request.real
+    plan = plans.make(request.entries, seeds=request.seeds, sample=sample, real=real)
+    if request.dry_run:
+        _forecast(plan, request, display)
+        return 0
+    _announce(plan, display)
+    turns = _found(plan, request, display) if request.resume else list(map(Turn, plan.runs))
+    executor = _Executor(display, stops, listeners, request.device, request.results, request.resume)
+    try:
+        became = executor.carry_out(turns)
+    except KeyboardInterrupt:
+        display.end_bar()
+        if len(turns) > 1:
+            display.say("To go on with the plan: the same command with --resume")
+        raise
+    display.say()
+    if len(became) > 1:
+        display.say(progress.summary(became))
+    if RunStatus.FAILED in became:
+        display.say("To go on with what failed: the same command with --resume")
+    if is_last:
         display.say(f"Next: {_next(plan, request)}")
         if plan.on_sample:
             display.say("These were sample runs: their numbers say nothing about real photos.")
-        return progress.exit_code(became, refused=1)
+    return progress.exit_code(became, refused=1)
 
-    return _until_interrupted(carry_out, display)
+
+def _records(request: Request) -> list[list[RunRecord | None]]:
+    """The newest records of a plan's runs, by entry and then by seed."""
+    plan = plans.make(request.entries, seeds=request.seeds, sample=request.sample)
+    found = [turn.record for turn in progress.turns(plan.runs, request.results)]
+    count = len(request.entries)
+    return [found[entry::count] for entry in range(count)]
 
 
 def _next(plan: Plan, request: Request) -> str:

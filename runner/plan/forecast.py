@@ -103,7 +103,7 @@ def forecast(plan: Plan, results: Path) -> str:
             lines += [f"note: {one}" for one in notes]
         except ConfigurationError as error:
             lines.append(f"It would not be started: {error}")
-    if len(firsts) > 1:
+    if len(firsts) > 1 and not any(run.provenance for run in firsts):  # trials conclude nothing
         lines.append(_conclusive(plan.runs, comparisons=len(firsts) - 1))
     if short := _shortage(plan.runs, costs, results):
         lines.append(f"It would not be started: {short}")

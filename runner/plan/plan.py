@@ -24,6 +24,8 @@ class Entry:
 
     config: Path
     settings: Sequence[str] = ()  # `KEY=VALUE`, as after `--set`; a later one wins
+    # What is recorded of where it comes from, besides.
+    provenance: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class PlannedRun:
     identity: str  # hash of the experiment, the same for all of its seeds
     config: Path
     origins: Mapping[tuple[str, ...], str] = field(repr=False)
+    provenance: Mapping[str, object] = field(default_factory=dict, repr=False)  # as its entry's
 
     @property
     def seed(self) -> int:
@@ -104,8 +107,10 @@ def make(
     if reason is not None:
         _check_stand_in_allowed(loaded, reason, real=real)
         loaded = loaded_with(sample=True)
-    configs = [entry.config for entry in entries]
-    experiments = list(map(planned_run, loaded, configs))
+    experiments = [
+        replace(planned_run(one, entry.config), provenance=entry.provenance)
+        for one, entry in zip(loaded, entries, strict=True)
+    ]
     on_sample = all(one.is_sample for one in experiments)
     if real and on_sample:
         raise UserError("--real forbids the built-in sample, and data.source is 'sample'")

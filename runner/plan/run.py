@@ -91,6 +91,7 @@ def new_record(spec: RunSpec, photos: Photos, parts: Split, *, run_id: str) -> R
         images_per_update=training.batch_size * experiment.optimizer.batches_per_update,
         provenance={
             **spec.provenance,
+            **planned.provenance,
             "hardware": {**spec.provenance["hardware"], "device": machine.device_name},
             "threads": machine.threads,
             "jit_compile": machine.jit_compile,

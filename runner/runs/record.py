@@ -29,6 +29,7 @@ from optrun.runner.untrusted import (
 _Kind = TypeVar("_Kind")
 FORMAT = 1
 RECORD_NAME = "run.json"
+TUNING = "tuning"  # the key of provenance that says what was tried, and the purpose of a trial
 
 _DEVICES = ("cpu", "gpu")
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -222,6 +223,16 @@ class RunRecord:
     def jit_compile(self) -> bool | None:
         recorded = self.provenance.get("jit_compile")
         return recorded if isinstance(recorded, bool) else None
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it was made to choose a setting, and says nothing of the one chosen."""
+        return bool(self.tuning.get("purpose") == TUNING)
+
+    @property
+    def tuning(self) -> Mapping[str, Any]:
+        """What was tried before the run's setting was chosen; see `plan.tuning`."""
+        return mapping(self.provenance.get(TUNING))
 
     @property
     def test_photos(self) -> int | None:

@@ -230,15 +230,16 @@ def _examine(
     findings: list[_Finding] = []
     # A person's own optimizer imports TensorFlow.
     imports = import_own and user_defined.names_in(plain.get("optimizer"))
-    try:
-        with native_stderr_captured() if imports else nullcontext():
+    experiment = None
+    with native_stderr_captured() if imports else nullcontext():
+        try:
             experiment = Experiment.model_validate(
                 plain | known, context={"import_own": import_own}
             )
-    except ValidationError as error:
-        experiment = None
-        for detail in error.errors(include_url=False):
-            findings += _findings(detail, root, findings)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                findings += _findings(detail, root, findings)
+    if experiment is None:
         # A required key that is there under a wrong name is not missing too.
         meant = {finding.meant for finding in findings}
         findings = [one for one in findings if one.path not in meant or root.at(one.path)]

@@ -280,7 +280,16 @@ def _optimizer_findings(root: Node, error: SpecificationError) -> Iterator[_Find
         found = root.at(path)
         about_the_value = problem.message.startswith("must") or path[-1] == "name"
         place = found.place if found and about_the_value else root.nearest(path).key_place
-        yield _Finding(path, place, problem.message)
+        yield _Finding(path, place, problem.message + _several(path[-1], found and found.plain()))
+
+
+def _several(key: str, value: object) -> str:
+    """What to do where a list of numbers stands for values to be tried."""
+    if not isinstance(value, list) or len(value) < 2:
+        return ""
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in value):
+        return ""
+    return f"; to try several, optrun train takes --grid {key}={','.join(map(str, value))}"
 
 
 def _wrong_value(path: Path, value: object) -> str:
@@ -294,7 +303,7 @@ def _wrong_value(path: Path, value: object) -> str:
         return f"{message}; put it in quotes"
     if is_section(field) and value is None:
         return f"{message}; leave the key out for its defaults"
-    return message
+    return message + _several(dotted(path), value)
 
 
 def _unknown_key(path: Path, place: Place) -> _Finding:

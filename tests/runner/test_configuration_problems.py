@@ -97,6 +97,11 @@ def test_the_configuration_that_the_others_break_is_right(tmp_path: Path) -> Non
             "keep_last_checkpoint, deterministic, record_every, tensorboard",
         ),
         (
+            replaced("  epochs: 3", "  epochs: [3, 4]"),
+            "x.yaml:8:11: training.epochs must be a whole number of at least 1, received [3, 4]; "
+            "to try several, optrun train takes --grid training.epochs=3,4",
+        ),
+        (
             replaced("  epochs: 3", "  epochs: 3\n  deterministic: yes"),
             'x.yaml:9:18: training.deterministic must be true or false, received "yes"',
         ),

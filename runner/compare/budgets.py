@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from optrun.runner.compare.comparison import Group, Row
+from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.judgement import Verdict, labels_of, verdict
 from optrun.runner.compare.metrics import Measure
 from optrun.runner.runs.event_log import EventKind, read_events
@@ -116,9 +117,8 @@ def within_budget(
 
     found = verdict(group, metric, baseline=baseline, margin=margin, allow=allow, values_of=values)
     labels = dict(zip(labels_of(group.rows), curves, strict=True))
-    scale = 100.0 if metric.percent else 1.0
     if target is not None:
-        goal = target / scale
+        goal = target / metric.scale
     else:
         of_baseline = labels.get(found.baseline or "", {}).values()
         finals = [points[-1][1] for points in of_baseline if points]
@@ -131,7 +131,7 @@ def within_budget(
                 for points in of_row.values()
             ]
             reached.append(f"{label} {_median(spent, axis)}")
-    told = f"{metric.key.replace('_', ' ')} of {goal * scale:.4g}{' %' if metric.percent else ''}"
+    told = f"{readable(metric.key)} of {goal * metric.scale:.4g}{' %' if metric.percent else ''}"
     notes = [f"{told} took: {', '.join(reached)}."] if reached else []
     return replace(
         found,

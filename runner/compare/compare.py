@@ -87,10 +87,7 @@ def compare(
 
     verdicts = list(map(judged, comparison.groups))
     if per_seed:
-        verdicts = [
-            replace(found, notes=(*by_seed(group, found), *found.notes))
-            for group, found in zip(comparison.groups, verdicts, strict=True)
-        ]
+        verdicts = [replace(found, notes=(*by_seed(found), *found.notes)) for found in verdicts]
     broken = []
     for text in require:
         holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)

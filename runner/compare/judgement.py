@@ -7,10 +7,11 @@ import shlex
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from optrun.runner.compare.comparison import Group, Row
+from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.metrics import Measure
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, RESULTS
@@ -32,6 +33,7 @@ class Verdict:
 
     metric: Measure
     baseline: str | None  # the label of its row; None where there is nothing to judge
+    values: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by label and seed
     judged: tuple[Judged, ...] = ()
     sentences: tuple[str, ...] = ()  # what is concluded, the surest first
     notes: tuple[str, ...] = ()  # how, and what to do where it is not enough
@@ -55,32 +57,35 @@ def verdict(
     labels = labels_of(group.rows)
     rows = dict(zip(labels, group.rows, strict=True))
     found = values_of or (lambda row: _values(row, metric))
-    values = {label: of_row for label, row in rows.items() if (of_row := found(row))}
+    seen = {label: found(row) for label, row in rows.items()}
+    values = {label: of_row for label, of_row in seen.items() if of_row}
     if len(rows) == 1:
         alone = ("One experiment: nothing to compare it with.",)
-        return Verdict(metric, None, sentences=alone, notes=tuple(_tuning(rows)))
+        return Verdict(metric, None, seen, sentences=alone, notes=tuple(_tuning(rows)))
     reference = _baseline(rows, baseline)
     if reference not in values or len(values) < 2:
-        lacking = reference if reference is not None and reference not in values else "the others"
-        said = f"No verdict: {lacking or baseline} has no completed run with a {_name(metric)}."
         if reference is None:
             said = f"No verdict: {baseline}, the baseline, is not in this table."
-        return Verdict(metric, reference, sentences=(said,))
+        else:
+            lacking = "the others" if reference in values else reference
+            said = f"No verdict: {lacking} has no completed run with a {readable(metric.key)}."
+        return Verdict(metric, reference, seen, sentences=(said,))
     apart = {} if BATCHES in allow else _other_batches(rows, reference)
     values = {label: of_row for label, of_row in values.items() if label not in apart}
-    scale = 100.0 if metric.percent else 1.0
     judged = judge(
         values,
         reference,
         Metric(metric.key, higher_is_better=metric.better == "higher"),
-        margin=None if margin is None else margin / scale,
+        margin=None if margin is None else margin / metric.scale,
         unpaired={one for one in values if not _begin_alike(rows[one], rows[reference])},
     )
-    unit = Unit(f"points of {_name(metric)}" if metric.percent else _name(metric), scale)
+    name = readable(metric.key)
+    unit = Unit(f"points of {name}" if metric.percent else name, metric.scale)
     needed = max((one.needs_seeds or 0 for one in judged), default=0)
     return Verdict(
         metric,
         reference,
+        seen,
         tuple(judged),
         tuple(_sentences(judged, unit)) or (f"No verdict: nothing here is like {reference}.",),
         (
@@ -208,13 +213,11 @@ def require(
     return holds, lines
 
 
-def by_seed(group: Group, found: Verdict) -> Iterator[str]:
+def by_seed(found: Verdict) -> Iterator[str]:
     """Each row's value of each seed, its difference from the baseline's, and which lie far out."""
-    scale, decimals = (100.0 if found.metric.percent else 1.0), found.metric.decimals + 1
-    labels = labels_of(group.rows)
-    values = [_values(row, found.metric) for row in group.rows]
-    reference = dict(zip(labels, values, strict=True)).get(found.baseline or "", {})
-    for label, of_row in zip(labels, values, strict=True):
+    scale, decimals = found.metric.scale, found.metric.decimals + 1
+    reference = found.values.get(found.baseline or "", {})
+    for label, of_row in found.values.items():
         told = []
         for seed, value in of_row.items():
             text = f"{seed}: {value * scale:.{decimals}f}"
@@ -305,8 +308,9 @@ def _sentences(judged: Sequence[Judged], unit: Unit) -> Iterator[str]:
     for one in ranked:
         if one.conclusion is Conclusion.NONE and one.needs_seeds is not None:
             too_few[_pairs(one), one.needs_seeds, one.paired].append(one)
-        elif one.conclusion is not Conclusion.NONE or undecided < _MOST_LINES:
-            undecided += one.conclusion is Conclusion.NONE
+            continue
+        undecided += one.conclusion is Conclusion.NONE
+        if undecided <= _MOST_LINES:
             yield sentence(one, unit, count)
     for (seeds, needed, is_paired), alike in too_few.items():
         if len(alike) == 1:
@@ -320,10 +324,8 @@ def _sentences(judged: Sequence[Judged], unit: Unit) -> Iterator[str]:
             f"{number_of(seeds, kind)} can never give p < {ALPHA:g}{several}; "
             f"{needed} seeds each can."
         )
-    if (more := sum(one.conclusion is Conclusion.NONE for one in judged)) > undecided + sum(
-        map(len, too_few.values())
-    ):
-        yield f"No conclusion about {more - undecided} more either; --format json has them all."
+    if (more := undecided - _MOST_LINES) > 0:
+        yield f"No conclusion about {more} more either; --format json has them all."
 
 
 def _pairs(one: Judged) -> int:
@@ -360,7 +362,3 @@ def _typed(path: Path) -> str:
     with contextlib.suppress(ValueError, OSError):
         path = path.absolute().relative_to(Path.cwd())
     return shlex.quote(printable(str(path)))
-
-
-def _name(metric: Measure) -> str:
-    return metric.key.replace("_", " ")

@@ -27,6 +27,11 @@ class Measure:
         return self.unit == "fraction"
 
     @property
+    def scale(self) -> float:
+        """What a value is multiplied by to be in the unit of the table."""
+        return 100.0 if self.percent else 1.0
+
+    @property
     def name_with_unit(self) -> str:
         """The key, followed by the unit where the key does not say it already."""
         says_it = self.family == "cost" or self.key == "test_roc_auc"

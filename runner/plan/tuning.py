@@ -94,10 +94,11 @@ def tried(entries: Sequence[Entry], trials: Sequence[Trial], *, sample: bool) ->
     return [
         replace(
             entry,
-            settings=[*entry.settings, *_settings(entry, trial, sample=sample)],
+            settings=[*entry.settings, *_settings(trial, optimizer)],
             provenance={TUNING: {"purpose": TUNING, "settings": dict(trial)}},
         )
         for entry in entries
+        for optimizer in [_optimizer(entry, sample=sample)]  # the file is read once
         for trial in trials
     ]
 
@@ -133,7 +134,7 @@ def chosen(
             "chosen": dict(trial),
             "seeds": list(tuning.seeds),
         }
-        settings = [*entry.settings, *_settings(entry, trial, sample=sample)]
+        settings = [*entry.settings, *_settings(trial, _optimizer(entry, sample=sample))]
         told = ", ".join(f"{key} {value}" for key, value in trial.items())
         yield (
             replace(entry, settings=settings, provenance={TUNING: facts}),
@@ -152,9 +153,11 @@ def _score(records: Sequence[RunRecord | None]) -> float | None:
     return sum(present) / len(present) if present and len(present) == len(values) else None
 
 
-def _settings(entry: Entry, trial: Trial, *, sample: bool) -> list[str]:
-    experiment = load(entry.config, entry.settings, sample=sample).experiment
-    optimizer = experiment.optimizer.as_mapping()
+def _optimizer(entry: Entry, *, sample: bool) -> Mapping[str, object]:
+    return load(entry.config, entry.settings, sample=sample).experiment.optimizer.as_mapping()
+
+
+def _settings(trial: Trial, optimizer: Mapping[str, object]) -> list[str]:
     return [f"{'.'.join(_path(key, optimizer))}={value}" for key, value in trial.items()]
 
 

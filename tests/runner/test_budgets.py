@@ -54,6 +54,9 @@ def test_each_run_counts_with_the_best_that_it_had_within_what_all_spent(
     out = words(optrun(*compare, "updates"))
     assert "Within 30 updates: adam is better than sgd: +30.2" in out
     assert "points of validation accuracy [" in out
+    out = words(optrun(*compare, "updates", "--per-seed"))
+    assert "sgd by seed: 1: 60.00, 2: 60.00" in out
+    assert "adam by seed: 1: 90.00 (+30.00), 2: 90.10 (+30.10)" in out
     out = words(optrun(*compare, "epochs", "--metric", "validation-loss"))
     assert "Within 3 epochs: adam is worse than sgd: +0.09" in out
 

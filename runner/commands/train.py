@@ -39,7 +39,8 @@ def _seeds(text: str) -> list[int]:
     multiple=True,
     metavar="KEY=V1,V2,...",
     help="First try these values, with --tune-seeds, and train with the best by validation loss. "
-    "learning_rate is the optimizer's own wherever it lies. May be repeated.",
+    "learning_rate is the optimizer's own wherever it lies; x0.3,x1,x3 are multiples of each "
+    "config's. May be repeated.",
 )
 @click.option(
     "--trials",

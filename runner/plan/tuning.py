@@ -19,6 +19,7 @@ from optrun.runner.ui.wording import number_of
 MEASURE = "best_validation_loss"  # which chooses
 _MOST_SETTINGS = 1000
 _RANGE = re.compile(r"([^=]+)=(.+)\.\.(.+)")
+_MULTIPLE = re.compile(r"x(\d.*|\.\d.*)")
 
 Trial = Mapping[str, str]  # a value by key, both as a person types them
 
@@ -32,7 +33,7 @@ class Tuning:
 
 
 def grid(texts: Sequence[str]) -> list[Trial]:
-    """All combinations of `KEY=VALUE,VALUE,...`.
+    """All combinations of `KEY=VALUE,VALUE,...`; `x3` stands for three times an entry's own value.
 
     >>> grid(["learning_rate=0.1,0.01", "momentum=0,0.9"])[1]
     {'learning_rate': '0.1', 'momentum': '0.9'}
@@ -99,7 +100,7 @@ def tried(entries: Sequence[Entry], trials: Sequence[Trial], *, sample: bool) ->
         )
         for entry in entries
         for optimizer in [_optimizer(entry, sample=sample)]  # the file is read once
-        for trial in trials
+        for trial in _resolved(trials, optimizer)
     ]
 
 
@@ -124,17 +125,19 @@ def chosen(
                 f"{entry.config}: none of the {number_of(count, 'setting')} tried was trained to "
                 "its end; try lower learning rates"
             )
+        optimizer = _optimizer(entry, sample=sample)
+        trials = _resolved(tuning.trials, optimizer)
         best = scores.index(min(finite))
-        trial = tuning.trials[best]
+        trial = trials[best]
         facts = {
             "tried": [
                 {"settings": dict(one), MEASURE: score}
-                for one, score in zip(tuning.trials, scores, strict=True)
+                for one, score in zip(trials, scores, strict=True)
             ],
             "chosen": dict(trial),
             "seeds": list(tuning.seeds),
         }
-        settings = [*entry.settings, *_settings(trial, _optimizer(entry, sample=sample))]
+        settings = [*entry.settings, *_settings(trial, optimizer)]
         told = ", ".join(f"{key} {value}" for key, value in trial.items())
         yield (
             replace(entry, settings=settings, provenance={TUNING: facts}),
@@ -155,6 +158,36 @@ def _score(records: Sequence[RunRecord | None]) -> float | None:
 
 def _optimizer(entry: Entry, *, sample: bool) -> Mapping[str, object]:
     return load(entry.config, entry.settings, sample=sample).experiment.optimizer.as_mapping()
+
+
+def _resolved(trials: Sequence[Trial], optimizer: Mapping[str, object]) -> list[Trial]:
+    """The settings with what multiples of the optimizer's own values come to."""
+    return [{key: _value(key, text, optimizer) for key, text in one.items()} for one in trials]
+
+
+def _value(key: str, text: str, optimizer: Mapping[str, object]) -> str:
+    """What is tried of a key: the number as it stands, or so many times the optimizer's own.
+
+    >>> _value("learning_rate", "x3", {"name": "sgd", "learning_rate": 0.02})
+    '0.06'
+    >>> _value("learning_rate", "0.5", {"name": "sgd", "learning_rate": 0.02})
+    '0.5'
+    """
+    if (multiple := _MULTIPLE.fullmatch(text)) is None:
+        return text
+    own: object = {"optimizer": optimizer}
+    for part in _path(key, optimizer):
+        own = own.get(part) if isinstance(own, Mapping) else None
+    try:
+        factor = float(multiple[1])
+    except ValueError:
+        factor = math.nan
+    if isinstance(own, bool) or not isinstance(own, int | float) or not 0 < factor < math.inf:
+        raise UserError(
+            f"--grid {key}={text} must be a multiple, such as x0.3 or x3, of a number that each "
+            f"optimizer states; {key} is {own} in {optimizer['name']}"
+        )
+    return f"{own * factor:.4g}"
 
 
 def _settings(trial: Trial, optimizer: Mapping[str, object]) -> list[str]:

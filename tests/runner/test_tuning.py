@@ -82,6 +82,20 @@ def test_a_key_is_the_optimizers_own_wherever_it_lies(optimizer: dict, key: str,
     assert ".".join(tuning._path(key, parse(optimizer).as_mapping())) == path
 
 
+def test_a_multiple_is_of_each_optimizers_own_value() -> None:
+    own = parse({"name": "lookahead", "inner_optimizer": {"name": "adam", "learning_rate": 2e-3}})
+    trials = tuning.grid(["learning_rate=x0.25,x1,x3"])
+    found = [one["learning_rate"] for one in tuning._resolved(trials, own.as_mapping())]
+    assert found == ["0.0005", "0.002", "0.006"]
+
+
+@pytest.mark.parametrize("text", ["name=x2", "nesterov=x2", "learning_rate=x0", "model.width=x2"])
+def test_a_multiple_of_what_is_no_number_is_refused(text: str) -> None:
+    own = parse({"name": "sgd", "learning_rate": 0.1, "nesterov": False}).as_mapping()
+    with pytest.raises(UserError, match=r"must be a multiple, such as x0\.3 or x3"):
+        tuning._resolved(tuning.grid([text]), own)
+
+
 SMALL = ("data.image_size=32", "data.limit=60", "model.trainable=head", "training.epochs=1")
 
 

@@ -6,7 +6,7 @@ import math
 import shlex
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from optrun.runner.compare.comparison import Group, Row
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.metrics import Measure
 from optrun.runner.errors import UserError
-from optrun.runner.runs.reader import CONFIG_NAME, RESULTS
+from optrun.runner.runs.reader import CONFIG_NAME, RESULTS, Run
 from optrun.runner.ui.wording import nearest, number_of, some
 from optrun.runner.untrusted import mapping, printable
+from optrun.runner.verdict import fairness
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
 from optrun.runner.verdict.sentences import Unit, notes, sentence
 
@@ -61,7 +62,7 @@ def verdict(
     values = {label: of_row for label, of_row in seen.items() if of_row}
     if len(rows) == 1:
         alone = ("One experiment: nothing to compare it with.",)
-        return Verdict(metric, None, seen, sentences=alone, notes=tuple(_tuning(rows)))
+        return Verdict(metric, None, seen, sentences=alone, notes=tuple(_fairness(rows, None)))
     reference = _baseline(rows, baseline)
     if reference not in values or len(values) < 2:
         if reference is None:
@@ -91,8 +92,8 @@ def verdict(
         (
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
             *_missing_runs(judged, rows, needed),
+            *_fairness(rows, reference, by_cost=values_of is None),
             *notes(judged[:_MOST_LINES]),
-            *_tuning(rows),
             *_noise_floor(rows.values(), metric),
             _HOLDS_FOR,
         ),
@@ -119,42 +120,43 @@ def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:
 _HOLDS_FOR = "A verdict holds for these photos, this network and this budget."
 
 
-def _tuning(rows: dict[str, Row]) -> Iterator[str]:
-    """What was tried before each row's setting was chosen, where any was."""
-    counts = {}
-    for label, row in rows.items():
-        tried = row.newest.tuning.get("tried")
-        trials = [mapping(one) for one in tried] if isinstance(tried, list) else []
-        counts[label] = len(trials)
-        chosen = mapping(row.newest.tuning.get("chosen"))
-        for key, value in chosen.items() if trials else ():
-            values = [mapping(one.get("settings")).get(key) for one in trials]
-            numbers = sorted({one for one in map(_number, values) if one is not None})
-            if len(numbers) < 2 or (number := _number(value)) is None:
-                yield f"{label}: {key} {value} chosen of {number_of(len(trials), 'setting')} tried."
-                continue
-            is_edge = number in (numbers[0], numbers[-1])
-            edge = ", at the edge of the range: extend it" if is_edge else ""
-            yield (
-                f"{label}: {key} {value} chosen of {number_of(len(trials), 'setting')} tried, from "
-                f"{numbers[0]:g} to {numbers[-1]:g}{edge}."
-            )
-    if any(counts.values()):
-        untuned = [label for label, count in counts.items() if not count]
-        if untuned:
-            yield f"Untuned, beside others that are: {some(untuned, _MOST_NAMED)}."
-        elif len(set(counts.values())) > 1:
-            told = ", ".join(f"{label} {count}" for label, count in counts.items())
-            yield f"Unequal numbers of settings were tried: {told}."
+def _fairness(
+    rows: Mapping[str, Row], reference: str | None, *, by_cost: bool = True
+) -> Iterator[str]:
+    """Whether the rows had the same chance; `by_cost`, also for what a whole training computes."""
+    setups = [_setup(label, row, by_cost=by_cost) for label, row in rows.items()]
+    return fairness.notes(setups, reference)
 
 
-def _number(text: object) -> float | None:
-    """A setting that is a number, as a person typed it."""
-    try:
-        value = float(text) if isinstance(text, str) else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _setup(label: str, row: Row, *, by_cost: bool) -> fairness.Setup:
+    record, tuning = row.newest, row.newest.tuning
+    tried, seeds = tuning.get("tried"), tuning.get("seeds")
+    evaluations = row.summaries["gradient_evaluations"].mean
+    steps, photos = record.steps_per_epoch, record.training_photos
+    cost = None
+    if by_cost and evaluations is not None and steps is not None and photos is not None:
+        cost = evaluations / steps * photos
+    return fairness.Setup(
+        label=label,
+        specification=record.specification,
+        steps_per_epoch=steps,
+        photo_gradients=cost,
+        tried=[mapping(mapping(one).get("settings")) for one in tried]
+        if isinstance(tried, list)
+        else (),
+        chosen=mapping(tuning.get("chosen")),
+        tuning_seeds=len(seeds) if isinstance(seeds, list) else None,
+        losses=dict(_repeatable(row.runs)),
+    )
+
+
+def _repeatable(runs: Iterable[Run]) -> Iterator[tuple[Hashable, float]]:
+    """The loss of each run that would be the same again, by all that it began from."""
+    for run in runs:
+        record, loss = run.record, run.record.measure("best_validation_loss")
+        beginning = (record.seed, record.initial_weights, record.first_batches)
+        if record.device == "cpu" and loss is not None and None not in beginning:
+            yield (*beginning, repr(sorted(record.circumstances.items()))), loss
 
 
 def _noise_floor(rows: Iterable[Row], metric: Measure) -> Iterator[str]:
@@ -277,7 +279,12 @@ def _baseline(rows: dict[str, Row], stated: str | None) -> str | None:
     named = [label for label, row in rows.items() if _is_called(row, stated or _PLAINEST)]
     if stated is not None and not named:
         return None
-    return min(named or rows, key=lambda label: (len(rows[label].newest.optimizer), label))
+
+    def plainness(label: str) -> tuple[int, int, int, str]:
+        row = rows[label]
+        return len(row.newest.optimizer), len(row.distinctions), len(label), label
+
+    return min(named or rows, key=plainness)
 
 
 def _begin_alike(row: Row, other: Row) -> bool:

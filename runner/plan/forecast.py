@@ -8,7 +8,7 @@ otherwise, which is said.
 import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from optrun.data.cache import cache_key
 from optrun.data.cache.prepare import Count, count
 from optrun.data.exceptions import PhotoError
 from optrun.data.feed.batches import batches_per_epoch
+from optrun.optimizers.registry import SCHEDULES
+from optrun.optimizers.specification import Specification
 from optrun.runner.config.problems import ConfigurationError, Place, Problem, dotted
 from optrun.runner.config.schema import Experiment, architecture_of, as_mapping
 from optrun.runner.errors import UserError, photo_errors
@@ -23,8 +25,10 @@ from optrun.runner.models.networks import weight_shapes
 from optrun.runner.plan import memory
 from optrun.runner.plan.memory import BYTES_PER_WEIGHT
 from optrun.runner.plan.plan import Plan, PlannedRun, first_of_each
-from optrun.runner.runs.record import flatten
+from optrun.runner.runs.record import TUNING, flatten
 from optrun.runner.ui.wording import number_of, size
+from optrun.runner.untrusted import mapping
+from optrun.runner.verdict import fairness
 from optrun.runner.verdict.conclusions import ALPHA
 from optrun.runner.verdict.permutation import fewest_pairs
 
@@ -103,11 +107,41 @@ def forecast(plan: Plan, results: Path) -> str:
             lines += [f"note: {one}" for one in notes]
         except ConfigurationError as error:
             lines.append(f"It would not be started: {error}")
+    lines += [f"note: {one}" for one in _fairness(plan.runs, costs)]
     if len(firsts) > 1 and not any(run.provenance for run in firsts):  # trials conclude nothing
         lines.append(_conclusive(plan.runs, comparisons=len(firsts) - 1))
     if short := _shortage(plan.runs, costs, results):
         lines.append(f"It would not be started: {short}")
     return "\n".join(lines)
+
+
+def _fairness(runs: Sequence[PlannedRun], costs: _Costs) -> Iterator[str]:
+    """What stands in the way of a fair comparison; of an experiment's trials one is enough."""
+    by_name = {run.name: run for run in reversed(first_of_each(runs))}
+    setups = []
+    for name, run in reversed(by_name.items()):
+        tuning, rule = mapping(run.provenance.get(TUNING)), run.experiment.optimizer
+        steps, _ = _steps_and_updates(run.experiment, costs[run.key][0].training)
+        photos = costs[run.key][0].training * run.experiment.training.epochs
+        setup = fairness.Setup(
+            label=name,
+            specification=rule.as_mapping(),
+            steps_per_epoch=steps,
+            photo_gradients=photos * rule.gradient_evaluations,
+            chosen=mapping(tuning.get("settings")),
+            tuning_seeds=len({one.seed for one in runs if one.name == name}),
+        )
+        setups.append(setup)
+    plainest = min(
+        by_name.values(),
+        key=lambda run: (
+            run.experiment.optimizer.name != "sgd",
+            len(run.experiment.optimizer.description),
+            len(run.name),
+            run.name,
+        ),
+    )
+    return fairness.notes(setups, plainest.name)
 
 
 def _conclusive(runs: Sequence[PlannedRun], *, comparisons: int) -> str:
@@ -229,14 +263,42 @@ def _differences(experiments: Sequence[Experiment]) -> list[str]:
     """The settings that are not the same in all experiments, one a line."""
     if len(experiments) < 2:
         return []
-    flat = [flatten(as_mapping(experiment)) for experiment in experiments]
+    flat = [
+        flatten(as_mapping(one) | {"optimizer": fairness.beside(one.optimizer.as_mapping())})
+        for one in experiments
+    ]
+    defaults = [_silent_defaults(one.optimizer) for one in experiments]
     lines = ["What differs between them:"]
     for key in dict.fromkeys(key for one in flat for key in one):
         values = ["-" if one.get(key) is None else one[key] for one in flat]
         ignored = key.split(".")[0] in ("name", "notes", "sample") or key == "training.seed"
-        if not ignored and any(value != values[0] for value in values):
+        # What only some have goes without saying where it is their default, the same for all.
+        there = [
+            (one[key], key in silent)
+            for one, silent in zip(flat, defaults, strict=True)
+            if key in one
+        ]
+        is_silent = all(silent and value == there[0][0] for value, silent in there)
+        if not ignored and not is_silent and any(value != values[0] for value in values):
             lines.append(f"  {key}: " + " | ".join(str(value) for value in values))
     return [*lines, ""]
+
+
+def _silent_defaults(rule: Specification) -> set[str]:
+    """Settings that are as if they were not stated, but for those that define an optimizer."""
+    found = set()
+    for one in rule.chain():
+        for argument in one.entry.arguments:
+            value = one.arguments[argument.name]
+            if value == argument.default and not argument.label:
+                found.add(f"optimizer.{argument.name}")
+            if argument.kind == "learning_rate" and isinstance(value, Mapping):
+                found |= {
+                    f"optimizer.{argument.name}.{setting.name}"
+                    for setting in SCHEDULES[value["schedule"]].arguments
+                    if value[setting.name] == setting.default
+                }
+    return found
 
 
 def room_of(experiment: Experiment, *, photos: int, evaluated_photos: int) -> Room:

@@ -235,8 +235,15 @@ class RunRecord:
         return mapping(self.provenance.get(TUNING))
 
     @property
+    def training_photos(self) -> int | None:
+        return self._photos_of("train")
+
+    @property
     def test_photos(self) -> int | None:
-        return whole(mapping(self.provenance.get("photos_by_part")).get("test")) or None
+        return self._photos_of("test")
+
+    def _photos_of(self, part: str) -> int | None:
+        return whole(mapping(self.provenance.get("photos_by_part")).get(part)) or None
 
     @property
     def initial_weights(self) -> str | None:

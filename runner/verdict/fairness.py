@@ -5,6 +5,7 @@ the plain optimizer has, another weight decay, a baseline left untuned or at its
 settings chosen on one seed, more gradients for one than for the other.
 """
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -25,6 +26,7 @@ _DEFAULT_RATES = {"sgd": 0.01, "heun": 0.01, "rk23": 0.01, "rk45": 0.01}
 _DEFAULT_RATE = 0.001  # of all others
 _SAME_COST = 0.01  # by which budgets may differ, as a share
 _MOST_NAMED = 3
+_MOST_LINES = 8  # of one kind
 _MOST_VALUES = 4  # of one setting, named in a sentence
 _MOST_TWINS = 20  # plain optimizers of a kind that a wrapper is set beside
 _LONGEST_VALUE = 40  # characters
@@ -71,12 +73,23 @@ from what is around it.
     """
     reference = next((one for one in setups if one.label == baseline), None)
     if reference is not None:
-        yield from _less_inside(setups, reference)
+        yield from _first(
+            _less_inside(setups, reference), "more wrappers are around other settings"
+        )
         yield from _unlike(setups, reference, _WEIGHT_DECAY, "Weight decay")
         yield from _unlike(setups, reference, _SCHEDULE, "The learning rate's schedule")
         yield from _unequal_budgets(setups, reference)
-    yield from _not_neutral(setups)
+    yield from _first(
+        _not_neutral(setups), "more wrappers are not as neutral as they are set to be"
+    )
+    yield from _first(_chosen(setups), "more settings were chosen of several")
     yield from _tuning(setups)
+
+
+def _first(lines: Iterator[str], more: str) -> Iterator[str]:
+    yield from itertools.islice(lines, _MOST_LINES)
+    if rest := sum(1 for _ in lines):
+        yield f"{rest:,} {more}."
 
 
 def beside(specification: Settings) -> Settings:
@@ -265,8 +278,8 @@ def _canonical(specification: Settings) -> str:
     return json.dumps(specification, sort_keys=True, default=str)
 
 
-def _tuning(setups: Sequence[Setup]) -> Iterator[str]:
-    """What was tried before each setting was chosen, where any was, and who had less of it."""
+def _chosen(setups: Sequence[Setup]) -> Iterator[str]:
+    """What each setting was chosen of, where it was chosen."""
     for one in setups:
         for key, value in one.chosen.items() if one.tried else ():
             tried = f"{one.label}: {key} {value} chosen of {number_of(len(one.tried), 'setting')}"
@@ -278,6 +291,10 @@ def _tuning(setups: Sequence[Setup]) -> Iterator[str]:
             is_edge = number in (numbers[0], numbers[-1])
             edge = ", at the edge of the range: extend it" if is_edge else ""
             yield f"{tried} tried, from {numbers[0]:g} to {numbers[-1]:g}{edge}."
+
+
+def _tuning(setups: Sequence[Setup]) -> Iterator[str]:
+    """Who had less tuning than others, or less that can be relied on."""
     tuned = [one for one in setups if one.tried]
     if untuned := [one.label for one in setups if tuned and not one.tried]:
         yield f"Untuned, beside others that are: {some(untuned, _MOST_NAMED)}."

@@ -240,6 +240,8 @@ def test_many_rows_with_one_fault_take_one_line() -> None:
     rows = [Setup(f"a{n}", rule("adam", weight_decay=10.0**-n)) for n in range(9)]
     [note] = found(Setup("sgd", rule("sgd")), *rows)
     assert note.endswith("; 0.001 in a3; and 5 other values.")
+    told = found(*(tuned(f"t{n}", "2", "1", "2", "3") for n in range(30)))
+    assert (len(told), told[-1]) == (9, "22 more settings were chosen of several.")
 
 
 @pytest.mark.parametrize("sample", [False, True], ids=["real", "sample"])

@@ -131,6 +131,15 @@ def test_the_baseline_is_what_is_asked_for_else_sgd_else_the_plainest(
     assert bool(found.judged) == (expected is not None)
 
 
+def test_of_two_sgds_described_at_equal_length_the_plainer_is_the_baseline(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd_batch64_vgg19", 2, rule="sgd", description="SGD 2e-4", batch_size=64)
+    make_runs("sgd_vgg19", 2, rule="sgd", description="SGD 1e-4")
+    make_runs("adam_vgg19", 2, rule="adam")
+    assert judged().baseline == "sgd_vgg19"
+
+
 def test_runs_that_did_not_begin_alike_are_no_pairs(
     make_runs: MakeRuns, judged: Callable[..., Verdict]
 ) -> None:

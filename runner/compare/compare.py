@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from optrun.data.files import write_atomically
+from optrun.runner.compare import endings, settings_tried
 from optrun.runner.compare.budgets import CURVES, within_budget
 from optrun.runner.compare.comparison import Comparison, Group
 from optrun.runner.compare.comparison import compare as compare_runs
@@ -88,6 +89,19 @@ def compare(
     verdicts = list(map(judged, comparison.groups))
     if per_seed:
         verdicts = [replace(found, notes=(*by_seed(found), *found.notes)) for found in verdicts]
+    if layout != "csv":  # which has no words
+        files = endings.MOST_FILES // max(1, len(verdicts))
+        verdicts = [
+            replace(
+                found,
+                notes=(
+                    *found.notes,
+                    *endings.notes(group, files=files),
+                    *settings_tried.notes(group),
+                ),
+            )
+            for group, found in zip(comparison.groups, verdicts, strict=True)
+        ]
     broken = []
     for text in require:
         holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from optrun.runner.compare.comparison import Comparison, Group, Row
 from optrun.runner.compare.judgement import Verdict
 from optrun.runner.compare.metrics import MEASURES
+from optrun.runner.compare.settings_tried import as_json
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.text import csv_cell
 from optrun.runner.untrusted import printable
@@ -102,6 +103,7 @@ def _row(row: Row) -> dict[str, object]:
         "seeds": row.seeds,
         "diverged_seeds": [run.record.seed for run in row.diverged],
         "measures": measures,
+        **as_json(row),
         "runs": [_run(run) for run in (*row.runs, *row.diverged)],
     }
 

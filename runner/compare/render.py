@@ -14,6 +14,7 @@ from optrun.runner.compare.comparison import Comparison, Group, Row, Summary
 from optrun.runner.compare.footnotes import seeds_text
 from optrun.runner.compare.judgement import Verdict
 from optrun.runner.compare.metrics import MEASURES, Measure
+from optrun.runner.compare.settings_tried import blocks, markdown_lines, text_lines
 from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
 from optrun.runner.ui.text import style, widest, wrap
@@ -67,6 +68,8 @@ def render(comparison: Comparison, verdicts: Sequence[Verdict], *, width: int, s
         columns = [_column(measure, group.rows) for measure in MEASURES]
         for number, section in enumerate(_sections(columns, width)):
             lines += [*_table(group, section, width, styled, first=number == 0), ""]
+        for block in blocks(group):
+            lines += [*text_lines(block, width=width, styled=styled), ""]
         for note in (*verdict.notes, *captions.notes(group, sort=comparison.sort)):
             add(note, "faint")
         lines.append("")
@@ -84,6 +87,8 @@ def markdown(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
         lines += [f"**{_escape(captions.heading(group))}**", ""]
         lines += [f"- **{_escape(sentence)}**" for sentence in verdict.sentences]
         lines += ["", *_markdown_table(group), ""]
+        for block in blocks(group):
+            lines += [*markdown_lines(block, _escape), ""]
         said = (*verdict.notes, *captions.notes(group, sort=comparison.sort))
         lines += [f"- {_escape(note)}" for note in said]
         lines.append("")

@@ -15,7 +15,7 @@ two classes.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optrun.runner.compare.comparison import Group, Row
 from optrun.runner.compare.judgement import labels_of
@@ -51,7 +51,7 @@ class Tried:
 class Block:
     """Losses by row and column, to be shown."""
 
-    title: str
+    title: str  # empty: as of the one before
     corner: tuple[str, ...]  # what the columns are, in lines
     heads: tuple[tuple[str, ...], ...]  # of each column, in as many lines
     rows: tuple[tuple[str, tuple[str, ...]], ...]  # a label with its cells
@@ -129,8 +129,11 @@ def blocks(group: Group) -> Iterator[Block]:
     alike: dict[tuple[tuple[tuple[str, str], ...], ...], list[str]] = defaultdict(list)
     for label, tried in shown.items():
         alike[tuple(tuple(one.settings.items()) for one in tried)].append(label)
+    title = ""
     for labels in alike.values():
-        yield _by_setting({label: shown[label] for label in labels})
+        block = _by_setting({label: shown[label] for label in labels})
+        yield replace(block, title="") if block.title == title else block
+        title = block.title
     if not shown:
         return
     more = len(tuned) - len(shown)
@@ -158,7 +161,7 @@ def text_lines(block: Block, *, width: int, styled: bool) -> Iterator[str]:
     cells = [text for _, of_row in block.rows for text in of_row]
     cell_width = widest([*cells, *(line for head in block.heads for line in head)])
     fitting = max(1, (width - label_width) // (cell_width + _GAP))
-    for line in wrap(block.title, width):
+    for line in filter(None, wrap(block.title, width)):
         yield style(line, "strong", styled)
     for begin in range(0, len(block.heads), fitting):
         part = range(len(block.heads))[begin : begin + fitting]
@@ -173,13 +176,16 @@ def text_lines(block: Block, *, width: int, styled: bool) -> Iterator[str]:
 
 def markdown_lines(block: Block, escape: Callable[[str], str]) -> Iterator[str]:
     """A block as a table of GitHub's Markdown."""
-    yield escape(block.title)
-    yield ""
+    if block.title:
+        yield from (escape(block.title), "")
     heads = [", ".join(map(str.strip, lines)) for lines in (block.corner, *block.heads)]
-    yield f"| {' | '.join(map(escape, heads))} |"
+    # A number needs no escape, which would make it hard to read as text.
+    heads = [head if math.isfinite(_number(head)) else escape(head) for head in heads]
+    yield f"| {' | '.join(heads)} |"
     yield f"|---|{'---:|' * len(block.heads)}"
     for label, of_row in block.rows:
-        yield f"| {' | '.join(escape(text.strip()) for text in (label, *of_row))} |"
+        cells = [text.strip().replace("*", r"\*") for text in of_row]
+        yield f"| {' | '.join([escape(label), *cells])} |"
 
 
 def as_json(row: Row) -> dict[str, object]:

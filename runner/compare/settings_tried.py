@@ -164,6 +164,8 @@ def text_lines(block: Block, *, width: int, styled: bool) -> Iterator[str]:
     for line in filter(None, wrap(block.title, width)):
         yield style(line, "strong", styled)
     for begin in range(0, len(block.heads), fitting):
+        if begin:
+            yield ""
         part = range(len(block.heads))[begin : begin + fitting]
         columns = [table.Column(label_width), *[table.Column(cell_width, right=True)] * len(part)]
         heads = [block.corner, *(block.heads[at] for at in part)]

@@ -77,7 +77,7 @@ def test_of_one_experiment_there_is_no_ranking_to_change(
     [
         [[0.7, 0.4, 0.399], [0.7, 0.4, 0.398], [0.7, 0.4, 0.397]],  # as with a rate that fell to 0
         [[0.7, 0.4, 0.3]],  # one seed says nothing of noise
-        [[0.7, 0.4, 0.3], [0.7, 0.3, 0.4]],  # not in most seeds
+        [[0.7, 0.5, 0.45, 0.4]] * 2 + [[0.7, 0.3, 0.45, 0.4]] * 2,  # not in most seeds
         [[0.7, 0.3, 0.4], [0.7, 0.3, 0.5]],
         [[0.3], [0.3]],
         [[0.7, 0.40, 0.39], [0.7, 0.40, 0.30], [0.7, 0.40, 0.39]],  # standard error 0.03 of 0.04

@@ -143,7 +143,7 @@ def blocks(group: Group) -> Iterator[Block]:
     curves = {label: _curve(tried) for label, tried in shown.items()}
     yield Block(
         "Expected best of so many settings, drawn at random"
-        + f" (a guess, {GUESS:.3f}, where all are worse)" * _has_guess(shown.values())
+        + f" (none counts for more than a guess, {GUESS:.3f})" * _has_guess(shown.values())
         + f"; {number_of(more, 'row')} more in --format json" * (more > 0),
         ("settings",),
         tuple((str(count),) for count in columns),

@@ -113,7 +113,7 @@ def test_each_settings_loss_stands_below_it_and_what_diverged_is_marked(
         # Likewise with 0.391, 0.402, 0.412 and, for what diverged, ln 2.
         ["sgd", "0.475", "0.398", "0.394", "0.391"],
     ]
-    assert "(a guess, 0.693, where all are worse)" in " ".join(lines)
+    assert "(none counts for more than a guess, 0.693)" in " ".join(lines)
     assert max(map(len, lines)) <= 80
 
 

@@ -13,7 +13,7 @@ from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
 from optrun.runner.compare.judgement import BATCHES, Verdict, by_seed, row_called, verdict
 from optrun.runner.compare.judgement import require as judge_pair
-from optrun.runner.compare.metrics import BY_KEY, measure_called, sort_column
+from optrun.runner.verdict.metrics import BY_KEY, measure_called, sort_column
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import Run, read_all
 from optrun.runner.ui.text import (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from optrun.runner.compare.metrics import BY_KEY, DEFAULT_SORT, MEASURES
+from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_SORT, MEASURES
 from optrun.runner.runs.reader import Run, Unreadable, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 

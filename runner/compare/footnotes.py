@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row
-from optrun.runner.compare.metrics import BY_KEY, MEASURES
+from optrun.runner.verdict.metrics import BY_KEY, MEASURES
 from optrun.runner.ui.wording import number_of
 
 _NAMED = 3

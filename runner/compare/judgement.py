@@ -12,7 +12,7 @@ from pathlib import Path
 
 from optrun.runner.compare.comparison import Group, Row
 from optrun.runner.compare.footnotes import readable
-from optrun.runner.compare.metrics import Measure
+from optrun.runner.verdict.metrics import Measure
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, RESULTS, Run
 from optrun.runner.ui.wording import nearest, number_of, some

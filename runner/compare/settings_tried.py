@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from optrun.runner.compare.comparison import Group, Row
 from optrun.runner.compare.judgement import labels_of
-from optrun.runner.compare.metrics import BY_KEY
+from optrun.runner.verdict.metrics import BY_KEY
 from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
 from optrun.runner.ui.text import style, widest, wrap

@@ -88,7 +88,7 @@ def test_help_answers_at_once_and_imports_nothing_it_does_not_need() -> None:
 
 
 def test_help_names_every_measure() -> None:
-    from optrun.runner.compare.metrics import MEASURES
+    from optrun.runner.verdict.metrics import MEASURES
 
     text = call("--help").stdout
     assert all(measure.key in text for measure in MEASURES)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optrun.runner.compare.comparison import Comparison, compare, summarise
-from optrun.runner.compare.metrics import MEASURES
+from optrun.runner.verdict.metrics import MEASURES
 from optrun.runner.runs.reader import read_all
 
 MakeRun = Callable[..., Path]

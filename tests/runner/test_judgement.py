@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optrun.runner.compare.comparison import compare
 from optrun.runner.compare.judgement import Verdict, verdict
-from optrun.runner.compare.metrics import BY_KEY, DEFAULT_METRIC
+from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC
 from optrun.runner.runs.reader import read_all
 from optrun.runner.verdict.conclusions import Conclusion
 

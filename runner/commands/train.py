@@ -9,6 +9,7 @@ from optrun.runner.commands import options as shared
 
 if TYPE_CHECKING:
     from optrun.runner.plan.tuning import Tuning
+    from optrun.runner.plan.until_sure import UntilSure
 
 
 def _seeds(text: str) -> list[int]:
@@ -61,6 +62,20 @@ def _seeds(text: str) -> list[int]:
     "Seeds of what is tried; no verdict uses them.",
     metavar="N|A-B",
 )
+@shared.flag(
+    "--until-sure",
+    "Add seeds, pair by pair, until it is sure which config is better, or --max-seeds is reached.",
+)
+@shared.defaulted(
+    "--max-seeds", 32, click.IntRange(1, 1000), "With --until-sure: the most.", metavar="N"
+)
+@click.option("--baseline", metavar="NAME", help="With --until-sure, as in optrun compare.")
+@click.option("--metric", metavar="MEASURE", help="With --until-sure, as in optrun compare.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --until-sure, as in optrun compare: no larger difference is an answer, too.",
+)
 @shared.sample_option
 @shared.flag("--real", "Never let the sample stand in for photos that cannot be had.")
 @shared.device_option("train")
@@ -82,6 +97,10 @@ def train(configs: tuple[str, ...], overrides: tuple[str, ...], **options: Any) 
     With --grid, or --trials and --range, every config gets the same number of settings, tried on
     seeds of their own; the best of each then trains with the seeds of the verdict.
 
+    With --until-sure, seeds are looked at after 8, 12, 16, 24 and 32 of them, honest about having
+    looked: what is asked is written to the results folder before the first run and cannot be
+    changed after. `optrun compare` judges these runs by it.
+
     With --resume, the same command picks up a plan that was cut short. A run is the plan's where
     experiment, seed and name are the same. Completed and diverged ones are left as they are;
     interrupted, failed and killed ones go on from their last checkpoint, of several the one that
@@ -102,8 +121,27 @@ def train(configs: tuple[str, ...], overrides: tuple[str, ...], **options: Any) 
 
     entries = [Entry(Path(config), overrides) for config in configs]
     chosen = seeds if seed is None else [seed]
+    until_sure = _until_sure(chosen, **{name: options.pop(name) for name in _OF_UNTIL_SURE})
     tuning = _tuning(chosen, **{name: options.pop(name) for name in _OF_TUNING})
-    raise SystemExit(execute(Request(entries, chosen, tuning=tuning, **options)))
+    request = Request(entries, chosen, tuning=tuning, until_sure=until_sure, **options)
+    raise SystemExit(execute(request))
+
+
+_OF_UNTIL_SURE = ("until_sure", "max_seeds", "baseline", "metric", "margin")
+
+
+def _until_sure(
+    seeds: list[int] | None, *, until_sure: bool, max_seeds: int, **asked: Any
+) -> "UntilSure | None":
+    if not until_sure:
+        if given := [name for name, value in asked.items() if value is not None]:
+            raise click.UsageError(f"--{given[0]} is what --until-sure asks about.")
+        return None
+    if seeds is not None:
+        raise click.UsageError("--until-sure takes seeds from 1 on; --max-seeds says how many.")
+    from optrun.runner.plan.until_sure import UntilSure
+
+    return UntilSure(max_seeds, **asked)
 
 
 _OF_TUNING = ("grid", "trials", "ranges", "tune_seeds")

@@ -9,11 +9,11 @@ from itertools import pairwise
 from optrun.runner.compare.comparison import Group, Row
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.judgement import Verdict, labels_of, verdict
-from optrun.runner.verdict.metrics import Measure
 from optrun.runner.runs.event_log import EventKind, read_events
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.wording import duration
 from optrun.runner.untrusted import number
+from optrun.runner.verdict.metrics import Measure
 
 # What `--by` takes, with the key of an epoch's event.
 AXES = {

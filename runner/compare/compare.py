@@ -13,9 +13,10 @@ from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
 from optrun.runner.compare.judgement import BATCHES, Verdict, by_seed, row_called, verdict
 from optrun.runner.compare.judgement import require as judge_pair
-from optrun.runner.verdict.metrics import BY_KEY, measure_called, sort_column
+from optrun.runner.compare.planned import by_plan
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import Run, read_all
+from optrun.runner.runs.sequential_plan import read_plans
 from optrun.runner.ui.text import (
     WIDE,
     has_scrolled_away,
@@ -27,6 +28,7 @@ from optrun.runner.ui.text import (
 )
 from optrun.runner.ui.wording import nearest, number_of
 from optrun.runner.untrusted import printable
+from optrun.runner.verdict.metrics import BY_KEY, measure_called, sort_column
 
 DEFAULT_RESULTS = Path("results")
 NOT_MET = 4  # the exit code where what was required is not so
@@ -79,12 +81,18 @@ def compare(
     if baseline is not None:
         row_called(baseline, comparison.groups)
 
+    plans = read_plans(existing)
+    options = {"metric": metric, "by": by, "baseline": baseline, "margin": margin}
+    asked = [f"--{name}" for name, value in options.items() if value is not None]
+
     def judged(group: Group) -> Verdict:
-        if by is None:
-            return verdict(group, judged_by, baseline=baseline, margin=margin, allow=allow)
-        return within_budget(
-            group, by, judged_by, target=target, baseline=baseline, margin=margin, allow=allow
-        )
+        if by is not None:
+            found = within_budget(
+                group, by, judged_by, target=target, baseline=baseline, margin=margin, allow=allow
+            )
+        else:
+            found = verdict(group, judged_by, baseline=baseline, margin=margin, allow=allow)
+        return by_plan(group, plans, found, asked=asked)
 
     verdicts = list(map(judged, comparison.groups))
     if per_seed:

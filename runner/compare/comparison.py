@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_SORT, MEASURES
 from optrun.runner.runs.reader import Run, Unreadable, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
+from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_SORT, MEASURES
 
 NOT_RECORDED = "not recorded"
 _LONGEST_DISTINCTION = 40  # characters of one value
@@ -186,7 +186,7 @@ def summarise(values: Sequence[float | None]) -> Summary:
 def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
     """The runs of one experiment that count, one for each seed, and the others."""
     newest: dict[int, Run] = {}
-    runs = sorted(runs, key=_age, reverse=True)
+    runs = sorted(runs, key=_rank, reverse=True)
     for status in (RunStatus.COMPLETED, RunStatus.DIVERGED):
         for run in runs:
             if run.status == status:
@@ -203,6 +203,14 @@ def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
             why = f"though {counting.label} completed"
         left_out.append(LeftOut(kind, run.label, str(run.folder), why))
     return list(newest.values()), left_out
+
+
+def _rank(run: Run) -> tuple[bool, datetime, str]:
+    """By which of several runs of one seed one counts: a plan's own before others, then the newest.
+
+    What it gave has no part in that.
+    """
+    return run.record.plan is not None, *_age(run)
 
 
 def _age(run: Run) -> tuple[datetime, str]:

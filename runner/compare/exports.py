@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 from optrun.runner.compare.comparison import Comparison, Group, Row
 from optrun.runner.compare.judgement import Verdict
-from optrun.runner.verdict.metrics import MEASURES
 from optrun.runner.compare.settings_tried import as_json
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.text import csv_cell
 from optrun.runner.untrusted import printable
+from optrun.runner.verdict.metrics import MEASURES
 
 FORMAT = 1
 _CSV_COLUMNS = (

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row
-from optrun.runner.verdict.metrics import BY_KEY, MEASURES
 from optrun.runner.ui.wording import number_of
+from optrun.runner.verdict.metrics import BY_KEY, MEASURES
 
 _NAMED = 3
 _LONGEST_VALUE = 32

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from optrun.runner.compare.comparison import Group, Row
 from optrun.runner.compare.footnotes import readable
-from optrun.runner.verdict.metrics import Measure
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, RESULTS, Run
 from optrun.runner.ui.wording import nearest, number_of, some
 from optrun.runner.untrusted import mapping, printable
 from optrun.runner.verdict import fairness
-from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
+from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
+from optrun.runner.verdict.metrics import Measure
 from optrun.runner.verdict.sentences import Unit, notes, sentence
 
 _PLAINEST = "sgd"
@@ -76,12 +76,11 @@ def verdict(
     judged = judge(
         values,
         reference,
-        Metric(metric.key, higher_is_better=metric.better == "higher"),
+        metric.judged,
         margin=None if margin is None else margin / metric.scale,
         unpaired={one for one in values if not _begin_alike(rows[one], rows[reference])},
     )
-    name = readable(metric.key)
-    unit = Unit(f"points of {name}" if metric.percent else name, metric.scale)
+    unit = Unit.of(metric)
     needed = max((one.needs_seeds or 0 for one in judged), default=0)
     return Verdict(
         metric,
@@ -92,12 +91,24 @@ def verdict(
         (
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
             *_missing_runs(judged, rows, needed),
-            *_fairness(rows, reference, by_cost=values_of is None),
-            *notes(judged[:_MOST_LINES]),
-            *_noise_floor(rows.values(), metric),
-            _HOLDS_FOR,
+            *around(rows, reference, metric, judged, by_cost=values_of is None),
         ),
     )
+
+
+def around(
+    rows: dict[str, Row],
+    reference: str | None,
+    metric: Measure,
+    judged: Sequence[Judged],
+    *,
+    by_cost: bool = True,
+) -> Iterator[str]:
+    """The notes that stand below a verdict, however it was made."""
+    yield from _fairness(rows, reference, by_cost=by_cost)
+    yield from notes(judged[:_MOST_LINES])
+    yield from _noise_floor(rows.values(), metric)
+    yield _HOLDS_FOR
 
 
 def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 
 from optrun.runner.compare.comparison import Group, Row
 from optrun.runner.compare.judgement import labels_of
-from optrun.runner.verdict.metrics import BY_KEY
 from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
 from optrun.runner.ui.text import style, widest, wrap
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import mapping, number
+from optrun.runner.verdict.metrics import BY_KEY
 
 GUESS = math.log(2)
 _MEASURE = BY_KEY["best_validation_loss"]  # which chooses

@@ -21,7 +21,8 @@ ADDED_KEYS: tuple[Path, ...] = (
     ("model", "network"),
 )
 
-_NO_EXPERIMENT = (
+# Keys of `training` that make no two experiments differ.
+IGNORED_OF_TRAINING = (
     *("seed", "tensorboard", "record_every", "checkpoint_minutes", "keep_last_checkpoint"),
 )
 
@@ -31,14 +32,14 @@ def experiment_hash(experiment: Experiment, own_code: Mapping[str, str] | None =
 
     Left out are name, notes and seed, and what only says where and how it runs: the sample
     settings (merged already where they count), `when_unavailable`, and the keys of training in
-    `_NO_EXPERIMENT`. A path counts as a path, wherever it leads: the photos and weights behind it
-    have fingerprints of their own. Of a person's own optimizer count the class and the code,
+    `IGNORED_OF_TRAINING`. A path counts as a path, wherever it leads: the photos and weights behind
+    it have fingerprints of their own. Of a person's own optimizer count the class and the code,
     wherever that lies: `own_code` has its SHA-256, by the name in the specification.
     """
     mapping = as_mapping(experiment)
     for key in ("name", "notes", "sample"):
         mapping.pop(key, None)
-    for key in _NO_EXPERIMENT:
+    for key in IGNORED_OF_TRAINING:
         del mapping["training"][key]
     del mapping["data"]["when_unavailable"]
     for *sections, added in ADDED_KEYS:

@@ -5,9 +5,10 @@ go the same way. Everything that all of them need is checked and prepared before
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,16 @@ from optrun.runner.engine.signals import Interrupted, Stops, signals_heard
 from optrun.runner.errors import UserError, tell
 from optrun.runner.events import Event, Listener
 from optrun.runner.plan import plan as plans
-from optrun.runner.plan import progress, tuning
+from optrun.runner.plan import progress, tuning, until_sure
 from optrun.runner.plan.plan import Entry, Plan, PlannedRun, RunSpec
 from optrun.runner.plan.progress import ToDo, Turn
 from optrun.runner.plan.tuning import Tuning
+from optrun.runner.plan.until_sure import UntilSure
 from optrun.runner.runs import reader
 from optrun.runner.runs.reader import find_run
-from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.record import UNTIL_SURE, RunRecord, RunStatus
 from optrun.runner.runs.run_folder import RunFolder, check_writable, reopen
+from optrun.runner.runs.sequential_plan import SequentialPlan
 from optrun.runner.runs.standing import size_of
 from optrun.runner.runs.writer_lock import RunHeldError, held_message
 from optrun.runner.ui.console import Display
@@ -56,6 +59,7 @@ class Request:
     dry_run: bool = False
     quiet: bool = False
     tuning: Tuning | None = None
+    until_sure: UntilSure | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,14 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
 
     def carry_out(stops: Stops) -> int:
         check_writable(request.results)
+        judged = partial(
+            _carry_out_plan if request.until_sure is None else _until_sure,
+            display=display,
+            stops=stops,
+            listeners=listeners,
+        )
         if request.tuning is None:
-            return _carry_out_plan(request, display, stops, listeners)
+            return judged(request)
         tried = replace(
             request,
             entries=tuning.tried(request.entries, request.tuning.trials, sample=request.sample),
@@ -87,10 +97,14 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
         if (code := _carry_out_plan(tried, display, stops, listeners, is_last=False)) not in (0, 3):
             return code
         if request.dry_run:
+            seeds = len(request.seeds or [1])
+            most = ""
+            if request.until_sure is not None:
+                seeds, most = request.until_sure.max_seeds, "at most "
             display.say(
-                f"\nThen the best of each, by its validation loss, with "
-                f"{number_of(len(request.seeds or [1]), 'seed')}: "
-                f"{number_of(len(request.entries) * len(request.seeds or [1]), 'run')} more."
+                f"\nThen the best of each, by its validation loss, with {most}"
+                f"{number_of(seeds, 'seed')}: "
+                f"{most}{number_of(len(request.entries) * seeds, 'run')} more."
             )
             return 0
         chosen = list(
@@ -99,10 +113,56 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
         display.say("\nChosen, by the validation loss:")
         for _, told in chosen:
             display.say(f"  {told}")
-        best = replace(request, entries=[entry for entry, _ in chosen])
-        return _carry_out_plan(best, display, stops, listeners)
+        return judged(replace(request, entries=[entry for entry, _ in chosen]))
 
     return _until_interrupted(carry_out, display)
+
+
+def _until_sure(
+    request: Request, display: Display, stops: Stops, listeners: Sequence[Listener]
+) -> int:
+    """Seeds added from look to look, until all is settled; returns the exit code."""
+    if request.until_sure is None:
+        raise ValueError("until_sure must be asked for")
+    runs = plans.make(request.entries, sample=request.sample, real=request.real).runs
+    plan = until_sure.planned(runs, request.until_sure)
+    entries = [
+        replace(entry, provenance={**entry.provenance, UNTIL_SURE: plan.hash})
+        for entry in request.entries
+    ]
+    names = [run.name for run in runs]
+    for line in _expected(plan, runs, request.results):
+        display.say(line)
+    if request.dry_run:
+        most = replace(request, entries=entries, seeds=plan.seeds, resume=False)
+        display.say("\nAt most, where nothing is sure before the last look:\n")
+        return _carry_out_plan(most, display, stops, listeners)
+    until_sure.begin(plan, request.results, resume=request.resume)
+    worst = 0
+    while True:
+        now = until_sure.standing(plan, request.results)
+        for line in until_sure.told(plan, now):
+            display.say(line)
+        if not now.seeds:
+            display.say(f"Next: optrun compare {request.results}")
+            return worst
+        wanted = {*now.open_ones, plan.baseline}
+        chunk = [entry for entry, name in zip(entries, names, strict=True) if name in wanted]
+        more = replace(request, entries=chunk, seeds=now.seeds, resume=True)
+        code = _carry_out_plan(more, display, stops, listeners, is_last=False)
+        if code not in (0, 3):
+            return code
+        worst = max(worst, code)
+
+
+def _expected(plan: SequentialPlan, runs: Sequence[PlannedRun], results: Path) -> Iterator[str]:
+    from optrun.runner.plan.forecast import photos_that_test
+
+    baseline = next(run for run in runs if run.name == plan.baseline)
+    recorded = reader.read_all([results])[0] if results.is_dir() else []
+    return until_sure.expectation(
+        plan, photos_that_test(baseline), [one.record for one in recorded]
+    )
 
 
 def _carry_out_plan(
@@ -401,8 +461,9 @@ def _forecast(plan: Plan, request: Request, display: Display) -> None:
 
 def _found(plan: Plan, request: Request, display: Display) -> list[Turn]:
     turns = progress.turns(plan.runs, request.results)
-    for line in progress.lines(turns):
-        display.say(line)
+    if request.until_sure is None or any(one.to_do is not ToDo.START for one in turns):
+        for line in progress.lines(turns):
+            display.say(line)
     return turns
 
 

@@ -217,6 +217,14 @@ def check_where_counted(run: PlannedRun) -> list[str]:
     return check_updates(run, counted.training)
 
 
+def photos_that_test(run: PlannedRun) -> int:
+    """How many photos test a run, about."""
+    data = run.experiment.data
+    with photo_errors():
+        counted = count(**data.model_dump(include=PREPARATION | DIVISION))
+    return round(counted.photos * data.test_share)
+
+
 def _steps_and_updates(experiment: Experiment, training_photos: int) -> tuple[int, int]:
     """Steps of an epoch, and updates of the whole training."""
     training = experiment.training

@@ -22,7 +22,7 @@ from optrun.runner.errors import UserError
 from optrun.runner.plan.plan import PlannedRun
 from optrun.runner.runs import reader
 from optrun.runner.runs.reader import Run
-from optrun.runner.runs.record import RunRecord, RunStatus, flatten
+from optrun.runner.runs.record import UNTIL_SURE, RunRecord, RunStatus, flatten
 from optrun.runner.runs.standing import newest_saved
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of, is_held
 from optrun.runner.ui.wording import number_of, some
@@ -85,10 +85,14 @@ def turns(
         if found.folder not in without:
             one = found.record
             recorded[one.name, one.seed, one.experiment, one.sample].append(found)
-    return [
-        _turn(run, recorded[printable(run.name), run.seed, run.identity, run.is_sample])
-        for run in runs
-    ]
+
+    def of(run: PlannedRun) -> list[Run]:
+        found = recorded[printable(run.name), run.seed, run.identity, run.is_sample]
+        # What is judged by a plan that was written before its runs are those runs alone.
+        by_plan = run.provenance.get(UNTIL_SURE)
+        return [one for one in found if by_plan in (None, one.record.plan)]
+
+    return [_turn(run, of(run)) for run in runs]
 
 
 def _turn(planned: PlannedRun, recorded: Sequence[Run]) -> Turn:

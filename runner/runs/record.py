@@ -29,6 +29,7 @@ from optrun.runner.untrusted import (
 _Kind = TypeVar("_Kind")
 FORMAT = 1
 RECORD_NAME = "run.json"
+UNTIL_SURE = "until_sure"  # the key of provenance that has the hash of a plan
 TUNING = "tuning"  # the key of provenance that says what was tried, and the purpose of a trial
 
 _DEVICES = ("cpu", "gpu")
@@ -237,6 +238,11 @@ class RunRecord:
     @property
     def training_photos(self) -> int | None:
         return self._photos_of("train")
+
+    @property
+    def plan(self) -> str | None:
+        """The hash of the plan that made it, as `runs.sequential_plan` has it, if one did."""
+        return _text(self.provenance, UNTIL_SURE)
 
     @property
     def test_photos(self) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from optrun.runner.verdict import permutation
+from optrun.runner.verdict.metrics import Metric
 
 ALPHA = 0.05
 _ROUNDING = 1 + 1e-12  # so that a p-value of 2 / 64 is at most a level of 0.05 / 1.6
@@ -17,14 +18,6 @@ class Conclusion(StrEnum):
     WORSE = "worse"
     SAME = "no difference beyond margin"
     NONE = "no conclusion"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What is judged."""
-
-    name: str
-    higher_is_better: bool
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,10 @@ class Judged:
     variance_ratio: float | None  # candidate's variance over seeds by the baseline's
     conclusion: Conclusion
     needs_seeds: int | None  # the fewest that could conclude, where there are fewer
+
+    @property
+    def is_settled(self) -> bool:
+        return self.conclusion is not Conclusion.NONE
 
 
 def judge(
@@ -116,8 +113,8 @@ def judge(
                 level=1 - levels[name],
                 p_value=test.p_value(),
                 p_adjusted=adjusted[name],
-                correlation=_correlation(pairs[name]),
-                variance_ratio=_variance_ratio([*values[name].values()], [*of_baseline.values()]),
+                correlation=correlation(pairs[name]),
+                variance_ratio=variance_ratio([*values[name].values()], [*of_baseline.values()]),
                 conclusion=_conclusion(
                     sign * test.difference, interval, adjusted[name] <= alpha * _ROUNDING, margin
                 ),
@@ -159,7 +156,8 @@ def _holm(p_values: Mapping[str, float], alpha: float) -> tuple[dict[str, float]
     return levels, adjusted
 
 
-def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+def correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Of the two of a pair; None for fewer than three pairs, or where one never changes."""
     if len(pairs) < 3:
         return None
     one, other = np.array(pairs, np.float64).T
@@ -168,7 +166,8 @@ def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def _variance_ratio(one: Sequence[float], other: Sequence[float]) -> float | None:
+def variance_ratio(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """The sample variance of one by that of the other, which must be above 0."""
     if min(len(one), len(other)) < 2 or not np.ptp(other):
         return None
     return float(np.var(one, ddof=1) / np.var(other, ddof=1))

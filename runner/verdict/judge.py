@@ -12,8 +12,9 @@ from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import csv_cell, is_styled, show, style, terminal_width, widest, wrap
 from optrun.runner.ui.wording import nearest
 from optrun.runner.verdict import measurements
-from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
+from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
 from optrun.runner.verdict.measurements import Measurements
+from optrun.runner.verdict.metrics import Metric
 from optrun.runner.verdict.sentences import Unit, notes, sentence
 
 FORMAT = 1

@@ -10,6 +10,14 @@ from optrun.runner.ui.wording import nearest
 
 
 @dataclass(frozen=True)
+class Metric:
+    """What is judged: a column of anyone's numbers, or a measure."""
+
+    name: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
 class Measure:
     """One number of a completed run."""
 
@@ -30,6 +38,11 @@ class Measure:
     def scale(self) -> float:
         """What a value is multiplied by to be in the unit of the table."""
         return 100.0 if self.percent else 1.0
+
+    @property
+    def judged(self) -> Metric:
+        """The measure as what is judged."""
+        return Metric(self.key, higher_is_better=self.better == "higher")
 
     @property
     def name_with_unit(self) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from optrun.runner.ui.wording import number_of
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged
+from optrun.runner.verdict.metrics import Measure
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,12 @@ class Unit:
 
     name: str  # "points of test accuracy"
     scale: float = 1.0  # what a difference is multiplied by
+
+    @classmethod
+    def of(cls, measure: Measure) -> Self:
+        """That of a table."""
+        name = measure.key.replace("_", " ")
+        return cls(f"points of {name}" if measure.percent else name, measure.scale)
 
     def differences(self, values: Sequence[float]) -> list[str]:
         """With signs, and digits enough to tell each from 0.
@@ -27,10 +35,13 @@ class Unit:
         return [f"{one:+.{decimals}f}".replace("-", "−") for one in scaled]
 
 
-def sentence(judged: Judged, unit: Unit, comparisons: int) -> str:
+def sentence(judged: Judged, unit: Unit, comparisons: int, *, correction: str | None = None) -> str:
     """What is concluded of one comparison out of so many.
 
-    >>> from optrun.runner.verdict.conclusions import Metric, judge
+    `correction` says what the p-value is adjusted for; None: for the comparisons, by Holm's rule.
+
+    >>> from optrun.runner.verdict.conclusions import judge
+    >>> from optrun.runner.verdict.metrics import Metric
     >>> values = {"sgd": dict(enumerate([0.90, 0.91, 0.89, 0.90, 0.92, 0.91]))}
     >>> values["adam"] = {seed: one + 0.01 for seed, one in values["sgd"].items()}
     >>> [one] = judge(values, "sgd", Metric("accuracy", higher_is_better=True))
@@ -41,8 +52,8 @@ p = 0.031.'
     found = _difference(judged, unit)
     by_seed = _by_seed(judged)
     p = f"p = {_p(judged.p_adjusted)}"
-    if comparisons > 1:
-        p += f" (Holm, {comparisons} comparisons)"
+    if correction or comparisons > 1:
+        p += f" ({correction or f'Holm, {comparisons} comparisons'})"
     names = f"{judged.candidate} and {judged.baseline}"
     match judged.conclusion:
         case Conclusion.BETTER | Conclusion.WORSE:

@@ -18,7 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from optrun.runner.verdict.conclusions import ALPHA, Conclusion
+from optrun.runner.verdict.conclusions import (
+    ALPHA,
+    Conclusion,
+    Judged,
+    correlation,
+    variance_ratio,
+)
+from optrun.runner.verdict.metrics import Metric
 
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -70,10 +77,11 @@ def answers(
     higher_is_better: bool = True,
     margin: float | None = None,
     alpha: float = ALPHA,
-) -> dict[str, Answer]:
-    """What the looks made so far say of each candidate; empty before the first.
+) -> tuple[dict[str, Answer], int]:
+    """What the looks made so far say of each candidate, and their number.
 
-    A candidate that is settled at a look needs no more pairs, and is not part of later looks.
+    A candidate that is settled at a look needs no more pairs, and is not part of later looks. One
+    without any pair by then is not part of them either, and has no answer.
 
     Args:
         differences: Candidate minus baseline of each candidate and seed, finite; a seed of which
@@ -120,8 +128,68 @@ def answers(
                 made[-1].p_value(place, rejected, alpha),
                 number,
             )
-        open_ones = [name for name in open_ones if name not in found or not found[name].is_settled]
-    return found
+        open_ones = [name for name in open_ones if name in found and not found[name].is_settled]
+    return found, len(made)
+
+
+def judge_by_looks(
+    values: Mapping[str, Mapping[int, float]],
+    over: Mapping[str, int],
+    baseline: str,
+    metric: Metric,
+    *,
+    seeds: Sequence[int],
+    looks: Sequence[int],
+    margin: float | None = None,
+    alpha: float = ALPHA,
+) -> tuple[list[Judged], int]:
+    """Every candidate against the baseline, as of the looks made so far, and their number.
+
+    The arguments are those of `answers`, but that there are values of each experiment and seed, and
+    `over` is that of each experiment.
+    """
+    of_baseline = values[baseline]
+    candidates = [name for name in values if name != baseline]
+    found, looks_made = answers(
+        {
+            name: {
+                seed: values[name][seed] - of_baseline[seed]
+                for seed in values[name].keys() & of_baseline.keys()
+            }
+            for name in candidates
+        },
+        seeds,
+        looks,
+        over={name: min(over[name], over[baseline]) for name in candidates},
+        higher_is_better=metric.higher_is_better,
+        margin=margin,
+        alpha=alpha,
+    )
+    judged = []
+    for name, answer in found.items():
+        pairs = [(values[name][seed], of_baseline[seed]) for seed in answer.seeds]
+        sign = 1 if metric.higher_is_better else -1
+        judged.append(
+            Judged(
+                candidate=name,
+                baseline=baseline,
+                metric=metric.name,
+                better=sum(sign * (one - other) > 0 for one, other in pairs),
+                ties=sum(one == other for one, other in pairs),
+                seeds=answer.seeds,
+                paired=True,
+                difference=answer.difference,
+                interval=answer.interval,
+                level=1 - alpha,
+                p_value=answer.p_value,
+                p_adjusted=answer.p_value,
+                correlation=correlation(pairs),
+                variance_ratio=variance_ratio(*zip(*pairs, strict=True)),
+                conclusion=answer.conclusion,
+                needs_seeds=None,
+            )
+        )
+    return judged, looks_made
 
 
 def smallest_difference_found(pairs: int, comparisons: int = 1) -> float:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optrun.runner.compare.comparison import Comparison, compare, summarise
-from optrun.runner.verdict.metrics import MEASURES
 from optrun.runner.runs.reader import read_all
+from optrun.runner.verdict.metrics import MEASURES
 
 MakeRun = Callable[..., Path]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optrun.runner.verdict.conclusions import Conclusion, Judged, Metric, judge
+from optrun.runner.verdict.conclusions import Conclusion, Judged, judge
+from optrun.runner.verdict.metrics import Metric
 from optrun.runner.verdict.sentences import Unit, notes, sentence
 
 PUBLISHED = Path(__file__).parent / "published"

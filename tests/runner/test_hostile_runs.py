@@ -28,10 +28,10 @@ from optrun.runner.commands.runs import runs as runs_command
 from optrun.runner.compare import exports, render
 from optrun.runner.compare.comparison import compare
 from optrun.runner.compare.judgement import verdict
-from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.reader import Run, Unreadable
+from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC
 
 MakeRun = Callable[..., Path]
 Content = Callable[..., dict[str, Any]]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from optrun.runner.compare.comparison import compare
 from optrun.runner.compare.judgement import Verdict, verdict
-from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC
 from optrun.runner.runs.reader import read_all
 from optrun.runner.verdict.conclusions import Conclusion
+from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC
 
 MakeRun = Callable[..., Path]
 MakeRuns = Callable[..., None]

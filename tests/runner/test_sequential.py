@@ -3,12 +3,18 @@
 import itertools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 from optrun.runner.verdict import permutation, sequential
 from optrun.runner.verdict.conclusions import Conclusion
-from optrun.runner.verdict.sequential import Answer, answers, looks_until
+from optrun.runner.verdict.sequential import Answer, looks_until
+
+
+def answers(*arguments: Any, **more: Any) -> dict[str, Answer]:
+    return sequential.answers(*arguments, **more)[0]
+
 
 Rows = Sequence[Sequence[int]]  # [pairs][candidates], whole numbers
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]

@@ -12,8 +12,8 @@ from optrun.runner.compare import exports, render
 from optrun.runner.compare import footnotes as captions
 from optrun.runner.compare.comparison import Comparison, compare
 from optrun.runner.compare.judgement import Verdict, verdict
-from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC, MEASURES
 from optrun.runner.runs.reader import read_all
+from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC, MEASURES
 
 MakeRun = Callable[..., Path]
 Compared = Callable[[], Comparison]

@@ -1,0 +1,311 @@
+"""Seeds until sure: the plan, how it stands, and what runs next.
+
+What is asked and when the data are looked at is written down before the first run; a look is made
+of what the plan's own runs have recorded, and of nothing else.
+"""
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optrun.runner.config.identity import IGNORED_OF_TRAINING
+from optrun.runner.config.schema import as_mapping
+from optrun.runner.errors import UserError
+from optrun.runner.plan.plan import PlannedRun, first_of_each
+from optrun.runner.runs import reader, sequential_plan
+from optrun.runner.runs.record import RunRecord, RunStatus, flatten
+from optrun.runner.runs.sequential_plan import SequentialPlan, read_plans
+from optrun.runner.ui.wording import duration, nearest, number_of
+from optrun.runner.verdict.baseline import Described, baseline_of
+from optrun.runner.verdict.conclusions import Judged
+from optrun.runner.verdict.metrics import measure_called
+from optrun.runner.verdict.permutation import fewest_pairs
+from optrun.runner.verdict.sentences import Unit, sentence
+from optrun.runner.verdict.sequential import (
+    judge_by_looks,
+    looks_until,
+    smallest_difference_found,
+)
+
+_ASSUMED_ERROR = 0.1  # share of test photos told wrong, where no run tells it
+_OVER = (RunStatus.COMPLETED, RunStatus.DIVERGED)
+
+
+@dataclass(frozen=True)
+class UntilSure:
+    """What the command line asked for; see `optrun train --help`."""
+
+    max_seeds: int
+    baseline: str | None = None
+    metric: str | None = None
+    margin: float | None = None  # in the unit of a table
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a plan is."""
+
+    judged: Sequence[Judged]  # as of the last look; empty before the first
+    looks_made: int
+    open_ones: Sequence[str]  # candidates that are not settled
+    seeds: Sequence[int]  # that come next, for those and the baseline; empty where it is over
+
+
+def planned(runs: Sequence[PlannedRun], asked: UntilSure) -> SequentialPlan:
+    """The plan for the experiments of some runs.
+
+    Raises:
+        UserError: There is nothing to compare, it can never conclude, or it is no fair question.
+    """
+    firsts = {run.name: run for run in first_of_each(runs)}
+    if len(firsts) < 2:
+        raise UserError(
+            f"--until-sure compares: it needs two configs or more, received {len(firsts)}"
+        )
+    described = {
+        name: Described({name, run.experiment.name, run.experiment.optimizer.name},
+                        run.experiment.optimizer.description)
+        for name, run in firsts.items()
+    }  # fmt: skip
+    if (baseline := baseline_of(described, asked.baseline)) is None:
+        known = {one for run in described.values() for one in run.names}
+        near = nearest(str(asked.baseline), known)
+        raise UserError(
+            f"--baseline must name one of {', '.join(firsts)}, or its optimizer; received: "
+            f"{asked.baseline}.{f' Did you mean {near}?' if near else ''}"
+        )
+    measure = measure_called(asked.metric)
+    if asked.max_seeds < (fewest := fewest_pairs(0.05)):
+        raise UserError(
+            f"--max-seeds must be at least {fewest}: fewer pairs can never conclude anything; "
+            f"received {asked.max_seeds}"
+        )
+    for name, run in firsts.items():
+        if name != baseline:
+            _check_comparable(firsts[baseline], run)
+    return SequentialPlan(
+        {name: run.identity for name, run in firsts.items()},
+        baseline=baseline,
+        metric=measure.key,
+        looks=looks_until(asked.max_seeds),
+        sample=firsts[baseline].is_sample,
+        margin=None if asked.margin is None else asked.margin / measure.scale,
+    )
+
+
+def _check_comparable(baseline: PlannedRun, candidate: PlannedRun) -> None:
+    """Refuse what no verdict could be about, before seeds are trained for one."""
+    one, other = (_to_be_equal(run) for run in (baseline, candidate))
+    for key in {**one, **other}:
+        if one.get(key) != other.get(key):
+            raise UserError(
+                f"--until-sure compares optimizers, all else equal: {key} is {one.get(key)} in "
+                f"{baseline.name} and {other.get(key)} in {candidate.name}"
+            )
+    sizes = [
+        [run.experiment.training.batch_size * factor for run, factor in
+         ((run, 1), (run, run.experiment.optimizer.batches_per_update))]
+        for run in (baseline, candidate)
+    ]  # fmt: skip
+    if all(first != second for first, second in zip(*sizes, strict=True)):
+        raise UserError(
+            f"--until-sure compares experiments that share the photos of a batch or those of an "
+            f"update: they are {sizes[0][0]} and {sizes[0][1]} in {baseline.name}, {sizes[1][0]} "
+            f"and {sizes[1][1]} in {candidate.name}"
+        )
+
+
+def _to_be_equal(run: PlannedRun) -> Mapping[str, object]:
+    flat = flatten(as_mapping(run.experiment))
+    left_out = {"training.batch_size", *(f"training.{key}" for key in IGNORED_OF_TRAINING)}
+    parts = ("data.", "model.", "training.")
+    return {k: v for k, v in flat.items() if k.startswith(parts) and k not in left_out}
+
+
+def begin(plan: SequentialPlan, results: Path, *, resume: bool) -> None:
+    """Write the plan down, if it is new.
+
+    Raises:
+        UserError: It has begun and is not to be gone on with, or another plan for one of these
+            experiments is there.
+    """
+    found = read_plans([results]) if results.is_dir() else sequential_plan.Plans()
+    for name, trouble in found.broken.items():
+        raise UserError(
+            f"{results / name} is a plan that counts for nothing: {trouble}. Remove it, and start "
+            "anew in another folder (--results DIR)"
+        )
+    for other in found.intact:
+        if other.hash == plan.hash:
+            if not resume:
+                raise UserError(
+                    f"This plan is there already, {results / plan.file_name}: --resume goes on "
+                    "with it"
+                )
+            return
+        if {*other.experiments.values()} & {*plan.experiments.values()}:
+            raise UserError(
+                f"{results / other.file_name} is a plan for these experiments, and it cannot be "
+                f"changed once it is made: {_differing(other, plan)}. Go on with it as it is "
+                "(--resume), or make another in another folder (--results DIR)"
+            )
+    try:
+        sequential_plan.write(plan, results)
+    except OSError as error:
+        raise UserError(f"{results} must be a folder to write to: {error.strerror}") from error
+
+
+def _differing(one: SequentialPlan, other: SequentialPlan) -> str:
+    before, now = one.as_json(), other.as_json()
+    key = next(key for key, value in before.items() if now[key] != value)
+    return f"{key} is {before[key]} there, {now[key]} here"
+
+
+def standing(plan: SequentialPlan, results: Path) -> Standing:
+    """How far the plan is, by what its runs in a folder have recorded."""
+    return standing_of(plan, [one.record for one in reader.read_all([results])[0]])
+
+
+def standing_of(plan: SequentialPlan, records: Sequence[RunRecord]) -> Standing:
+    """How far the plan is, by the records of its own runs; others count for nothing."""
+    values, over = recorded(plan, records)
+    judged, looks_made = judge_by_looks(
+        values,
+        over,
+        plan.baseline,
+        plan.measure.judged,
+        seeds=plan.seeds,
+        looks=plan.looks,
+        margin=plan.margin,
+        alpha=plan.alpha,
+    )
+    settled = {one.candidate for one in judged if one.is_settled}
+    # One that has no pair at a look, since it only ever diverges, is not gone on with.
+    if looks_made:
+        settled |= set(plan.candidates) - {one.candidate for one in judged}
+    open_ones = [name for name in plan.candidates if name not in settled]
+    if not open_ones or looks_made == len(plan.looks):
+        return Standing(judged, looks_made, open_ones, ())
+    before = plan.looks[looks_made - 1] if looks_made else 0
+    return Standing(judged, looks_made, open_ones, range(before + 1, plan.looks[looks_made] + 1))
+
+
+def recorded(
+    plan: SequentialPlan, records: Sequence[RunRecord]
+) -> tuple[dict[str, dict[int, float]], dict[str, int]]:
+    """The metric of the plan's runs by experiment and seed, and how many first seeds are over."""
+    names = {identity: name for name, identity in plan.experiments.items()}
+    values: dict[str, dict[int, float]] = {name: {} for name in plan.experiments}
+    ended: dict[str, set[int]] = {name: set() for name in plan.experiments}
+    for record in records:
+        name = names.get(record.experiment)
+        if name is None or not plan.has(record) or record.written_status not in _OVER:
+            continue
+        ended[name].add(record.seed)
+        value = record.measure(plan.metric)
+        if record.written_status == RunStatus.COMPLETED and value is not None:
+            values[name][record.seed] = value
+    over = {
+        name: next((place for place, seed in enumerate(plan.seeds) if seed not in seeds),
+                   len(plan.seeds))
+        for name, seeds in ended.items()
+    }  # fmt: skip
+    return values, over
+
+
+def told(plan: SequentialPlan, now: Standing) -> Iterator[str]:
+    """What the looks so far say, and what comes next."""
+    if not now.looks_made:
+        return
+    unit = Unit.of(plan.measure)
+    made = f"look {now.looks_made} of {len(plan.looks)}"
+    yield f"After {number_of(plan.looks[now.looks_made - 1], 'seed')} each ({made}):"
+    for one in now.judged:
+        yield "  " + sentence(one, unit, len(plan.candidates), correction=correction(plan))
+    missing = set(plan.candidates) - {one.candidate for one in now.judged}
+    for name in sorted(missing):
+        yield f"  Nothing can be said of {name}: no pair of runs has a {plan.metric}."
+    if now.seeds:
+        yield f"  Not sure yet of {', '.join(now.open_ones)}: on to {now.seeds[-1]} seeds each."
+    elif now.open_ones:
+        yield f"  The {number_of(plan.looks[-1], 'seed')} of the plan are used up."
+
+
+def correction(plan: SequentialPlan) -> str:
+    """What a p-value is adjusted for."""
+    several = f", {len(plan.candidates)} comparisons" if len(plan.candidates) > 1 else ""
+    return f"{number_of(len(plan.looks), 'look')}{several}"
+
+
+def expectation(
+    plan: SequentialPlan, test_photos: int, records: Sequence[RunRecord]
+) -> Iterator[str]:
+    """What the plan can find, and what it takes, before it begins."""
+    most, unit = plan.looks[-1], plan.measure
+    yield (
+        f"{plan.file_name}: {', '.join(plan.candidates)} against {plan.baseline}, by "
+        f"{unit.key.replace('_', ' ')}; looked at after {_listed(plan.looks)} seeds each."
+    )
+    found = smallest_difference_found(most, len(plan.candidates))
+    power = (
+        f"With {most} seeds, 80 of 100 such studies find a difference of {found:.2f} standard "
+        "deviations of a pair's difference"
+    )
+    if plan.metric != "test_accuracy" or not test_photos:
+        yield f"{power}."
+    else:
+        floor, why = _floor(plan, test_photos, records)
+        pair = math.sqrt(2) * floor
+        half = math.ceil((found * pair / 0.005) ** 2 * most)
+        yield (
+            f"Runs that differ in the seed alone scatter by about {100 * floor:.2g} points "
+            f"({why}), and differences of pairs by {100 * pair:.2g}. {power}, "
+            f"{100 * found * pair:.2g} points here. Half a point takes about {half:,} seeds; with "
+            f"four times the test photos, {math.ceil(half / 4):,}."
+        )
+    seconds = {
+        name: [
+            (one.ended - one.started).total_seconds()
+            for one in records
+            if one.experiment == identity and one.ended and not one.resumed
+        ]
+        for name, identity in plan.experiments.items()
+    }
+    if all(seconds.values()):
+        pair_seconds = sum(statistics.median(of_one) for of_one in seconds.values())
+        yield (
+            f"A seed of each takes {duration(pair_seconds)}, as recorded: "
+            f"{duration(pair_seconds * plan.looks[0])} to the first look, "
+            f"{duration(pair_seconds * most)} at most."
+        )
+    else:
+        yield "How long a seed of each takes is told at the first look: none was recorded yet."
+
+
+def _floor(
+    plan: SequentialPlan, test_photos: int, records: Sequence[RunRecord]
+) -> tuple[float, str]:
+    """How far runs of one optimizer scatter, in a fraction: by the number of photos, or as seen.
+
+    Of the finite test set alone follow about sqrt(e / (2 n)) (Jordan 2023, arXiv 2304.01910).
+    """
+    seen = [
+        value
+        for one in records
+        if one.experiment == plan.experiments[plan.baseline]
+        and (value := one.measure(plan.metric)) is not None
+    ]
+    error = 1 - statistics.fmean(seen) if seen else _ASSUMED_ERROR
+    floor = math.sqrt(error / (2 * test_photos))
+    spread = statistics.stdev(seen) if len(seen) > 2 else 0.0
+    if spread > floor:
+        return spread, f"as {len(seen)} recorded runs of {plan.baseline} do"
+    wrong = f"{100 * error:.2g} % told wrong{'' if seen else ', assumed'}"
+    return floor, f"{test_photos:,} test photos, {wrong}"
+
+
+def _listed(looks: Sequence[int]) -> str:
+    *first, last = map(str, looks)
+    return f"{', '.join(first)} and {last}" if first else last

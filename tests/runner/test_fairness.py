@@ -14,10 +14,10 @@ from optrun.optimizers.specification import parse
 from optrun.runner.compare.budgets import within_budget
 from optrun.runner.compare.comparison import compare
 from optrun.runner.compare.judgement import verdict
-from optrun.runner.verdict.metrics import BY_KEY
 from optrun.runner.config.load import load
 from optrun.runner.runs.reader import read_all
 from optrun.runner.verdict.fairness import _DEFAULT_RATE, _DEFAULT_RATES, Setup, beside, notes
+from optrun.runner.verdict.metrics import BY_KEY
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.glob("*_vgg19.yaml"))

@@ -72,8 +72,8 @@ def compare(results: tuple[Path, ...], **options: Any) -> None:
 
     One run counts for each experiment and seed, the newest completed one; the others are named
     beneath. A seed that diverged is counted as such and is no part of a mean. Runs on the drawn
-    sample and on real photos, and runs that differ in photos, model, precision, epochs or
-    device, are in separate tables.
+    sample and on real photos, and runs that differ in photos, model, weights, precision, epochs,
+    device, engine, TensorFlow or Keras, are in separate tables.
 
     \b
     Measures:

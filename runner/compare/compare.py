@@ -15,6 +15,7 @@ from optrun.runner.compare.judgement import require as judge_pair
 from optrun.runner.compare.metrics import BY_KEY, measure_called, sort_column
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import Run, read_all
+from optrun.runner.runs.record import GUARDED_PACKAGES
 from optrun.runner.ui.text import (
     WIDE,
     has_scrolled_away,
@@ -123,7 +124,8 @@ def compare(
 
 def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
     """Refuse what is no field that must be equal."""
-    known = {BATCHES, "sample", *(name for run in runs for name in run.record.flat_comparable)}
+    fields = {name for run in runs for name in run.record.guarded}
+    known = {BATCHES, "sample", *GUARDED_PACKAGES, *fields}
     for name in allow:
         if runs and name not in known:
             near = nearest(name, known)

@@ -1,6 +1,6 @@
 """Many runs become numbers: which are ranked together, and mean and spread of each experiment.
 
-Runs are ranked together where everything that must be equal is equal (`RunRecord.comparable`, and
+Runs are ranked together where everything that must be equal is equal (`RunRecord.guarded`, and
 whether the photos are real). Within such a group a row is one experiment over its seeds. One run
 for each experiment and seed counts, the newest completed one; a seed that only ever diverged
 counts as diverged, and is never part of a mean. Every run that does not count is kept, with the
@@ -16,7 +16,7 @@ from datetime import datetime
 
 from optrun.runner.compare.metrics import BY_KEY, DEFAULT_SORT, MEASURES
 from optrun.runner.runs.reader import Run, Unreadable, read_config
-from optrun.runner.runs.record import RunRecord, RunStatus, flatten
+from optrun.runner.runs.record import GUARDED_PACKAGES, RunRecord, RunStatus, flatten
 
 NOT_RECORDED = "not recorded"
 _LONGEST_DISTINCTION = 40  # characters of one value
@@ -142,7 +142,7 @@ def compare(
         if run.record.is_trial:
             left_out.append(LeftOut(TRIAL, run.label, str(run.folder), ""))
             continue
-        fixed = {k: v for k, v in run.record.flat_comparable.items() if k not in allow}
+        fixed = {k: v for k, v in run.record.guarded.items() if k not in allow}
         by_group["sample" not in allow and run.record.sample, _canonical(fixed)].append(run)
 
     groups: list[Group] = []
@@ -228,17 +228,20 @@ def _row(counting: Sequence[Run]) -> Row:
 
 def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf, allow: Collection[str]) -> Group:
     records = [run.record for row in rows for run in (*row.runs, *row.diverged)]
-    circumstances = _differences(_with_unset_variables(records))
+    guarded = {f"packages.{name}" for name in GUARDED_PACKAGES}  # `allowed` tells them already
+    circumstances = [
+        item for item in _differences(_with_unset_variables(records)) if item.field not in guarded
+    ]
     updates = _differences(
         [{"images per update": record.images_per_update or NOT_RECORDED} for record in records]
     )
     rows = sorted(_with_distinctions(rows, config_of), key=lambda row: _sort_key(row, sort))
-    facts = [{**one.flat_comparable, "sample": one.sample} for one in records]
+    facts = [{**one.guarded, "sample": one.sample} for one in records]
     allowed = _differences([{k: v for k, v in one.items() if k in allow} for one in facts])
     return Group(
         sample=records[0].sample,
         setting=(),
-        comparable={k: v for k, v in records[0].flat_comparable.items() if k not in allow},
+        comparable={k: v for k, v in records[0].guarded.items() if k not in allow},
         allowed=allowed,
         differences=(*updates, *circumstances),
         unpaired_seeds=_unpaired(records),

@@ -40,7 +40,10 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
     "augmentation.brightness": 0.0,
     "augmentation.contrast": 0.0,
     "model.network": DEFAULT_NETWORK,
+    "engine": "tensorflow",
 }
+# Whose versions decide numbers, so that runs of two are not ranked together; others are notes.
+GUARDED_PACKAGES = ("tensorflow", "keras")
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 CIRCUMSTANCES = ("environment", "packages", "python", "hardware", "threads", "jit_compile")
 _LONGEST_NAME = 500  # characters of a dotted name
@@ -194,8 +197,19 @@ class RunRecord:
 
     @cached_property
     def flat_comparable(self) -> Mapping[str, object]:
-        """What must be equal for two runs to be ranked together, by dotted name."""
+        """What was recorded of it as `comparable`, by dotted name."""
         return {**_ADDED_COMPARABLE, **flatten(self.comparable)}
+
+    @cached_property
+    def guarded(self) -> Mapping[str, object]:
+        """All that must be equal for two runs to be ranked together, by dotted name.
+
+        Versions of `GUARDED_PACKAGES` that were not recorded are not there. A record of another
+        format cannot be read at all.
+        """
+        packages = mapping(self.provenance.get("packages"))
+        versions = {name: _text(packages, name) for name in GUARDED_PACKAGES}
+        return {**self.flat_comparable, **{k: v for k, v in versions.items() if v is not None}}
 
     @cached_property
     def circumstances(self) -> Mapping[str, object]:

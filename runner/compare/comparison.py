@@ -183,6 +183,20 @@ def summarise(values: Sequence[float | None]) -> Summary:
     return Summary(tuple(values), statistics.fmean(present), spread)
 
 
+def labels_of(rows: Sequence[Row]) -> list[str]:
+    """The rows' names; where two have one name, what tells them apart as well."""
+    counts = Counter(row.name for row in rows)
+    found = []
+    for row in rows:
+        apart = ", ".join([row.newest.optimizer, *row.distinctions])
+        found.append(row.name if counts[row.name] == 1 else f"{row.name} ({apart})")
+    twice = Counter(found)
+    return [
+        label if twice[label] == 1 else f"{label} {row.newest.experiment[:8]}"
+        for label, row in zip(found, rows, strict=True)
+    ]
+
+
 def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
     """The runs of one experiment that count, one for each seed, and the others."""
     newest: dict[int, Run] = {}

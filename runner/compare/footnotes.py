@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row
+from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, labels_of
 from optrun.runner.compare.metrics import BY_KEY, MEASURES
 from optrun.runner.ui.wording import number_of
 
@@ -54,8 +54,8 @@ def separation(comparison: Comparison) -> str:
 def notes(group: Group, *, sort: str) -> list[str]:
     """How to read a table, and what in it calls for care."""
     lines = [_reading(group, sort)]
-    for row in group.rows:
-        lines += _missing(row)
+    for label, row in zip(labels_of(group.rows), group.rows, strict=True):
+        lines += _missing(label, row)
     if seeds := group.unpaired_seeds:
         which = "Seed" if len(seeds) == 1 else "Seeds"
         lines.append(
@@ -119,7 +119,7 @@ def _reading(group: Group, sort: str) -> str:
     return f"{order}."
 
 
-def _missing(row: Row) -> list[str]:
+def _missing(label: str, row: Row) -> list[str]:
     """Why a row with completed runs shows no number."""
     lines = []
     for measure in MEASURES:
@@ -129,12 +129,12 @@ def _missing(row: Row) -> list[str]:
         ]
         if without:
             lines.append(
-                f"{row.name}: {readable(measure.key)} is missing or impossible for "
+                f"{label}: {readable(measure.key)} is missing or impossible for "
                 f"seed {seeds_text(without)}, so the row shows no mean."
             )
     if len(lines) > _NAMED:
         more = len(lines) - _NAMED + 1
-        lines[_NAMED - 1 :] = [f"{row.name}: {more} more measures likewise."]
+        lines[_NAMED - 1 :] = [f"{label}: {more} more measures likewise."]
     return lines
 
 

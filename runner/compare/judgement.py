@@ -5,12 +5,12 @@ import itertools
 import math
 import shlex
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from optrun.runner.compare.comparison import Group, Row
+from optrun.runner.compare.comparison import Group, Row, labels_of
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.metrics import Measure
 from optrun.runner.errors import UserError
@@ -18,7 +18,7 @@ from optrun.runner.runs.reader import CONFIG_NAME, RESULTS
 from optrun.runner.ui.wording import nearest, number_of, some
 from optrun.runner.untrusted import mapping, printable
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
-from optrun.runner.verdict.sentences import Unit, notes, sentence
+from optrun.runner.verdict.sentences import Unit, in_common, notes, sentence
 
 _PLAINEST = "sgd"
 _MOST_LINES = 8  # of comparisons without a conclusion; JSON has them all
@@ -92,6 +92,7 @@ def verdict(
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
             *_missing_runs(judged, rows, needed),
             *notes(judged[:_MOST_LINES]),
+            *in_common(judged, values),
             *_tuning(rows),
             *_noise_floor(rows.values(), metric),
             _HOLDS_FOR,
@@ -251,20 +252,6 @@ def _names(row: Row) -> tuple[str, ...]:
 
 def _is_called(row: Row, name: str) -> bool:
     return name.lower() in {one.lower() for one in _names(row)}
-
-
-def labels_of(rows: Sequence[Row]) -> list[str]:
-    """The rows' names; where two have one name, what tells them apart as well."""
-    counts = Counter(row.name for row in rows)
-    found = []
-    for row in rows:
-        apart = ", ".join([row.newest.optimizer, *row.distinctions])
-        found.append(row.name if counts[row.name] == 1 else f"{row.name} ({apart})")
-    twice = Counter(found)
-    return [
-        label if twice[label] == 1 else f"{label} {row.newest.experiment[:8]}"
-        for label, row in zip(found, rows, strict=True)
-    ]
 
 
 def _values(row: Row, metric: Measure) -> dict[int, float]:

@@ -5,6 +5,7 @@ where the measures do not fit side by side they go into several tables with the 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, groupby, pairwise
@@ -96,7 +97,8 @@ def _table(
     group: Group, section: Sequence[Column], width: int, styled: bool, *, first: bool
 ) -> Iterator[str]:
     """The lines of one table; the first of a group has seeds and descriptions besides."""
-    names = [_name_lines(row, full=first) for row in group.rows]
+    named = Counter(row.name for row in group.rows)
+    names = [_name_lines(row, full=first, alone=named[row.name] == 1) for row in group.rows]
     longest = widest([line.text for lines in names for line in lines])
     spare = width - _section_width(section, with_seeds=first)
     name_width = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, spare))
@@ -155,9 +157,11 @@ def _section_width(section: Sequence[Column], *, with_seeds: bool) -> int:
     return sum(widths) + _GAP * len(widths)
 
 
-def _name_lines(row: Row, *, full: bool) -> list[Line]:
+def _name_lines(row: Row, *, full: bool, alone: bool) -> list[Line]:
+    """Whatever else is left out, rows of one name say what tells them from each other."""
     lines = [Line(row.name, "strong")]
-    if details := [row.newest.optimizer, *row.distinctions] if full else row.distinctions:
+    optimizer = [row.newest.optimizer] if full or not alone else []
+    if details := [*optimizer, *row.distinctions]:
         lines.append(Line(", ".join(details), "faint"))
     if full and row.other_names:
         lines.append(Line("also named " + ", ".join(row.other_names), "faint"))

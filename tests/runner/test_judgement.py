@@ -29,15 +29,15 @@ def make_runs(make_run: MakeRun) -> MakeRuns:
         for seed in range(1, count + 1):
             make_run(
                 name=name,
-                seed=seed,
+                seed=seed + more.get("after", 0),
                 experiment=f"{name} {description}",
                 optimizer={"description": description, "specification": {"name": rule}},
                 result={"test_accuracy": accuracy + seed * 1e-3 + (seed % 2) * 1e-4 * len(name)},
                 batch_size=more.get("batch_size", 16),
                 images_per_update=more.get("images_per_update", 16),
                 provenance={
-                    "initial_weights": f"{more.get('start', 'w')}{seed}",
-                    "first_batches": f"{more.get('batches', 'b')}{seed}",
+                    "initial_weights": f"{more.get('start', 'w')}{seed + more.get('after', 0)}",
+                    "first_batches": f"{more.get('batches', 'b')}{seed + more.get('after', 0)}",
                 },
             )
 
@@ -183,6 +183,24 @@ def test_a_margin_is_in_the_unit_of_the_table(
     assert judged(margin=0.5).judged[0].conclusion is Conclusion.SAME
     assert judged(margin=0.5).sentences[0].startswith("No difference that matters between adam and")
     assert judged(margin=0.005).judged[0].conclusion is not Conclusion.SAME
+
+
+@pytest.mark.parametrize(
+    ("count", "after", "said"),
+    [
+        (8, 0, None),
+        (8, 6, "8 and 8 seeds, 2 in common; the others are no part of the verdict."),
+        (1, 7, "1 and 8 seeds, 1 in common; the others are no part of the verdict."),
+        (8, 8, "8 and 8 seeds, none in common."),
+    ],
+)
+def test_where_seeds_differ_it_is_said_how_many_are_in_common(
+    make_runs: MakeRuns, judged: Callable[..., Verdict], count: int, after: int, said: str | None
+) -> None:
+    make_runs("sgd", 8)
+    make_runs("adam", count, after=after)
+    notes = [note for note in judged().notes if "in common" in note]
+    assert notes == ([] if said is None else [f"adam and sgd: {said}"])
 
 
 def test_two_rows_of_one_name_are_told_apart(

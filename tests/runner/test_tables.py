@@ -84,6 +84,36 @@ def test_the_rows_keep_their_order_and_names_in_every_part(several: Comparison) 
     assert names == [row.name for row in several.groups[0].rows] * parts
 
 
+def test_rows_of_one_name_are_told_apart_in_every_part_of_a_folded_table(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    for rate in ("1e-4", "3e-4", "1e-3", "3e-3"):
+        make_run(name="sgd", experiment=rate, optimizer={"description": f"SGD {rate}"})
+    make_run(name="adam", optimizer={"description": "Adam 1e-5"})
+    text = shown(compared(), width=80)
+    parts = len(re.findall("^experiment", text, re.MULTILINE))
+    assert parts > 1
+    for rate in ("1e-4", "3e-4", "1e-3", "3e-3"):
+        assert len(re.findall(rf"^SGD {rate}\b", text, re.MULTILINE)) == parts
+    assert len(re.findall("^Adam 1e-5", text, re.MULTILINE)) == 1  # its name tells it already
+
+
+def test_what_is_missing_of_rows_of_one_name_is_said_of_each(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    for rate, area in (("1e-4", None), ("3e-4", 0.9)):
+        make_run(
+            name="sgd",
+            experiment=rate,
+            optimizer={"description": f"SGD {rate}"},
+            result={"test_roc_auc": area},
+        )
+    [group] = compared().groups
+    missing = [note for note in captions.notes(group, sort="name") if "missing" in note]
+    assert len(missing) == 1
+    assert missing[0].startswith("sgd (SGD 1e-4): test roc auc is missing")
+
+
 def test_colours_are_used_only_where_asked_for(several: Comparison) -> None:
     plain = shown(several, width=100)
     styled = shown(several, width=100, styled=True)

@@ -142,7 +142,7 @@ def _text(
         from optrun.runner.compare import exports
 
         if layout == "csv":
-            return exports.csv_text(comparison)
+            return exports.csv_text(comparison, verdicts)
         return exports.json_text(comparison, verdicts)
     from optrun.runner.compare import render
 

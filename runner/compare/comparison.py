@@ -60,6 +60,11 @@ class Row:
         """The seeds of completed runs."""
         return tuple(run.record.seed for run in self.runs)
 
+    @property
+    def counting(self) -> tuple[Run, ...]:
+        """All runs that count, completed or diverged."""
+        return (*self.runs, *self.diverged)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -241,7 +246,7 @@ def _row(counting: Sequence[Run]) -> Row:
 
 
 def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf, allow: Collection[str]) -> Group:
-    records = [run.record for row in rows for run in (*row.runs, *row.diverged)]
+    records = [run.record for row in rows for run in row.counting]
     guarded = {f"packages.{name}" for name in GUARDED_PACKAGES}  # `allowed` tells them already
     circumstances = [
         item for item in _differences(_with_unset_variables(records)) if item.field not in guarded
@@ -327,7 +332,7 @@ def _tell_apart(twins: Sequence[Row], config_of: ConfigOf) -> list[tuple[str, ..
     settings = [flatten(row.newest.specification, "optimizer.") for row in twins]
     if len(twins) <= _MOST_CONFIGURATIONS:
         for row, known in zip(twins, settings, strict=True):
-            known |= config_of((*row.runs, *row.diverged)[0])
+            known |= config_of(row.counting[0])
     fields = [item.field for item in _differences(settings) if item.field not in _NAMES_ONLY]
     told = [
         tuple(

@@ -1,11 +1,13 @@
 """The sentences around a comparison's tables: headings, notes, what follows and what does not."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
 from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, labels_of
 from optrun.runner.compare.metrics import BY_KEY, MEASURES
 from optrun.runner.ui.wording import number_of
+from optrun.runner.untrusted import printable
 
 _NAMED = 3
 _LONGEST_VALUE = 32
@@ -72,13 +74,18 @@ def notes(group: Group, *, sort: str) -> list[str]:
 
 
 def left_out(comparison: Comparison) -> list[str]:
-    """The runs that do not count, a line for each reason."""
+    """The runs that do not count, a line for each reason; runs of one name by their folders."""
+    counting = (run for group in comparison.groups for row in group.rows for run in row.counting)
+    names = Counter([run.label for run in counting])
+    names.update(item.label for item in comparison.left_out)
     lines = []
     for kind, items in groupby(comparison.left_out, key=lambda item: item.kind):
         members = list(items)
         reasons = kind in ("failed", "unreadable")
         labels = [
-            f"{item.label} ({item.why})" if reasons and item.why else item.label for item in members
+            (item.label if names[item.label] == 1 else printable(item.path))
+            + (f" ({item.why})" if reasons and item.why else "")
+            for item in members
         ]
         lines.append(f"{len(members)} {LEFT_OUT_KINDS[kind]}: {', '.join(_some(labels))}")
     return lines

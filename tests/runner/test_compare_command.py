@@ -157,6 +157,73 @@ def test_results_folders_and_single_runs_can_be_mixed(make_run: MakeRun, tmp_pat
     assert [row["name"] for row in content["tables"][0]["rows"]] == ["one", "two"]
 
 
+def test_two_single_runs_are_compared_and_of_one_seed_nothing_is_concluded(
+    make_run: MakeRun,
+) -> None:
+    one = make_run(name="sgd", result={"test_accuracy": 0.875})
+    other = make_run(name="adam", result={"test_accuracy": 0.9375})
+    [table] = json.loads(call(other, one, "--format", "json").stdout)["tables"]
+    assert [(row["name"], row["seeds"]) for row in table["rows"]] == [("adam", [1]), ("sgd", [1])]
+    [judged] = table["comparisons"]
+    assert (judged["candidate"], judged["baseline"]) == ("adam", "sgd")
+    assert (judged["difference"], judged["seeds"], judged["interval"]) == (0.0625, [1], None)
+    assert (judged["conclusion"], judged["needs_seeds"]) == ("no conclusion", 6)
+    assert table["conclusions"][0].startswith(
+        "No conclusion about adam and sgd: 1 paired seed can never give p < 0.05; 6 seeds each can."
+    )
+
+
+def test_two_folders_whose_runs_have_the_same_names_are_set_against_each_other(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    for place, rate in (("one", "1e-4"), ("two", "2e-4")):
+        for seed in range(1, 7):
+            folder = make_run(
+                f"sgd-s{seed}",
+                name="sgd",
+                seed=seed,
+                experiment=rate,
+                optimizer={"description": f"SGD {rate}"},
+                result={"test_accuracy": 0.5 if place == "one" else 0.75},
+            )
+            (tmp_path / place).mkdir(exist_ok=True)
+            folder.rename(tmp_path / place / folder.name)
+    [table] = json.loads(call(tmp_path / "one", tmp_path / "two", "--format", "json").stdout)[
+        "tables"
+    ]
+    assert [len(row["runs"]) for row in table["rows"]] == [6, 6]
+    assert table["conclusions"] == [
+        "sgd (SGD 2e-4) is better than sgd (SGD 1e-4): +25.00 points of test accuracy "
+        "[+25.00, +25.00], better in 6 of 6 seeds, p = 0.031."
+    ]
+
+
+def test_a_run_of_the_same_name_that_does_not_count_is_told_by_its_folder(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    for place, started in (("old", "2026-01-01T00:00:00Z"), ("new", "2026-01-02T00:00:00Z")):
+        (tmp_path / place).mkdir()
+        make_run("same", started=started).rename(tmp_path / place / "same")
+    text = "".join(call(tmp_path / "old", tmp_path / "new").stdout.split())
+    assert f"experimentandseed:{tmp_path}/old/same" in text
+
+
+def test_a_run_that_is_given_twice_counts_once(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run("one")
+    (tmp_path / "link").symlink_to(folder.parent)
+    places = (
+        folder,
+        folder,
+        folder.parent,
+        tmp_path / "link" / "one",
+        f"{folder.parent}/../results",
+    )
+    content = json.loads(call(*places, "--format", "json").stdout)
+    [row] = content["tables"][0]["rows"]
+    assert (row["seeds"], [run["run"] for run in row["runs"]]) == ([1], ["one"])
+    assert content["left_out"] == []
+
+
 @pytest.mark.parametrize(
     ("name", "start"),
     [("t.csv", "table,photos"), ("t.json", "{\n"), ("t.md", "**Real photos**"), ("t.txt", "Real")],

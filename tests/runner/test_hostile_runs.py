@@ -377,7 +377,7 @@ def test_any_value_anywhere_in_run_json(
     assert shown + len(comparison.left_out) == 3
     judged = [verdict(group, BY_KEY[DEFAULT_METRIC]) for group in comparison.groups]
     texts = [render.render(comparison, judged, width=80, styled=False)]
-    texts += [render.markdown(comparison, judged), exports.csv_text(comparison)]
+    texts += [render.markdown(comparison, judged), exports.csv_text(comparison, judged)]
     texts.append(exports.json_text(comparison, judged))
     for text in texts:
         shows_only_printable(text)

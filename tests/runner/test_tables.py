@@ -225,7 +225,7 @@ def test_hostile_names_stay_in_their_markdown_cell(hostile: Comparison) -> None:
 
 
 def test_csv_holds_full_precision_in_the_recorded_units(several: Comparison) -> None:
-    rows = list(csv.DictReader(io.StringIO(exports.csv_text(several))))
+    rows = list(csv.DictReader(io.StringIO(exports.csv_text(several, verdicts(several)))))
     assert [row["name"] for row in rows] == [row.name for row in several.groups[0].rows]
     adam = next(row for row in rows if row["name"] == "adam")
     assert float(adam["test_accuracy_fraction_mean"]) == pytest.approx(0.91234, rel=1e-15)
@@ -234,6 +234,30 @@ def test_csv_holds_full_precision_in_the_recorded_units(several: Comparison) -> 
     assert (adam["seeds_count"], adam["seeds"], adam["diverged_seeds"]) == ("2", "1 2", "")
     sgd = next(row for row in rows if row["name"] == "sgd")
     assert sgd["diverged_seeds"] == "3"
+
+
+def test_csv_ends_with_the_verdict_on_each_row_and_of_the_baseline_none(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    for name, accuracy in (("sgd", 0.5), ("adam", 0.75), ("heun", 0.5)):
+        for seed in range(1, 9 if name != "heun" else 3):
+            make_run(name=name, seed=seed, result={"test_accuracy": accuracy})
+    found = compared()
+    rows = {
+        row["name"]: row
+        for row in csv.DictReader(io.StringIO(exports.csv_text(found, verdicts(found))))
+    }
+    names = ["metric", "baseline", "conclusion", "difference", "low", "high", "p_value"]
+    names.append("p_adjusted")
+    assert list(rows["sgd"])[-8:] == names
+    # Eight differences of one sign: 2 of 256 choices of signs, and Holm's rule doubles it.
+    assert [rows["adam"][name] for name in names] == [
+        "test_accuracy", "sgd", "better", "0.25", "0.25", "0.25", "0.0078125", "0.015625",
+    ]  # fmt: skip
+    assert [rows["heun"][name] for name in names] == [
+        "test_accuracy", "sgd", "no conclusion", "0.0", "", "", "1.0", "1.0",
+    ]  # fmt: skip
+    assert [rows["sgd"][name] for name in names] == ["test_accuracy", "sgd", *6 * [""]]
 
 
 def test_csv_names_the_unit_of_every_measure() -> None:
@@ -253,7 +277,7 @@ def test_csv_names_the_unit_of_every_measure() -> None:
 
 
 def test_csv_text_is_no_formula(hostile: Comparison) -> None:
-    for row in csv.DictReader(io.StringIO(exports.csv_text(hostile))):
+    for row in csv.DictReader(io.StringIO(exports.csv_text(hostile, verdicts(hostile)))):
         assert all(not (value or "").startswith(("=", "+", "-", "@")) for value in row.values())
 
 

@@ -12,7 +12,7 @@ from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
 from optrun.runner.compare.judgement import BATCHES, Verdict, by_seed, row_called, verdict
 from optrun.runner.compare.judgement import require as judge_pair
-from optrun.runner.compare.metrics import BY_KEY, measure_called, sort_column
+from optrun.runner.compare.metrics import BY_KEY, Measure, measure_called, sort_column
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import Run, read_all
 from optrun.runner.runs.record import GUARDED_PACKAGES
@@ -76,6 +76,8 @@ def compare(
     runs, unreadable = read_all(existing)
     _require_fields(allow, runs)
     comparison = compare_runs(runs, unreadable, sort=column, allow=allow)
+    if metric is not None and by is None:
+        _require_values(judged_by, comparison)
     if baseline is not None:
         row_called(baseline, comparison.groups)
 
@@ -90,7 +92,7 @@ def compare(
     if per_seed:
         verdicts = [replace(found, notes=(*by_seed(found), *found.notes)) for found in verdicts]
     broken = []
-    for text in require:
+    for text in require if comparison.groups else ():
         holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)
         if not holds:
             broken += [f"{text} is not met: {line}" for line in lines]
@@ -133,6 +135,23 @@ def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
                 f"--allow must name a field that tables differ in, received: {name}."
                 f"{f' Did you mean {near}?' if near else ''} There are: {', '.join(sorted(known))}."
             )
+
+
+def _require_values(metric: Measure, comparison: Comparison) -> None:
+    """Refuse a measure that was asked for and that none of the completed runs has."""
+    rows = [row for group in comparison.groups for row in group.rows if row.runs]
+    there = {
+        key
+        for row in rows
+        for key, one in row.summaries.items()
+        if any(value is not None for value in one.values)
+    }
+    if rows and metric.key not in there:
+        has = f"They have: {', '.join(key for key in BY_KEY if key in there)}." if there else ""
+        raise UserError(
+            "--metric must be a measure that a completed run has, received: "
+            f"{metric.key}, which none of them recorded. {has or 'They recorded no measure.'}"
+        )
 
 
 def _text(

@@ -67,8 +67,7 @@ def verdict(
         if reference is None:
             said = f"No verdict: {baseline}, the baseline, is not in this table."
         else:
-            lacking = "the others" if reference in values else reference
-            said = f"No verdict: {lacking} has no completed run with a {readable(metric.key)}."
+            said = _nothing_to_judge(rows.values(), metric, reference, reference in values)
         return Verdict(metric, reference, seen, sentences=(said,))
     apart = {} if BATCHES in allow else _other_batches(rows, reference)
     values = {label: of_row for label, of_row in values.items() if label not in apart}
@@ -98,6 +97,19 @@ def verdict(
             _HOLDS_FOR,
         ),
     )
+
+
+def _nothing_to_judge(
+    rows: Iterable[Row], metric: Measure, reference: str, reference_has_values: bool
+) -> str:
+    if not any(row.runs for row in rows):
+        runs = number_of(sum(len(row.diverged) for row in rows), "run")
+        return (
+            f"No verdict: none of {runs} completed, all diverged. A lower learning rate, or "
+            "global_clipnorm in the optimizer, may keep them finite."
+        )
+    lacking = "the others have" if reference_has_values else f"{reference} has"
+    return f"No verdict: {lacking} no completed run with a {readable(metric.key)}."
 
 
 def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:

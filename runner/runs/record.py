@@ -46,6 +46,7 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
 GUARDED_PACKAGES = ("tensorflow", "keras")
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 CIRCUMSTANCES = ("environment", "packages", "python", "hardware", "threads", "jit_compile")
+_PLAIN = (str, int, float, type(None))
 _LONGEST_NAME = 500  # characters of a dotted name
 _MOST_COMPARABLE = 200  # values; there are some 30
 _MOST_RESUMPTIONS = 1000
@@ -285,7 +286,8 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"[:_LONGEST_NAME]
-        if isinstance(value, Mapping) and value:
+        # Asking whether something is a mapping takes longest for what is none.
+        if not isinstance(value, _PLAIN) and isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{name}.")
         else:
             flat[name] = value

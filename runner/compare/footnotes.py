@@ -46,6 +46,8 @@ def separation(comparison: Comparison) -> str:
         return ""
     reasons = ["the photos"] if len({group.sample for group in comparison.groups}) > 1 else []
     names = {name: None for group in comparison.groups for name, _ in group.setting}
+    if reasons:
+        names.pop("photos", None)  # of which other fingerprints are another way to differ
     reasons += _some([readable(name) for name in names], named=6)
     return (
         f"{len(comparison.groups)} tables, since the runs differ in {', '.join(reasons)}: "

@@ -33,10 +33,10 @@ def content_of(path: Path, largest: int = LARGEST_FILE) -> bytes:
     with regular_file(path) as file:
         # No more than is allowed, whatever its size is said to be: files of /proc are said to be
         # empty.
-        content, size = b"", os.fstat(file.fileno()).st_size
-        if size <= largest:
-            content = file.read(size + 1)  # room for all that may be read takes time to make
-            if len(content) > size:
+        content, said = b"", os.fstat(file.fileno()).st_size
+        if said <= largest:
+            content = file.read(said + 1)  # room for all that may be read takes time to make
+            if len(content) > said:
                 content += file.read(largest + 1 - len(content))
         if len(content) > largest or os.fstat(file.fileno()).st_size > largest:
             size = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"

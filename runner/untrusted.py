@@ -33,9 +33,11 @@ def content_of(path: Path, largest: int = LARGEST_FILE) -> bytes:
     with regular_file(path) as file:
         # No more than is allowed, whatever its size is said to be: files of /proc are said to be
         # empty.
-        content = b""
-        if os.fstat(file.fileno()).st_size <= largest:
-            content = file.read(largest + 1)
+        content, said = b"", os.fstat(file.fileno()).st_size
+        if said <= largest:
+            content = file.read(said + 1)  # room for all that may be read takes time to make
+            if len(content) > said:
+                content += file.read(largest + 1 - len(content))
         if len(content) > largest or os.fstat(file.fileno()).st_size > largest:
             size = f"{largest // 2**20} MiB" if largest >= 2**20 else f"{largest // 2**10} KiB"
             raise DamageError(f"{path.name} is larger than {size}")
@@ -66,17 +68,45 @@ def mapping(value: object) -> Mapping[str, Any]:
 def json_object(content: bytes, most_values: int = _MOST_VALUES) -> dict[str, Any]:
     """The JSON object that the bytes hold, with all its text printable."""
     # Counted before it is parsed at all, which takes memory; text may hold these marks, too.
-    if sum(map(content.count, (b",", b"[", b"{"))) > 10 * most_values:
+    commas, *opened = map(content.count, (b",", b"[", b"{"))
+    marks = commas + sum(opened)
+    if marks > 10 * most_values:
         raise DamageError(f"more than {most_values:,} values")
     try:
-        loaded = json.loads(content)
+        loaded = _DECODER.decode(content.decode(json.detect_encoding(content), "surrogatepass"))
     except (ValueError, RecursionError):
         raise DamageError("not JSON") from None
     if not isinstance(loaded, dict):
         raise DamageError("not a JSON object")
-    if _count(loaded, _DEEPEST) > most_values:
+    # Each value but the outermost follows one of these marks: few of them are few values.
+    is_small = marks < most_values and sum(opened) <= _DEEPEST
+    if not is_small and _count(loaded, _DEEPEST) > most_values:
         raise DamageError(f"more than {most_values:,} values")
+    if _is_plain(content):
+        return loaded
     return {printable(key): clean(value) for key, value in loaded.items()}
+
+
+def _finite(text: str) -> float | str:
+    """The number of a JSON file; Python takes NaN, too, and makes 1e999 infinite."""
+    value = float(text)
+    return value if math.isfinite(value) else str(value)
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether all text in a JSON file is printable and short as it stands there.
+
+    Then there is nothing to clean, which takes longer than reading it. Without NUL what is ASCII is
+    UTF-8, and JSON allows no other control character within text than DEL, but escaped.
+    """
+    return (
+        content.isascii()
+        and not any(sign in content for sign in (b"\\", b"\0", b"\x7f"))
+        and max(map(len, content.split(b'"'))) <= _LONGEST_TEXT
+    )
 
 
 def _count(value: Any, levels: int) -> int:

@@ -22,7 +22,8 @@ from optrun.runner.commands import options as shared
 )
 @click.option(
     "--target",
-    type=float,
+    type=shared.NUMBER,
+    metavar="NUMBER",
     help="With --by, in the unit of the table. Default: the baseline's median final value.",
 )
 @click.option(
@@ -33,7 +34,8 @@ from optrun.runner.commands import options as shared
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0, min_open=True),
+    type=shared.ABOVE_ZERO,
+    metavar="NUMBER",
     help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
 )
 @click.option(
@@ -72,8 +74,8 @@ def compare(results: tuple[Path, ...], **options: Any) -> None:
 
     One run counts for each experiment and seed, the newest completed one; the others are named
     beneath. A seed that diverged is counted as such and is no part of a mean. Runs on the drawn
-    sample and on real photos, and runs that differ in photos, model, precision, epochs or
-    device, are in separate tables.
+    sample and on real photos, and runs that differ in photos, model, weights, precision, epochs,
+    device, engine, TensorFlow or Keras, are in separate tables.
 
     \b
     Measures:
@@ -84,8 +86,8 @@ def compare(results: tuple[Path, ...], **options: Any) -> None:
 
     \b
     Exit code: 0 whatever the verdict, and where there is no run yet; 2 for a
-    missing folder, an unknown column, or a file that cannot be written; 4 where
-    what --require asks for is not so.
+    missing folder, an unknown column, a measure that no run has, or a file that
+    cannot be written; 4 where what --require asks for is not so.
     """
     if options["target"] is not None and options["by"] is None:
         raise click.UsageError("--target is what --by asks the cost of.")

@@ -18,7 +18,8 @@ from optrun.runner.commands import options as shared
 @click.option("--baseline", metavar="NAME", help="Default: the experiment called sgd, or baseline.")
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0, min_open=True),
+    type=shared.ABOVE_ZERO,
+    metavar="NUMBER",
     help="The smallest difference that matters, in the metric's unit.",
 )
 @shared.defaulted(

@@ -1,5 +1,6 @@
 """Options that several commands take, and how their arguments are called, said once."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,18 @@ class _Path(click.Path):
         return super().convert(value, *more)
 
 
+class _Finite(click.FloatRange):
+    """A number: what computers call inf and nan is none."""
+
+    def convert(self, value: Any, *more: Any) -> Any:
+        found = super().convert(value, *more)
+        if not math.isfinite(found):
+            self.fail(f"must be a finite number, received {value}", *more)
+        return found
+
+
+NUMBER = _Finite()
+ABOVE_ZERO = _Finite(min=0, min_open=True)
 PATH = _Path(path_type=Path)
 FILE = _Path(path_type=Path, dir_okay=False)
 LARGEST_SEED = 2**31 - 1

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from optrun.runner.compare.comparison import Group, Row
+from optrun.runner.compare.comparison import Group, Row, labels_of
 from optrun.runner.compare.footnotes import readable
-from optrun.runner.compare.judgement import Verdict, labels_of, verdict
+from optrun.runner.compare.judgement import Verdict, verdict
 from optrun.runner.runs.event_log import EventKind, read_events
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.wording import duration

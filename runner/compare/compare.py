@@ -16,6 +16,7 @@ from optrun.runner.compare.judgement import require as judge_pair
 from optrun.runner.compare.planned import by_plan
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import Run, read_all
+from optrun.runner.runs.record import GUARDED_PACKAGES
 from optrun.runner.runs.sequential_plan import read_plans
 from optrun.runner.ui.text import (
     WIDE,
@@ -28,7 +29,7 @@ from optrun.runner.ui.text import (
 )
 from optrun.runner.ui.wording import nearest, number_of
 from optrun.runner.untrusted import printable
-from optrun.runner.verdict.metrics import BY_KEY, measure_called, sort_column
+from optrun.runner.verdict.metrics import BY_KEY, Measure, measure_called, sort_column
 
 DEFAULT_RESULTS = Path("results")
 NOT_MET = 4  # the exit code where what was required is not so
@@ -78,6 +79,8 @@ def compare(
     runs, unreadable = read_all(existing)
     _require_fields(allow, runs)
     comparison = compare_runs(runs, unreadable, sort=column, allow=allow)
+    if metric is not None and by is None:
+        _require_values(judged_by, comparison)
     if baseline is not None:
         row_called(baseline, comparison.groups)
 
@@ -111,7 +114,7 @@ def compare(
             for group, found in zip(comparison.groups, verdicts, strict=True)
         ]
     broken = []
-    for text in require:
+    for text in require if comparison.groups else ():
         holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)
         if not holds:
             broken += [f"{text} is not met: {line}" for line in lines]
@@ -145,7 +148,10 @@ def compare(
 
 def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
     """Refuse what is no field that must be equal."""
-    known = {BATCHES, "sample", *(name for run in runs for name in run.record.flat_comparable)}
+    if not allow:
+        return
+    fields = {name for run in runs for name in run.record.guarded}
+    known = {BATCHES, "sample", *GUARDED_PACKAGES, *fields}
     for name in allow:
         if runs and name not in known:
             near = nearest(name, known)
@@ -155,6 +161,23 @@ def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
             )
 
 
+def _require_values(metric: Measure, comparison: Comparison) -> None:
+    """Refuse a measure that was asked for and that none of the completed runs has."""
+    rows = [row for group in comparison.groups for row in group.rows if row.runs]
+    there = {
+        key
+        for row in rows
+        for key, one in row.summaries.items()
+        if any(value is not None for value in one.values)
+    }
+    if rows and metric.key not in there:
+        has = f"They have: {', '.join(key for key in BY_KEY if key in there)}." if there else ""
+        raise UserError(
+            "--metric must be a measure that a completed run has, received: "
+            f"{metric.key}, which none of them recorded. {has or 'They recorded no measure.'}"
+        )
+
+
 def _text(
     comparison: Comparison, verdicts: Sequence[Verdict], layout: str, *, width: int, styled: bool
 ) -> str:
@@ -162,7 +185,7 @@ def _text(
         from optrun.runner.compare import exports
 
         if layout == "csv":
-            return exports.csv_text(comparison)
+            return exports.csv_text(comparison, verdicts)
         return exports.json_text(comparison, verdicts)
     from optrun.runner.compare import render
 

@@ -1,6 +1,6 @@
 """Many runs become numbers: which are ranked together, and mean and spread of each experiment.
 
-Runs are ranked together where everything that must be equal is equal (`RunRecord.comparable`, and
+Runs are ranked together where everything that must be equal is equal (`RunRecord.guarded`, and
 whether the photos are real). Within such a group a row is one experiment over its seeds. One run
 for each experiment and seed counts, the newest completed one; a seed that only ever diverged
 counts as diverged, and is never part of a mean. Every run that does not count is kept, with the
@@ -8,6 +8,7 @@ reason.
 """
 
 import json
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from optrun.runner.runs.reader import Run, Unreadable, read_config
-from optrun.runner.runs.record import RunRecord, RunStatus, flatten
+from optrun.runner.runs.record import GUARDED_PACKAGES, RunRecord, RunStatus, flatten
 from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_SORT, MEASURES
 
 NOT_RECORDED = "not recorded"
@@ -59,6 +60,11 @@ class Row:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of completed runs."""
         return tuple(run.record.seed for run in self.runs)
+
+    @property
+    def counting(self) -> tuple[Run, ...]:
+        """All runs that count, completed or diverged."""
+        return (*self.runs, *self.diverged)
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def compare(
         if run.record.is_trial:
             left_out.append(LeftOut(TRIAL, run.label, str(run.folder), ""))
             continue
-        fixed = {k: v for k, v in run.record.flat_comparable.items() if k not in allow}
+        fixed = {k: v for k, v in run.record.guarded.items() if k not in allow}
         by_group["sample" not in allow and run.record.sample, _canonical(fixed)].append(run)
 
     groups: list[Group] = []
@@ -179,8 +185,33 @@ def summarise(values: Sequence[float | None]) -> Summary:
     present = [value for value in values if value is not None]
     if not present or len(present) < len(values):
         return Summary(tuple(values), None, None)
-    spread = statistics.stdev(present) if len(present) > 1 else None
-    return Summary(tuple(values), statistics.fmean(present), spread)
+    return Summary(tuple(values), statistics.fmean(present), _standard_deviation(present))
+
+
+def _standard_deviation(values: Sequence[float]) -> float | None:
+    """That of a sample, sqrt(sum (x - mean)^2 / (n - 1)); 0 exactly where all are equal.
+
+    `statistics.stdev` computes in fractions, which of thousands of runs takes seconds.
+    """
+    if len(values) < 2:
+        return None
+    shifted = [value - values[0] for value in values]
+    mean = math.fsum(shifted) / len(shifted)
+    return math.sqrt(math.fsum((one - mean) ** 2 for one in shifted) / (len(shifted) - 1))
+
+
+def labels_of(rows: Sequence[Row]) -> list[str]:
+    """The rows' names; where two have one name, what tells them apart as well."""
+    counts = Counter(row.name for row in rows)
+    found = []
+    for row in rows:
+        apart = ", ".join([row.newest.optimizer, *row.distinctions])
+        found.append(row.name if counts[row.name] == 1 else f"{row.name} ({apart})")
+    twice = Counter(found)
+    return [
+        label if twice[label] == 1 else f"{label} {row.newest.experiment[:8]}"
+        for label, row in zip(found, rows, strict=True)
+    ]
 
 
 def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
@@ -235,18 +266,21 @@ def _row(counting: Sequence[Run]) -> Row:
 
 
 def _group(rows: Sequence[Row], sort: str, config_of: ConfigOf, allow: Collection[str]) -> Group:
-    records = [run.record for row in rows for run in (*row.runs, *row.diverged)]
-    circumstances = _differences(_with_unset_variables(records))
+    records = [run.record for row in rows for run in row.counting]
+    guarded = {f"packages.{name}" for name in GUARDED_PACKAGES}  # `allowed` tells them already
+    circumstances = [
+        item for item in _differences(_with_unset_variables(records)) if item.field not in guarded
+    ]
     updates = _differences(
         [{"images per update": record.images_per_update or NOT_RECORDED} for record in records]
     )
     rows = sorted(_with_distinctions(rows, config_of), key=lambda row: _sort_key(row, sort))
-    facts = [{**one.flat_comparable, "sample": one.sample} for one in records]
+    facts = [{**one.guarded, "sample": one.sample} for one in records]
     allowed = _differences([{k: v for k, v in one.items() if k in allow} for one in facts])
     return Group(
         sample=records[0].sample,
         setting=(),
-        comparable={k: v for k, v in records[0].flat_comparable.items() if k not in allow},
+        comparable={k: v for k, v in records[0].guarded.items() if k not in allow},
         allowed=allowed,
         differences=(*updates, *circumstances),
         unpaired_seeds=_unpaired(records),
@@ -318,7 +352,7 @@ def _tell_apart(twins: Sequence[Row], config_of: ConfigOf) -> list[tuple[str, ..
     settings = [flatten(row.newest.specification, "optimizer.") for row in twins]
     if len(twins) <= _MOST_CONFIGURATIONS:
         for row, known in zip(twins, settings, strict=True):
-            known |= config_of((*row.runs, *row.diverged)[0])
+            known |= config_of(row.counting[0])
     fields = [item.field for item in _differences(settings) if item.field not in _NAMES_ONLY]
     told = [
         tuple(

@@ -5,8 +5,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from optrun.runner.compare.budgets import CURVES, curve
-from optrun.runner.compare.comparison import Group, Row
-from optrun.runner.compare.judgement import labels_of
+from optrun.runner.compare.comparison import Group, Row, labels_of
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import mapping, number, whole

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from optrun.runner.compare.comparison import Comparison, Group, Row
+from optrun.runner.compare.comparison import Comparison, Group, Row, labels_of
 from optrun.runner.compare.judgement import Verdict
 from optrun.runner.compare.settings_tried import as_json
 from optrun.runner.runs.reader import Run
@@ -17,19 +17,24 @@ _CSV_COLUMNS = (
     "table,photos,setting,name,optimizer,distinctions,experiment,batch_size,images_per_update,"
     "seeds_count,seeds,diverged_seeds"
 )
+_CSV_VERDICT = "metric,baseline,conclusion,difference,low,high,p_value,p_adjusted"
 
 
-def csv_text(comparison: Comparison) -> str:
+def csv_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
     """One line for each experiment; the columns' names say the units.
 
     `table` numbers the tables: only lines of one table may be ranked together. Means and spreads
-    are empty where there is none.
+    are empty where there is none. The last columns are the verdict on the experiment, empty from
+    `conclusion` on for the baseline and for what was not judged.
     """
     names = [measure.name_with_unit for measure in MEASURES]
-    lines = [",".join([_CSV_COLUMNS, *(f"{name}_mean,{name}_spread" for name in names)])]
-    for number, group in enumerate(comparison.groups, 1):
-        for row in group.rows:
-            lines.append(",".join(map(csv_cell, [number, *_csv_cells(group, row)])))
+    measures = [f"{name}_mean,{name}_spread" for name in names]
+    lines = [",".join([_CSV_COLUMNS, *measures, _CSV_VERDICT])]
+    tables = zip(comparison.groups, verdicts, strict=True)
+    for number, (group, verdict) in enumerate(tables, 1):
+        for label, row in zip(labels_of(group.rows), group.rows, strict=True):
+            cells = [number, *_csv_cells(group, row), *_verdict_cells(verdict, label)]
+            lines.append(",".join(map(csv_cell, cells)))
     return "\n".join(lines) + "\n"
 
 
@@ -49,6 +54,16 @@ def _csv_cells(group: Group, row: Row) -> list[object]:
         " ".join(str(run.record.seed) for run in row.diverged),
         *(number for summary in summaries for number in (summary.mean, summary.spread)),
     ]
+
+
+def _verdict_cells(verdict: Verdict, label: str) -> list[object]:
+    cells: list[object] = [verdict.metric.key, verdict.baseline]
+    for one in verdict.judged:
+        if one.candidate == label:
+            low, high = one.interval or (None, None)
+            numbers = [one.difference, low, high, one.p_value, one.p_adjusted]
+            return [*cells, str(one.conclusion), *numbers]
+    return [*cells, *[None] * 6]
 
 
 def json_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
@@ -104,7 +119,7 @@ def _row(row: Row) -> dict[str, object]:
         "diverged_seeds": [run.record.seed for run in row.diverged],
         "measures": measures,
         **as_json(row),
-        "runs": [_run(run) for run in (*row.runs, *row.diverged)],
+        "runs": [_run(run) for run in row.counting],
     }
 
 

@@ -1,10 +1,12 @@
 """The sentences around a comparison's tables: headings, notes, what follows and what does not."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
-from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row
+from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, labels_of
 from optrun.runner.ui.wording import number_of
+from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, MEASURES
 
 _NAMED = 3
@@ -44,6 +46,8 @@ def separation(comparison: Comparison) -> str:
         return ""
     reasons = ["the photos"] if len({group.sample for group in comparison.groups}) > 1 else []
     names = {name: None for group in comparison.groups for name, _ in group.setting}
+    if reasons:
+        names.pop("photos", None)  # of which other fingerprints are another way to differ
     reasons += _some([readable(name) for name in names], named=6)
     return (
         f"{len(comparison.groups)} tables, since the runs differ in {', '.join(reasons)}: "
@@ -54,8 +58,8 @@ def separation(comparison: Comparison) -> str:
 def notes(group: Group, *, sort: str) -> list[str]:
     """How to read a table, and what in it calls for care."""
     lines = [_reading(group, sort)]
-    for row in group.rows:
-        lines += _missing(row)
+    for label, row in zip(labels_of(group.rows), group.rows, strict=True):
+        lines += _missing(label, row)
     if seeds := group.unpaired_seeds:
         which = "Seed" if len(seeds) == 1 else "Seeds"
         lines.append(
@@ -72,13 +76,18 @@ def notes(group: Group, *, sort: str) -> list[str]:
 
 
 def left_out(comparison: Comparison) -> list[str]:
-    """The runs that do not count, a line for each reason."""
+    """The runs that do not count, a line for each reason; runs of one name by their folders."""
+    counting = (run for group in comparison.groups for row in group.rows for run in row.counting)
+    names = Counter([run.label for run in counting])
+    names.update(item.label for item in comparison.left_out)
     lines = []
     for kind, items in groupby(comparison.left_out, key=lambda item: item.kind):
         members = list(items)
         reasons = kind in ("failed", "unreadable")
         labels = [
-            f"{item.label} ({item.why})" if reasons and item.why else item.label for item in members
+            (item.label if names[item.label] == 1 else printable(item.path))
+            + (f" ({item.why})" if reasons and item.why else "")
+            for item in members
         ]
         lines.append(f"{len(members)} {LEFT_OUT_KINDS[kind]}: {', '.join(_some(labels))}")
     return lines
@@ -119,7 +128,7 @@ def _reading(group: Group, sort: str) -> str:
     return f"{order}."
 
 
-def _missing(row: Row) -> list[str]:
+def _missing(label: str, row: Row) -> list[str]:
     """Why a row with completed runs shows no number."""
     lines = []
     for measure in MEASURES:
@@ -129,12 +138,12 @@ def _missing(row: Row) -> list[str]:
         ]
         if without:
             lines.append(
-                f"{row.name}: {readable(measure.key)} is missing or impossible for "
+                f"{label}: {readable(measure.key)} is missing or impossible for "
                 f"seed {seeds_text(without)}, so the row shows no mean."
             )
     if len(lines) > _NAMED:
         more = len(lines) - _NAMED + 1
-        lines[_NAMED - 1 :] = [f"{row.name}: {more} more measures likewise."]
+        lines[_NAMED - 1 :] = [f"{label}: {more} more measures likewise."]
     return lines
 
 

@@ -5,23 +5,23 @@ import itertools
 import math
 import shlex
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from optrun.runner.compare.comparison import Group, Row
+from optrun.runner.compare.comparison import Group, Row, labels_of
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, RESULTS, Run
 from optrun.runner.ui.wording import nearest, number_of, some
 from optrun.runner.untrusted import mapping, printable
 from optrun.runner.verdict import fairness
+from optrun.runner.verdict.baseline import Described, baseline_of
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
 from optrun.runner.verdict.metrics import Measure
-from optrun.runner.verdict.sentences import Unit, notes, sentence
+from optrun.runner.verdict.sentences import Unit, in_common, notes, sentence
 
-_PLAINEST = "sgd"
 _MOST_LINES = 8  # of comparisons without a conclusion; JSON has them all
 _MOST_NAMED = 3
 _MOST_CONFIGS = 4
@@ -63,13 +63,12 @@ def verdict(
     if len(rows) == 1:
         alone = ("One experiment: nothing to compare it with.",)
         return Verdict(metric, None, seen, sentences=alone, notes=tuple(_fairness(rows, None)))
-    reference = _baseline(rows, baseline)
+    reference = baseline_of({label: _described(row) for label, row in rows.items()}, baseline)
     if reference not in values or len(values) < 2:
         if reference is None:
             said = f"No verdict: {baseline}, the baseline, is not in this table."
         else:
-            lacking = "the others" if reference in values else reference
-            said = f"No verdict: {lacking} has no completed run with a {readable(metric.key)}."
+            said = _nothing_to_judge(rows.values(), metric, reference, reference in values)
         return Verdict(metric, reference, seen, sentences=(said,))
     apart = {} if BATCHES in allow else _other_batches(rows, reference)
     values = {label: of_row for label, of_row in values.items() if label not in apart}
@@ -91,6 +90,7 @@ def verdict(
         (
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
             *_missing_runs(judged, rows, needed),
+            *in_common(judged, values),
             *around(rows, reference, metric, judged, by_cost=values_of is None),
         ),
     )
@@ -109,6 +109,19 @@ def around(
     yield from notes(judged[:_MOST_LINES])
     yield from _noise_floor(rows.values(), metric)
     yield _HOLDS_FOR
+
+
+def _nothing_to_judge(
+    rows: Iterable[Row], metric: Measure, reference: str, reference_has_values: bool
+) -> str:
+    if not any(row.runs for row in rows):
+        runs = number_of(sum(len(row.diverged) for row in rows), "run")
+        return (
+            f"No verdict: none of {runs} completed, all diverged. A lower learning rate, or "
+            "global_clipnorm in the optimizer, may keep them finite."
+        )
+    lacking = "the others have" if reference_has_values else f"{reference} has"
+    return f"No verdict: {lacking} no completed run with a {readable(metric.key)}."
 
 
 def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:
@@ -249,7 +262,7 @@ def _is_far_out(value: float, values: Sequence[float]) -> bool:
 
 def row_called(name: str, groups: Sequence[Group], *, option: str = "--baseline") -> None:
     """Refuse a name that is a row of no table."""
-    known = {one for group in groups for row in group.rows for one in _names(row)}
+    known = {one for group in groups for row in group.rows for one in _described(row).names}
     if groups and not any(_is_called(row, name) for group in groups for row in group.rows):
         near = nearest(name, known)
         raise UserError(
@@ -258,44 +271,18 @@ def row_called(name: str, groups: Sequence[Group], *, option: str = "--baseline"
         )
 
 
-def _names(row: Row) -> tuple[str, ...]:
-    return row.name, str(row.newest.specification.get("name", row.name))
+def _described(row: Row) -> Described:
+    names = (row.name, str(row.newest.specification.get("name", row.name)))
+    return Described(names, row.newest.optimizer, len(row.distinctions))
 
 
 def _is_called(row: Row, name: str) -> bool:
-    return name.lower() in {one.lower() for one in _names(row)}
-
-
-def labels_of(rows: Sequence[Row]) -> list[str]:
-    """The rows' names; where two have one name, what tells them apart as well."""
-    counts = Counter(row.name for row in rows)
-    found = []
-    for row in rows:
-        apart = ", ".join([row.newest.optimizer, *row.distinctions])
-        found.append(row.name if counts[row.name] == 1 else f"{row.name} ({apart})")
-    twice = Counter(found)
-    return [
-        label if twice[label] == 1 else f"{label} {row.newest.experiment[:8]}"
-        for label, row in zip(found, rows, strict=True)
-    ]
+    return _described(row).is_called(name)
 
 
 def _values(row: Row, metric: Measure) -> dict[int, float]:
     pairs = zip(row.seeds, row.summaries[metric.key].values, strict=True)
     return {seed: value for seed, value in pairs if value is not None}
-
-
-def _baseline(rows: dict[str, Row], stated: str | None) -> str | None:
-    """The label of the row that others are set against; None where the stated one is not here."""
-    named = [label for label, row in rows.items() if _is_called(row, stated or _PLAINEST)]
-    if stated is not None and not named:
-        return None
-
-    def plainness(label: str) -> tuple[int, int, int, str]:
-        row = rows[label]
-        return len(row.newest.optimizer), len(row.distinctions), len(label), label
-
-    return min(named or rows, key=plainness)
 
 
 def _begin_alike(row: Row, other: Row) -> bool:

@@ -7,9 +7,9 @@ concludes falsely too often, so that the plan's own is used, and where it cannot
 from collections.abc import Collection
 from dataclasses import replace
 
-from optrun.runner.compare.comparison import Group
-from optrun.runner.compare.judgement import Verdict, around, labels_of
-from optrun.runner.plan import until_sure
+from optrun.runner.compare.comparison import Group, labels_of
+from optrun.runner.compare.judgement import Verdict, around
+from optrun.runner.runs import sequential_plan
 from optrun.runner.runs.sequential_plan import Plans, SequentialPlan
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.verdict.conclusions import Conclusion
@@ -28,7 +28,7 @@ def by_plan(
         otherwise: The verdict that knows of no plan.
         asked: What a person asked about that a plan says itself; then it is answered, with care.
     """
-    records = [run.record for row in group.rows for run in (*row.runs, *row.diverged)]
+    records = [run.record for row in group.rows for run in row.counting]
     hashes = {record.plan for record in records if record.plan is not None}
     if not hashes:
         return otherwise
@@ -58,9 +58,9 @@ def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
     rows = {
         name: names[identity] for name, identity in plan.experiments.items() if identity in names
     }
-    records = [run.record for row in group.rows for run in (*row.runs, *row.diverged)]
-    values, _ = until_sure.recorded(plan, records)
-    now = until_sure.standing_of(plan, records)
+    records = [run.record for row in group.rows for run in row.counting]
+    values, _ = sequential_plan.recorded(plan, records)
+    now = sequential_plan.standing_of(plan, records)
     measure, looks = plan.measure, ", ".join(map(str, plan.looks))
     judged = sorted(
         (
@@ -70,9 +70,7 @@ def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
         key=lambda one: (list(Conclusion).index(one.conclusion), one.p_value),
     )
     comparisons, unit = len(plan.candidates), Unit.of(measure)
-    said = [
-        sentence(one, unit, comparisons, correction=until_sure.correction(plan)) for one in judged
-    ]
+    said = [sentence(one, unit, comparisons, correction=plan.correction) for one in judged]
     if not now.looks_made:
         said = [f"No conclusion yet: the first look is after {plan.looks[0]} seeds each."]
     reference = rows.get(plan.baseline)

@@ -5,6 +5,7 @@ where the measures do not fit side by side they go into several tables with the 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, groupby, pairwise
@@ -101,7 +102,8 @@ def _table(
     group: Group, section: Sequence[Column], width: int, styled: bool, *, first: bool
 ) -> Iterator[str]:
     """The lines of one table; the first of a group has seeds and descriptions besides."""
-    names = [_name_lines(row, full=first) for row in group.rows]
+    named = Counter(row.name for row in group.rows)
+    names = [_name_lines(row, full=first, alone=named[row.name] == 1) for row in group.rows]
     longest = widest([line.text for lines in names for line in lines])
     spare = width - _section_width(section, with_seeds=first)
     name_width = max(_NARROWEST_NAME, min(longest, _WIDEST_NAME, spare))
@@ -123,10 +125,12 @@ def _table(
             Line(part, one.style) for one in names[index] for part in wrap(one.text, name_width)
         ]
         seeds = [_seeds_lines(row)] if first else []
-        numbers = [
-            [Line(column.means[index]), Line(column.spreads[index], "faint")] for column in section
-        ]
+        numbers = [[Line(column.means[index]), *_of(column.spreads[index])] for column in section]
         yield from row_lines([name, *seeds, *numbers], columns, styled=styled)
+
+
+def _of(spread: str) -> list[Line]:
+    return [Line(spread, "faint")] if spread else []
 
 
 def _sections(columns: Sequence[Column], width: int) -> list[list[Column]]:
@@ -160,9 +164,11 @@ def _section_width(section: Sequence[Column], *, with_seeds: bool) -> int:
     return sum(widths) + _GAP * len(widths)
 
 
-def _name_lines(row: Row, *, full: bool) -> list[Line]:
+def _name_lines(row: Row, *, full: bool, alone: bool) -> list[Line]:
+    """Whatever else is left out, rows of one name say what tells them from each other."""
     lines = [Line(row.name, "strong")]
-    if details := [row.newest.optimizer, *row.distinctions] if full else row.distinctions:
+    optimizer = [row.newest.optimizer] if full or not alone else []
+    if details := [*optimizer, *row.distinctions]:
         lines.append(Line(", ".join(details), "faint"))
     if full and row.other_names:
         lines.append(Line("also named " + ", ".join(row.other_names), "faint"))

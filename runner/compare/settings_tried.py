@@ -17,8 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from optrun.runner.compare.comparison import Group, Row
-from optrun.runner.compare.judgement import labels_of
+from optrun.runner.compare.comparison import Group, Row, labels_of
 from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
 from optrun.runner.ui.text import style, widest, wrap

@@ -29,6 +29,7 @@ from optrun.runner.runs.record import TUNING, flatten
 from optrun.runner.ui.wording import number_of, size
 from optrun.runner.untrusted import mapping
 from optrun.runner.verdict import fairness
+from optrun.runner.verdict.baseline import Described, baseline_of
 from optrun.runner.verdict.conclusions import ALPHA
 from optrun.runner.verdict.permutation import fewest_pairs
 
@@ -132,16 +133,11 @@ def _fairness(runs: Sequence[PlannedRun], costs: _Costs) -> Iterator[str]:
             tuning_seeds=len({one.seed for one in runs if one.name == name}),
         )
         setups.append(setup)
-    plainest = min(
-        by_name.values(),
-        key=lambda run: (
-            run.experiment.optimizer.name != "sgd",
-            len(run.experiment.optimizer.description),
-            len(run.name),
-            run.name,
-        ),
-    )
-    return fairness.notes(setups, plainest.name)
+    described = {
+        name: Described((run.experiment.optimizer.name,), run.experiment.optimizer.description)
+        for name, run in by_name.items()
+    }
+    return fairness.notes(setups, baseline_of(described))
 
 
 def _conclusive(runs: Sequence[PlannedRun], *, comparisons: int) -> str:

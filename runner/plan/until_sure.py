@@ -15,22 +15,19 @@ from optrun.runner.config.schema import as_mapping
 from optrun.runner.errors import UserError
 from optrun.runner.plan.plan import PlannedRun, first_of_each
 from optrun.runner.runs import reader, sequential_plan
-from optrun.runner.runs.record import RunRecord, RunStatus, flatten
-from optrun.runner.runs.sequential_plan import SequentialPlan, read_plans
+from optrun.runner.runs.record import RunRecord, flatten
+from optrun.runner.runs.sequential_plan import SequentialPlan, Standing, read_plans
 from optrun.runner.ui.wording import duration, nearest, number_of
 from optrun.runner.verdict.baseline import Described, baseline_of
-from optrun.runner.verdict.conclusions import Judged
 from optrun.runner.verdict.metrics import measure_called
 from optrun.runner.verdict.permutation import fewest_pairs
 from optrun.runner.verdict.sentences import Unit, sentence
 from optrun.runner.verdict.sequential import (
-    judge_by_looks,
     looks_until,
     smallest_difference_found,
 )
 
 _ASSUMED_ERROR = 0.1  # share of test photos told wrong, where no run tells it
-_OVER = (RunStatus.COMPLETED, RunStatus.DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -41,16 +38,6 @@ class UntilSure:
     baseline: str | None = None
     metric: str | None = None
     margin: float | None = None  # in the unit of a table
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How far a plan is."""
-
-    judged: Sequence[Judged]  # as of the last look; empty before the first
-    looks_made: int
-    open_ones: Sequence[str]  # candidates that are not settled
-    seeds: Sequence[int]  # that come next, for those and the baseline; empty where it is over
 
 
 def planned(runs: Sequence[PlannedRun], asked: UntilSure) -> SequentialPlan:
@@ -165,54 +152,7 @@ def _differing(one: SequentialPlan, other: SequentialPlan) -> str:
 
 def standing(plan: SequentialPlan, results: Path) -> Standing:
     """How far the plan is, by what its runs in a folder have recorded."""
-    return standing_of(plan, [one.record for one in reader.read_all([results])[0]])
-
-
-def standing_of(plan: SequentialPlan, records: Sequence[RunRecord]) -> Standing:
-    """How far the plan is, by the records of its own runs; others count for nothing."""
-    values, over = recorded(plan, records)
-    judged, looks_made = judge_by_looks(
-        values,
-        over,
-        plan.baseline,
-        plan.measure.judged,
-        seeds=plan.seeds,
-        looks=plan.looks,
-        margin=plan.margin,
-        alpha=plan.alpha,
-    )
-    settled = {one.candidate for one in judged if one.is_settled}
-    # One that has no pair at a look, since it only ever diverges, is not gone on with.
-    if looks_made:
-        settled |= set(plan.candidates) - {one.candidate for one in judged}
-    open_ones = [name for name in plan.candidates if name not in settled]
-    if not open_ones or looks_made == len(plan.looks):
-        return Standing(judged, looks_made, open_ones, ())
-    before = plan.looks[looks_made - 1] if looks_made else 0
-    return Standing(judged, looks_made, open_ones, range(before + 1, plan.looks[looks_made] + 1))
-
-
-def recorded(
-    plan: SequentialPlan, records: Sequence[RunRecord]
-) -> tuple[dict[str, dict[int, float]], dict[str, int]]:
-    """The metric of the plan's runs by experiment and seed, and how many first seeds are over."""
-    names = {identity: name for name, identity in plan.experiments.items()}
-    values: dict[str, dict[int, float]] = {name: {} for name in plan.experiments}
-    ended: dict[str, set[int]] = {name: set() for name in plan.experiments}
-    for record in records:
-        name = names.get(record.experiment)
-        if name is None or not plan.has(record) or record.written_status not in _OVER:
-            continue
-        ended[name].add(record.seed)
-        value = record.measure(plan.metric)
-        if record.written_status == RunStatus.COMPLETED and value is not None:
-            values[name][record.seed] = value
-    over = {
-        name: next((place for place, seed in enumerate(plan.seeds) if seed not in seeds),
-                   len(plan.seeds))
-        for name, seeds in ended.items()
-    }  # fmt: skip
-    return values, over
+    return sequential_plan.standing_of(plan, [one.record for one in reader.read_all([results])[0]])
 
 
 def told(plan: SequentialPlan, now: Standing) -> Iterator[str]:
@@ -223,7 +163,7 @@ def told(plan: SequentialPlan, now: Standing) -> Iterator[str]:
     made = f"look {now.looks_made} of {len(plan.looks)}"
     yield f"After {number_of(plan.looks[now.looks_made - 1], 'seed')} each ({made}):"
     for one in now.judged:
-        yield "  " + sentence(one, unit, len(plan.candidates), correction=correction(plan))
+        yield "  " + sentence(one, unit, len(plan.candidates), correction=plan.correction)
     missing = set(plan.candidates) - {one.candidate for one in now.judged}
     for name in sorted(missing):
         yield f"  Nothing can be said of {name}: no pair of runs has a {plan.metric}."
@@ -231,12 +171,6 @@ def told(plan: SequentialPlan, now: Standing) -> Iterator[str]:
         yield f"  Not sure yet of {', '.join(now.open_ones)}: on to {now.seeds[-1]} seeds each."
     elif now.open_ones:
         yield f"  The {number_of(plan.looks[-1], 'seed')} of the plan are used up."
-
-
-def correction(plan: SequentialPlan) -> str:
-    """What a p-value is adjusted for."""
-    several = f", {len(plan.candidates)} comparisons" if len(plan.candidates) > 1 else ""
-    return f"{number_of(len(plan.looks), 'look')}{several}"
 
 
 def expectation(

@@ -72,8 +72,14 @@ def find(paths: Iterable[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if not is_folder(path):
-            shown = f"received: {printable(str(path))}, where there is no folder."
-            raise UserError(f"RESULTS must be a folder of runs or the folder of a run, {shown}")
+            there = "which is a file" if is_file(path) else "where there is no folder"
+            hint = " `optrun judge` takes numbers of a CSV file." * (path.suffix == ".csv")
+            if path.name in (RECORD_NAME, CONFIG_NAME):
+                hint = f" Did you mean {printable(str(path.parent))}?"
+            raise UserError(
+                "RESULTS must be a folder of runs or the folder of a run, received: "
+                f"{printable(str(path))}, {there}.{hint}"
+            )
         for folder in _run_folders(path):
             found.setdefault(os.path.realpath(folder), folder)
     return sorted(found.values(), key=lambda folder: (folder.name, str(folder)))

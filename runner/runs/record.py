@@ -41,9 +41,13 @@ _ADDED_COMPARABLE: Mapping[str, object] = {
     "augmentation.brightness": 0.0,
     "augmentation.contrast": 0.0,
     "model.network": DEFAULT_NETWORK,
+    "engine": "tensorflow",
 }
+# Whose versions decide numbers, so that runs of two are not ranked together; others are notes.
+GUARDED_PACKAGES = ("tensorflow", "keras")
 # What of a run's provenance can change its numbers, or its clocks, without being an experiment.
 CIRCUMSTANCES = ("environment", "packages", "python", "hardware", "threads", "jit_compile")
+_PLAIN = (str, int, float, type(None))
 _LONGEST_NAME = 500  # characters of a dotted name
 _MOST_COMPARABLE = 200  # values; there are some 30
 _MOST_RESUMPTIONS = 1000
@@ -195,8 +199,19 @@ class RunRecord:
 
     @cached_property
     def flat_comparable(self) -> Mapping[str, object]:
-        """What must be equal for two runs to be ranked together, by dotted name."""
+        """What was recorded of it as `comparable`, by dotted name."""
         return {**_ADDED_COMPARABLE, **flatten(self.comparable)}
+
+    @cached_property
+    def guarded(self) -> Mapping[str, object]:
+        """All that must be equal for two runs to be ranked together, by dotted name.
+
+        Versions of `GUARDED_PACKAGES` that were not recorded are not there. A record of another
+        format cannot be read at all.
+        """
+        packages = mapping(self.provenance.get("packages"))
+        versions = {name: _text(packages, name) for name in GUARDED_PACKAGES}
+        return {**self.flat_comparable, **{k: v for k, v in versions.items() if v is not None}}
 
     @cached_property
     def circumstances(self) -> Mapping[str, object]:
@@ -284,7 +299,8 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"[:_LONGEST_NAME]
-        if isinstance(value, Mapping) and value:
+        # Asking whether something is a mapping takes longest for what is none.
+        if not isinstance(value, _PLAIN) and isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{name}.")
         else:
             flat[name] = value

@@ -12,14 +12,17 @@ from itertools import pairwise
 from pathlib import Path
 
 from optrun.data.files import write_atomically
-from optrun.runner.runs.record import RunRecord
+from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, number, whole
-from optrun.runner.verdict.conclusions import ALPHA
+from optrun.runner.verdict.conclusions import ALPHA, Judged
 from optrun.runner.verdict.metrics import BY_KEY, Measure
+from optrun.runner.verdict.sequential import judge_by_looks
 
 FORMAT = 1
 _PATTERN = "until-sure-*.json"
 _MOST_LOOKS = 100
+_OVER = (RunStatus.COMPLETED, RunStatus.DIVERGED)
 _HASH, _CONTENT = "sha256", "plan"
 
 
@@ -47,6 +50,12 @@ class SequentialPlan:
     @property
     def candidates(self) -> list[str]:
         return [name for name in self.experiments if name != self.baseline]
+
+    @property
+    def correction(self) -> str:
+        """What a p-value is adjusted for, in words."""
+        several = f", {len(self.candidates)} comparisons" if len(self.candidates) > 1 else ""
+        return f"{number_of(len(self.looks), 'look')}{several}"
 
     @property
     def hash(self) -> str:
@@ -82,6 +91,63 @@ class Plans:
 
     intact: Sequence[SequentialPlan] = ()
     broken: Mapping[str, str] = field(default_factory=dict)  # what is wrong, by the file's name
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a plan is."""
+
+    judged: Sequence[Judged]  # as of the last look; empty before the first
+    looks_made: int
+    open_ones: Sequence[str]  # candidates that are not settled
+    seeds: Sequence[int]  # that come next, for those and the baseline; empty where it is over
+
+
+def standing_of(plan: SequentialPlan, records: Sequence[RunRecord]) -> Standing:
+    """How far the plan is, by the records of its own runs; others count for nothing."""
+    values, over = recorded(plan, records)
+    judged, looks_made = judge_by_looks(
+        values,
+        over,
+        plan.baseline,
+        plan.measure.judged,
+        seeds=plan.seeds,
+        looks=plan.looks,
+        margin=plan.margin,
+        alpha=plan.alpha,
+    )
+    settled = {one.candidate for one in judged if one.is_settled}
+    # One that has no pair at a look, since it only ever diverges, is not gone on with.
+    if looks_made:
+        settled |= set(plan.candidates) - {one.candidate for one in judged}
+    open_ones = [name for name in plan.candidates if name not in settled]
+    if not open_ones or looks_made == len(plan.looks):
+        return Standing(judged, looks_made, open_ones, ())
+    before = plan.looks[looks_made - 1] if looks_made else 0
+    return Standing(judged, looks_made, open_ones, range(before + 1, plan.looks[looks_made] + 1))
+
+
+def recorded(
+    plan: SequentialPlan, records: Sequence[RunRecord]
+) -> tuple[dict[str, dict[int, float]], dict[str, int]]:
+    """The metric of the plan's runs by experiment and seed, and how many first seeds are over."""
+    names = {identity: name for name, identity in plan.experiments.items()}
+    values: dict[str, dict[int, float]] = {name: {} for name in plan.experiments}
+    ended: dict[str, set[int]] = {name: set() for name in plan.experiments}
+    for record in records:
+        name = names.get(record.experiment)
+        if name is None or not plan.has(record) or record.written_status not in _OVER:
+            continue
+        ended[name].add(record.seed)
+        value = record.measure(plan.metric)
+        if record.written_status == RunStatus.COMPLETED and value is not None:
+            values[name][record.seed] = value
+    over = {
+        name: next((place for place, seed in enumerate(plan.seeds) if seed not in seeds),
+                   len(plan.seeds))
+        for name, seeds in ended.items()
+    }  # fmt: skip
+    return values, over
 
 
 def write(plan: SequentialPlan, results: Path) -> None:

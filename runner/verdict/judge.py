@@ -15,7 +15,7 @@ from optrun.runner.verdict import measurements
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
 from optrun.runner.verdict.measurements import Measurements
 from optrun.runner.verdict.metrics import Metric
-from optrun.runner.verdict.sentences import Unit, notes, sentence
+from optrun.runner.verdict.sentences import Unit, in_common, notes, sentence
 
 FORMAT = 1
 _USUAL_BASELINES = ("baseline", "sgd")
@@ -90,6 +90,10 @@ def _said(found: Measurements, judged: Sequence[Judged]) -> list[str]:
     return [sentence(one, unit, len(judged)) for one in ranked]
 
 
+def _notes(found: Measurements, judged: Sequence[Judged]) -> list[str]:
+    return [*notes(judged), *in_common(judged, found.values)]
+
+
 def _table(
     found: Measurements, baseline: str, judged: Sequence[Judged], sentences: Sequence[str]
 ) -> str:
@@ -102,7 +106,7 @@ def _table(
     for row in cells:
         lines += row_lines(row, columns)
     lines.append("")
-    for text in (*found.notes, *notes(judged)):
+    for text in (*found.notes, *_notes(found, judged)):
         lines += wrap(text, width)
     return "\n".join(lines) + "\n"
 
@@ -112,7 +116,7 @@ def _markdown(
 ) -> str:
     cells = [["experiment", "seeds", found.metric], ["---", "---:", "---:"]]
     table = [f"| {' | '.join(row)} |" for row in (*cells, *_rows(found, baseline))]
-    said = [f"- {text}" for text in (*found.notes, *notes(judged))]
+    said = [f"- {text}" for text in (*found.notes, *_notes(found, judged))]
     return "\n".join([*(f"**{text}**  " for text in sentences), "", *table, "", *said]) + "\n"
 
 
@@ -166,6 +170,6 @@ def _json(
         "comparisons": [asdict(one) for one in judged],
         "experiments": experiments,
         "sentences": _said(found, judged),
-        "notes": [*found.notes, *notes(judged)],
+        "notes": [*found.notes, *_notes(found, judged)],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,12 +1,14 @@
 """A judgement in words: what won, by how much, and how sure that is; never more than was found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from optrun.runner.ui.wording import number_of
+from optrun.runner.ui.wording import number_of, some
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged
 from optrun.runner.verdict.metrics import Measure
+
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,22 @@ def notes(judged: Sequence[Judged]) -> Iterator[str]:
                 f"{one.candidate}: over seeds correlated by {one.correlation:+.2f} with "
                 f"{one.baseline} (pairing {gain}), {one.variance_ratio:.2g} times its variance."
             )
+
+
+def in_common(judged: Sequence[Judged], values: Mapping[str, Mapping[Any, float]]) -> Iterator[str]:
+    """Where a candidate's seeds are not the baseline's, how many of both there are as pairs."""
+    found: dict[str, list[str]] = {}
+    for one in judged:
+        seeds, others = values[one.candidate].keys(), values[one.baseline].keys()
+        common = len(seeds & others)
+        if seeds != others and (one.paired or not common):
+            told = (
+                f"{len(seeds)} and {number_of(len(others), 'seed')}, {common or 'none'} in common"
+            )
+            rest = "; the others are no part of the verdict" if common else ""
+            found.setdefault(told + rest, []).append(one.candidate)
+    for told, names in found.items():
+        yield f"{some(names, _MOST_NAMED)} and {judged[0].baseline}: {told}."
 
 
 def _difference(judged: Judged, unit: Unit) -> str:

@@ -157,6 +157,73 @@ def test_results_folders_and_single_runs_can_be_mixed(make_run: MakeRun, tmp_pat
     assert [row["name"] for row in content["tables"][0]["rows"]] == ["one", "two"]
 
 
+def test_two_single_runs_are_compared_and_of_one_seed_nothing_is_concluded(
+    make_run: MakeRun,
+) -> None:
+    one = make_run(name="sgd", result={"test_accuracy": 0.875})
+    other = make_run(name="adam", result={"test_accuracy": 0.9375})
+    [table] = json.loads(call(other, one, "--format", "json").stdout)["tables"]
+    assert [(row["name"], row["seeds"]) for row in table["rows"]] == [("adam", [1]), ("sgd", [1])]
+    [judged] = table["comparisons"]
+    assert (judged["candidate"], judged["baseline"]) == ("adam", "sgd")
+    assert (judged["difference"], judged["seeds"], judged["interval"]) == (0.0625, [1], None)
+    assert (judged["conclusion"], judged["needs_seeds"]) == ("no conclusion", 6)
+    assert table["conclusions"][0].startswith(
+        "No conclusion about adam and sgd: 1 paired seed can never give p < 0.05; 6 seeds each can."
+    )
+
+
+def test_two_folders_whose_runs_have_the_same_names_are_set_against_each_other(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    for place, rate in (("one", "1e-4"), ("two", "2e-4")):
+        for seed in range(1, 7):
+            folder = make_run(
+                f"sgd-s{seed}",
+                name="sgd",
+                seed=seed,
+                experiment=rate,
+                optimizer={"description": f"SGD {rate}"},
+                result={"test_accuracy": 0.5 if place == "one" else 0.75},
+            )
+            (tmp_path / place).mkdir(exist_ok=True)
+            folder.rename(tmp_path / place / folder.name)
+    [table] = json.loads(call(tmp_path / "one", tmp_path / "two", "--format", "json").stdout)[
+        "tables"
+    ]
+    assert [len(row["runs"]) for row in table["rows"]] == [6, 6]
+    assert table["conclusions"] == [
+        "sgd (SGD 2e-4) is better than sgd (SGD 1e-4): +25.00 points of test accuracy "
+        "[+25.00, +25.00], better in 6 of 6 seeds, p = 0.031."
+    ]
+
+
+def test_a_run_of_the_same_name_that_does_not_count_is_told_by_its_folder(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    for place, started in (("old", "2026-01-01T00:00:00Z"), ("new", "2026-01-02T00:00:00Z")):
+        (tmp_path / place).mkdir()
+        make_run("same", started=started).rename(tmp_path / place / "same")
+    text = "".join(call(tmp_path / "old", tmp_path / "new").stdout.split())
+    assert f"experimentandseed:{tmp_path}/old/same" in text
+
+
+def test_a_run_that_is_given_twice_counts_once(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run("one")
+    (tmp_path / "link").symlink_to(folder.parent)
+    places = (
+        folder,
+        folder,
+        folder.parent,
+        tmp_path / "link" / "one",
+        f"{folder.parent}/../results",
+    )
+    content = json.loads(call(*places, "--format", "json").stdout)
+    [row] = content["tables"][0]["rows"]
+    assert (row["seeds"], [run["run"] for run in row["runs"]]) == ([1], ["one"])
+    assert content["left_out"] == []
+
+
 @pytest.mark.parametrize(
     ("name", "start"),
     [("t.csv", "table,photos"), ("t.json", "{\n"), ("t.md", "**Real photos**"), ("t.txt", "Real")],
@@ -207,3 +274,85 @@ def test_a_share_that_no_run_can_have_is_not_shown(
     assert code == 0
     assert "900" not in out
     assert "test accuracy is missing or impossible for seed 1" in " ".join(out.split())
+
+
+@pytest.fixture
+def places(tmp_path: Path, make_run: MakeRun) -> Path:
+    """Folders of runs, of which there is little to say, each for its own reason."""
+
+    def put(place: str, **changes: Any) -> None:
+        for name in ("sgd", "adam"):
+            state = changes.get("state", {}).get(name, "completed")
+            folder = make_run(name=name, **{**changes, "state": state})
+            (tmp_path / place).mkdir(exist_ok=True)
+            folder.rename(tmp_path / place / folder.name)
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "numbers.csv").touch()
+    put("one")
+    put("bare", result={"test_roc_auc": None})
+    put("diverged", state={"sgd": "diverged", "adam": "diverged"})
+    put("alone", state={"adam": "diverged"})
+    put("stopped", state={"sgd": "interrupted", "adam": "failed"})
+    return tmp_path
+
+
+TRAIN = ("train", "configs/sgd_vgg19.yaml", "--sample", "--dry-run")
+LIKE_A_RANGE = "must be like learning_rate=1e-5..1e-2, two numbers above 0, the lower first"
+LIKE_A_GRID = "--grid must be like learning_rate=1e-4,3e-4,1e-3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("compare empty", 0, "no run has completed there. Run something first"),
+        ("compare stopped", 0, "1 interrupted: sgd-s1"),
+        ("compare stopped --metric test_accuracy --baseline sgd", 0, "Run something first"),
+        ("compare empty --require adam>=sgd", 4, "Run something first"),
+        ("compare nowhere", 2, "a folder of runs or the folder of a run, received: nowhere, where"),
+        ("compare file", 2, "received: file, which is a file."),
+        ("compare numbers.csv", 2, "which is a file. `optrun judge` takes numbers of a CSV file."),
+        ("compare one/../one/run.json", 2, "one/run.json, where there is no folder. Did you mean"),
+        ("compare one --metric test_acuracy", 2, "Did you mean test_accuracy? There are: best_"),
+        ("compare bare --metric test_roc_auc", 2, "test_roc_auc, which none of them recorded."),
+        ("compare bare --metric test_roc_auc", 2, "They have: best_validation_loss, best_valid"),
+        ("compare bare", 0, "No conclusion about adam and sgd: 1 paired seed can never give"),
+        ("compare one", 0, "6 seeds each can."),
+        ("compare one", 0, "What is missing runs by: optrun train one/"),
+        ("compare one/.", 0, "--seeds 2-6 --results one"),
+        ("compare diverged", 0, "No verdict: none of 2 runs completed, all diverged. A lower"),
+        ("compare diverged --metric test_accuracy", 0, "1 of 1 diverged (seed 1)"),
+        ("compare alone", 0, "No verdict: the others have no completed run with a test accuracy."),
+        ("compare alone --baseline adam", 0, "No verdict: adam has no completed run with a test"),
+        ("compare one --baseline heun", 2, "--baseline must name an experiment or an optimizer"),
+        ("compare one --baseline adm", 2, "received: adm. Did you mean adam? There are: adam, sgd"),
+        ("compare one --margin nan", 2, "must be a finite number, received nan"),
+        ("compare one --margin inf", 2, "must be a finite number, received inf"),
+        ("compare one --margin 0", 2, "0.0 is not in the range x>0"),
+        ("compare one --target nan --by epochs", 2, "must be a finite number, received nan"),
+        ("train --grid learning_rate=", 2, f"{LIKE_A_GRID}, received: learning_rate="),
+        ("train --grid learning_rate", 2, f"{LIKE_A_GRID}, received: learning_rate"),
+        ("train --trials 4 --range learning_rate=1e-2..1e-5", 2, LIKE_A_RANGE),
+        ("train --trials 4 --range learning_rate=", 2, LIKE_A_RANGE),
+        ("train --trials 4", 2, "--trials and --range need each other."),
+        ("train --grid learning_rate=1,2 --tune-seeds 5-2", 2, "must name at least one seed"),
+        ("train --seeds 8-4", 2, "must name at least one seed, received '8-4'"),
+    ],
+)
+def test_what_is_no_use_is_said_with_what_to_do(
+    optrun: Callable[..., tuple[int, str, str]],
+    places: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    code: int,
+    said: str,
+) -> None:
+    command, *more = arguments.split()
+    if command == "compare":
+        monkeypatch.chdir(places)
+    found, out, err = optrun(*(TRAIN if command == "train" else ["compare"]), *more)
+    text = " ".join(f"{out} {err}".split())
+    assert (found, said in text) == (code, True), text
+    assert "Traceback" not in text
+    assert (out == "") == (code == 2)

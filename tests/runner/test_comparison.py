@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ MakeRun = Callable[..., Path]
 def compared(tmp_path: Path) -> Callable[..., Comparison]:
     """The comparison of everything in tmp_path/results."""
 
-    def call(**options: str) -> Comparison:
+    def call(**options: Any) -> Comparison:
         return compare(*read_all([tmp_path / "results"]), **options)
 
     return call
@@ -187,13 +188,82 @@ def test_a_field_only_some_recorded_separates_too(make_run: MakeRun, compared: C
 def test_versions_and_hardware_that_differ_are_noted_and_still_ranked(
     make_run: MakeRun, compared: Compared
 ) -> None:
-    make_run(name="a", provenance={"packages": {"keras": "3.15.0"}, "threads": 2})
-    make_run(name="b", provenance={"packages": {"keras": "3.15.1"}, "threads": 2})
-    make_run(name="b", seed=2, provenance={"packages": {"keras": "3.15.1"}, "threads": 2})
+    make_run(name="a", provenance={"packages": {"numpy": "2.4.5"}, "threads": 2})
+    make_run(name="b", provenance={"packages": {"numpy": "2.4.6"}, "threads": 2})
+    make_run(name="b", seed=2, provenance={"packages": {"numpy": "2.4.6"}, "threads": 2})
     [group] = compared().groups
     [difference] = group.differences
-    assert difference.field == "packages.keras"
-    assert difference.values == (("3.15.0", 1), ("3.15.1", 2))
+    assert difference.field == "packages.numpy"
+    assert difference.values == (("2.4.5", 1), ("2.4.6", 2))
+
+
+@pytest.mark.parametrize("package", ["tensorflow", "keras"])
+@pytest.mark.parametrize(
+    ("one", "other", "values"),
+    [
+        ("2.20.0", "2.21.0", {"2.20.0", "2.21.0"}),
+        ("2.20.0", None, {"2.20.0", "not recorded"}),
+        (None, None, None),
+    ],
+    ids=["two versions", "one is not recorded", "neither is recorded"],
+)
+def test_versions_that_decide_numbers_separate_unless_allowed(
+    make_run: MakeRun,
+    compared: Compared,
+    package: str,
+    one: str | None,
+    other: str | None,
+    values: set[str] | None,
+) -> None:
+    for name, version in (("a", one), ("b", other)):
+        make_run(name=name, provenance={"packages": {package: version} if version else {}})
+    groups = compared().groups
+    assert len(groups) == (1 if values is None else 2)
+    if values is None:
+        return
+    assert {group.setting for group in groups} == {((package, value),) for value in values}
+    [group] = compared(allow=[package]).groups
+    assert [(item.field, {value for value, _ in item.values}) for item in group.allowed] == [
+        (package, values)
+    ]
+    assert group.differences == ()  # said once
+
+
+def test_runs_of_before_engines_were_recorded_are_of_tensorflow(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    make_run(name="old", comparable={"epochs": 1})
+    make_run(name="new", comparable={"epochs": 1, "engine": "tensorflow"})
+    assert len(compared().groups) == 1
+    make_run(name="other", comparable={"epochs": 1, "engine": "jax"})
+    assert {group.setting for group in compared().groups} == {
+        (("engine", "tensorflow"),),
+        (("engine", "jax"),),
+    }
+
+
+def test_a_record_of_another_format_is_in_no_table_and_both_formats_are_named(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    make_run(name="a")
+    make_run("other", name="b", format=2)
+    comparison = compared()
+    assert [row.name for group in comparison.groups for row in group.rows] == ["a"]
+    [item] = comparison.left_out
+    assert item.label == "other"
+    assert item.why.startswith("format must be 1, received: 2")
+
+
+@pytest.mark.parametrize("other", ["random", "ee" * 32], ids=["random", "another file"])
+def test_networks_that_start_from_another_source_are_in_another_table(
+    make_run: MakeRun, compared: Compared, other: str
+) -> None:
+    make_run(name="a", comparable={"model": {"weights": "dd" * 32}})
+    make_run(name="b", comparable={"model": {"weights": other}})
+    assert {group.setting for group in compared().groups} == {
+        (("model.weights", "dd" * 32),),
+        (("model.weights", other),),
+    }
 
 
 def test_images_per_update_that_differ_are_noted(make_run: MakeRun, compared: Compared) -> None:

@@ -31,6 +31,7 @@ from optrun.runner.compare.judgement import verdict
 from optrun.runner.runs import reader as runs
 from optrun.runner.runs.event_log import read_events
 from optrun.runner.runs.reader import Run, Unreadable
+from optrun.runner.untrusted import DamageError, json_object
 from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC
 
 MakeRun = Callable[..., Path]
@@ -377,8 +378,49 @@ def test_any_value_anywhere_in_run_json(
     assert shown + len(comparison.left_out) == 3
     judged = [verdict(group, BY_KEY[DEFAULT_METRIC]) for group in comparison.groups]
     texts = [render.render(comparison, judged, width=80, styled=False)]
-    texts += [render.markdown(comparison, judged), exports.csv_text(comparison)]
+    texts += [render.markdown(comparison, judged), exports.csv_text(comparison, judged)]
     texts.append(exports.json_text(comparison, judged))
     for text in texts:
         shows_only_printable(text)
     json.loads(texts[-1], parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"plain": ["text", 1, 0.5, true, null]}', {"plain": ["text", 1, 0.5, True, None]}),
+        (b'{"a\x7f": "b\x7f"}', {"a\\x7f": "b\\x7f"}),
+        (b'{"a": "\\u001b[2J"}', {"a": "\\x1b[2J"}),
+        ('{"a": "\u202egpj"}'.encode(), {"a": "\\u202egpj"}),
+        # Each byte of which is ASCII.
+        ('{"a": "\u202egpj"}'.encode("utf-16-le"), {"a": "\\u202egpj"}),
+        ('{"a": "\u202egpj"}'.encode("utf-16-be"), {"a": "\\u202egpj"}),
+        (b'{"a": "%s"}' % (b"x" * 300), {"a": "x" * 300}),
+        (b'{"a": "%s"}' % (b"x" * 301), {"a": "x" * 299 + "\u2026"}),
+        (b'{"%s": 1}' % (b"x" * 301), {"x" * 299 + "\u2026": 1}),
+        (b'{"a": [NaN, Infinity, -1e999, 1e9]}', {"a": ["nan", "inf", "-inf", 1e9]}),
+    ],
+)
+def test_whatever_text_a_file_holds_is_printable_once_it_is_read(
+    content: bytes, expected: dict[str, object]
+) -> None:
+    assert json_object(content) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": [%s1]}' % (b"1," * 9_997), None),
+        (b'{"a": [%s1]}' % (b"1," * 9_998), "more than 10,000 values"),
+        (b'{"a": %s1%s}' % (b"[" * 49, b"]" * 49), None),
+        (b'{"a": %s1%s}' % (b"[" * 50, b"]" * 50), "nested too deeply"),
+        (b'{"a": [%s{}]}' % (b"{}," * 200), None),
+    ],
+    ids=["most values", "too many values", "deepest", "too deep", "many and flat"],
+)
+def test_how_much_a_file_may_hold_is_counted_exactly(content: bytes, said: str | None) -> None:
+    if said is None:
+        assert json_object(content)
+    else:
+        with pytest.raises(DamageError, match=said):
+            json_object(content)

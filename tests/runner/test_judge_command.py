@@ -137,3 +137,12 @@ def test_values_that_are_not_finite_are_told_and_part_of_no_mean(
     assert "better in 4 of 4 seeds" in " ".join(out.split())
     assert "2 lines have no finite test_accuracy and have no part in any mean: adam, seed 3" in out
     assert "4 paired seeds can never give p < 0.05; 6 seeds each can" in " ".join(out.split())
+
+
+def test_seeds_that_only_one_of_two_has_are_said_to_have_no_part(
+    optrun: Optrun, tmp_path: Path
+) -> None:
+    file = written(tmp_path, SIX + "adam,7,0.96\nadam,8,0.96\n")
+    notes = json.loads(optrun("judge", file, "--baseline", "sgd", "--format", "json")[1])["notes"]
+    said = "adam and sgd: 8 and 6 seeds, 6 in common; the others are no part of the verdict."
+    assert said in notes

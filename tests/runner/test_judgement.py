@@ -29,15 +29,15 @@ def make_runs(make_run: MakeRun) -> MakeRuns:
         for seed in range(1, count + 1):
             make_run(
                 name=name,
-                seed=seed,
+                seed=seed + more.get("after", 0),
                 experiment=f"{name} {description}",
                 optimizer={"description": description, "specification": {"name": rule}},
                 result={"test_accuracy": accuracy + seed * 1e-3 + (seed % 2) * 1e-4 * len(name)},
                 batch_size=more.get("batch_size", 16),
                 images_per_update=more.get("images_per_update", 16),
                 provenance={
-                    "initial_weights": f"{more.get('start', 'w')}{seed}",
-                    "first_batches": f"{more.get('batches', 'b')}{seed}",
+                    "initial_weights": f"{more.get('start', 'w')}{seed + more.get('after', 0)}",
+                    "first_batches": f"{more.get('batches', 'b')}{seed + more.get('after', 0)}",
                 },
             )
 
@@ -152,6 +152,22 @@ def test_runs_that_did_not_begin_alike_are_no_pairs(
     assert any("Not paired with the baseline: elsewhere, order" in one for one in judged().notes)
 
 
+def test_random_weights_of_one_seed_that_came_out_otherwise_are_no_pairs_in_one_table(
+    make_run: MakeRun, judged: Callable[..., Verdict]
+) -> None:
+    for seed in range(1, 7):
+        for name, drawn in (("sgd", "w"), ("adam", "w"), ("heun", "other")):
+            make_run(
+                name=name,
+                seed=seed,
+                comparable={"model": {"weights": "random"}},
+                provenance={"initial_weights": f"{drawn}{seed}", "first_batches": f"b{seed}"},
+            )
+    found = judged()  # of the only table
+    assert {one.candidate: one.paired for one in found.judged} == {"adam": True, "heun": False}
+    assert found.judged[1].seeds == (6, 6)
+
+
 def test_how_far_the_seed_alone_moves_a_run_is_told(
     make_run: MakeRun, judged: Callable[..., Verdict]
 ) -> None:
@@ -176,6 +192,24 @@ def test_a_margin_is_in_the_unit_of_the_table(
     assert judged(margin=0.5).judged[0].conclusion is Conclusion.SAME
     assert judged(margin=0.5).sentences[0].startswith("No difference that matters between adam and")
     assert judged(margin=0.005).judged[0].conclusion is not Conclusion.SAME
+
+
+@pytest.mark.parametrize(
+    ("count", "after", "said"),
+    [
+        (8, 0, None),
+        (8, 6, "8 and 8 seeds, 2 in common; the others are no part of the verdict."),
+        (1, 7, "1 and 8 seeds, 1 in common; the others are no part of the verdict."),
+        (8, 8, "8 and 8 seeds, none in common."),
+    ],
+)
+def test_where_seeds_differ_it_is_said_how_many_are_in_common(
+    make_runs: MakeRuns, judged: Callable[..., Verdict], count: int, after: int, said: str | None
+) -> None:
+    make_runs("sgd", 8)
+    make_runs("adam", count, after=after)
+    notes = [note for note in judged().notes if "in common" in note]
+    assert notes == ([] if said is None else [f"adam and sgd: {said}"])
 
 
 def test_two_rows_of_one_name_are_told_apart(
@@ -257,6 +291,7 @@ def test_each_seed_can_be_seen_and_one_far_out_is_marked(
         experiment="adam Adam",
         optimizer={"description": "Adam", "specification": {"name": "adam"}},
         result={"test_accuracy": 0.5},
+        provenance={},
     )
     out = " ".join(optrun("compare", tmp_path / "results", "--per-seed")[1].split())
     assert "sgd by seed: 1: 90.13, 2: 90.20, 3: 90.33, " in out
@@ -295,3 +330,18 @@ def test_what_must_be_equal_may_be_allowed_to_differ_and_the_table_says_so(
     assert table["allowed"] == {"epochs": {"3": 1, "4": 1}}
     code, _, err = optrun(*compare, "--allow", "epoch")
     assert (code, "received: epoch. Did you mean epochs?" in err) == (2, True)
+
+
+def test_versions_that_differ_are_named_and_may_be_allowed_by_name(
+    make_run: MakeRun, optrun: Optrun, tmp_path: Path
+) -> None:
+    for name, version in (("sgd", "2.20.0"), ("adam", "2.21.0")):
+        make_run(name=name, provenance={"packages": {"tensorflow": version, "keras": "3.15.1"}})
+    compare = ("compare", tmp_path / "results")
+    out = optrun(*compare)[1]
+    assert out.startswith("2 tables, since the runs differ in tensorflow: numbers of")
+    assert "Real photos · tensorflow 2.20.0\n" in out
+    assert "Real photos · tensorflow 2.21.0\n" in out
+    out = optrun(*compare, "--allow", "tensorflow")[1]
+    assert out.startswith("Real photos · ALLOWED TO DIFFER: tensorflow 2.20.0, 2.21.0\n")
+    assert "Differs within this table" not in out

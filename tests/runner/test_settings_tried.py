@@ -141,7 +141,7 @@ def test_json_and_markdown_have_them_too_and_csv_is_as_before(
     tuned: Callable[..., None], make_run: MakeRun, optrun: Optrun, tmp_path: Path
 ) -> None:
     tuned("sgd", SGD)
-    make_run(name="heun")
+    make_run(name="heun", provenance={})
     compare = ("compare", tmp_path / "results", "--format")
     [table] = json.loads(optrun(*compare, "json")[1])["tables"]
     rows = {row["name"]: row for row in table["rows"]}

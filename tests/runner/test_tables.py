@@ -84,6 +84,36 @@ def test_the_rows_keep_their_order_and_names_in_every_part(several: Comparison) 
     assert names == [row.name for row in several.groups[0].rows] * parts
 
 
+def test_rows_of_one_name_are_told_apart_in_every_part_of_a_folded_table(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    for rate in ("1e-4", "3e-4", "1e-3", "3e-3"):
+        make_run(name="sgd", experiment=rate, optimizer={"description": f"SGD {rate}"})
+    make_run(name="adam", optimizer={"description": "Adam 1e-5"})
+    text = shown(compared(), width=80)
+    parts = len(re.findall("^experiment", text, re.MULTILINE))
+    assert parts > 1
+    for rate in ("1e-4", "3e-4", "1e-3", "3e-3"):
+        assert len(re.findall(rf"^SGD {rate}\b", text, re.MULTILINE)) == parts
+    assert len(re.findall("^Adam 1e-5", text, re.MULTILINE)) == 1  # its name tells it already
+
+
+def test_what_is_missing_of_rows_of_one_name_is_said_of_each(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    for rate, area in (("1e-4", None), ("3e-4", 0.9)):
+        make_run(
+            name="sgd",
+            experiment=rate,
+            optimizer={"description": f"SGD {rate}"},
+            result={"test_roc_auc": area},
+        )
+    [group] = compared().groups
+    missing = [note for note in captions.notes(group, sort="name") if "missing" in note]
+    assert len(missing) == 1
+    assert missing[0].startswith("sgd (SGD 1e-4): test roc auc is missing")
+
+
 def test_colours_are_used_only_where_asked_for(several: Comparison) -> None:
     plain = shown(several, width=100)
     styled = shown(several, width=100, styled=True)
@@ -195,7 +225,7 @@ def test_hostile_names_stay_in_their_markdown_cell(hostile: Comparison) -> None:
 
 
 def test_csv_holds_full_precision_in_the_recorded_units(several: Comparison) -> None:
-    rows = list(csv.DictReader(io.StringIO(exports.csv_text(several))))
+    rows = list(csv.DictReader(io.StringIO(exports.csv_text(several, verdicts(several)))))
     assert [row["name"] for row in rows] == [row.name for row in several.groups[0].rows]
     adam = next(row for row in rows if row["name"] == "adam")
     assert float(adam["test_accuracy_fraction_mean"]) == pytest.approx(0.91234, rel=1e-15)
@@ -204,6 +234,30 @@ def test_csv_holds_full_precision_in_the_recorded_units(several: Comparison) -> 
     assert (adam["seeds_count"], adam["seeds"], adam["diverged_seeds"]) == ("2", "1 2", "")
     sgd = next(row for row in rows if row["name"] == "sgd")
     assert sgd["diverged_seeds"] == "3"
+
+
+def test_csv_ends_with_the_verdict_on_each_row_and_of_the_baseline_none(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    for name, accuracy in (("sgd", 0.5), ("adam", 0.75), ("heun", 0.5)):
+        for seed in range(1, 9 if name != "heun" else 3):
+            make_run(name=name, seed=seed, result={"test_accuracy": accuracy})
+    found = compared()
+    rows = {
+        row["name"]: row
+        for row in csv.DictReader(io.StringIO(exports.csv_text(found, verdicts(found))))
+    }
+    names = ["metric", "baseline", "conclusion", "difference", "low", "high", "p_value"]
+    names.append("p_adjusted")
+    assert list(rows["sgd"])[-8:] == names
+    # Eight differences of one sign: 2 of 256 choices of signs, and Holm's rule doubles it.
+    assert [rows["adam"][name] for name in names] == [
+        "test_accuracy", "sgd", "better", "0.25", "0.25", "0.25", "0.0078125", "0.015625",
+    ]  # fmt: skip
+    assert [rows["heun"][name] for name in names] == [
+        "test_accuracy", "sgd", "no conclusion", "0.0", "", "", "1.0", "1.0",
+    ]  # fmt: skip
+    assert [rows["sgd"][name] for name in names] == ["test_accuracy", "sgd", *6 * [""]]
 
 
 def test_csv_names_the_unit_of_every_measure() -> None:
@@ -223,7 +277,7 @@ def test_csv_names_the_unit_of_every_measure() -> None:
 
 
 def test_csv_text_is_no_formula(hostile: Comparison) -> None:
-    for row in csv.DictReader(io.StringIO(exports.csv_text(hostile))):
+    for row in csv.DictReader(io.StringIO(exports.csv_text(hostile, verdicts(hostile)))):
         assert all(not (value or "").startswith(("=", "+", "-", "@")) for value in row.values())
 
 

@@ -167,6 +167,6 @@ def test_what_was_tried_unequally_or_not_at_all_is_told(
     words = " ".join(optrun("compare", tmp_path / "results")[1].split())
     assert "sgd: learning_rate 1e-2 chosen of 3 settings tried, from 0.001 to 0.1." in words
     assert "Unequal numbers of settings were tried: " in words
-    make_run(name="heun")
+    make_run(name="heun", provenance={})
     words = " ".join(optrun("compare", tmp_path / "results")[1].split())
     assert "Untuned, beside others that are: heun." in words

@@ -163,7 +163,7 @@ def test_compare_judges_by_the_plan(
     for seed in (9, 10):
         make_run(**planned(PLAN, "adam", seed, 0.1) | late)
         make_run(**planned(PLAN, "sgd", seed, 0.9) | late)
-    make_run(name="lion", seed=1)
+    make_run(name="lion", seed=1, provenance={})
     code, out, err = optrun("compare", results)
     text = words(out)
     assert (code, err) == (0, "")

@@ -1,11 +1,9 @@
 """What `optrun judge` does: conclude from anyone's measurements, in words, a table or JSON."""
 
 import json
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from optrun.runner.errors import UserError
 from optrun.runner.ui.table import Column, row_lines
@@ -15,6 +13,7 @@ from optrun.runner.verdict import measurements
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
 from optrun.runner.verdict.measurements import Measurements
 from optrun.runner.verdict.sentences import Unit, notes, sentence
+from optrun.runner.verdict.summary import summarise
 
 FORMAT = 1
 _USUAL_BASELINES = ("baseline", "sgd")
@@ -117,18 +116,10 @@ def _markdown(
 
 def _rows(found: Measurements, baseline: str) -> Iterator[list[str]]:
     for name, values in found.values.items():
-        mean, spread = _mean_and_spread(values)
-        shown = "–" if mean is None else f"{mean:.6g}"
-        shown += "" if spread is None else f" ± {spread:.2g}"
+        summary = summarise([*values.values()])
+        shown = "–" if summary.mean is None else f"{summary.mean:.6g}"
+        shown += "" if summary.spread is None else f" ± {summary.spread:.2g}"
         yield [f"{name} (baseline)" if name == baseline else name, str(len(values)), shown]
-
-
-def _mean_and_spread(values: Mapping[Any, float]) -> tuple[float | None, float | None]:
-    numbers = list(values.values())
-    return (
-        statistics.fmean(numbers) if numbers else None,
-        statistics.stdev(numbers) if len(numbers) > 1 else None,
-    )
 
 
 def _csv(judged: Sequence[Judged]) -> str:
@@ -152,9 +143,10 @@ def _json(
 ) -> str:
     experiments = []
     for name, values in found.values.items():
-        mean, spread = _mean_and_spread(values)
+        summary = summarise([*values.values()])
         seeds = {str(seed): value for seed, value in values.items()}
-        experiments.append({"name": name, "mean": mean, "spread": spread, "values": seeds})
+        facts = {"name": name, "mean": summary.mean, "spread": summary.spread, "values": seeds}
+        experiments.append(facts)
     content = {
         "format": FORMAT,
         "metric": metric.name,

@@ -1,6 +1,7 @@
 """What `optrun judge` does: conclude from anyone's measurements, in words, a table or JSON."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,8 @@ from optrun.runner.errors import UserError
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import csv_cell, is_styled, show, style, terminal_width, widest, wrap
 from optrun.runner.ui.wording import nearest
-from optrun.runner.verdict import measurements
+from optrun.runner.untrusted import printable
+from optrun.runner.verdict import event_folders, measurements
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, Metric, judge
 from optrun.runner.verdict.measurements import Measurements
 from optrun.runner.verdict.sentences import Unit, notes, sentence
@@ -24,6 +26,7 @@ _LOWER = ("loss", "error", "perplexity", "ppl", "seconds", "time", "mse", "mae",
 def judge_file(
     path: Path,
     *,
+    runs_from: Path | None,
     metric: str | None,
     better: str | None,
     baseline: str | None,
@@ -33,9 +36,15 @@ def judge_file(
     layout: str,
 ) -> None:
     """Read, judge and print; the arguments are those of `optrun judge`."""
-    found = measurements.read(
-        path, metric=metric, experiment_column=experiment_column, seed_column=seed_column
-    )
+    columns = {"experiment_column": experiment_column, "seed_column": seed_column}
+    if path.is_dir():
+        found = event_folders.read(path, metric=metric, runs_from=runs_from, **columns)
+    elif runs_from is not None:
+        raise UserError(
+            f"--runs-from is for a folder of event files, received: {printable(str(path))}"
+        )
+    else:
+        found = measurements.read(path, metric=metric, **columns)
     chosen = Metric(found.metric, higher_is_better=_is_higher_better(found.metric, better))
     counted = {name: values for name, values in found.values.items() if values}
     reference = _baseline(list(counted), baseline)
@@ -53,7 +62,7 @@ def judge_file(
 def _is_higher_better(metric: str, stated: str | None) -> bool:
     if stated is not None:
         return stated == "higher"
-    words = metric.lower().replace("-", "_").split("_")
+    words = re.split("[^a-z0-9]+", metric.lower())
     is_higher, is_lower = (any(word in words for word in known) for known in (_HIGHER, _LOWER))
     if is_higher == is_lower:
         raise UserError(

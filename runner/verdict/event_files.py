@@ -26,6 +26,7 @@ _KIND, _SHAPE, _CONTENT = 1, 2, 4  # of a TensorProto
 _NUMBERS: Mapping[object, tuple[str, int]] = {1: ("<f", 5), 2: ("<d", 6)}
 
 Message = bytes | memoryview
+Number = float | np.float32
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def last_scalars(files: Iterable[Path]) -> dict[str, LastScalar]:
     Raises:
         DamageError: A file is no event file, or is damaged.
     """
-    last: dict[str, tuple[int, float, float]] = {}
+    last: dict[str, tuple[int, float, Number]] = {}
     newest: dict[str, tuple[float, int]] = {}
     for path in files:
         for record in _records(path):
@@ -57,7 +58,11 @@ def last_scalars(files: Iterable[Path]) -> dict[str, LastScalar]:
                 if tag not in last or (step, written) >= last[tag][:2]:
                     last[tag] = step, written, value
                 newest[tag] = max(newest.get(tag, (-math.inf, 0)), (written, step))
-    return {tag: LastScalar(step, value, newest[tag][1]) for tag, (step, _, value) in last.items()}
+    # Of single precision the shortest decimal that is the same number: 0.7, not 0.699999988.
+    return {
+        tag: LastScalar(step, float(str(value)), newest[tag][1])
+        for tag, (step, _, value) in last.items()
+    }
 
 
 def _records(path: Path) -> Iterator[memoryview]:
@@ -78,14 +83,14 @@ def _records(path: Path) -> Iterator[memoryview]:
             yield memoryview(record)
 
 
-def _scalars(event: memoryview) -> tuple[int, float, dict[str, float]]:
+def _scalars(event: memoryview) -> tuple[int, float, dict[str, Number]]:
     """An event's step, when it was written (seconds), and its scalars by tag."""
-    step, written, scalars = 0, 0.0, dict[str, float]()
+    step, written, scalars = 0, 0.0, dict[str, Number]()
     for name, content in _fields(event):
         if name == _STEP and isinstance(content, int):
             step = content - 2**64 * (content >= 2**63)
         elif name == _WALL_TIME:
-            written = _number("<d", content)
+            written = float(_number("<d", content))
         elif name == _SUMMARY:
             for _, value in (one for one in _fields(content) if one[0] == _VALUE):
                 parts = dict(_fields(value))
@@ -99,7 +104,7 @@ def _scalars(event: memoryview) -> tuple[int, float, dict[str, float]]:
     return step, written, scalars
 
 
-def _of_tensor(tensor: int | Message) -> float | None:
+def _of_tensor(tensor: int | Message) -> Number | None:
     """The number in a tensor of one; None of any other, and of text."""
     parts = dict(_fields(tensor))
     shape = [dict(_fields(size)).get(1) for _, size in _fields(parts.get(_SHAPE, b""))]
@@ -154,10 +159,9 @@ def _message(content: int | Message) -> Message:
     return content
 
 
-def _number(layout: str, content: int | Message) -> float:
-    value = float(struct.unpack(layout, _message(content))[0])
-    # Of single precision the shortest decimal that is the same number: 0.7, not 0.699999988.
-    return float(str(np.float32(value))) if layout == "<f" else value
+def _number(layout: str, content: int | Message) -> Number:
+    [value] = struct.unpack(layout, _message(content))
+    return np.float32(value) if layout == "<f" else value
 
 
 def _table() -> list[int]:

@@ -89,6 +89,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+def percent(fraction: float) -> str:
+    """A measured fraction.
+
+    >>> percent(0.91146)
+    '91.1 %'
+    """
+    return f"{100 * fraction:.1f} %"
+
+
 def share(part: float, whole: float) -> str:
     """A part of a whole in per cent.
 

@@ -130,7 +130,9 @@ def test_what_answers_at_once_loads_no_tensorflow(code: str) -> None:
 
 def test_help_loads_click_and_nothing_else_of_weight() -> None:
     loaded = loaded_by(
-        "import optrun.runner.cli, optrun.runner.commands.compare, optrun.runner.commands.train"
+        "import optrun.runner.cli, optrun.runner.commands.train\n"
+        "from optrun.runner.commands.compare import compare\n"
+        "compare(['--help'], standalone_mode=False)"
     )
     assert not loaded & (HEAVY | {"numpy", "rich", "yaml", "pydantic", "scipy"})
 

@@ -244,6 +244,10 @@ class RunRecord:
         return mapping(self.provenance.get(TUNING))
 
     @property
+    def validation_photos(self) -> int | None:
+        return whole(mapping(self.provenance.get("photos_by_part")).get("validation")) or None
+
+    @property
     def test_photos(self) -> int | None:
         return whole(mapping(self.provenance.get("photos_by_part")).get("test")) or None
 

@@ -19,7 +19,7 @@ from optrun.runner.runs.standing import CLOCKS, Size, Standing, size_of, steps_p
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
-from optrun.runner.ui.wording import age, duration, moment, percent, share
+from optrun.runner.ui.wording import age, counted, duration, moment, percent, share
 from optrun.runner.untrusted import mapping, number, printable, whole
 
 _INDENT = 12
@@ -239,8 +239,13 @@ def _result(details: Details, record: RunRecord) -> Sequence[str]:
         return [f"so far, {of}: validation accuracy {accuracy}, loss {loss:.4f}"]
     best_epoch = record.measure("best_epoch")
     at = f" (epoch {best_epoch:.0f}, the best)" if best_epoch else ""
-    accuracies = ("best_validation_accuracy", "test_accuracy")
-    validation, test = (_form(record.measure(name), percent) for name in accuracies)
+    validation, test = (
+        "–" if (found := record.measure(name)) is None else percent(found) + counted(found, photos)
+        for name, photos in (
+            ("best_validation_accuracy", record.validation_photos),
+            ("test_accuracy", record.test_photos),
+        )
+    )
     others = ("best_validation_loss", "test_log_loss", "test_roc_auc")
     best_loss, log_loss, auc = (_form(record.measure(name), "{:.4f}".format) for name in others)
     return [

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+_ALMOST_WHOLE = 0.02  # of a photo: accuracies are recorded in single precision, or rounded
+
 
 def number_of(count: int, thing: str) -> str:
     """A count with its noun.
@@ -96,6 +98,19 @@ def percent(fraction: float) -> str:
     '91.1 %'
     """
     return f"{100 * fraction:.1f} %"
+
+
+def counted(fraction: float, photos: int | None) -> str:
+    """Of how many photos a fraction is, and how many these were; nothing where it is not known.
+
+    >>> counted(0.91146, 384), counted(0.911, 384), counted(0.911, None)
+    (' (350 of 384 photos)', ' (of 384 photos)', '')
+    """
+    if not photos:
+        return ""
+    count = round(fraction * photos)
+    is_count = abs(fraction * photos - count) < _ALMOST_WHOLE and count >= 0
+    return f" ({f'{count:,} ' * is_count}of {number_of(photos, 'photo')})"
 
 
 def share(part: float, whole: float) -> str:

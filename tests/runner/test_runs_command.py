@@ -308,7 +308,7 @@ def test_each_run_is_told_with_its_optimizer_and_what_came_out(
     monkeypatch.setenv("COLUMNS", "140")
     lines = optrun("runs")[1].splitlines()
     assert lines[0].endswith("SIZE  OPTIMIZER")
-    assert lines[1].endswith(f" B  {lookahead}")
+    assert lines[1].endswith(f"kB  {lookahead}")
     assert lines[2].endswith("  SGD 0.02, momentum 0.9")
     assert lines[3] == "    stopped by a signal; would resume from the start"
     found = listed(optrun)
@@ -366,6 +366,9 @@ def test_show_says_all_of_a_trained_run_but_never_the_diff(
 ) -> None:
     code, out, _ = optrun("runs", "show", trained_run)
     record = json.loads((trained_run / "run.json").read_text())
+    accuracy = record["result"]["test_accuracy"]
+    with np.load(trained_run / "predictions.npz") as predictions:
+        photos = len(predictions["test_labels"])
     assert code == 0
     text = " ".join(out.split())
     for expected in (
@@ -376,7 +379,7 @@ def test_show_says_all_of_a_trained_run_but_never_the_diff(
         "32 px",
         f"initial weights {record['provenance']['initial_weights'][:8]}",
         f"tensorflow {record['provenance']['packages']['tensorflow']}",
-        f"test accuracy {100 * record['result']['test_accuracy']:.1f} %",
+        f"test accuracy {100 * accuracy:.1f} % ({round(accuracy * photos)} of {photos} photos)",
         "images/s",
         "everything else",
         "from start to end",

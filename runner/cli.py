@@ -15,7 +15,7 @@ COMMANDS = {
     "resume": "Go on with runs that were interrupted or killed.",
     "verify": "Prove here that a run which was killed and resumed is the same run.",
     "compare": "Say of the runs in results/ which won, by how much, how sure.",
-    "judge": "Say of a CSV of anyone's numbers what won, and how sure that is.",
+    "judge": "Say of anyone's numbers what won, and how sure that is.",
     "runs": "List the runs and what would resume; show, diff, remove.",
     "evaluate": "Measure a trained network, and show its worst mistakes.",
     "predict": "Say of photos whether a trained network sees a cat or a dog.",

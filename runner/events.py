@@ -22,6 +22,8 @@ class RunStarted:
         steps_per_epoch: Batches in an epoch.
         steps_done: Steps that a resumed run need not make again.
         resumed: Whether it goes on from what was recorded before.
+        validation_photos: How many there are; None where that is not recorded.
+        test_photos: Likewise.
     """
 
     folder: Path
@@ -31,6 +33,8 @@ class RunStarted:
     steps_per_epoch: int
     steps_done: int = 0
     resumed: bool = False
+    validation_photos: int | None = None
+    test_photos: int | None = None
 
 
 @dataclass(frozen=True)

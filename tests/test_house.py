@@ -120,6 +120,7 @@ def loaded_by(code: str) -> set[str]:
         "import optrun.runner.verify",
         "import optrun.runner.config.load",
         "from optrun.runner.compare.compare import compare",
+        "from optrun.runner.verdict.judge import judge_file",
         "from optrun.runner.datasets import inventory, preview",
     ],
 )
@@ -129,7 +130,9 @@ def test_what_answers_at_once_loads_no_tensorflow(code: str) -> None:
 
 def test_help_loads_click_and_nothing_else_of_weight() -> None:
     loaded = loaded_by(
-        "import optrun.runner.cli, optrun.runner.commands.compare, optrun.runner.commands.train"
+        "import optrun.runner.cli, optrun.runner.commands.train\n"
+        "from optrun.runner.commands.compare import compare\n"
+        "compare(['--help'], standalone_mode=False)"
     )
     assert not loaded & (HEAVY | {"numpy", "rich", "yaml", "pydantic", "scipy"})
 

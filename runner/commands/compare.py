@@ -7,7 +7,18 @@ import click
 from optrun.runner.commands import options as shared
 
 
-@click.command()
+class _WithMeasures(click.Command):
+    """Its help explains each measure, in the words of the module that knows them."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from optrun.runner.verdict.metrics import MEASURES
+
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Measures"):
+            formatter.write_dl([(one.key, one.description) for one in MEASURES])
+
+
+@click.command(cls=_WithMeasures)
 @shared.results_argument
 @click.option(
     "--metric",
@@ -76,13 +87,6 @@ def compare(results: tuple[Path, ...], **options: Any) -> None:
     beneath. A seed that diverged is counted as such and is no part of a mean. Runs on the drawn
     sample and on real photos, and runs that differ in photos, model, weights, precision, epochs,
     device, engine, TensorFlow or Keras, are in separate tables.
-
-    \b
-    Measures:
-      best_validation_loss   best_validation_accuracy   final_validation_accuracy
-      test_accuracy          test_log_loss              test_roc_auc
-      gap_loss               gap_accuracy               images_per_second
-      gradient_evaluations   training_seconds
 
     \b
     Exit code: 0 whatever the verdict, and where there is no run yet; 2 for a

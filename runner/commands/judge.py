@@ -8,8 +8,12 @@ from optrun.runner.commands import options as shared
 
 
 @click.command()
-@click.argument("file", metavar="FILE.csv", type=shared.PATH)
-@click.option("--metric", metavar="COLUMN", help="Default: the only column that there is.")
+@click.argument("path", metavar="FILE.csv|FOLDER", type=shared.PATH)
+@click.option(
+    "--metric",
+    metavar="NAME",
+    help="A column, or a scalar (validation/epoch_accuracy). Default: the only one that there is.",
+)
 @click.option(
     "--better",
     type=click.Choice(["higher", "lower"]),
@@ -26,15 +30,27 @@ from optrun.runner.commands import options as shared
     "--experiment-column", "experiment", str, "Where experiments are named.", metavar="COLUMN"
 )
 @shared.defaulted("--seed-column", "seed", str, "Where seeds are.", metavar="COLUMN")
+@shared.path_option(
+    "--runs-from",
+    "FILE.csv",
+    "Which run each folder is: columns folder, experiment, seed. Default: as it is called.",
+    kind=shared.FILE,
+)
 @shared.format_option("table", "markdown", "csv", "json")
-def judge(file: Path, **options: Any) -> None:
+def judge(path: Path, **options: Any) -> None:
     """Say of anyone's numbers what won, by how much, and how sure that is.
 
     \b
     optrun judge measurements.csv --metric test_accuracy --baseline sgd
+    optrun judge runs/ --metric validation/epoch_accuracy
 
     FILE.csv has a line for each experiment and seed, and columns called experiment, seed, and one
-    for each metric. Every experiment is set against the baseline, paired by seed: an exact test
+    for each metric. FOLDER has TensorBoard's event files, in a folder for each run that is called
+    by experiment and seed: adam-s3, adam_seed3 or adam/s3. Of a scalar the value at a run's last
+    step counts, and one in a folder below a run's is called by both: train/loss. Neither
+    TensorBoard nor TensorFlow is needed to read it.
+
+    Every experiment is set against the baseline, paired by seed: an exact test
     that flips the signs of the differences (all flips up to 20 seeds, 99,999 fixed ones beyond),
     adjusted by Holm's rule where there are several comparisons. The intervals invert the same
     test, so that they never disagree with it.
@@ -43,8 +59,8 @@ def judge(file: Path, **options: Any) -> None:
     conclusion is better, worse, no difference beyond margin, or no conclusion.
 
     \b
-    Exit code: 0 whatever the verdict; 2 for a mistake in the command or the file.
+    Exit code: 0 whatever the verdict; 2 for a mistake in the command or the numbers.
     """
     from optrun.runner.verdict.judge import judge_file
 
-    judge_file(file, **options)
+    judge_file(path, **options)

@@ -37,14 +37,18 @@ def runs() -> None:
     """
 
 
-@runs.command(name="list", short_help="List runs: state, progress, age, size, what would resume.")
+@runs.command(
+    name="list", short_help="List runs: state, test accuracy, optimizer, what would resume."
+)
 @results_argument
 @_layout
 def list_(results: tuple[Path, ...], layout: str) -> None:
     """List the runs in RESULTS, the newest last, with what is known of each without TensorFlow.
 
     RESULTS are folders of runs, or folders of single runs; without any, results/ is read.
-    `optrun runs RESULTS` does the same. Nothing in them is changed.
+    `optrun runs RESULTS` does the same. Nothing in them is changed. TEST is the test accuracy of a
+    completed run. The optimizer with its learning rate has a column where the terminal has room for
+    all of them, else a line below the run's.
 
     A run that was interrupted, failed, or was killed would resume from its newest checkpoint that
     looks whole, or from the start where it has none. One that says it is running while no process

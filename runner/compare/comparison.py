@@ -8,8 +8,6 @@ reason.
 """
 
 import json
-import math
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +16,7 @@ from datetime import datetime
 from optrun.runner.runs.reader import Run, Unreadable, read_config
 from optrun.runner.runs.record import GUARDED_PACKAGES, RunRecord, RunStatus, flatten
 from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_SORT, MEASURES
+from optrun.runner.verdict.summary import Summary, summarise
 
 NOT_RECORDED = "not recorded"
 _LONGEST_DISTINCTION = 40  # characters of one value
@@ -26,19 +25,6 @@ _MOST_FIELDS = 200  # looked at for differences; honest runs have fewer than 100
 _MOST_SETTINGS = 30  # named of a group
 
 _NAMES_ONLY = {"name", "notes", "training.seed"}  # which make no two experiments differ
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One measure of one experiment.
-
-    Without a mean where a value is missing: that over the other seeds would be of another
-    experiment.
-    """
-
-    values: tuple[float | None, ...]  # as the row's runs; None where a run has no finite value
-    mean: float | None
-    spread: float | None  # sample standard deviation (n - 1); None for fewer than two seeds
 
 
 @dataclass(frozen=True)
@@ -172,32 +158,6 @@ def compare(
     left_out.sort(key=lambda item: (order.index(item.kind), item.label, item.path))
     groups.sort(key=lambda group: (group.sample, -len(group.rows), _canonical(group.comparable)))
     return Comparison(sort, tuple(_with_settings(groups)), tuple(left_out))
-
-
-def summarise(values: Sequence[float | None]) -> Summary:
-    """Mean and sample standard deviation, neither of which is made up.
-
-    >>> summarise([1.0, 3.0])
-    Summary(values=(1.0, 3.0), mean=2.0, spread=1.4142135623730951)
-    >>> summarise([1.0]).spread, summarise([1.0, None]).mean
-    (None, None)
-    """
-    present = [value for value in values if value is not None]
-    if not present or len(present) < len(values):
-        return Summary(tuple(values), None, None)
-    return Summary(tuple(values), statistics.fmean(present), _standard_deviation(present))
-
-
-def _standard_deviation(values: Sequence[float]) -> float | None:
-    """That of a sample, sqrt(sum (x - mean)^2 / (n - 1)); 0 exactly where all are equal.
-
-    `statistics.stdev` computes in fractions, which of thousands of runs takes seconds.
-    """
-    if len(values) < 2:
-        return None
-    shifted = [value - values[0] for value in values]
-    mean = math.fsum(shifted) / len(shifted)
-    return math.sqrt(math.fsum((one - mean) ** 2 for one in shifted) / (len(shifted) - 1))
 
 
 def labels_of(rows: Sequence[Row]) -> list[str]:

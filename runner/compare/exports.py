@@ -134,4 +134,5 @@ def _run(run: Run) -> dict[str, object]:
         "started": record.started.isoformat(),
         "initial_weights": record.initial_weights,
         "first_batches": record.first_batches,
+        "test_photos": record.test_photos,
     }

@@ -1,17 +1,20 @@
 """The sentences around a comparison's tables: headings, notes, what follows and what does not."""
 
+import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, labels_of
 from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, MEASURES
+from optrun.runner.verdict.proportion import proportion
 
 _NAMED = 3
 _LONGEST_VALUE = 32
 _SHORT_HASH = 8
+_EPOCHS = ("best", "final")
 
 NOTHING_YET = """\
 Nothing to compare in {places}: no run has completed there.
@@ -57,7 +60,7 @@ def separation(comparison: Comparison) -> str:
 
 def notes(group: Group, *, sort: str) -> list[str]:
     """How to read a table, and what in it calls for care."""
-    lines = [_reading(group, sort)]
+    lines = [_reading(group, sort), *_best_below_final(group), *_of_photos(group)]
     for label, row in zip(labels_of(group.rows), group.rows, strict=True):
         lines += _missing(label, row)
     if seeds := group.unpaired_seeds:
@@ -126,6 +129,39 @@ def _reading(group: Group, sort: str) -> str:
     if any(len(row.runs) > 1 for row in group.rows):
         return f"{order}. Mean over seeds ± sample standard deviation; one seed shows no spread."
     return f"{order}."
+
+
+def _best_below_final(group: Group) -> Iterator[str]:
+    """Which epoch the best one is, where its accuracy is not the highest."""
+    for row in group.rows:
+        best, final = (row.summaries[f"{one}_validation_accuracy"].mean for one in _EPOCHS)
+        if best is not None and final is not None and best < final:
+            yield (
+                "Best epoch: the one of the lowest validation loss, whose weights are kept and "
+                "tested; accuracy may be higher after another."
+            )
+            return
+
+
+def _of_photos(group: Group) -> Iterator[str]:
+    """How many photos the test accuracies are of, and how much that says of a single run."""
+    records = [run.record for row in group.rows for run in row.runs]
+    counts = sorted({record.test_photos for record in records if record.test_photos})
+    known = [record.measure("test_accuracy") for record in records]
+    accuracies = [one for one in known if one is not None and 0 <= one <= 1]
+    if not counts or not accuracies:
+        return
+    text = f"Test accuracy is of {' or '.join(f'{one:,}' for one in counts)} photos"
+    if len(counts) > 1:
+        yield f"{text}."
+        return
+    [photos] = counts
+    one = proportion(round(statistics.median(accuracies) * photos), photos)
+    value, low, high = (f"{100 * share:.1f}" for share in one)
+    yield (
+        f"{text}: one photo is {100 / photos:.2g} points, and a single run's {value} % may be any "
+        f"from {low} to {high} % (95 % interval over photos)."
+    )
 
 
 def _missing(label: str, row: Row) -> list[str]:

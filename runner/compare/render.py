@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, combinations, groupby, pairwise
 
 from optrun.runner.compare import footnotes as captions
-from optrun.runner.compare.comparison import Comparison, Group, Row, Summary
+from optrun.runner.compare.comparison import Comparison, Group, Row
 from optrun.runner.compare.footnotes import seeds_text
 from optrun.runner.compare.judgement import Verdict
 from optrun.runner.compare.settings_tried import blocks, markdown_lines, text_lines
@@ -19,6 +19,7 @@ from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
 from optrun.runner.ui.text import style, widest, wrap
 from optrun.runner.verdict.metrics import MEASURES, Measure
+from optrun.runner.verdict.summary import Summary
 
 MISSING = "–"
 

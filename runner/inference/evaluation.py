@@ -33,6 +33,7 @@ from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import style, terminal_width
 from optrun.runner.ui.wording import number_of
+from optrun.runner.verdict.proportion import LEVEL, Estimate, proportion
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ Positions = npt.NDArray[np.int64]
 class Evaluation(NamedTuple):
     """How good a network is on some photos."""
 
-    accuracy: statistics.Estimate
-    log_loss: statistics.Estimate  # in nats
-    roc_auc: statistics.Estimate | None  # None where one class is missing
+    accuracy: Estimate
+    log_loss: Estimate  # in nats
+    roc_auc: Estimate | None  # None where one class is missing
     calibration: statistics.Calibration
     confusion: Sequence[Sequence[int]]  # by label of the truth, then the answer
 
@@ -81,7 +82,7 @@ def measure(logits: Logits, labels: Labels) -> Evaluation:
         raise ValueError("logits must be finite numbers, at least one")
     counts = np.bincount(2 * (labels == 1) + (z > 0), minlength=4).reshape(2, 2)
     return Evaluation(
-        accuracy=statistics.proportion(int(np.trace(counts)), len(z)),
+        accuracy=proportion(int(np.trace(counts)), len(z)),
         log_loss=statistics.mean(statistics.losses(z, labels)),
         roc_auc=statistics.roc_auc(z, labels),
         calibration=statistics.calibration(z, labels),
@@ -419,7 +420,7 @@ def _json(report: Report) -> str:
             "antialias": data.antialias,
             "training_photos_left_out": report.left_out,
         },
-        "interval": f"{statistics.LEVEL:.0%} over photos",
+        "interval": f"{LEVEL:.0%} over photos",
         "parts": {
             part: {
                 "photos": found.photos,
@@ -462,7 +463,7 @@ def _cells(part: str, found: Evaluation) -> list[str]:
     ]
 
 
-def _estimate(found: statistics.Estimate | None, spec: str = ".4f") -> str:
+def _estimate(found: Estimate | None, spec: str = ".4f") -> str:
     if found is None:
         return "not defined"
     value, low, high = (f"{end:{spec}}" for end in found)

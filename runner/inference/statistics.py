@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from optrun.runner.engine.scores import score, sigmoid
+from optrun.runner.verdict.proportion import Estimate
 
-LEVEL = 0.95
 _Z = 1.959963984540054  # standard normal quantile of (1 + LEVEL) / 2
 _MOST_BINS, _PHOTOS_PER_BIN = 15, 20
 _DRAWS, _NUMBERS_AT_ONCE = 1000, 4_000_000
@@ -21,34 +21,6 @@ _ORDER_KEPT = 1e-4  # of the order beyond the limit, as a share of the limit: `c
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
-
-
-class Estimate(NamedTuple):
-    """A value with its 95 % interval over photos, which says nothing of other seeds."""
-
-    value: float
-    low: float
-    high: float
-
-
-def proportion(successes: int, total: int) -> Estimate:
-    """A share with the interval of Clopper and Pearson, by quantiles of the beta distribution.
-
-    Wilson's, which is narrower, holds the true share only 84 times in 100 where fewer than one
-    mistake is expected, and that is where good networks are.
-    """
-    from scipy.special import betaincinv
-
-    if not 0 <= successes <= total or total < 1:
-        raise ValueError(
-            f"successes must be 0 to total and total at least 1, received: {successes}, {total}"
-        )
-    tail, failures = (1 - LEVEL) / 2, total - successes
-    return Estimate(
-        successes / total,
-        float(betaincinv(successes, failures + 1, tail)) if successes else 0.0,
-        float(betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0,
-    )
 
 
 def mean(values: Floats) -> Estimate:

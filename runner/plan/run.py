@@ -233,6 +233,8 @@ def _train(
             steps_per_epoch=steps_per_epoch,
             steps_done=state.position.steps_done(steps_per_epoch) if state else 0,
             resumed=spec.folder is not None,
+            validation_photos=record.validation_photos,
+            test_photos=record.test_photos,
         )
     )
     for notice in notices:

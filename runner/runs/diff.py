@@ -11,7 +11,7 @@ from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, find_run, read, read_config
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import is_styled, show, style, terminal_width, widest, wrap
-from optrun.runner.ui.wording import duration
+from optrun.runner.ui.wording import duration, percent
 from optrun.runner.untrusted import mapping, number, printable
 from rich.cells import cell_len
 
@@ -133,7 +133,7 @@ def _text(key: str, value: object) -> str:
         return "true" if value else "false"
     if (size := number(value)) is not None:
         if key.endswith("_accuracy"):
-            return f"{100 * size:.1f} %"
+            return percent(size)
         if key.endswith("_seconds"):
             return duration(size)
         return f"{value:,}" if isinstance(value, int) else f"{size:.6g}"

@@ -1,4 +1,4 @@
-"""`optrun runs`: every run with its status, how far it is, its age, its size, what would resume."""
+"""`optrun runs`: every run, how it stands, its optimizer and result, what would resume."""
 
 import contextlib
 import json
@@ -16,16 +16,17 @@ from optrun.runner.runs.record import RunStatus
 from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.ui.table import Column, Line, row_lines
 from optrun.runner.ui.text import hanging, is_styled, show, style, terminal_width, widest
-from optrun.runner.ui.wording import age, number_of
+from optrun.runner.ui.wording import age, number_of, percent
 from optrun.runner.untrusted import printable
 
 FORMAT = 1
 REMOVED = re.compile(r"\.removed-[0-9a-f]{8}")
 
-_HEADER = ("RUN", "STATE", "PROGRESS", "AGE", "SIZE")  # the last two stand at the right
+_HEADER = ("RUN", "STATE", "PROGRESS", "TEST", "AGE", "SIZE")  # the last three at the right
+_OPTIMIZER = "OPTIMIZER"  # a column, too, where there is room for all of them
 _INDENT = 4
 _MOST_NAMED = 3
-_RECORDED = ("id", "name", "seed", "sample", "optimizer", "experiment")
+_RECORDED = ("id", "name", "seed", "sample", "optimizer", "learning_rate", "experiment", "result")
 _PROGRESS = ("epochs_done", "epochs", "steps_done", "steps")
 _BAD = (RunStatus.FAILED, RunStatus.KILLED, RunStatus.DIVERGED)
 _NOTHING_YET = """\
@@ -126,30 +127,43 @@ def _remarks(
 
 def _table(standings: Sequence[Standing], now: datetime, width: int) -> Iterator[str]:
     styled = is_styled()
-    rows = [
-        (
-            one.run.label,
-            one.run.status,
-            one.done,
-            age((now - one.run.record.started).total_seconds()) if one.run.record else "",
-            str(one.size),
-        )
-        for one in standings
-    ]
-    widths = [widest([row[column] for row in (_HEADER, *rows)]) for column in range(5)]
+    rows = [_cells(one, now) for one in standings]
+    widths = [widest(column) for column in zip(_HEADER, *rows, strict=True)]
     others = sum(widths[1:]) + 2 * len(widths[1:])
     # Names are to be copied: one that leaves no room for the columns has a line of its own.
     fitting = [widest([row[0]]) for row in rows if widest([row[0]]) + others <= width]
     widths[0] = max([len(_HEADER[0]) + _INDENT, *fitting])
     columns = [Column(size, place >= 3) for place, size in enumerate(widths)]
-    yield style(row_lines(_HEADER, columns)[0], "strong", styled)
-    for one, (name, status, *rest) in zip(standings, rows, strict=True):
+    optimizers = [one.run.record.optimizer if one.run.record else "" for one in standings]
+    longest = widest([_OPTIMIZER, *optimizers])
+    is_column = widths[0] + others + 2 + longest <= width
+    header: Sequence[str] = _HEADER
+    if is_column:
+        header, columns = (*_HEADER, _OPTIMIZER), [*columns, Column(longest)]
+    yield style(row_lines(header, columns)[0], "strong", styled)
+    for one, (name, status, *rest), optimizer in zip(standings, rows, optimizers, strict=True):
         if widest([name]) > widths[0]:
             yield name
             name = ""
         state = Line(status, "bad" if one.run.status in _BAD else "plain")
-        yield from row_lines([name, state, *rest], columns, styled=styled)
+        told = [Line(optimizer, "faint")] if is_column else []
+        yield from row_lines([name, state, *rest, *told], columns, styled=styled)
         remark = "; ".join(filter(None, (one.run.reason, one.last_saved(now), one.resumes)))
-        if remark:
-            for line in hanging(" " * (_INDENT - 1), remark, width, indent=_INDENT):
+        for text in filter(None, ("" if is_column else optimizer, remark)):
+            for line in hanging(" " * (_INDENT - 1), text, width, indent=_INDENT):
                 yield style(line, "faint", styled)
+
+
+def _cells(standing: Standing, now: datetime) -> tuple[str, ...]:
+    record = standing.run.record
+    accuracy = None
+    if record is not None and standing.run.status == RunStatus.COMPLETED:
+        accuracy = record.measure("test_accuracy")
+    return (
+        standing.run.label,
+        standing.run.status,
+        standing.done,
+        "" if accuracy is None else percent(accuracy),
+        age((now - record.started).total_seconds()) if record else "",
+        str(standing.size),
+    )

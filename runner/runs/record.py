@@ -236,6 +236,15 @@ class RunRecord:
         return _text(self.comparable, "precision", _PRECISIONS)
 
     @property
+    def learning_rate(self) -> float | None:
+        """The optimizer's own, in a wrapper too; of a schedule the one that it begins with."""
+        here = self.specification
+        while "learning_rate" not in here and "inner_optimizer" in here:
+            here = mapping(here["inner_optimizer"])
+        rate = here.get("learning_rate")
+        return number(mapping(rate).get("initial_learning_rate", rate))
+
+    @property
     def jit_compile(self) -> bool | None:
         recorded = self.provenance.get("jit_compile")
         return recorded if isinstance(recorded, bool) else None
@@ -258,6 +267,10 @@ class RunRecord:
     def plan(self) -> str | None:
         """The hash of the plan that made it, as `runs.sequential_plan` has it, if one did."""
         return _text(self.provenance, UNTIL_SURE)
+
+    @property
+    def validation_photos(self) -> int | None:
+        return self._photos_of("validation")
 
     @property
     def test_photos(self) -> int | None:

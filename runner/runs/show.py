@@ -19,7 +19,7 @@ from optrun.runner.runs.standing import CLOCKS, Size, Standing, size_of, steps_p
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
-from optrun.runner.ui.wording import age, duration, moment, share
+from optrun.runner.ui.wording import age, counted, duration, moment, percent, share
 from optrun.runner.untrusted import mapping, number, printable, whole
 
 _INDENT = 12
@@ -234,13 +234,18 @@ def _result(details: Details, record: RunRecord) -> Sequence[str]:
         if not known:
             return []
         best = min(known, key=lambda one: one["validation_loss"])
-        accuracy = _form(number(best.get("validation_accuracy")), _percent)
+        accuracy = _form(number(best.get("validation_accuracy")), percent)
         loss, of = float(best["validation_loss"]), f"best epoch {best.get('epoch')}"
         return [f"so far, {of}: validation accuracy {accuracy}, loss {loss:.4f}"]
     best_epoch = record.measure("best_epoch")
     at = f" (epoch {best_epoch:.0f}, the best)" if best_epoch else ""
-    accuracies = ("best_validation_accuracy", "test_accuracy")
-    validation, test = (_form(record.measure(name), _percent) for name in accuracies)
+    validation, test = (
+        "–" if (found := record.measure(name)) is None else percent(found) + counted(found, photos)
+        for name, photos in (
+            ("best_validation_accuracy", record.validation_photos),
+            ("test_accuracy", record.test_photos),
+        )
+    )
     others = ("best_validation_loss", "test_log_loss", "test_roc_auc")
     best_loss, log_loss, auc = (_form(record.measure(name), "{:.4f}".format) for name in others)
     return [
@@ -367,10 +372,6 @@ def _command(arguments: object) -> str:
     shown = [shlex.quote(printable(one)) for one in arguments[1:_LONGEST_COMMAND]]
     more = " …" if len(arguments) > _LONGEST_COMMAND else ""
     return " ".join(["optrun", *shown]) + more
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def _form(value: float | None, form: Callable[[float], str]) -> str:

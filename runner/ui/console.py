@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from optrun.runner.errors import UserError, tell
 from optrun.runner.events import EpochRecord, Event, Notice, RunEnded, RunStarted, StepDone
-from optrun.runner.ui.wording import duration
+from optrun.runner.ui.wording import counted, duration
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -126,13 +126,17 @@ class Display:
             self.notice(f"{end.status}: {end.why}. {advice}")
 
     def _result(self, result: Mapping[str, float | int | None]) -> None:
-        auc = result["test_roc_auc"]
-        self.say(
-            f"result    validation accuracy {result['best_validation_accuracy']:.1%} at epoch "
-            f"{result['best_epoch']} (the best), test accuracy {result['test_accuracy']:.1%}"
-        )
-        ranking = f"test ROC AUC {auc:.4f}, " if auc is not None else ""
-        self.say(f"          {ranking}trained {result['training_seconds']:.0f} s")
+        auc, run = result["test_roc_auc"], self._run
+
+        def accuracy(key: str, photos: int | None) -> str:
+            found = result[key] or 0.0
+            return f"accuracy {found:.1%}{counted(found, photos)}"
+
+        validation = accuracy("best_validation_accuracy", run.validation_photos)
+        ranking = f", ROC AUC {auc:.4f}" if auc is not None else ""
+        self.say(f"result    validation {validation} at epoch {result['best_epoch']}, the best")
+        self.say(f"          test {accuracy('test_accuracy', run.test_photos)}{ranking}")
+        self.say(f"          trained {result['training_seconds']:.0f} s")
         if self.quiet:
             self.report(str(self._run.folder))
 

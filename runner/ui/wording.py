@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+_ALMOST_WHOLE = 0.02  # of a photo: accuracies are recorded in single precision, or rounded
+
 
 def number_of(count: int, thing: str) -> str:
     """A count with its noun.
@@ -87,6 +89,28 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def percent(fraction: float) -> str:
+    """A measured fraction.
+
+    >>> percent(0.91146)
+    '91.1 %'
+    """
+    return f"{100 * fraction:.1f} %"
+
+
+def counted(fraction: float, photos: int | None) -> str:
+    """Of how many photos a fraction is, and how many these were; nothing where it is not known.
+
+    >>> counted(0.91146, 384), counted(0.911, 384), counted(0.911, None)
+    (' (350 of 384 photos)', ' (of 384 photos)', '')
+    """
+    if not photos:
+        return ""
+    count = round(fraction * photos)
+    is_count = abs(fraction * photos - count) < _ALMOST_WHOLE and count >= 0
+    return f" ({f'{count:,} ' * is_count}of {number_of(photos, 'photo')})"
 
 
 def share(part: float, whole: float) -> str:

@@ -1,21 +1,22 @@
 """What `optrun judge` does: conclude from anyone's measurements, in words, a table or JSON."""
 
 import json
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from optrun.runner.errors import UserError
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import csv_cell, is_styled, show, style, terminal_width, widest, wrap
 from optrun.runner.ui.wording import nearest
-from optrun.runner.verdict import measurements
+from optrun.runner.untrusted import printable
+from optrun.runner.verdict import event_folders, measurements
 from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
 from optrun.runner.verdict.measurements import Measurements
 from optrun.runner.verdict.metrics import Metric
 from optrun.runner.verdict.sentences import Unit, in_common, notes, sentence
+from optrun.runner.verdict.summary import summarise
 
 FORMAT = 1
 _USUAL_BASELINES = ("baseline", "sgd")
@@ -26,6 +27,7 @@ _LOWER = ("loss", "error", "perplexity", "ppl", "seconds", "time", "mse", "mae",
 def judge_file(
     path: Path,
     *,
+    runs_from: Path | None,
     metric: str | None,
     better: str | None,
     baseline: str | None,
@@ -35,9 +37,15 @@ def judge_file(
     layout: str,
 ) -> None:
     """Read, judge and print; the arguments are those of `optrun judge`."""
-    found = measurements.read(
-        path, metric=metric, experiment_column=experiment_column, seed_column=seed_column
-    )
+    columns = {"experiment_column": experiment_column, "seed_column": seed_column}
+    if path.is_dir():
+        found = event_folders.read(path, metric=metric, runs_from=runs_from, **columns)
+    elif runs_from is not None:
+        raise UserError(
+            f"--runs-from is for a folder of event files, received: {printable(str(path))}"
+        )
+    else:
+        found = measurements.read(path, metric=metric, **columns)
     chosen = Metric(found.metric, higher_is_better=_is_higher_better(found.metric, better))
     counted = {name: values for name, values in found.values.items() if values}
     reference = _baseline(list(counted), baseline)
@@ -55,7 +63,7 @@ def judge_file(
 def _is_higher_better(metric: str, stated: str | None) -> bool:
     if stated is not None:
         return stated == "higher"
-    words = metric.lower().replace("-", "_").split("_")
+    words = re.split("[^a-z0-9]+", metric.lower())
     is_higher, is_lower = (any(word in words for word in known) for known in (_HIGHER, _LOWER))
     if is_higher == is_lower:
         raise UserError(
@@ -122,18 +130,10 @@ def _markdown(
 
 def _rows(found: Measurements, baseline: str) -> Iterator[list[str]]:
     for name, values in found.values.items():
-        mean, spread = _mean_and_spread(values)
-        shown = "–" if mean is None else f"{mean:.6g}"
-        shown += "" if spread is None else f" ± {spread:.2g}"
+        summary = summarise([*values.values()])
+        shown = "–" if summary.mean is None else f"{summary.mean:.6g}"
+        shown += "" if summary.spread is None else f" ± {summary.spread:.2g}"
         yield [f"{name} (baseline)" if name == baseline else name, str(len(values)), shown]
-
-
-def _mean_and_spread(values: Mapping[Any, float]) -> tuple[float | None, float | None]:
-    numbers = list(values.values())
-    return (
-        statistics.fmean(numbers) if numbers else None,
-        statistics.stdev(numbers) if len(numbers) > 1 else None,
-    )
 
 
 def _csv(judged: Sequence[Judged]) -> str:
@@ -157,9 +157,10 @@ def _json(
 ) -> str:
     experiments = []
     for name, values in found.values.items():
-        mean, spread = _mean_and_spread(values)
+        summary = summarise([*values.values()])
         seeds = {str(seed): value for seed, value in values.items()}
-        experiments.append({"name": name, "mean": mean, "spread": spread, "values": seeds})
+        facts = {"name": name, "mean": summary.mean, "spread": summary.spread, "values": seeds}
+        experiments.append(facts)
     content = {
         "format": FORMAT,
         "metric": metric.name,

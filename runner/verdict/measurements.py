@@ -1,8 +1,8 @@
-"""Numbers of anyone's experiments, from a CSV file: one line for each experiment and seed."""
+"""Numbers of anyone's experiments: one for each experiment and seed; read from CSV here."""
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +19,21 @@ Seed = int | str
 
 @dataclass(frozen=True)
 class Measurements:
-    """A metric by experiment and seed, both in the order of the file."""
+    """A metric by experiment and seed, both in the order in which they were read."""
 
     metric: str
     values: dict[str, dict[Seed, float]]
-    notes: tuple[str, ...]  # what a person should know of lines that do not count
+    notes: tuple[str, ...]  # what a person should know of how they were read
 
 
 @dataclass(frozen=True)
-class _Row:
-    line: int  # counted from 1
+class Measured:
+    """One experiment with one seed, and where that stands: in which line, or folder."""
+
+    place: str
     experiment: str
     seed: str
-    text: str
+    value: float | None  # None for one that is not finite, or that is not there
 
 
 def read(
@@ -42,49 +44,97 @@ def read(
     Raises:
         UserError: There is no such file or column, a cell holds no number, a seed stands twice.
     """
-    lines = _lines(path)
-    number, header = next(lines, (1, []))
-    names = [name.strip() for name in header]
-    shown = printable(str(path))
-    for name, option in (
-        (experiment_column, "--experiment-column"),
-        (seed_column, "--seed-column"),
-    ):
-        if name not in names:
-            raise UserError(
-                f"{shown} must have a column {name} ({option} names another){_columns(names, name)}"
-            )
-    others = [name for name in names if name and name not in (experiment_column, seed_column)]
+    table = Table(path)
+    keys = {"--experiment-column": experiment_column, "--seed-column": seed_column}
+    table.require(keys)
+    others = [name for name in table.names if name and name not in keys.values()]
     if metric is None and len(others) != 1:
-        raise UserError(f"--metric must name one of the columns of {shown}{_columns(others)}")
+        raise UserError(
+            f"--metric must name one of the columns of {table.shown}{_received(others)}"
+        )
     metric = metric or others[0]
     if metric not in others:
-        raise UserError(f"--metric must name a column of {shown}{_columns(others, metric)}")
-    if twice := [
-        name for name in (experiment_column, seed_column, metric) if names.count(name) > 1
-    ]:
-        raise UserError(f"{shown}:{number}: the column {twice[0]} stands there twice; rename one")
-    places = [names.index(name) for name in (experiment_column, seed_column, metric)]
-    rows = list(_rows(lines, places, len(names), shown))
-    _refuse_doubled(rows, shown)
+        raise UserError(f"--metric must name a column of {table.shown}{_received(others, metric)}")
+    rows = [
+        Measured(str(number), experiment, seed, _value(text, f"{table.shown}:{number}: {metric}"))
+        for number, experiment, seed, text in table.rows(experiment_column, seed_column, metric)
+    ]
+    return gathered(rows, metric, place="line", shown=table.shown)
+
+
+def gathered(rows: Sequence[Measured], metric: str, *, place: str, shown: str) -> Measurements:
+    """The values by experiment and seed; seeds are whole numbers where all of them are.
+
+    `place` is what a value stands in, as a word, `shown` what all of them were read from.
+
+    Raises:
+        UserError: A seed of an experiment stands twice.
+    """
     is_number = all(row.seed.isascii() and row.seed.isdigit() for row in rows)
     values: dict[str, dict[Seed, float]] = {}
+    first: dict[tuple[str, Seed], str] = {}
     lacking: list[str] = []
     for row in rows:
         of_experiment = values.setdefault(row.experiment, {})
-        value = _value(row, shown, metric)
-        if value is None:
-            lacking.append(f"{row.experiment}, seed {row.seed} (line {row.line})")
+        seed = int(row.seed) if is_number else row.seed
+        if (before := first.setdefault((row.experiment, seed), row.place)) != row.place:
+            raise UserError(
+                f"{shown}: seed {seed} of {row.experiment} stands twice, in {place}s {before} and "
+                f"{row.place}. A seed run again is not another seed: leave one"
+            )
+        if row.value is None:
+            lacking.append(f"{row.experiment}, seed {seed} ({place} {row.place})")
         else:
-            of_experiment[int(row.seed) if is_number else row.seed] = value
+            of_experiment[seed] = row.value
     notes = []
     if lacking:
         verb = "has" if len(lacking) == 1 else "have"
         notes.append(
-            f"{number_of(len(lacking), 'line')} {verb} no finite {metric} and {verb} no part in "
+            f"{number_of(len(lacking), place)} {verb} no finite {metric} and {verb} no part in "
             f"any mean: {some(lacking, _MOST_NAMED)}."
         )
     return Measurements(metric, values, tuple(notes))
+
+
+class Table:
+    """A CSV file: the names in its first line, and the others by them."""
+
+    def __init__(self, path: Path) -> None:
+        self.shown = printable(str(path))
+        self._lines = _lines(path)
+        self._number, header = next(self._lines, (1, []))
+        self.names = [name.strip() for name in header]
+
+    def require(self, columns: Mapping[str, str]) -> None:
+        """Refuse a table that lacks a column; each stands by the option that names another."""
+        for option, name in columns.items():
+            if name not in self.names:
+                raise UserError(
+                    f"{self.shown} must have a column {name} ({option} names another)"
+                    f"{_received(self.names, name)}"
+                )
+
+    def rows(self, *columns: str) -> Iterator[tuple[int, str, str, str]]:
+        """Of each line its number, an experiment, a seed, and another cell, by their columns."""
+        if twice := [name for name in columns if self.names.count(name) > 1]:
+            raise UserError(
+                f"{self.shown}:{self._number}: the column {twice[0]} stands there twice; rename one"
+            )
+        places = [self.names.index(name) for name in columns]
+        width = len(self.names)
+        for number, cells in self._lines:
+            if len(cells) != width:
+                raise UserError(
+                    f"{self.shown}:{number}: must have {number_of(width, 'cell')} as the first "
+                    f"line has, received {len(cells)}"
+                )
+            experiment, seed, text = (cells[place].strip() for place in places)
+            for what, cell in (("an experiment", experiment), ("a seed", seed)):
+                if not cell:
+                    raise UserError(
+                        f"{self.shown}:{number}: must name {what}, received an empty cell"
+                    )
+            yield number, experiment, seed, text
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -94,7 +144,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         text = content.decode(encoding)
     except DamageError as damage:
-        raise UserError(f"FILE.csv must be a file of measurements: {damage}.") from damage
+        raise UserError(f"{shown} must be a CSV file: {damage}.") from damage
     except UnicodeDecodeError as error:
         raise UserError(f"{shown} must be CSV in UTF-8, and is not.") from error
     first = text.partition("\n")[0]
@@ -108,36 +158,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise UserError(f"{shown}:{reader.line_num}: must be CSV: {error}.") from error
 
 
-def _rows(
-    lines: Iterator[tuple[int, list[str]]], places: Sequence[int], width: int, shown: str
-) -> Iterator[_Row]:
-    for number, cells in lines:
-        if len(cells) != width:
-            raise UserError(
-                f"{shown}:{number}: must have {number_of(width, 'cell')} as the first line has, "
-                f"received {len(cells)}"
-            )
-        experiment, seed, text = (cells[place].strip() for place in places)
-        for what, cell in (("an experiment", experiment), ("a seed", seed)):
-            if not cell:
-                raise UserError(f"{shown}:{number}: must name {what}, received an empty cell")
-        yield _Row(number, experiment, seed, text)
-
-
-def _refuse_doubled(rows: Sequence[_Row], shown: str) -> None:
-    first: dict[tuple[str, str], int] = {}
-    for row in rows:
-        before = first.setdefault((row.experiment, row.seed), row.line)
-        if before != row.line:
-            raise UserError(
-                f"{shown}: seed {row.seed} of {row.experiment} stands twice, in lines {before} and "
-                f"{row.line}. A seed run again is not another seed: leave one"
-            )
-
-
-def _value(row: _Row, shown: str, metric: str) -> float | None:
+def _value(cell: str, where: str) -> float | None:
     """The number; None for one that is not finite, or that is not there."""
-    text = row.text.replace("−", "-")
+    text = cell.replace("−", "-")
     if "," in text and "." not in text:  # a decimal comma
         text = text.replace(",", ".")
     if not text:
@@ -145,13 +168,11 @@ def _value(row: _Row, shown: str, metric: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        raise UserError(
-            f"{shown}:{row.line}: {metric} must be a number, received: {row.text}"
-        ) from None
+        raise UserError(f"{where} must be a number, received: {cell}") from None
     return value if math.isfinite(value) else None
 
 
-def _columns(names: Sequence[str], wanted: str = "") -> str:
+def _received(names: Sequence[str], wanted: str = "") -> str:
     near = nearest(wanted, names) if wanted else None
     meant = f" Did you mean {near}?" if near else ""
     return f", received: {', '.join(names) or 'no columns'}.{meant}"

@@ -54,12 +54,14 @@ class Measure:
 # fmt: off
 MEASURES = (
     Measure("best_validation_loss", "validation", ("best val.", "loss"), "nats", "lower", 3,
-            "Cross-entropy on the validation photos after the best epoch, the one where it is "
-            "lowest."),
+            "Cross-entropy on the validation photos after the best epoch: the one where it is "
+            "lowest, whose weights are kept and tested."),
     Measure("best_validation_accuracy", "validation", ("best val.", "accuracy"), "fraction",
-            "higher", 1, "Share of validation photos told right after the best epoch."),
+            "higher", 1, "Share of validation photos told right after the best epoch, that of the "
+            "lowest loss; it may be higher after another."),
     Measure("final_validation_accuracy", "validation", ("final val.", "accuracy"), "fraction",
-            "higher", 1, "Share of validation photos told right after the last epoch."),
+            "higher", 1, "Share of validation photos told right after the last epoch, the best one "
+            "or not."),
     Measure("test_accuracy", "test", ("test", "accuracy"), "fraction", "higher", 1,
             "Share of test photos told right with the best epoch's weights."),
     Measure("test_log_loss", "test", ("test", "log loss"), "nats", "lower", 3,

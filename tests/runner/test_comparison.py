@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optrun.runner.compare.comparison import Comparison, compare, summarise
+from optrun.runner.compare.comparison import Comparison, compare
 from optrun.runner.runs.reader import read_all
 from optrun.runner.verdict.metrics import MEASURES
+from optrun.runner.verdict.summary import summarise
 
 MakeRun = Callable[..., Path]
 

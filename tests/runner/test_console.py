@@ -9,7 +9,15 @@ from optrun.runner.ui.console import Display
 from rich.console import Console
 
 FOLDER = Path("results/x-s1-abcdef")
-STARTED = RunStarted(FOLDER, "SGD 0.01", seed=1, epochs=2, steps_per_epoch=4)
+STARTED = RunStarted(
+    FOLDER,
+    "SGD 0.01",
+    seed=1,
+    epochs=2,
+    steps_per_epoch=4,
+    validation_photos=400,
+    test_photos=200,
+)
 EPOCH = EpochRecord(
     epoch=1,
     training_loss=0.5,
@@ -58,8 +66,9 @@ def test_a_run_in_plain_lines() -> None:
         "  epoch    train loss  accuracy validation loss  accuracy    images/s\n"
         "  1/2           0.5000     75.0%          0.4000     80.0%     1,234.5\n"
         "  note: [b]mind[/b]\n"
-        "result    validation accuracy 80.0% at epoch 1 (the best), test accuracy 79.0%\n"
-        "          test ROC AUC 0.9123, trained 12 s\n"
+        "result    validation accuracy 80.0% (320 of 400 photos) at epoch 1, the best\n"
+        "          test accuracy 79.0% (158 of 200 photos), ROC AUC 0.9123\n"
+        "          trained 12 s\n"
     )
 
 

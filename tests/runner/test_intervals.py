@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from optrun.runner.inference import statistics
-from optrun.runner.inference.statistics import Estimate
+from optrun.runner.verdict.proportion import Estimate, proportion
 from scipy import optimize, stats
 from sklearn.metrics import roc_auc_score
 
@@ -18,7 +18,7 @@ def holds(found: Estimate, truth: float) -> bool:
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 30), (1, 30), (17, 30), (2450, 2500)])
 def test_the_interval_of_a_share_is_clopper_and_pearsons(k: int, n: int) -> None:
-    found = statistics.proportion(k, n)
+    found = proportion(k, n)
     exact = stats.binomtest(k, n).proportion_ci(0.95, "exact")
     assert found.value == k / n
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
@@ -26,7 +26,7 @@ def test_the_interval_of_a_share_is_clopper_and_pearsons(k: int, n: int) -> None
 
 @pytest.mark.parametrize("n", [1, 10, 300])
 def test_the_interval_of_a_share_holds_it_95_times_in_100_whatever_it_is(n: int) -> None:
-    found = [statistics.proportion(k, n) for k in range(n + 1)]
+    found = [proportion(k, n) for k in range(n + 1)]
     for share in np.concatenate([np.linspace(0, 1, 101), [0.9994, 0.9999]]):
         probabilities = stats.binom.pmf(np.arange(n + 1), n, share)
         coverage = sum(p for p, one in zip(probabilities, found, strict=True) if holds(one, share))
@@ -35,7 +35,7 @@ def test_the_interval_of_a_share_holds_it_95_times_in_100_whatever_it_is(n: int)
 
 def test_a_share_must_be_one() -> None:
     with pytest.raises(ValueError, match="received: 3, 2"):
-        statistics.proportion(3, 2)
+        proportion(3, 2)
 
 
 def test_the_interval_of_a_mean_solves_halls_equation() -> None:

@@ -113,7 +113,7 @@ def test_what_is_no_file_of_text_is_told(optrun: Optrun, tmp_path: Path) -> None
     (tmp_path / "image.csv").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xff")
     for name, said in (
         ("image.csv", "must be CSV in UTF-8"),
-        (".", "is not a file"),
+        (".", "must hold TensorBoard's event files, a folder for each run, called like adam-s3"),
         ("no.csv", "no no.csv"),
     ):
         code, _, err = optrun("judge", tmp_path / name)

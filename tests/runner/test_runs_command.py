@@ -270,6 +270,60 @@ def test_names_are_never_cut_and_no_line_is_wider_than_the_terminal(
         assert max(map(len, lines)) <= max(int(columns), len(name))
 
 
+SGD = {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9}
+
+
+def test_each_run_is_told_with_its_optimizer_and_what_came_out(
+    optrun: Optrun, make_run: MakeRun, make_stopped: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookahead = "Lookahead(SGD 0.02 cosine, momentum 0.9), sync 5, slow 0.5"
+    make_run(
+        "lookahead-s1-k3f9ab",
+        comparable=COMPARABLE,
+        result={"epochs": 4, "test_accuracy": 0.91146},
+        optimizer={
+            "description": lookahead,
+            "specification": {
+                "name": "lookahead",
+                "inner_optimizer": {
+                    **SGD,
+                    "learning_rate": {"name": "cosine", "initial_learning_rate": 0.02},
+                },
+            },
+        },
+    )
+    make_stopped(
+        "sgd-s1-teeggc",
+        why="stopped by a signal",
+        optimizer={"description": "SGD 0.02, momentum 0.9", "specification": SGD},
+    )
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = optrun("runs")[1].splitlines()
+    assert lines[0].split() == ["RUN", "STATE", "PROGRESS", "TEST", "AGE", "SIZE"]
+    assert "  4/4 epochs  91.1 %  " in lines[1]
+    assert lines[2] == f"    {lookahead}"
+    assert "%" not in lines[3]
+    assert lines[4] == "    SGD 0.02, momentum 0.9"
+    assert lines[5] == "    stopped by a signal; would resume from the start"
+    monkeypatch.setenv("COLUMNS", "140")
+    lines = optrun("runs")[1].splitlines()
+    assert lines[0].endswith("SIZE  OPTIMIZER")
+    assert lines[1].endswith(f"kB  {lookahead}")
+    assert lines[2].endswith("  SGD 0.02, momentum 0.9")
+    assert lines[3] == "    stopped by a signal; would resume from the start"
+    found = listed(optrun)
+    assert [one["learning_rate"] for one in found.values()] == [0.02, 0.02]
+    assert found["lookahead-s1-k3f9ab"]["result"]["test_accuracy"] == 0.91146
+    assert found["sgd-s1-teeggc"]["result"] is None
+
+
+@pytest.mark.parametrize("rate", ["fast", {"name": "cosine"}, True, None, 1e999, [0.1]])
+def test_a_rate_that_is_none_is_none(optrun: Optrun, make_run: MakeRun, rate: object) -> None:
+    specification = {"name": "x", "inner_optimizer": {"name": "y", "learning_rate": rate}}
+    make_run("x-s1-k3f9ab", optimizer={"description": "X", "specification": specification})
+    assert listed(optrun)["x-s1-k3f9ab"]["learning_rate"] is None
+
+
 def test_no_results_yet_is_no_mistake_and_a_missing_folder_is(optrun: Optrun) -> None:
     code, out, _ = optrun("runs")
     assert code == 0
@@ -312,6 +366,9 @@ def test_show_says_all_of_a_trained_run_but_never_the_diff(
 ) -> None:
     code, out, _ = optrun("runs", "show", trained_run)
     record = json.loads((trained_run / "run.json").read_text())
+    accuracy = record["result"]["test_accuracy"]
+    with np.load(trained_run / "predictions.npz") as predictions:
+        photos = len(predictions["test_labels"])
     assert code == 0
     text = " ".join(out.split())
     for expected in (
@@ -322,7 +379,7 @@ def test_show_says_all_of_a_trained_run_but_never_the_diff(
         "32 px",
         f"initial weights {record['provenance']['initial_weights'][:8]}",
         f"tensorflow {record['provenance']['packages']['tensorflow']}",
-        f"test accuracy {100 * record['result']['test_accuracy']:.1f} %",
+        f"test accuracy {100 * accuracy:.1f} % ({round(accuracy * photos)} of {photos} photos)",
         "images/s",
         "everything else",
         "from start to end",

@@ -122,6 +122,37 @@ def test_colours_are_used_only_where_asked_for(several: Comparison) -> None:
     assert [line.rstrip() for line in stripped.splitlines()] == plain.splitlines()
 
 
+def test_how_many_photos_an_accuracy_is_of_is_told(make_run: MakeRun, compared: Compared) -> None:
+    photos = {"photos_by_part": {"test": 39}}
+    make_run(name="adam", result={"test_accuracy": 25 / 39}, provenance=photos)
+    make_run(name="sgd", result={"test_accuracy": 28 / 39}, provenance=photos)
+    make_run(name="ranger", result={"test_accuracy": 28 / 39}, provenance=photos)
+    text = shown(compared(), width=300)
+    # One of 39 is 2.56 points. 28 of 39 by Clopper and Pearson, as R's binom.test gives it.
+    said = (
+        "Test accuracy is of 39 photos: one photo is 2.6 points, and a single run's 71.8 % may be "
+    )
+    assert f"{said}any from 55.1 to 85.0 % (95 % interval over photos)." in text
+    assert f"- {said}" in in_markdown(compared())
+    [table] = json.loads(as_json(compared()))["tables"]
+    assert [run["test_photos"] for row in table["rows"] for run in row["runs"]] == [39] * 3
+
+
+def test_where_photos_were_not_counted_nothing_is_said_of_them(several: Comparison) -> None:
+    assert "Test accuracy is of" not in shown(several, width=300)
+
+
+def test_a_best_epoch_whose_accuracy_is_below_the_last_ones_is_explained(
+    make_run: MakeRun, compared: Compared
+) -> None:
+    said = "Best epoch: the one of the lowest validation loss, whose weights are kept and tested"
+    make_run(name="sgd", result={"final_validation_accuracy": 0.875})
+    assert said not in shown(compared(), width=300)
+    make_run(name="adam", result={"final_validation_accuracy": 0.95})
+    make_run(name="ranger", result={"final_validation_accuracy": 0.95})
+    assert shown(compared(), width=300).count(said) == 1
+
+
 def test_divergence_is_said_in_the_row(several: Comparison) -> None:
     assert "1 of 3 diverged (seed 3)" in shown(several, width=160)
     assert "1 of 3 diverged (seed 3)" in in_markdown(several)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 from optrun.data.files import write_atomically
-from optrun.runner.compare import endings, settings_tried
+from optrun.runner.compare import endings, photo_bootstrap, settings_tried
 from optrun.runner.compare.budgets import CURVES, within_budget
 from optrun.runner.compare.comparison import Comparison, Group
 from optrun.runner.compare.comparison import compare as compare_runs
@@ -101,18 +101,8 @@ def compare(
     if per_seed:
         verdicts = [replace(found, notes=(*by_seed(found), *found.notes)) for found in verdicts]
     if layout != "csv":  # which has no words
-        files = endings.MOST_FILES // max(1, len(verdicts))
-        verdicts = [
-            replace(
-                found,
-                notes=(
-                    *found.notes,
-                    *endings.notes(group, files=files),
-                    *settings_tried.notes(group),
-                ),
-            )
-            for group, found in zip(comparison.groups, verdicts, strict=True)
-        ]
+        pairs = zip(comparison.groups, verdicts, strict=True)
+        verdicts = [_with_notes(group, found, len(verdicts)) for group, found in pairs]
     broken = []
     for text in require if comparison.groups else ():
         holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)
@@ -144,6 +134,18 @@ def compare(
     for line in broken:
         click.echo(f"optrun: {line}", err=True)
     return NOT_MET if broken or (require and not comparison.groups) else 0
+
+
+def _with_notes(group: Group, found: Verdict, tables: int) -> Verdict:
+    """The verdict on one of so many tables, with what further files of its runs tell."""
+    files = photo_bootstrap.MOST_FILES // tables
+    photos = photo_bootstrap.over_photos(group, found, files=files)
+    notes = (
+        *photo_bootstrap.notes(photos, found),
+        *endings.notes(group, files=endings.MOST_FILES // tables),
+        *settings_tried.notes(group),
+    )
+    return replace(found, over_photos=photos, notes=(*notes, *found.notes))
 
 
 def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:

@@ -86,7 +86,10 @@ def json_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
                 "unpaired_seeds": list(group.unpaired_seeds),
                 "metric": verdict.metric.key,
                 "baseline": verdict.baseline,
-                "comparisons": [asdict(one) for one in verdict.judged],
+                "comparisons": [
+                    asdict(one) | {"over_photos": verdict.over_photos.get(one.candidate)}
+                    for one in verdict.judged
+                ],
                 "conclusions": verdict.sentences,
                 "notes": verdict.notes,
                 "rows": [_row(row) for row in group.rows],

@@ -36,6 +36,8 @@ class Verdict:
     baseline: str | None  # the label of its row; None where there is nothing to judge
     values: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by label and seed
     judged: tuple[Judged, ...] = ()
+    # Between which differences other test photos might put them, by the candidate's label.
+    over_photos: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sentences: tuple[str, ...] = ()  # what is concluded, the surest first
     notes: tuple[str, ...] = ()  # how, and what to do where it is not enough
 
@@ -86,8 +88,9 @@ def verdict(
         reference,
         seen,
         tuple(judged),
-        tuple(_sentences(judged, unit)) or (f"No verdict: nothing here is like {reference}.",),
-        (
+        sentences=tuple(_sentences(judged, unit))
+        or (f"No verdict: nothing here is like {reference}.",),
+        notes=(
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
             *_missing_runs(judged, rows, needed),
             *in_common(judged, values),

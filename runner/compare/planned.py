@@ -95,6 +95,6 @@ def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
         reference,
         seen,
         tuple(judged),
-        tuple(said),
-        (*notes, *around(labels, reference, measure, judged)),
+        sentences=tuple(said),
+        notes=(*notes, *around(labels, reference, measure, judged)),
     )

@@ -2,27 +2,34 @@
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 
 from optrun.runner.compare.comparison import Group, Row, labels_of
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.judgement import Verdict, verdict
 from optrun.runner.runs.event_log import EventKind, read_events
 from optrun.runner.runs.reader import Run
-from optrun.runner.ui.wording import duration
-from optrun.runner.untrusted import number
+from optrun.runner.ui.wording import duration, number_of
+from optrun.runner.untrusted import mapping, number
 from optrun.runner.verdict.metrics import Measure
 
+_SECONDS = "training-seconds"
 # What `--by` takes, with the key of an epoch's event.
 AXES = {
     "epochs": "epoch",
     "updates": "updates",
     "images": "images",
     "gradient-evaluations": "gradient_evaluations",
-    "training-seconds": "training_seconds",
+    _SECONDS: "training_seconds",
 }
+_NO_SECONDS = (
+    "runs that were trained at the same time on one machine have no seconds that can be compared"
+)
 # Test photos are asked once, at a training's end: what a curve has is measured on validation.
 # fmt: off
 CURVES = {
@@ -47,7 +54,7 @@ class Budget:
     most: float
 
     def __str__(self) -> str:
-        if self.axis == "training-seconds":
+        if self.axis == _SECONDS:
             return f"{duration(self.most)} of training"
         return f"{self.most:,.0f} {self.axis.replace('-', ' ')}"
 
@@ -101,10 +108,14 @@ def within_budget(
     `target` is in the unit of the table; None: the baseline's median at the end.
     """
     curve_of = curve_of or (lambda run: curve(run, axis, metric))
+    beside = _beside_others(group) if axis == _SECONDS else set()
+    if beside:
+        alone, curve_of = curve_of, lambda run: [] if run.folder in beside else alone(run)
     curves = [{run.record.seed: curve_of(run) for run in row.runs} for row in group.rows]
     ends = [points[-1][0] for of_row in curves for points in of_row.values() if points]
     if not ends:
-        return Verdict(metric, None, sentences=("No verdict: no run has epochs that can be read.",))
+        why = _NO_SECONDS if beside else "no run has epochs that can be read"
+        return Verdict(metric, None, sentences=(f"No verdict: {why}.",))
     is_higher, budget = metric.better == "higher", Budget(axis, min(ends))
 
     def values(row: Row) -> dict[int, float]:
@@ -133,11 +144,33 @@ def within_budget(
             reached.append(f"{label} {_median(spent, axis)}")
     told = f"{readable(metric.key)} of {goal * metric.scale:.4g}{' %' if metric.percent else ''}"
     notes = [f"{told} took: {', '.join(reached)}."] if reached else []
+    if beside:
+        notes.append(f"Not counted, {number_of(len(beside), 'run')}: {_NO_SECONDS}.")
     return replace(
         found,
         sentences=tuple(f"Within {budget}: {one}" for one in found.sentences),
         notes=(*notes, *found.notes),
     )
+
+
+def _beside_others(group: Group) -> set[Path]:
+    """The runs, by their folders, that were trained while another was on the same machine.
+
+    Their seconds say as much of the other as of the optimizer.
+    """
+    by_host: defaultdict[str, list[tuple[datetime, datetime, Path]]] = defaultdict(list)
+    for run in (run for row in group.rows for run in row.counting):
+        host = mapping(run.record.provenance.get("hardware")).get("host")
+        if isinstance(host, str) and run.record.ended is not None and not run.record.resumed:
+            by_host[host].append((run.record.started, run.record.ended, run.folder))
+    found: set[Path] = set()
+    for spans in by_host.values():
+        latest: tuple[datetime, Path] | None = None
+        for start, end, folder in sorted(spans):
+            if latest is not None and start < latest[0]:
+                found |= {folder, latest[1]}
+            latest = (end, folder) if latest is None or end > latest[0] else latest
+    return found
 
 
 def _median(spent: Sequence[float], axis: str) -> str:

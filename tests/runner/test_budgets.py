@@ -40,6 +40,26 @@ def curves(make_run: MakeRun) -> Callable[..., None]:
     return make
 
 
+def test_runs_trained_beside_others_have_no_seconds_to_compare(
+    curves: Callable[..., None], optrun: Optrun, tmp_path: Path
+) -> None:
+    curves("sgd", *([0.5, 0.6] for _ in range(7)))
+    curves("adam", *([0.7, 0.8 + seed / 1e3] for seed in range(7)))
+    for number, run in enumerate(sorted((tmp_path / "results").iterdir())):
+        record = json.loads((run / "run.json").read_text())
+        minute = 2 * (number - (record["seed"] == 7))  # that of seed 7 with the one before it
+        record["started"] = f"2026-11-20T15:{minute:02}:00+00:00"
+        record["ended"] = f"2026-11-20T15:{minute + 1:02}:00+00:00"
+        record["provenance"]["hardware"] = {"host": "one"}
+        (run / "run.json").write_text(json.dumps(record))
+    compare = ("compare", tmp_path / "results", "--by")
+    out = words(optrun(*compare, "training-seconds"))
+    assert "Not counted, 4 runs: runs that were trained at the same time on one machine" in out
+    assert "5 paired seeds can never give p < 0.05" in out
+    assert "at the same time" not in words(optrun(*compare, "updates"))
+    assert "better in 7 of 7 seeds" in words(optrun(*compare, "updates"))
+
+
 def words(answer: Answer) -> str:
     return " ".join(answer[1].split())
 

@@ -88,14 +88,18 @@ def compare(
     options = {"metric": metric, "by": by, "baseline": baseline, "margin": margin}
     asked = [f"--{name}" for name, value in options.items() if value is not None]
 
-    def judged(group: Group) -> Verdict:
+    counting = [
+        run.record for group in comparison.groups for row in group.rows for run in row.counting
+    ]
+
+    def judged(group: Group, baseline: str | None = baseline) -> Verdict:
         if by is not None:
             found = within_budget(
                 group, by, judged_by, target=target, baseline=baseline, margin=margin, allow=allow
             )
         else:
             found = verdict(group, judged_by, baseline=baseline, margin=margin, allow=allow)
-        return by_plan(group, plans, found, asked=asked)
+        return by_plan(group, plans, found, counting, asked=asked)
 
     verdicts = list(map(judged, comparison.groups))
     if per_seed:
@@ -105,7 +109,7 @@ def compare(
         verdicts = [_with_notes(group, found, len(verdicts)) for group, found in pairs]
     broken = []
     for text in require if comparison.groups else ():
-        holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)
+        holds, lines = judge_pair(text, comparison.groups, judged)
         if not holds:
             broken += [f"{text} is not met: {line}" for line in lines]
 

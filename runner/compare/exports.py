@@ -86,6 +86,7 @@ def json_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
                 "unpaired_seeds": list(group.unpaired_seeds),
                 "metric": verdict.metric.key,
                 "baseline": verdict.baseline,
+                "plan": verdict.plan,
                 "comparisons": [
                     asdict(one) | {"over_photos": verdict.over_photos.get(one.candidate)}
                     for one in verdict.judged

@@ -38,6 +38,7 @@ class Verdict:
     judged: tuple[Judged, ...] = ()
     # Between which differences other test photos might put them, by the candidate's label.
     over_photos: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    plan: str | None = None  # the file of the one that judged, of `train --until-sure`
     sentences: tuple[str, ...] = ()  # what is concluded, the surest first
     notes: tuple[str, ...] = ()  # how, and what to do where it is not enough
 
@@ -207,16 +208,12 @@ def _noise_floor(rows: Iterable[Row], metric: Measure) -> Iterator[str]:
 
 
 def require(
-    text: str,
-    groups: Sequence[Group],
-    metric: Measure,
-    *,
-    margin: float | None = None,
-    allow: Collection[str] = (),
+    text: str, groups: Sequence[Group], judged: Callable[[Group, str], Verdict]
 ) -> tuple[bool, list[str]]:
     """Whether `A>=B` holds in all tables that have both: what is concluded, a line for each.
 
-    It does not where B is better, or where the seeds can never conclude.
+    It does not where B is better, or where the seeds can never conclude. `judged` gives the verdict
+    on a table of A and B against B; a plan may have decided that it is against A.
     """
     parts = [part.strip() for part in text.split(">=")]
     if len(parts) != 2 or not all(parts):
@@ -231,9 +228,13 @@ def require(
         if len(both) < 2:
             continue
         pair = replace(group, rows=tuple(both))
-        found = verdict(pair, metric, baseline=baseline, margin=margin, allow=allow)
+        found = judged(pair, baseline)
+        labels = zip(labels_of(both), both, strict=True)
+        turned = {label for label, row in labels if _is_called(row, baseline)}
         holds &= bool(found.judged) and all(
-            one.conclusion is not Conclusion.WORSE and one.needs_seeds is None
+            one.needs_seeds is None
+            and one.conclusion
+            is not (Conclusion.BETTER if one.candidate in turned else Conclusion.WORSE)
             for one in found.judged
         )
         lines += found.sentences

@@ -4,12 +4,13 @@ The seeds of such runs were added until the answer was sure. A test that knows n
 concludes falsely too often, so that the plan's own is used, and where it cannot be, that is said.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from optrun.runner.compare.comparison import Group, labels_of
 from optrun.runner.compare.judgement import Verdict, around
 from optrun.runner.runs import sequential_plan
+from optrun.runner.runs.record import RunRecord
 from optrun.runner.runs.sequential_plan import Plans, SequentialPlan
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.verdict.conclusions import Conclusion
@@ -19,13 +20,19 @@ _MOST_NAMED = 3
 
 
 def by_plan(
-    group: Group, plans: Plans, otherwise: Verdict, *, asked: Collection[str] = ()
+    group: Group,
+    plans: Plans,
+    otherwise: Verdict,
+    counting: Sequence[RunRecord],
+    *,
+    asked: Collection[str] = (),
 ) -> Verdict:
     """The verdict on a table by the plan that made its runs; `otherwise` where none did.
 
     Args:
         plans: Those that lie beside the runs.
         otherwise: The verdict that knows of no plan.
+        counting: The records that count of all runs, since the table may be a part of the plan's.
         asked: What a person asked about that a plan says itself; then it is answered, with care.
     """
     records = [run.record for row in group.rows for run in row.counting]
@@ -49,23 +56,26 @@ def by_plan(
             "of the looks that were made. Take it as a hint."
         )
         return replace(otherwise, sentences=(said, *otherwise.sentences))
-    return _judged(group, fitting[0], otherwise)
+    return _judged(group, fitting[0], otherwise, counting)
 
 
-def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
+def _judged(
+    group: Group, plan: SequentialPlan, otherwise: Verdict, counting: Sequence[RunRecord]
+) -> Verdict:
     labels = dict(zip(labels_of(group.rows), group.rows, strict=True))
     names = {row.newest.experiment: label for label, row in labels.items()}
     rows = {
         name: names[identity] for name, identity in plan.experiments.items() if identity in names
     }
     records = [run.record for row in group.rows for run in row.counting]
-    values, _ = sequential_plan.recorded(plan, records)
-    now = sequential_plan.standing_of(plan, records)
+    values, _ = sequential_plan.recorded(plan, counting)
+    now = sequential_plan.standing_of(plan, counting)
     measure, looks = plan.measure, ", ".join(map(str, plan.looks))
     judged = sorted(
         (
             replace(one, candidate=rows[one.candidate], baseline=rows[one.baseline])
             for one in now.judged
+            if {one.candidate, one.baseline} <= rows.keys()
         ),
         key=lambda one: (list(Conclusion).index(one.conclusion), one.p_value),
     )
@@ -95,6 +105,7 @@ def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
         reference,
         seen,
         tuple(judged),
+        plan=plan.file_name,
         sentences=tuple(said),
         notes=(*notes, *around(labels, reference, measure, judged)),
     )

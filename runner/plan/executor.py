@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # Whom a run on its own is to be compared with.
 _OPPONENTS = ("sgd_vgg19.yaml", "lookahead_vgg19.yaml")
+_OF_SAMPLE = "These were sample runs: their numbers say nothing about real photos."
 _BOTH_CLASSES = " and ".join(PLURAL_NAMES)
 
 
@@ -145,6 +146,8 @@ def _until_sure(
             display.say(line)
         if not now.seeds:
             display.say(f"Next: optrun compare {request.results}")
+            if plan.sample:
+                display.say(_OF_SAMPLE)
             return worst
         wanted = {*now.open_ones, plan.baseline}
         chunk = [entry for entry, name in zip(entries, names, strict=True) if name in wanted]
@@ -197,7 +200,7 @@ def _carry_out_plan(
     if is_last:
         display.say(f"Next: {_next(plan, request)}")
         if plan.on_sample:
-            display.say("These were sample runs: their numbers say nothing about real photos.")
+            display.say(_OF_SAMPLE)
     return progress.exit_code(became, refused=1)
 
 

@@ -179,6 +179,26 @@ def test_compare_judges_by_the_plan(
     assert (comparison["conclusion"], comparison["seeds"]) == ("better", list(range(1, 9)))
 
 
+@pytest.mark.parametrize(
+    ("shift", "required", "code"),
+    [
+        (0.05, "adam>=sgd", 0), (0.05, "sgd>=adam", 4), (-0.05, "adam>=sgd", 4),
+        (-0.05, "sgd>=adam", 0), (0.0, "adam>=sgd", 0), (0.0, "sgd>=adam", 0),
+    ],
+)  # fmt: skip
+def test_what_is_required_is_judged_by_the_plan_too(
+    results: Path, make_pairs: Callable[..., None], optrun: Optrun,
+    shift: float, required: str, code: int,
+) -> None:  # fmt: skip
+    plan = replace(PLAN, experiments={**PLAN.experiments, "lion": "hash of lion"})
+    write(plan, results)
+    make_pairs(plan, 8, shift)
+    make_pairs(plan, 8, 0.0, "lion")
+    found, _, err = optrun("compare", results, "--require", required)
+    assert found == code
+    assert ("(5 looks, 2 comparisons)" in words(err)) is (code == 4)
+
+
 def test_compare_says_where_it_is_not_the_plan_that_judges(
     results: Path, make_pairs: Callable[..., None], optrun: Optrun
 ) -> None:

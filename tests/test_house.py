@@ -26,6 +26,7 @@ FLOORS = (
     {"engine"},
     {"plan"},
     {"compare", "inference", "optimizer_cards", "verify"},
+    {"report"},
     {"commands"},
     {"cli"},
 )

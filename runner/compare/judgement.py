@@ -18,12 +18,11 @@ from optrun.runner.ui.wording import nearest, number_of, some
 from optrun.runner.untrusted import mapping, printable
 from optrun.runner.verdict import fairness
 from optrun.runner.verdict.baseline import Described, baseline_of
-from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
+from optrun.runner.verdict.conclusions import Conclusion, Judged, judge
 from optrun.runner.verdict.metrics import Measure
-from optrun.runner.verdict.sentences import Unit, in_common, notes, sentence
+from optrun.runner.verdict.sentences import Unit, in_common, notes
+from optrun.runner.verdict.sentences import sentences as told
 
-_MOST_LINES = 8  # of comparisons without a conclusion; JSON has them all
-_MOST_NAMED = 3
 _MOST_CONFIGS = 4
 BATCHES = "batch_size"  # what `--allow` calls it
 
@@ -81,14 +80,13 @@ def verdict(
         margin=None if margin is None else margin / metric.scale,
         unpaired={one for one in values if not _begin_alike(rows[one], rows[reference])},
     )
-    unit = Unit.of(metric)
     needed = max((one.needs_seeds or 0 for one in judged), default=0)
     return Verdict(
         metric,
         reference,
         seen,
         tuple(judged),
-        sentences=tuple(_sentences(judged, unit))
+        sentences=tuple(told(judged, Unit.of(metric)))
         or (f"No verdict: nothing here is like {reference}.",),
         notes=(
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
@@ -109,7 +107,7 @@ def around(
 ) -> Iterator[str]:
     """The notes that stand below a verdict, however it was made."""
     yield from _fairness(rows, reference, by_cost=by_cost)
-    yield from notes(judged[:_MOST_LINES])
+    yield from notes(judged)
     yield from _noise_floor(rows.values(), metric)
     yield _HOLDS_FOR
 
@@ -305,39 +303,6 @@ def _begin_alike(row: Row, other: Row) -> bool:
         if one.batch_size == twin.batch_size and one.first_batches != twin.first_batches:
             return False
     return True
-
-
-def _sentences(judged: Sequence[Judged], unit: Unit) -> Iterator[str]:
-    count = len(judged)
-    order = list(Conclusion)
-    ranked = sorted(judged, key=lambda one: (order.index(one.conclusion), one.p_value))
-    too_few: defaultdict[tuple[int, int, bool], list[Judged]] = defaultdict(list)
-    undecided = 0
-    for one in ranked:
-        if one.conclusion is Conclusion.NONE and one.needs_seeds is not None:
-            too_few[_pairs(one), one.needs_seeds, one.paired].append(one)
-            continue
-        undecided += one.conclusion is Conclusion.NONE
-        if undecided <= _MOST_LINES:
-            yield sentence(one, unit, count)
-    for (seeds, needed, is_paired), alike in too_few.items():
-        if len(alike) == 1:
-            yield sentence(alike[0], unit, count)
-            continue
-        names = some([one.candidate for one in alike], _MOST_NAMED)
-        kind = "paired seed" if is_paired else "seed"
-        several = f" in {count} comparisons" if count > 1 else ""
-        yield (
-            f"No conclusion about {names} against {alike[0].baseline}: "
-            f"{number_of(seeds, kind)} can never give p < {ALPHA:g}{several}; "
-            f"{needed} seeds each can."
-        )
-    if (more := undecided - _MOST_LINES) > 0:
-        yield f"No conclusion about {more} more either; --format json has them all."
-
-
-def _pairs(one: Judged) -> int:
-    return len(one.seeds) if one.paired else min(int(str(count)) for count in one.seeds)
 
 
 def _missing_runs(judged: Sequence[Judged], rows: dict[str, Row], needed: int) -> Iterator[str]:

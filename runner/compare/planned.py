@@ -12,10 +12,8 @@ from optrun.runner.compare.judgement import Verdict, around
 from optrun.runner.runs import sequential_plan
 from optrun.runner.runs.sequential_plan import Plans, SequentialPlan
 from optrun.runner.ui.wording import number_of, some
-from optrun.runner.verdict.conclusions import Conclusion
+from optrun.runner.verdict.conclusions import ranked
 from optrun.runner.verdict.sentences import Unit, sentence
-
-_MOST_NAMED = 3
 
 
 def by_plan(
@@ -42,7 +40,7 @@ def by_plan(
         )
         return replace(otherwise, sentences=(said, *otherwise.sentences))
     if asked or len(fitting) > 1:
-        names = some([plan.file_name for plan in fitting], _MOST_NAMED)
+        names = some([plan.file_name for plan in fitting])
         why = f"it asks otherwise than {', '.join(asked)}" if asked else "there are several"
         said = (
             f"Seeds were added here until sure, by {names}, and {why}: what follows knows nothing "
@@ -62,13 +60,10 @@ def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
     values, _ = sequential_plan.recorded(plan, records)
     now = sequential_plan.standing_of(plan, records)
     measure, looks = plan.measure, ", ".join(map(str, plan.looks))
-    judged = sorted(
-        (
-            replace(one, candidate=rows[one.candidate], baseline=rows[one.baseline])
-            for one in now.judged
-        ),
-        key=lambda one: (list(Conclusion).index(one.conclusion), one.p_value),
-    )
+    judged = [
+        replace(one, candidate=rows[one.candidate], baseline=rows[one.baseline])
+        for one in ranked(now.judged)
+    ]
     comparisons, unit = len(plan.candidates), Unit.of(measure)
     said = [sentence(one, unit, comparisons, correction=plan.correction) for one in judged]
     if not now.looks_made:
@@ -81,10 +76,10 @@ def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
         "comparisons together."
     ]
     if now.seeds:
-        unsure = some([rows.get(name, name) for name in now.open_ones], _MOST_NAMED)
+        unsure = some([rows.get(name, name) for name in now.open_ones])
         notes.append(f"Not sure yet of {unsure}: the same command with --resume goes on.")
     if aside:
-        notes.append(f"Not judged, since they are no part of the plan: {some(aside, _MOST_NAMED)}.")
+        notes.append(f"Not judged, since they are no part of the plan: {some(aside)}.")
     outside = [one for one in records if one.experiment in names and not plan.has(one)]
     outside = [one for one in outside if names[one.experiment] in rows.values()]
     if outside:

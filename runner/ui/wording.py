@@ -53,10 +53,10 @@ def moment(time: datetime) -> str:
         return f"{time:%Y-%m-%d %H:%M}"
 
 
-def some(texts: Sequence[str], most: int) -> str:
+def some(texts: Sequence[str], most: int = 3) -> str:
     """The first few, then how many more there are.
 
-    >>> some(["a", "b", "c"], 3), some(["a", "b", "c"], 2)
+    >>> some(["a", "b", "c"]), some(["a", "b", "c"], 2)
     ('a, b, c', 'a, b and 1 more')
     """
     shown = ", ".join(texts[:most])

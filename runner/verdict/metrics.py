@@ -16,6 +16,11 @@ class Metric:
     name: str
     higher_is_better: bool
 
+    @property
+    def sign(self) -> int:
+        """What makes a gain of a difference: 1, or -1 where lower is better."""
+        return 1 if self.higher_is_better else -1
+
 
 @dataclass(frozen=True)
 class Measure:

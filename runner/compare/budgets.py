@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from optrun.runner.compare.comparison import Group, Row, labels_of
+from optrun.runner.compare.comparison import Group, Row, by_label
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.judgement import Verdict, verdict
 from optrun.runner.runs.event_log import EventKind, read_events
@@ -116,7 +116,7 @@ def within_budget(
         return {seed: value for seed, value in best.items() if value is not None}
 
     found = verdict(group, metric, baseline=baseline, margin=margin, allow=allow, values_of=values)
-    labels = dict(zip(labels_of(group.rows), curves, strict=True))
+    labels = dict(zip(by_label(group.rows), curves, strict=True))
     if target is not None:
         goal = target / metric.scale
     else:

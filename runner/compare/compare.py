@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 from optrun.data.files import write_atomically
-from optrun.runner.compare import endings, photo_bootstrap, settings_tried
+from optrun.runner.compare import endings, photo_bootstrap
 from optrun.runner.compare.budgets import CURVES, within_budget
 from optrun.runner.compare.comparison import Comparison, Group
 from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
 from optrun.runner.compare.judgement import BATCHES, Verdict, by_seed, row_called, verdict
 from optrun.runner.compare.judgement import require as judge_pair
+from optrun.runner.compare.notes import notes
 from optrun.runner.compare.planned import by_plan
 from optrun.runner.errors import UserError
 from optrun.runner.runs.reader import Run, read_all
@@ -27,7 +28,7 @@ from optrun.runner.ui.text import (
     terminal_width,
     wrap,
 )
-from optrun.runner.ui.wording import nearest, number_of
+from optrun.runner.ui.wording import did_you_mean, number_of
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, Measure, measure_called, sort_column
 
@@ -102,7 +103,8 @@ def compare(
         verdicts = [replace(found, notes=(*by_seed(found), *found.notes)) for found in verdicts]
     if layout != "csv":  # which has no words
         pairs = zip(comparison.groups, verdicts, strict=True)
-        verdicts = [_with_notes(group, found, len(verdicts)) for group, found in pairs]
+        tables, by_cost = len(verdicts), by is None
+        verdicts = [_noted(group, found, tables, by_cost=by_cost) for group, found in pairs]
     broken = []
     for text in require if comparison.groups else ():
         holds, lines = judge_pair(text, comparison.groups, judged_by, margin=margin, allow=allow)
@@ -136,16 +138,12 @@ def compare(
     return NOT_MET if broken or (require and not comparison.groups) else 0
 
 
-def _with_notes(group: Group, found: Verdict, tables: int) -> Verdict:
+def _noted(group: Group, found: Verdict, tables: int, *, by_cost: bool) -> Verdict:
     """The verdict on one of so many tables, with what further files of its runs tell."""
     files = photo_bootstrap.MOST_FILES // tables
-    photos = photo_bootstrap.over_photos(group, found, files=files)
-    notes = (
-        *photo_bootstrap.notes(photos, found),
-        *endings.notes(group, files=endings.MOST_FILES // tables),
-        *settings_tried.notes(group),
-    )
-    return replace(found, over_photos=photos, notes=(*notes, *found.notes))
+    found = replace(found, over_photos=photo_bootstrap.over_photos(group, found, files=files))
+    files = endings.MOST_FILES // tables
+    return replace(found, notes=tuple(notes(group, found, by_cost=by_cost, files=files)))
 
 
 def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
@@ -156,10 +154,9 @@ def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
     known = {BATCHES, "sample", *GUARDED_PACKAGES, *fields}
     for name in allow:
         if runs and name not in known:
-            near = nearest(name, known)
             raise UserError(
                 f"--allow must name a field that tables differ in, received: {name}."
-                f"{f' Did you mean {near}?' if near else ''} There are: {', '.join(sorted(known))}."
+                f"{did_you_mean(name, known)} There are: {', '.join(sorted(known))}."
             )
 
 

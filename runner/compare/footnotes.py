@@ -2,10 +2,10 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, labels_of
+from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, by_label
 from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, MEASURES
@@ -61,7 +61,7 @@ def separation(comparison: Comparison) -> str:
 def notes(group: Group, *, sort: str) -> list[str]:
     """How to read a table, and what in it calls for care."""
     lines = [_reading(group, sort), *_best_below_final(group), *_of_photos(group)]
-    for label, row in zip(labels_of(group.rows), group.rows, strict=True):
+    for label, row in by_label(group.rows).items():
         lines += _missing(label, row)
     if seeds := group.unpaired_seeds:
         which = "Seed" if len(seeds) == 1 else "Seeds"
@@ -106,19 +106,28 @@ def readable(name: str) -> str:
     return variable if variable and not head else name.replace("_", " ").replace(".", " ")
 
 
-def seeds_text(seeds: Sequence[int]) -> str:
+def ranges(seeds: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and the last of seeds that follow each other.
+
+    >>> ranges([1, 2, 3, 5])
+    [(1, 3), (5, 5)]
+    """
+    found: list[tuple[int, int]] = []
+    for seed in sorted(seeds):
+        if found and seed == found[-1][1] + 1:
+            found[-1] = found[-1][0], seed
+        else:
+            found.append((seed, seed))
+    return found
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
     """Seeds as ranges.
 
     >>> seeds_text([1, 2, 3, 5, 8, 9])
     '1-3, 5, 8-9'
     """
-    ranges: list[list[int]] = []
-    for seed in sorted(seeds):
-        if ranges and seed == ranges[-1][1] + 1:
-            ranges[-1][1] = seed
-        else:
-            ranges.append([seed, seed])
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges(seeds))
 
 
 def _reading(group: Group, sort: str) -> str:

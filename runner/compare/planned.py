@@ -7,8 +7,8 @@ concludes falsely too often, so that the plan's own is used, and where it cannot
 from collections.abc import Collection
 from dataclasses import replace
 
-from optrun.runner.compare.comparison import Group, labels_of
-from optrun.runner.compare.judgement import Verdict, around
+from optrun.runner.compare.comparison import Group, by_label
+from optrun.runner.compare.judgement import Verdict
 from optrun.runner.runs import sequential_plan
 from optrun.runner.runs.sequential_plan import Plans, SequentialPlan
 from optrun.runner.ui.wording import number_of, some
@@ -51,7 +51,7 @@ def by_plan(
 
 
 def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
-    labels = dict(zip(labels_of(group.rows), group.rows, strict=True))
+    labels = by_label(group.rows)
     names = {row.newest.experiment: label for label, row in labels.items()}
     rows = {
         name: names[identity] for name, identity in plan.experiments.items() if identity in names
@@ -91,5 +91,5 @@ def _judged(group: Group, plan: SequentialPlan, otherwise: Verdict) -> Verdict:
         seen,
         tuple(judged),
         sentences=tuple(said),
-        notes=(*notes, *around(labels, reference, measure, judged)),
+        notes=tuple(notes),
     )

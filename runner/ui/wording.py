@@ -132,6 +132,16 @@ def one_of(words: Sequence[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def did_you_mean(word: str | None, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The nearest known word as a question behind a sentence; empty where there is none.
+
+    >>> did_you_mean("lerning_rate", ["momentum", "learning_rate"]), did_you_mean("x", ["momentum"])
+    (' Did you mean learning_rate?', '')
+    """
+    near = nearest(word, known, cutoff) if word else None
+    return f" Did you mean {near}?" if near else ""
+
+
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word that `word` most likely means, whatever its case; None for none.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from optrun.runner.errors import UserError
-from optrun.runner.ui.wording import nearest, some
+from optrun.runner.ui.wording import did_you_mean, some
 from optrun.runner.untrusted import DamageError, printable
 from optrun.runner.verdict.event_files import LastScalar, last_scalars
 from optrun.runner.verdict.measurements import Measured, Measurements, Table, gathered
@@ -161,10 +161,9 @@ def _by_table(
     ):
         folder = PurePosixPath(cell.replace(os.sep, "/")).as_posix()
         if folder not in known:
-            near = nearest(folder, known)
             raise UserError(
                 f"{table.shown}:{number}: must name a folder in {shown} with event files, "
-                f"received: {cell}.{f' Did you mean {near}?' if near else ''}"
+                f"received: {cell}.{did_you_mean(folder, known)}"
             )
         if folder in runs:
             raise UserError(f"{table.shown}:{number}: the folder {cell} stands there twice")
@@ -181,11 +180,10 @@ def _tag(stated: str | None, known: set[str], shown: str) -> str:
         return str(stated)
     if stated is None and len(tags) == 1:
         return tags[0]
-    near = nearest(stated, tags) if stated else None
     raise UserError(
         f"--metric must name one of the scalars in {shown}"
         f"{f', received: {stated}.' if stated else '.'}"
-        f"{f' Did you mean {near}?' if near else ''} There are: {some(tags, _MOST_TAGS)}"
+        f"{did_you_mean(stated, tags)} There are: {some(tags, _MOST_TAGS)}"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from optrun.runner.errors import UserError
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import csv_cell, is_styled, show, style, terminal_width, widest, wrap
-from optrun.runner.ui.wording import nearest
+from optrun.runner.ui.wording import did_you_mean
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict import event_folders, measurements
 from optrun.runner.verdict.conclusions import ALPHA, Judged, judge
@@ -83,11 +83,9 @@ def _baseline(names: Sequence[str], stated: str | None) -> str:
     wanted = stated or (usual[0] if len(usual) == 1 else None)
     if wanted is not None and wanted in names:
         return wanted
-    near = nearest(wanted, names) if wanted else None
-    meant = f" Did you mean {near}?" if near else ""
     raise UserError(
         f"--baseline must name one of the experiments, {', '.join(names)}"
-        f"{f'; received: {wanted}.{meant}' if wanted else ''}"
+        f"{f'; received: {wanted}.{did_you_mean(wanted, names)}' if wanted else ''}"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from optrun.data.labels import CLASS_NAMES
 from optrun.runner.errors import UserError
-from optrun.runner.ui.wording import nearest
+from optrun.runner.ui.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,5 @@ def _meant(name: str, known: Sequence[str], must: str) -> str:
     wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
     if wanted in known:
         return wanted
-    near = nearest(wanted, known, cutoff=0.5)
-    hint = f" Did you mean {near}?" if near else ""
+    hint = did_you_mean(wanted, known, cutoff=0.5)
     raise UserError(f"{must}, received: {name}.{hint} There are: {', '.join(known)}.")

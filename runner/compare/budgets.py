@@ -15,14 +15,6 @@ from optrun.runner.ui.wording import duration
 from optrun.runner.untrusted import number
 from optrun.runner.verdict.metrics import Measure
 
-# What `--by` takes, with the key of an epoch's event.
-AXES = {
-    "epochs": "epoch",
-    "updates": "updates",
-    "images": "images",
-    "gradient-evaluations": "gradient_evaluations",
-    "training-seconds": "training_seconds",
-}
 # Test photos are asked once, at a training's end: what a curve has is measured on validation.
 # fmt: off
 CURVES = {
@@ -54,9 +46,9 @@ class Budget:
 
 def curve(run: Run, axis: str, metric: Measure) -> Curve:
     """A run's curve, as far as its events can be read and what is spent grows."""
-    points = []
+    points, spent_key = [], "epoch" if axis == "epochs" else axis.replace("-", "_")
     for event in read_events(run.folder).of(EventKind.EPOCH):
-        spent, value = number(event.get(AXES[axis])), number(event.get(metric.key))
+        spent, value = number(event.get(spent_key)), number(event.get(metric.key))
         if spent is not None and value is not None:
             points.append((spent, value))
     is_curve = all(one[0] < following[0] for one, following in pairwise(points))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, by_label
-from optrun.runner.ui.wording import number_of
+from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, MEASURES
 from optrun.runner.verdict.proportion import proportion
@@ -37,7 +37,7 @@ def heading(group: Group) -> str:
     # Whoever allowed it may not be the one who reads it.
     allowed = [
         f"ALLOWED TO DIFFER: {readable(item.field)} "
-        f"{', '.join(_some([_value(value) for value, _ in item.values]))}"
+        f"{some([_value(value) for value, _ in item.values])}"
         for item in group.allowed
     ]
     return " · ".join([photos, *setting, *allowed])
@@ -51,9 +51,9 @@ def separation(comparison: Comparison) -> str:
     names = {name: None for group in comparison.groups for name, _ in group.setting}
     if reasons:
         names.pop("photos", None)  # of which other fingerprints are another way to differ
-    reasons += _some([readable(name) for name in names], named=6)
+    reasons += map(readable, names)
     return (
-        f"{len(comparison.groups)} tables, since the runs differ in {', '.join(reasons)}: "
+        f"{len(comparison.groups)} tables, since the runs differ in {some(reasons, 2 * _NAMED)}: "
         "numbers of different tables must not be ranked together."
     )
 
@@ -71,10 +71,9 @@ def notes(group: Group, *, sort: str) -> list[str]:
         )
     for item in group.differences[: 2 * _NAMED]:
         values = [f"{_value(value)} ({number_of(count, 'run')})" for value, count in item.values]
-        text = f"{readable(item.field)} {', '.join(_some(values))}"
-        lines.append(f"Differs within this table: {text}.")
+        lines.append(f"Differs within this table: {readable(item.field)} {some(values)}.")
     if rest := [readable(item.field) for item in group.differences[2 * _NAMED :]]:
-        lines.append(f"Differs as well: {', '.join(_some(rest, named=2 * _NAMED))}.")
+        lines.append(f"Differs as well: {some(rest, 2 * _NAMED)}.")
     return lines
 
 
@@ -92,7 +91,7 @@ def left_out(comparison: Comparison) -> list[str]:
             + (f" ({item.why})" if reasons and item.why else "")
             for item in members
         ]
-        lines.append(f"{len(members)} {LEFT_OUT_KINDS[kind]}: {', '.join(_some(labels))}")
+        lines.append(f"{len(members)} {LEFT_OUT_KINDS[kind]}: {some(labels)}")
     return lines
 
 
@@ -190,13 +189,6 @@ def _missing(label: str, row: Row) -> list[str]:
         more = len(lines) - _NAMED + 1
         lines[_NAMED - 1 :] = [f"{label}: {more} more measures likewise."]
     return lines
-
-
-def _some(texts: list[str], *, named: int = _NAMED) -> list[str]:
-    """The first few, then a count; one more than few is named, too."""
-    if len(texts) <= named + 1:
-        return texts
-    return [*texts[:named], f"and {len(texts) - named} more"]
 
 
 def _value(text: str) -> str:

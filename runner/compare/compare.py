@@ -16,7 +16,7 @@ from optrun.runner.compare.judgement import require as judge_pair
 from optrun.runner.compare.notes import notes
 from optrun.runner.compare.planned import by_plan
 from optrun.runner.errors import UserError
-from optrun.runner.runs.reader import Run, read_all
+from optrun.runner.runs.reader import RESULTS, Run, read_all
 from optrun.runner.runs.record import GUARDED_PACKAGES
 from optrun.runner.runs.sequential_plan import read_plans
 from optrun.runner.ui.text import (
@@ -32,7 +32,6 @@ from optrun.runner.ui.wording import did_you_mean, number_of
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, Measure, measure_called, sort_column
 
-DEFAULT_RESULTS = Path("results")
 NOT_MET = 4  # the exit code where what was required is not so
 _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
 
@@ -74,9 +73,9 @@ def compare(
     if output is not None and layout is None:
         layout = layout_of(output, _FORMAT_BY_SUFFIX, "--output")
     layout = layout or "table"
-    paths = list(paths) or [DEFAULT_RESULTS]
+    paths = list(paths) or [RESULTS]
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
-    existing = [path for path in paths if path != DEFAULT_RESULTS or path.exists()]
+    existing = [path for path in paths if path != RESULTS or path.exists()]
     runs, unreadable = read_all(existing)
     _require_fields(allow, runs)
     comparison = compare_runs(runs, unreadable, sort=column, allow=allow)
@@ -112,23 +111,9 @@ def compare(
             broken += [f"{text} is not met: {line}" for line in lines]
 
     if output is not None:
-        try:
-            text = _text(comparison, verdicts, layout, width=WIDE, styled=False)
-            write_atomically(output, text.encode())
-        except OSError as error:
-            raise UserError(
-                f"--output must be a file that can be written, received: {output} "
-                f"({error.strerror})."
-            ) from error
-        rows = number_of(sum(len(group.rows) for group in comparison.groups), "row")
-        click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
+        _write(comparison, verdicts, layout, output)
     elif layout != "table" or comparison.groups or comparison.left_out:
-        width = terminal_width()
-        text = _text(comparison, verdicts, layout, width=width, styled=is_styled())
-        show(text)
-        if layout == "table" and has_scrolled_away(text):
-            again = [line for found in verdicts for line in found.sentences]
-            show("\n" + "\n".join(part for line in again for part in wrap(line, width)) + "\n")
+        _show(comparison, verdicts, layout)
     if not comparison.groups:
         places = ", ".join(printable(str(path)) for path in paths)
         quiet = output is not None or layout != "table"
@@ -175,6 +160,28 @@ def _require_values(metric: Measure, comparison: Comparison) -> None:
             "--metric must be a measure that a completed run has, received: "
             f"{metric.key}, which none of them recorded. {has or 'They recorded no measure.'}"
         )
+
+
+def _write(comparison: Comparison, verdicts: Sequence[Verdict], layout: str, output: Path) -> None:
+    try:
+        text = _text(comparison, verdicts, layout, width=WIDE, styled=False)
+        write_atomically(output, text.encode())
+    except OSError as error:
+        raise UserError(
+            f"--output must be a file that can be written, received: {output} ({error.strerror})."
+        ) from error
+    rows = number_of(sum(len(group.rows) for group in comparison.groups), "row")
+    click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
+
+
+def _show(comparison: Comparison, verdicts: Sequence[Verdict], layout: str) -> None:
+    """On the screen; what is concluded once more where it has scrolled away."""
+    width = terminal_width()
+    text = _text(comparison, verdicts, layout, width=width, styled=is_styled())
+    show(text)
+    if layout == "table" and has_scrolled_away(text):
+        again = [line for found in verdicts for line in found.sentences]
+        show("\n" + "\n".join(part for line in again for part in wrap(line, width)) + "\n")
 
 
 def _text(

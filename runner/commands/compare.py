@@ -5,14 +5,13 @@ from typing import Any
 
 import click
 from optrun.runner.commands import options as shared
+from optrun.runner.verdict.metrics import AXES, MEASURES
 
 
 class _WithMeasures(click.Command):
     """Its help explains each measure, in the words of the module that knows them."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from optrun.runner.verdict.metrics import MEASURES
-
         super().format_help_text(ctx, formatter)
         with formatter.section("Measures"):
             formatter.write_dl([(one.key, one.description) for one in MEASURES])
@@ -27,7 +26,7 @@ class _WithMeasures(click.Command):
 )
 @click.option(
     "--by",
-    type=click.Choice(["epochs", "updates", "images", "gradient-evaluations", "training-seconds"]),
+    type=click.Choice(AXES),
     help="Judge the best validation_accuracy (or --metric validation_loss) within as much of this "
     "as all runs have, and tell what it took to reach --target.",
 )

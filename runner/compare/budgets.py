@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from optrun.runner.compare.comparison import Group, Row, labels_of
+from optrun.runner.compare.comparison import Group, Row, by_label
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.judgement import Verdict, verdict
 from optrun.runner.runs.event_log import EventKind, read_events
@@ -19,14 +19,6 @@ from optrun.runner.untrusted import mapping, number
 from optrun.runner.verdict.metrics import Measure
 
 _SECONDS = "training-seconds"
-# What `--by` takes, with the key of an epoch's event.
-AXES = {
-    "epochs": "epoch",
-    "updates": "updates",
-    "images": "images",
-    "gradient-evaluations": "gradient_evaluations",
-    _SECONDS: "training_seconds",
-}
 _NO_SECONDS = (
     "runs that were trained at the same time on one machine have no seconds that can be compared"
 )
@@ -61,9 +53,9 @@ class Budget:
 
 def curve(run: Run, axis: str, metric: Measure) -> Curve:
     """A run's curve, as far as its events can be read and what is spent grows."""
-    points = []
+    points, spent_key = [], "epoch" if axis == "epochs" else axis.replace("-", "_")
     for event in read_events(run.folder).of(EventKind.EPOCH):
-        spent, value = number(event.get(AXES[axis])), number(event.get(metric.key))
+        spent, value = number(event.get(spent_key)), number(event.get(metric.key))
         if spent is not None and value is not None:
             points.append((spent, value))
     is_curve = all(one[0] < following[0] for one, following in pairwise(points))
@@ -127,7 +119,7 @@ def within_budget(
         return {seed: value for seed, value in best.items() if value is not None}
 
     found = verdict(group, metric, baseline=baseline, margin=margin, allow=allow, values_of=values)
-    labels = dict(zip(labels_of(group.rows), curves, strict=True))
+    labels = dict(zip(by_label(group.rows), curves, strict=True))
     if target is not None:
         goal = target / metric.scale
     else:

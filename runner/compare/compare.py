@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 from optrun.data.files import write_atomically
-from optrun.runner.compare import endings, photo_bootstrap, settings_tried
+from optrun.runner.compare import endings, photo_bootstrap
 from optrun.runner.compare.budgets import CURVES, within_budget
 from optrun.runner.compare.comparison import Comparison, Group
 from optrun.runner.compare.comparison import compare as compare_runs
 from optrun.runner.compare.footnotes import NOTHING_YET
 from optrun.runner.compare.judgement import BATCHES, Verdict, by_seed, row_called, verdict
 from optrun.runner.compare.judgement import require as judge_pair
+from optrun.runner.compare.notes import notes
 from optrun.runner.compare.planned import by_plan
 from optrun.runner.errors import UserError
-from optrun.runner.runs.reader import Run, read_all
+from optrun.runner.runs.reader import RESULTS, Run, read_all
 from optrun.runner.runs.record import GUARDED_PACKAGES
 from optrun.runner.runs.sequential_plan import read_plans
 from optrun.runner.ui.text import (
@@ -27,11 +28,10 @@ from optrun.runner.ui.text import (
     terminal_width,
     wrap,
 )
-from optrun.runner.ui.wording import nearest, number_of
+from optrun.runner.ui.wording import did_you_mean, number_of
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, Measure, measure_called, sort_column
 
-DEFAULT_RESULTS = Path("results")
 NOT_MET = 4  # the exit code where what was required is not so
 _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
 
@@ -73,9 +73,9 @@ def compare(
     if output is not None and layout is None:
         layout = layout_of(output, _FORMAT_BY_SUFFIX, "--output")
     layout = layout or "table"
-    paths = list(paths) or [DEFAULT_RESULTS]
+    paths = list(paths) or [RESULTS]
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
-    existing = [path for path in paths if path != DEFAULT_RESULTS or path.exists()]
+    existing = [path for path in paths if path != RESULTS or path.exists()]
     runs, unreadable = read_all(existing)
     _require_fields(allow, runs)
     comparison = compare_runs(runs, unreadable, sort=column, allow=allow)
@@ -106,7 +106,8 @@ def compare(
         verdicts = [replace(found, notes=(*by_seed(found), *found.notes)) for found in verdicts]
     if layout != "csv":  # which has no words
         pairs = zip(comparison.groups, verdicts, strict=True)
-        verdicts = [_with_notes(group, found, len(verdicts)) for group, found in pairs]
+        tables, by_cost = len(verdicts), by is None
+        verdicts = [_noted(group, found, tables, by_cost=by_cost) for group, found in pairs]
     broken = []
     for text in require if comparison.groups else ():
         holds, lines = judge_pair(text, comparison.groups, judged)
@@ -114,23 +115,9 @@ def compare(
             broken += [f"{text} is not met: {line}" for line in lines]
 
     if output is not None:
-        try:
-            text = _text(comparison, verdicts, layout, width=WIDE, styled=False)
-            write_atomically(output, text.encode())
-        except OSError as error:
-            raise UserError(
-                f"--output must be a file that can be written, received: {output} "
-                f"({error.strerror})."
-            ) from error
-        rows = number_of(sum(len(group.rows) for group in comparison.groups), "row")
-        click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
+        _write(comparison, verdicts, layout, output)
     elif layout != "table" or comparison.groups or comparison.left_out:
-        width = terminal_width()
-        text = _text(comparison, verdicts, layout, width=width, styled=is_styled())
-        show(text)
-        if layout == "table" and has_scrolled_away(text):
-            again = [line for found in verdicts for line in found.sentences]
-            show("\n" + "\n".join(part for line in again for part in wrap(line, width)) + "\n")
+        _show(comparison, verdicts, layout)
     if not comparison.groups:
         places = ", ".join(printable(str(path)) for path in paths)
         quiet = output is not None or layout != "table"
@@ -140,16 +127,12 @@ def compare(
     return NOT_MET if broken or (require and not comparison.groups) else 0
 
 
-def _with_notes(group: Group, found: Verdict, tables: int) -> Verdict:
+def _noted(group: Group, found: Verdict, tables: int, *, by_cost: bool) -> Verdict:
     """The verdict on one of so many tables, with what further files of its runs tell."""
     files = photo_bootstrap.MOST_FILES // tables
-    photos = photo_bootstrap.over_photos(group, found, files=files)
-    notes = (
-        *photo_bootstrap.notes(photos, found),
-        *endings.notes(group, files=endings.MOST_FILES // tables),
-        *settings_tried.notes(group),
-    )
-    return replace(found, over_photos=photos, notes=(*notes, *found.notes))
+    found = replace(found, over_photos=photo_bootstrap.over_photos(group, found, files=files))
+    files = endings.MOST_FILES // tables
+    return replace(found, notes=tuple(notes(group, found, by_cost=by_cost, files=files)))
 
 
 def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
@@ -160,10 +143,9 @@ def _require_fields(allow: Sequence[str], runs: Sequence[Run]) -> None:
     known = {BATCHES, "sample", *GUARDED_PACKAGES, *fields}
     for name in allow:
         if runs and name not in known:
-            near = nearest(name, known)
             raise UserError(
                 f"--allow must name a field that tables differ in, received: {name}."
-                f"{f' Did you mean {near}?' if near else ''} There are: {', '.join(sorted(known))}."
+                f"{did_you_mean(name, known)} There are: {', '.join(sorted(known))}."
             )
 
 
@@ -182,6 +164,28 @@ def _require_values(metric: Measure, comparison: Comparison) -> None:
             "--metric must be a measure that a completed run has, received: "
             f"{metric.key}, which none of them recorded. {has or 'They recorded no measure.'}"
         )
+
+
+def _write(comparison: Comparison, verdicts: Sequence[Verdict], layout: str, output: Path) -> None:
+    try:
+        text = _text(comparison, verdicts, layout, width=WIDE, styled=False)
+        write_atomically(output, text.encode())
+    except OSError as error:
+        raise UserError(
+            f"--output must be a file that can be written, received: {output} ({error.strerror})."
+        ) from error
+    rows = number_of(sum(len(group.rows) for group in comparison.groups), "row")
+    click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
+
+
+def _show(comparison: Comparison, verdicts: Sequence[Verdict], layout: str) -> None:
+    """On the screen; what is concluded once more where it has scrolled away."""
+    width = terminal_width()
+    text = _text(comparison, verdicts, layout, width=width, styled=is_styled())
+    show(text)
+    if layout == "table" and has_scrolled_away(text):
+        again = [line for found in verdicts for line in found.sentences]
+        show("\n" + "\n".join(part for line in again for part in wrap(line, width)) + "\n")
 
 
 def _text(

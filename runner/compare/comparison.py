@@ -160,18 +160,18 @@ def compare(
     return Comparison(sort, tuple(_with_settings(groups)), tuple(left_out))
 
 
-def labels_of(rows: Sequence[Row]) -> list[str]:
-    """The rows' names; where two have one name, what tells them apart as well."""
+def by_label(rows: Sequence[Row]) -> dict[str, Row]:
+    """The rows by their names; where two have one name, by what tells them apart as well."""
     counts = Counter(row.name for row in rows)
     found = []
     for row in rows:
         apart = ", ".join([row.newest.optimizer, *row.distinctions])
         found.append(row.name if counts[row.name] == 1 else f"{row.name} ({apart})")
     twice = Counter(found)
-    return [
-        label if twice[label] == 1 else f"{label} {row.newest.experiment[:8]}"
+    return {
+        label if twice[label] == 1 else f"{label} {row.newest.experiment}": row
         for label, row in zip(found, rows, strict=True)
-    ]
+    }
 
 
 def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:

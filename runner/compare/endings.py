@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from optrun.runner.compare.budgets import CURVES, curve
-from optrun.runner.compare.comparison import Group, Row, labels_of
+from optrun.runner.compare.comparison import Group, Row, by_label
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import mapping, number, whole
@@ -25,13 +25,14 @@ def notes(group: Group, *, files: int = MOST_FILES) -> Iterator[str]:
 
 
 def _still_improving(rows: Sequence[Row], files: int) -> Iterator[str]:
-    named = zip(labels_of(rows), rows, strict=True)
-    candidates = [
-        (label, row) for label, row in named if 2 * len(_best_at_end(row)) > len(row.runs)
-    ]
+    candidates = {
+        label: row
+        for label, row in by_label(rows).items()
+        if 2 * len(_best_at_end(row)) > len(row.runs)
+    }
     each = files // max(1, len(candidates))
     told = []
-    for label, row in candidates:
+    for label, row in candidates.items():
         losses = [_losses(run) for run in row.runs[:each]]
         if (share := share_in_last_epoch([one for one in losses if one])) is not None:
             seeds = f"{len(_best_at_end(row))} of {number_of(len(row.runs), 'seed')}"
@@ -80,8 +81,7 @@ def _losses(run: Run) -> list[float]:
 
 
 def _not_decayed(rows: Sequence[Row]) -> Iterator[str]:
-    named = zip(labels_of(rows), rows, strict=True)
-    shares = {label: _share_of_rate(row) for label, row in named if row.runs}
+    shares = {label: _share_of_rate(row) for label, row in by_label(rows).items() if row.runs}
     high = {one: share for one, share in shares.items() if share is not None and share > _DECAYED}
     if len(shares) < 2 or not high:
         return

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from optrun.runner.compare.comparison import Comparison, Group, Row, labels_of
+from optrun.runner.compare.comparison import Comparison, Group, Row, by_label
 from optrun.runner.compare.judgement import Verdict
 from optrun.runner.compare.settings_tried import as_json
 from optrun.runner.runs.reader import Run
@@ -32,7 +32,7 @@ def csv_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
     lines = [",".join([_CSV_COLUMNS, *measures, _CSV_VERDICT])]
     tables = zip(comparison.groups, verdicts, strict=True)
     for number, (group, verdict) in enumerate(tables, 1):
-        for label, row in zip(labels_of(group.rows), group.rows, strict=True):
+        for label, row in by_label(group.rows).items():
             cells = [number, *_csv_cells(group, row), *_verdict_cells(verdict, label)]
             lines.append(",".join(map(csv_cell, cells)))
     return "\n".join(lines) + "\n"

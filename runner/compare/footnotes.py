@@ -2,11 +2,11 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, labels_of
-from optrun.runner.ui.wording import number_of
+from optrun.runner.compare.comparison import LEFT_OUT_KINDS, Comparison, Group, Row, by_label
+from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict.metrics import BY_KEY, MEASURES
 from optrun.runner.verdict.proportion import proportion
@@ -37,7 +37,7 @@ def heading(group: Group) -> str:
     # Whoever allowed it may not be the one who reads it.
     allowed = [
         f"ALLOWED TO DIFFER: {readable(item.field)} "
-        f"{', '.join(_some([_value(value) for value, _ in item.values]))}"
+        f"{some([_value(value) for value, _ in item.values])}"
         for item in group.allowed
     ]
     return " · ".join([photos, *setting, *allowed])
@@ -51,9 +51,9 @@ def separation(comparison: Comparison) -> str:
     names = {name: None for group in comparison.groups for name, _ in group.setting}
     if reasons:
         names.pop("photos", None)  # of which other fingerprints are another way to differ
-    reasons += _some([readable(name) for name in names], named=6)
+    reasons += map(readable, names)
     return (
-        f"{len(comparison.groups)} tables, since the runs differ in {', '.join(reasons)}: "
+        f"{len(comparison.groups)} tables, since the runs differ in {some(reasons, 2 * _NAMED)}: "
         "numbers of different tables must not be ranked together."
     )
 
@@ -61,7 +61,7 @@ def separation(comparison: Comparison) -> str:
 def notes(group: Group, *, sort: str) -> list[str]:
     """How to read a table, and what in it calls for care."""
     lines = [_reading(group, sort), *_best_below_final(group), *_of_photos(group)]
-    for label, row in zip(labels_of(group.rows), group.rows, strict=True):
+    for label, row in by_label(group.rows).items():
         lines += _missing(label, row)
     if seeds := group.unpaired_seeds:
         which = "Seed" if len(seeds) == 1 else "Seeds"
@@ -71,10 +71,9 @@ def notes(group: Group, *, sort: str) -> list[str]:
         )
     for item in group.differences[: 2 * _NAMED]:
         values = [f"{_value(value)} ({number_of(count, 'run')})" for value, count in item.values]
-        text = f"{readable(item.field)} {', '.join(_some(values))}"
-        lines.append(f"Differs within this table: {text}.")
+        lines.append(f"Differs within this table: {readable(item.field)} {some(values)}.")
     if rest := [readable(item.field) for item in group.differences[2 * _NAMED :]]:
-        lines.append(f"Differs as well: {', '.join(_some(rest, named=2 * _NAMED))}.")
+        lines.append(f"Differs as well: {some(rest, 2 * _NAMED)}.")
     return lines
 
 
@@ -92,7 +91,7 @@ def left_out(comparison: Comparison) -> list[str]:
             + (f" ({item.why})" if reasons and item.why else "")
             for item in members
         ]
-        lines.append(f"{len(members)} {LEFT_OUT_KINDS[kind]}: {', '.join(_some(labels))}")
+        lines.append(f"{len(members)} {LEFT_OUT_KINDS[kind]}: {some(labels)}")
     return lines
 
 
@@ -106,19 +105,28 @@ def readable(name: str) -> str:
     return variable if variable and not head else name.replace("_", " ").replace(".", " ")
 
 
-def seeds_text(seeds: Sequence[int]) -> str:
+def ranges(seeds: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and the last of seeds that follow each other.
+
+    >>> ranges([1, 2, 3, 5])
+    [(1, 3), (5, 5)]
+    """
+    found: list[tuple[int, int]] = []
+    for seed in sorted(seeds):
+        if found and seed == found[-1][1] + 1:
+            found[-1] = found[-1][0], seed
+        else:
+            found.append((seed, seed))
+    return found
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
     """Seeds as ranges.
 
     >>> seeds_text([1, 2, 3, 5, 8, 9])
     '1-3, 5, 8-9'
     """
-    ranges: list[list[int]] = []
-    for seed in sorted(seeds):
-        if ranges and seed == ranges[-1][1] + 1:
-            ranges[-1][1] = seed
-        else:
-            ranges.append([seed, seed])
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges(seeds))
 
 
 def _reading(group: Group, sort: str) -> str:
@@ -181,13 +189,6 @@ def _missing(label: str, row: Row) -> list[str]:
         more = len(lines) - _NAMED + 1
         lines[_NAMED - 1 :] = [f"{label}: {more} more measures likewise."]
     return lines
-
-
-def _some(texts: list[str], *, named: int = _NAMED) -> list[str]:
-    """The first few, then a count; one more than few is named, too."""
-    if len(texts) <= named + 1:
-        return texts
-    return [*texts[:named], f"and {len(texts) - named} more"]
 
 
 def _value(text: str) -> str:

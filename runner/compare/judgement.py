@@ -2,29 +2,27 @@
 
 import contextlib
 import itertools
-import math
 import shlex
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from optrun.runner.compare.comparison import Group, Row, labels_of
-from optrun.runner.compare.footnotes import readable
+from optrun.runner.compare.comparison import Group, Row, by_label
+from optrun.runner.compare.footnotes import ranges, readable
 from optrun.runner.errors import UserError
-from optrun.runner.runs.reader import CONFIG_NAME, RESULTS, Run
-from optrun.runner.ui.wording import nearest, number_of, some
-from optrun.runner.untrusted import mapping, printable
-from optrun.runner.verdict import fairness
+from optrun.runner.runs.reader import CONFIG_NAME, RESULTS
+from optrun.runner.ui.wording import did_you_mean, number_of, some
+from optrun.runner.untrusted import printable
 from optrun.runner.verdict.baseline import Described, baseline_of
-from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
+from optrun.runner.verdict.conclusions import Conclusion, Judged, judge
 from optrun.runner.verdict.metrics import Measure
-from optrun.runner.verdict.sentences import Unit, in_common, notes, sentence
+from optrun.runner.verdict.sentences import Unit, in_common
+from optrun.runner.verdict.sentences import sentences as told
 
-_MOST_LINES = 8  # of comparisons without a conclusion; JSON has them all
-_MOST_NAMED = 3
-_MOST_CONFIGS = 4
+_MOST_COMMANDS = 8
+_MOST_CONFIGS = 4  # in one command
 BATCHES = "batch_size"  # what `--allow` calls it
 
 
@@ -40,7 +38,7 @@ class Verdict:
     over_photos: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     plan: str | None = None  # the file of the one that judged, of `train --until-sure`
     sentences: tuple[str, ...] = ()  # what is concluded, the surest first
-    notes: tuple[str, ...] = ()  # how, and what to do where it is not enough
+    notes: tuple[str, ...] = ()  # what is not part of it, and what to do where it is not enough
 
 
 def verdict(
@@ -58,14 +56,13 @@ def verdict(
     description. `margin` is in the unit that the table shows. `values_of` gives a row's values by
     seed, where they are not the metric's of its runs.
     """
-    labels = labels_of(group.rows)
-    rows = dict(zip(labels, group.rows, strict=True))
+    rows = by_label(group.rows)
     found = values_of or (lambda row: _values(row, metric))
     seen = {label: found(row) for label, row in rows.items()}
     values = {label: of_row for label, of_row in seen.items() if of_row}
     if len(rows) == 1:
         alone = ("One experiment: nothing to compare it with.",)
-        return Verdict(metric, None, seen, sentences=alone, notes=tuple(_fairness(rows, None)))
+        return Verdict(metric, None, seen, sentences=alone)
     reference = baseline_of({label: _described(row) for label, row in rows.items()}, baseline)
     if reference not in values or len(values) < 2:
         if reference is None:
@@ -82,37 +79,19 @@ def verdict(
         margin=None if margin is None else margin / metric.scale,
         unpaired={one for one in values if not _begin_alike(rows[one], rows[reference])},
     )
-    unit = Unit.of(metric)
-    needed = max((one.needs_seeds or 0 for one in judged), default=0)
     return Verdict(
         metric,
         reference,
         seen,
         tuple(judged),
-        sentences=tuple(_sentences(judged, unit))
+        sentences=tuple(told(judged, Unit.of(metric)))
         or (f"No verdict: nothing here is like {reference}.",),
         notes=(
             *(f"Not judged: {label}, {why}." for label, why in apart.items()),
-            *_missing_runs(judged, rows, needed),
+            *_missing_runs(judged, rows),
             *in_common(judged, values),
-            *around(rows, reference, metric, judged, by_cost=values_of is None),
         ),
     )
-
-
-def around(
-    rows: dict[str, Row],
-    reference: str | None,
-    metric: Measure,
-    judged: Sequence[Judged],
-    *,
-    by_cost: bool = True,
-) -> Iterator[str]:
-    """The notes that stand below a verdict, however it was made."""
-    yield from _fairness(rows, reference, by_cost=by_cost)
-    yield from notes(judged[:_MOST_LINES])
-    yield from _noise_floor(rows.values(), metric)
-    yield _HOLDS_FOR
 
 
 def _nothing_to_judge(
@@ -145,68 +124,6 @@ def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:
     return found
 
 
-_HOLDS_FOR = "A verdict holds for these photos, this network and this budget."
-
-
-def _fairness(
-    rows: Mapping[str, Row], reference: str | None, *, by_cost: bool = True
-) -> Iterator[str]:
-    """Whether the rows had the same chance; `by_cost`, also for what a whole training computes."""
-    setups = [_setup(label, row, by_cost=by_cost) for label, row in rows.items()]
-    return fairness.notes(setups, reference)
-
-
-def _setup(label: str, row: Row, *, by_cost: bool) -> fairness.Setup:
-    record, tuning = row.newest, row.newest.tuning
-    tried, seeds = tuning.get("tried"), tuning.get("seeds")
-    evaluations = row.summaries["gradient_evaluations"].mean
-    steps, photos = record.steps_per_epoch, record.training_photos
-    cost = None
-    if by_cost and evaluations is not None and steps is not None and photos is not None:
-        cost = evaluations / steps * photos
-    return fairness.Setup(
-        label=label,
-        specification=record.specification,
-        steps_per_epoch=steps,
-        photo_gradients=cost,
-        tried=[mapping(mapping(one).get("settings")) for one in tried]
-        if isinstance(tried, list)
-        else (),
-        chosen=mapping(tuning.get("chosen")),
-        tuning_seeds=len(seeds) if isinstance(seeds, list) else None,
-        losses=dict(_repeatable(row.runs)),
-    )
-
-
-def _repeatable(runs: Iterable[Run]) -> Iterator[tuple[Hashable, float]]:
-    """The loss of each run that would be the same again, by all that it began from."""
-    for run in runs:
-        record, loss = run.record, run.record.measure("best_validation_loss")
-        beginning = (record.seed, record.initial_weights, record.first_batches)
-        if record.device == "cpu" and loss is not None and None not in beginning:
-            yield (*beginning, repr(sorted(record.circumstances.items()))), loss
-
-
-def _noise_floor(rows: Iterable[Row], metric: Measure) -> Iterator[str]:
-    """How far runs scatter that differ in the seed alone: as seen, or by the number of photos.
-
-    Of the latter alone follow about sqrt(e / (2 n)), where e of n test photos are told wrong
-    (Jordan 2023, "Calibrated chaos", arXiv 2304.01910).
-    """
-    if metric.key != "test_accuracy":
-        return
-    photos = {run.record.test_photos for row in rows for run in row.runs}
-    seen = [row.summaries[metric.key] for row in rows]
-    errors = [1 - one.mean for one in seen if one.mean is not None]
-    if len(photos) != 1 or not errors or (count := photos.pop()) is None:
-        return
-    floor = math.sqrt(statistics.median(errors) / (2 * count))
-    spread = statistics.median([one.spread for one in seen if one.spread is not None] or [0.0])
-    what = "as was seen" if spread > floor else f"by the number of test photos, {count:,}"
-    points = f"{100 * max(floor, spread):.1f} points"
-    yield f"Runs that differ in the seed alone scatter by about {points} ({what})."
-
-
 def require(
     text: str, groups: Sequence[Group], judged: Callable[[Group, str], Verdict]
 ) -> tuple[bool, list[str]]:
@@ -229,8 +146,7 @@ def require(
             continue
         pair = replace(group, rows=tuple(both))
         found = judged(pair, baseline)
-        labels = zip(labels_of(both), both, strict=True)
-        turned = {label for label, row in labels if _is_called(row, baseline)}
+        turned = {label for label, row in by_label(both).items() if _is_called(row, baseline)}
         holds &= bool(found.judged) and all(
             one.needs_seeds is None
             and one.conclusion
@@ -268,10 +184,9 @@ def row_called(name: str, groups: Sequence[Group], *, option: str = "--baseline"
     """Refuse a name that is a row of no table."""
     known = {one for group in groups for row in group.rows for one in _described(row).names}
     if groups and not any(_is_called(row, name) for group in groups for row in group.rows):
-        near = nearest(name, known)
         raise UserError(
             f"{option} must name an experiment or an optimizer of the tables, received: {name}."
-            f"{f' Did you mean {near}?' if near else ''} There are: {some(sorted(known), 12)}."
+            f"{did_you_mean(name, known)} There are: {some(sorted(known), 12)}."
         )
 
 
@@ -308,62 +223,40 @@ def _begin_alike(row: Row, other: Row) -> bool:
     return True
 
 
-def _sentences(judged: Sequence[Judged], unit: Unit) -> Iterator[str]:
-    count = len(judged)
-    order = list(Conclusion)
-    ranked = sorted(judged, key=lambda one: (order.index(one.conclusion), one.p_value))
-    too_few: defaultdict[tuple[int, int, bool], list[Judged]] = defaultdict(list)
-    undecided = 0
-    for one in ranked:
-        if one.conclusion is Conclusion.NONE and one.needs_seeds is not None:
-            too_few[_pairs(one), one.needs_seeds, one.paired].append(one)
-            continue
-        undecided += one.conclusion is Conclusion.NONE
-        if undecided <= _MOST_LINES:
-            yield sentence(one, unit, count)
-    for (seeds, needed, is_paired), alike in too_few.items():
-        if len(alike) == 1:
-            yield sentence(alike[0], unit, count)
-            continue
-        names = some([one.candidate for one in alike], _MOST_NAMED)
-        kind = "paired seed" if is_paired else "seed"
-        several = f" in {count} comparisons" if count > 1 else ""
-        yield (
-            f"No conclusion about {names} against {alike[0].baseline}: "
-            f"{number_of(seeds, kind)} can never give p < {ALPHA:g}{several}; "
-            f"{needed} seeds each can."
-        )
-    if (more := undecided - _MOST_LINES) > 0:
-        yield f"No conclusion about {more} more either; --format json has them all."
-
-
-def _pairs(one: Judged) -> int:
-    return len(one.seeds) if one.paired else min(int(str(count)) for count in one.seeds)
-
-
-def _missing_runs(judged: Sequence[Judged], rows: dict[str, Row], needed: int) -> Iterator[str]:
+def _missing_runs(judged: Sequence[Judged], rows: Mapping[str, Row]) -> Iterator[str]:
     """The commands that run the seeds without which nothing can be concluded.
 
     They train what a run's own folder says, with whatever was set when it began.
     """
-    short = [one for one in judged if one.needs_seeds is not None and one.paired]
-    labels = dict.fromkeys([one.baseline for one in short] + [one.candidate for one in short])
-    there = sorted({seed for label in labels for seed in rows[label].seeds})
-    more = itertools.count(there[-1] + 1) if there else itertools.count(1)
-    wanted = [*there, *itertools.islice(more, max(0, needed - len(there)))][:needed]
-    configs: defaultdict[tuple[int, ...], list[Path]] = defaultdict(list)
-    for label in labels:
-        missing = tuple(seed for seed in wanted if seed not in rows[label].seeds)
-        if missing:
-            configs[missing].append(rows[label].runs[0].folder)
-    for seeds, folders in configs.items():
-        is_range = seeds[-1] - seeds[0] + 1 == len(seeds)
-        if is_range and len(folders) <= _MOST_CONFIGS:
+    missing: defaultdict[str, set[int]] = defaultdict(set)
+    for is_paired in (True, False):
+        short = [one for one in judged if one.needs_seeds and one.paired is is_paired]
+        needed = max((one.needs_seeds or 0 for one in short), default=0)
+        labels = dict.fromkeys([one.baseline for one in short] + [one.candidate for one in short])
+        together = [rows[label] for label in labels]
+        for label in labels:
+            row = rows[label]
+            wanted = _first_seeds(together if is_paired else [row], needed)
+            missing[label].update(set(wanted) - set(row.seeds))
+    configs: defaultdict[tuple[int, int], list[Path]] = defaultdict(list)
+    for label, seeds in missing.items():
+        for ends in ranges(seeds):
+            configs[ends].append(rows[label].runs[0].folder)
+    for (first, last), folders in sorted(configs.items())[:_MOST_COMMANDS]:
+        if len(folders) <= _MOST_CONFIGS:
             words = ["optrun train", *(_typed(folder / CONFIG_NAME) for folder in folders)]
-            words.append(f"--seeds {seeds[0]}-{seeds[-1]}")
+            words.append(f"--seeds {first}-{last}")
             if (results := _typed(folders[0].parent)) != str(RESULTS):
                 words.append(f"--results {results}")
             yield f"What is missing runs by: {' '.join(words)}"
+
+
+def _first_seeds(rows: Sequence[Row], needed: int) -> list[int]:
+    """So many seeds for all rows, without those that diverged: of any row, then the next."""
+    diverged = {run.record.seed for row in rows for run in row.diverged}
+    there = sorted({seed for row in rows for seed in row.seeds} - diverged)
+    more = (seed for seed in itertools.count(max(there, default=0) + 1) if seed not in diverged)
+    return list(itertools.islice(itertools.chain(there, more), needed))
 
 
 def _typed(path: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from optrun.runner.compare.comparison import Group, Row, labels_of
+from optrun.runner.compare.comparison import Group, Row, by_label
 from optrun.runner.compare.judgement import Verdict
 from optrun.runner.runs import array_file
 from optrun.runner.runs.reader import Run
@@ -34,7 +34,7 @@ def over_photos(
 
     Returns (low, high) in the measure's own unit, by the candidate's label.
     """
-    rows = dict(zip(labels_of(group.rows), group.rows, strict=True))
+    rows = by_label(group.rows)
     wanted = [one for one in verdict.judged if one.candidate in rows and one.baseline in rows]
     count = sum(len(rows[label].runs) for label in {one.baseline for one in wanted})
     count += sum(len(rows[one.candidate].runs) for one in wanted)

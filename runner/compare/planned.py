@@ -7,16 +7,14 @@ concludes falsely too often, so that the plan's own is used, and where it cannot
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from optrun.runner.compare.comparison import Group, labels_of
-from optrun.runner.compare.judgement import Verdict, around
+from optrun.runner.compare.comparison import Group, by_label
+from optrun.runner.compare.judgement import Verdict
 from optrun.runner.runs import sequential_plan
 from optrun.runner.runs.record import RunRecord
 from optrun.runner.runs.sequential_plan import Plans, SequentialPlan
 from optrun.runner.ui.wording import number_of, some
-from optrun.runner.verdict.conclusions import Conclusion
+from optrun.runner.verdict.conclusions import ranked
 from optrun.runner.verdict.sentences import Unit, sentence
-
-_MOST_NAMED = 3
 
 
 def by_plan(
@@ -49,7 +47,7 @@ def by_plan(
         )
         return replace(otherwise, sentences=(said, *otherwise.sentences))
     if asked or len(fitting) > 1:
-        names = some([plan.file_name for plan in fitting], _MOST_NAMED)
+        names = some([plan.file_name for plan in fitting])
         why = f"it asks otherwise than {', '.join(asked)}" if asked else "there are several"
         said = (
             f"Seeds were added here until sure, by {names}, and {why}: what follows knows nothing "
@@ -62,7 +60,7 @@ def by_plan(
 def _judged(
     group: Group, plan: SequentialPlan, otherwise: Verdict, counting: Sequence[RunRecord]
 ) -> Verdict:
-    labels = dict(zip(labels_of(group.rows), group.rows, strict=True))
+    labels = by_label(group.rows)
     names = {row.newest.experiment: label for label, row in labels.items()}
     rows = {
         name: names[identity] for name, identity in plan.experiments.items() if identity in names
@@ -71,14 +69,11 @@ def _judged(
     values, _ = sequential_plan.recorded(plan, counting)
     now = sequential_plan.standing_of(plan, counting)
     measure, looks = plan.measure, ", ".join(map(str, plan.looks))
-    judged = sorted(
-        (
-            replace(one, candidate=rows[one.candidate], baseline=rows[one.baseline])
-            for one in now.judged
-            if {one.candidate, one.baseline} <= rows.keys()
-        ),
-        key=lambda one: (list(Conclusion).index(one.conclusion), one.p_value),
-    )
+    judged = [
+        replace(one, candidate=rows[one.candidate], baseline=rows[one.baseline])
+        for one in ranked(now.judged)
+        if {one.candidate, one.baseline} <= rows.keys()
+    ]
     comparisons, unit = len(plan.candidates), Unit.of(measure)
     said = [sentence(one, unit, comparisons, correction=plan.correction) for one in judged]
     if not now.looks_made:
@@ -91,10 +86,10 @@ def _judged(
         "comparisons together."
     ]
     if now.seeds:
-        unsure = some([rows.get(name, name) for name in now.open_ones], _MOST_NAMED)
+        unsure = some([rows.get(name, name) for name in now.open_ones])
         notes.append(f"Not sure yet of {unsure}: the same command with --resume goes on.")
     if aside:
-        notes.append(f"Not judged, since they are no part of the plan: {some(aside, _MOST_NAMED)}.")
+        notes.append(f"Not judged, since they are no part of the plan: {some(aside)}.")
     outside = [one for one in records if one.experiment in names and not plan.has(one)]
     outside = [one for one in outside if names[one.experiment] in rows.values()]
     if outside:
@@ -107,5 +102,5 @@ def _judged(
         tuple(judged),
         plan=plan.file_name,
         sentences=tuple(said),
-        notes=(*notes, *around(labels, reference, measure, judged)),
+        notes=tuple(notes),
     )

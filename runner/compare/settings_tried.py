@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from optrun.runner.compare.comparison import Group, Row, labels_of
+from optrun.runner.compare.comparison import Group, Row, by_label
 from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
 from optrun.runner.ui.text import style, widest, wrap
@@ -225,8 +225,8 @@ def _by_setting(tuned: Mapping[str, Sequence[Tried]]) -> Block:
 
 def _tuned(rows: Sequence[Row]) -> dict[str, tuple[Tried, ...]]:
     """The rows, by label, of which more than one setting was tried."""
-    tried = zip(labels_of(rows), map(settings_tried, rows), strict=True)
-    return {label: of_row for label, of_row in tried if len(of_row) > 1}
+    tried = {label: settings_tried(row) for label, row in by_label(rows).items()}
+    return {label: of_row for label, of_row in tried.items() if len(of_row) > 1}
 
 
 def _curve(tried: Iterable[Tried]) -> list[float]:

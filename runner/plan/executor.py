@@ -94,8 +94,10 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
             entries=tuning.tried(request.entries, request.tuning.trials, sample=request.sample),
             seeds=request.tuning.seeds,
         )
+        trials = _plan_of(tried)
         display.say(f"Settings tried, {len(request.tuning.trials):,} of each experiment:")
-        if (code := _carry_out_plan(tried, display, stops, listeners, is_last=False)) not in (0, 3):
+        code = _carry_out_plan(tried, display, stops, listeners, plan=trials, is_last=False)
+        if code not in (0, 3):
             return code
         if request.dry_run:
             seeds = len(request.seeds or [1])
@@ -108,8 +110,11 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
                 f"{most}{number_of(len(request.entries) * seeds, 'run')} more."
             )
             return 0
+        # By entry, and then by seed.
+        found = [turn.record for turn in progress.turns(trials.runs, request.results)]
+        records = [found[entry :: len(tried.entries)] for entry in range(len(tried.entries))]
         chosen = list(
-            tuning.chosen(request.entries, request.tuning, _records(tried), sample=request.sample)
+            tuning.chosen(request.entries, request.tuning, records, sample=request.sample)
         )
         display.say("\nChosen, by the validation loss:")
         for _, told in chosen:
@@ -125,7 +130,7 @@ def _until_sure(
     """Seeds added from look to look, until all is settled; returns the exit code."""
     if request.until_sure is None:
         raise ValueError("until_sure must be asked for")
-    runs = plans.make(request.entries, sample=request.sample, real=request.real).runs
+    runs = _plan_of(request).runs
     plan = until_sure.planned(runs, request.until_sure)
     entries = [
         replace(entry, provenance={**entry.provenance, UNTIL_SURE: plan.hash})
@@ -174,11 +179,11 @@ def _carry_out_plan(
     stops: Stops,
     listeners: Sequence[Listener],
     *,
+    plan: Plan | None = None,
     is_last: bool = True,
 ) -> int:
     """One plan, without what tuning may come before or after it; returns the exit code."""
-    sample, real = request.sample, request.real
-    plan = plans.make(request.entries, seeds=request.seeds, sample=sample, real=real)
+    plan = plan or _plan_of(request)
     if request.dry_run:
         _forecast(plan, request, display)
         return 0
@@ -204,12 +209,10 @@ def _carry_out_plan(
     return progress.exit_code(became, refused=1)
 
 
-def _records(request: Request) -> list[list[RunRecord | None]]:
-    """The newest records of a plan's runs, by entry and then by seed."""
-    plan = plans.make(request.entries, seeds=request.seeds, sample=request.sample)
-    found = [turn.record for turn in progress.turns(plan.runs, request.results)]
-    count = len(request.entries)
-    return [found[entry::count] for entry in range(count)]
+def _plan_of(request: Request) -> Plan:
+    return plans.make(
+        request.entries, seeds=request.seeds, sample=request.sample, real=request.real
+    )
 
 
 def _next(plan: Plan, request: Request) -> str:

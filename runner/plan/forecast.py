@@ -32,6 +32,7 @@ from optrun.runner.verdict import fairness
 from optrun.runner.verdict.baseline import Described, baseline_of
 from optrun.runner.verdict.conclusions import ALPHA
 from optrun.runner.verdict.permutation import fewest_pairs
+from optrun.runner.verdict.sentences import too_few
 
 # The keys of `data` that decide which photos are prepared, and how they are divided.
 PREPARATION = {"source", "image_size", "resize", "antialias", "limit"}
@@ -144,12 +145,9 @@ def _conclusive(runs: Sequence[PlannedRun], *, comparisons: int) -> str:
     """Whether so many seeds can ever show a difference, however large."""
     seeds = min(Counter(run.key for run in runs).values())
     needed = fewest_pairs(ALPHA / comparisons)
-    many = f" in {comparisons} comparisons" if comparisons > 1 else ""
     if seeds < needed:
-        return (
-            f"{number_of(seeds, 'seed')} each can never give p < {ALPHA:g}{many}: no difference "
-            f"can be concluded with fewer than {needed}"
-        )
+        return too_few(f"{number_of(seeds, 'seed')} each", needed, comparisons)
+    many = f" in {comparisons} comparisons" if comparisons > 1 else ""
     return f"{number_of(seeds, 'seed')} each can show a difference{many}; {needed} are the fewest"
 
 

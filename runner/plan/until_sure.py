@@ -17,15 +17,14 @@ from optrun.runner.plan.plan import PlannedRun, first_of_each
 from optrun.runner.runs import reader, sequential_plan
 from optrun.runner.runs.record import RunRecord, flatten
 from optrun.runner.runs.sequential_plan import SequentialPlan, Standing, read_plans
-from optrun.runner.ui.wording import duration, nearest, number_of
+from optrun.runner.ui.wording import did_you_mean, duration, number_of
 from optrun.runner.verdict.baseline import Described, baseline_of
+from optrun.runner.verdict.conclusions import ALPHA
 from optrun.runner.verdict.metrics import measure_called
 from optrun.runner.verdict.permutation import fewest_pairs
+from optrun.runner.verdict.proportion import scatter_over_seeds
 from optrun.runner.verdict.sentences import Unit, sentence
-from optrun.runner.verdict.sequential import (
-    looks_until,
-    smallest_difference_found,
-)
+from optrun.runner.verdict.sequential import looks_until, smallest_difference_found
 
 _ASSUMED_ERROR = 0.1  # share of test photos told wrong, where no run tells it
 
@@ -58,13 +57,12 @@ def planned(runs: Sequence[PlannedRun], asked: UntilSure) -> SequentialPlan:
     }  # fmt: skip
     if (baseline := baseline_of(described, asked.baseline)) is None:
         known = {one for run in described.values() for one in run.names}
-        near = nearest(str(asked.baseline), known)
         raise UserError(
             f"--baseline must name one of {', '.join(firsts)}, or its optimizer; received: "
-            f"{asked.baseline}.{f' Did you mean {near}?' if near else ''}"
+            f"{asked.baseline}.{did_you_mean(asked.baseline, known)}"
         )
     measure = measure_called(asked.metric)
-    if asked.max_seeds < (fewest := fewest_pairs(0.05)):
+    if asked.max_seeds < (fewest := fewest_pairs(ALPHA)):
         raise UserError(
             f"--max-seeds must be at least {fewest}: fewer pairs can never conclude anything; "
             f"received {asked.max_seeds}"
@@ -91,17 +89,20 @@ def _check_comparable(baseline: PlannedRun, candidate: PlannedRun) -> None:
                 f"--until-sure compares optimizers, all else equal: {key} is {one.get(key)} in "
                 f"{baseline.name} and {other.get(key)} in {candidate.name}"
             )
-    sizes = [
-        [run.experiment.training.batch_size * factor for run, factor in
-         ((run, 1), (run, run.experiment.optimizer.batches_per_update))]
-        for run in (baseline, candidate)
-    ]  # fmt: skip
-    if all(first != second for first, second in zip(*sizes, strict=True)):
+    batch, update = _photos_at_once(baseline)
+    other_batch, other_update = _photos_at_once(candidate)
+    if batch != other_batch and update != other_update:
         raise UserError(
             f"--until-sure compares experiments that share the photos of a batch or those of an "
-            f"update: they are {sizes[0][0]} and {sizes[0][1]} in {baseline.name}, {sizes[1][0]} "
-            f"and {sizes[1][1]} in {candidate.name}"
+            f"update: they are {batch} and {update} in {baseline.name}, {other_batch} and "
+            f"{other_update} in {candidate.name}"
         )
+
+
+def _photos_at_once(run: PlannedRun) -> tuple[int, int]:
+    """Of a batch, and of an update."""
+    batch = run.experiment.training.batch_size
+    return batch, batch * run.experiment.optimizer.batches_per_update
 
 
 def _to_be_equal(run: PlannedRun) -> Mapping[str, object]:
@@ -177,28 +178,37 @@ def expectation(
     plan: SequentialPlan, test_photos: int, records: Sequence[RunRecord]
 ) -> Iterator[str]:
     """What the plan can find, and what it takes, before it begins."""
-    most, unit = plan.looks[-1], plan.measure
     yield (
         f"{plan.file_name}: {', '.join(plan.candidates)} against {plan.baseline}, by "
-        f"{unit.key.replace('_', ' ')}; looked at after {_listed(plan.looks)} seeds each."
+        f"{plan.metric.replace('_', ' ')}; looked at after {_listed(plan.looks)} seeds each."
     )
+    yield _power(plan, test_photos, records)
+    yield _time_taken(plan, records)
+
+
+def _power(plan: SequentialPlan, test_photos: int, records: Sequence[RunRecord]) -> str:
+    """Which difference so many seeds find, in points where it is known how far runs scatter."""
+    most = plan.looks[-1]
     found = smallest_difference_found(most, len(plan.candidates))
     power = (
         f"With {most} seeds, 80 of 100 such studies find a difference of {found:.2f} standard "
         "deviations of a pair's difference"
     )
     if plan.metric != "test_accuracy" or not test_photos:
-        yield f"{power}."
-    else:
-        floor, why = _floor(plan, test_photos, records)
-        pair = math.sqrt(2) * floor
-        half = math.ceil((found * pair / 0.005) ** 2 * most)
-        yield (
-            f"Runs that differ in the seed alone scatter by about {100 * floor:.2g} points "
-            f"({why}), and differences of pairs by {100 * pair:.2g}. {power}, "
-            f"{100 * found * pair:.2g} points here. Half a point takes about {half:,} seeds; with "
-            f"four times the test photos, {math.ceil(half / 4):,}."
-        )
+        return f"{power}."
+    floor, why, by_photos = _floor(plan, test_photos, records)
+    pair = math.sqrt(2) * floor
+    half = math.ceil((found * pair / 0.005) ** 2 * most)
+    fewer = f"; with four times the test photos, {math.ceil(half / 4):,}" if by_photos else ""
+    return (
+        f"Runs that differ in the seed alone scatter by about {100 * floor:.2g} points ({why}), "
+        f"and differences of pairs by {100 * pair:.2g}. {power}, {100 * found * pair:.2g} points "
+        f"here. Half a point takes about {half:,} seeds{fewer}."
+    )
+
+
+def _time_taken(plan: SequentialPlan, records: Sequence[RunRecord]) -> str:
+    """As long as recorded runs took."""
     seconds = {
         name: [
             (one.ended - one.started).total_seconds()
@@ -207,23 +217,21 @@ def expectation(
         ]
         for name, identity in plan.experiments.items()
     }
-    if all(seconds.values()):
-        pair_seconds = sum(statistics.median(of_one) for of_one in seconds.values())
-        yield (
-            f"A seed of each takes {duration(pair_seconds)}, as recorded: "
-            f"{duration(pair_seconds * plan.looks[0])} to the first look, "
-            f"{duration(pair_seconds * most)} at most."
-        )
-    else:
-        yield "How long a seed of each takes is told at the first look: none was recorded yet."
+    if not all(seconds.values()):
+        return "How long a seed of each takes is not known: none was recorded yet."
+    pair = sum(statistics.median(of_one) for of_one in seconds.values())
+    return (
+        f"A seed of each takes {duration(pair)}, as recorded: {duration(pair * plan.looks[0])} to "
+        f"the first look, {duration(pair * plan.looks[-1])} at most."
+    )
 
 
 def _floor(
     plan: SequentialPlan, test_photos: int, records: Sequence[RunRecord]
-) -> tuple[float, str]:
-    """How far runs of one optimizer scatter, in a fraction: by the number of photos, or as seen.
+) -> tuple[float, str, bool]:
+    """How far runs of one optimizer scatter, in a fraction; why; whether photos alone say so.
 
-    Of the finite test set alone follow about sqrt(e / (2 n)) (Jordan 2023, arXiv 2304.01910).
+    By the number of test photos, or as seen, if that is more.
     """
     seen = [
         value
@@ -232,12 +240,12 @@ def _floor(
         and (value := one.measure(plan.metric)) is not None
     ]
     error = 1 - statistics.fmean(seen) if seen else _ASSUMED_ERROR
-    floor = math.sqrt(error / (2 * test_photos))
+    floor = scatter_over_seeds(error, test_photos)
     spread = statistics.stdev(seen) if len(seen) > 2 else 0.0
     if spread > floor:
-        return spread, f"as {len(seen)} recorded runs of {plan.baseline} do"
+        return spread, f"as {len(seen)} recorded runs of {plan.baseline} do", False
     wrong = f"{100 * error:.2g} % told wrong{'' if seen else ', assumed'}"
-    return floor, f"{test_photos:,} test photos, {wrong}"
+    return floor, f"{test_photos:,} test photos, {wrong}", True
 
 
 def _listed(looks: Sequence[int]) -> str:

@@ -55,18 +55,20 @@ def style(text: str, name: str, styled: bool) -> str:
 def wrap(text: str, width: int) -> list[str]:
     """The text in lines of at most `width` terminal columns; a word that is longer is cut up.
 
+    A number and its % are one word.
+
     >>> wrap("SGD, momentum 0.9, lr 1e-4", 12)
     ['SGD,', 'momentum', '0.9, lr 1e-4']
     """
     lines = [""]
-    for word in text.split(" "):
+    for word in text.replace(" %", "\xa0%").split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
         if cell_len(longer) <= width:
             lines[-1] = longer
             continue
         pieces = chop_cells(word, width) if cell_len(word) > width else [word]
         lines[-1:] = [*filter(None, lines[-1:]), *pieces]
-    return lines
+    return [line.replace("\xa0%", " %") for line in lines]
 
 
 def hanging(label: str, text: str, width: int, *, indent: int) -> list[str]:

@@ -53,10 +53,10 @@ def moment(time: datetime) -> str:
         return f"{time:%Y-%m-%d %H:%M}"
 
 
-def some(texts: Sequence[str], most: int) -> str:
+def some(texts: Sequence[str], most: int = 3) -> str:
     """The first few, then how many more there are.
 
-    >>> some(["a", "b", "c"], 3), some(["a", "b", "c"], 2)
+    >>> some(["a", "b", "c"]), some(["a", "b", "c"], 2)
     ('a, b, c', 'a, b and 1 more')
     """
     shown = ", ".join(texts[:most])
@@ -130,6 +130,16 @@ def one_of(words: Sequence[str]) -> str:
     """
     *first, last = words
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def did_you_mean(word: str | None, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The nearest known word as a question behind a sentence; empty where there is none.
+
+    >>> did_you_mean("lerning_rate", ["momentum", "learning_rate"]), did_you_mean("x", ["momentum"])
+    (' Did you mean learning_rate?', '')
+    """
+    near = nearest(word, known, cutoff) if word else None
+    return f" Did you mean {near}?" if near else ""
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

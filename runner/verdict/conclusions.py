@@ -91,7 +91,6 @@ def judge(
             tests[name] = permutation.unpaired([*of_candidate.values()], [*of_baseline.values()])
     levels, adjusted = _holm({name: test.p_value() for name, test in tests.items()}, alpha)
     hardest = alpha / max(1, len(tests))
-    sign = 1 if metric.higher_is_better else -1
     found = []
     for name, test in tests.items():
         is_paired, interval = bool(pairs[name]), test.interval(levels[name])
@@ -102,7 +101,7 @@ def judge(
                 candidate=name,
                 baseline=baseline,
                 metric=metric.name,
-                better=sum(sign * (one - other) > 0 for one, other in pairs[name])
+                better=sum(metric.sign * (one - other) > 0 for one, other in pairs[name])
                 if is_paired
                 else None,
                 ties=sum(one == other for one, other in pairs[name]),
@@ -115,8 +114,11 @@ def judge(
                 p_adjusted=adjusted[name],
                 correlation=correlation(pairs[name]),
                 variance_ratio=variance_ratio([*values[name].values()], [*of_baseline.values()]),
-                conclusion=_conclusion(
-                    sign * test.difference, interval, adjusted[name] <= alpha * _ROUNDING, margin
+                conclusion=concluded(
+                    metric.sign * test.difference,
+                    interval,
+                    margin,
+                    is_significant=adjusted[name] <= alpha * _ROUNDING,
                 ),
                 needs_seeds=None if can_conclude else fewest(hardest),
             )
@@ -124,9 +126,20 @@ def judge(
     return found
 
 
-def _conclusion(
-    gain: float, interval: tuple[float, float] | None, is_significant: bool, margin: float | None
+def ranked(judged: Sequence[Judged]) -> list[Judged]:
+    """What is concluded first, and of that the surest."""
+    order = list(Conclusion)
+    return sorted(judged, key=lambda one: (order.index(one.conclusion), one.p_value))
+
+
+def concluded(
+    gain: float,
+    interval: tuple[float, float] | None,
+    margin: float | None,
+    *,
+    is_significant: bool,
 ) -> Conclusion:
+    """What follows from a difference, above 0 where the candidate is the better one."""
     if margin is not None and interval is not None and max(map(abs, interval)) <= margin:
         return Conclusion.SAME
     if not is_significant:

@@ -4,12 +4,12 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from optrun.runner.errors import UserError
-from optrun.runner.ui.wording import nearest, some
+from optrun.runner.ui.wording import did_you_mean, some
 from optrun.runner.untrusted import DamageError, printable
 from optrun.runner.verdict.event_files import LastScalar, last_scalars
 from optrun.runner.verdict.measurements import Measured, Measurements, Table, gathered
@@ -58,21 +58,13 @@ def read(
         if runs_from is None
         else _by_table(runs_from, files, shown, experiment_column, seed_column)
     )
+    run_of = {folder: _in_one_of(runs, folder) for folder in files}
     scalars: dict[str, dict[str, LastScalar]] = {run: {} for run in runs}
-    left_out = []
-    for folder, found in files.items():
-        run = next((one for one in _and_above(folder) if one in runs), None)
-        if run is None:
-            left_out.append(folder)
-            continue
-        within = PurePosixPath(folder).relative_to(run)
-        try:
-            of_folder = last_scalars(found)
-        except DamageError as damage:
-            raise UserError(
-                f"{printable(f'{path}/{folder}')}: {damage}. Take it away, or the run"
-            ) from damage
-        scalars[run] |= {printable(str(within / tag)): one for tag, one in of_folder.items()}
+    for folder, run in run_of.items():
+        if run is not None:
+            within = PurePosixPath(folder).relative_to(run)
+            of_folder = _scalars(files[folder], printable(f"{path}/{folder}"))
+            scalars[run] |= {printable(str(within / tag)): one for tag, one in of_folder.items()}
     tag = _tag(metric, {tag for of_run in scalars.values() for tag in of_run}, shown)
     last = {run: of_run[tag] for run, of_run in scalars.items() if tag in of_run}
     rows = []
@@ -81,9 +73,8 @@ def read(
         rows.append(Measured(printable(run), experiment, seed, value))
     found_values = gathered(rows, tag, place="folder", shown=shown)
     notes = list(_steps(last))
-    if left_out:
-        names = [printable(one) for one in left_out]
-        notes.append(f"Not in {runs_from}, and left out: {some(names, _MOST_NAMED)}.")
+    if left_out := [printable(folder) for folder, run in run_of.items() if run is None]:
+        notes.append(f"Not in {runs_from}, and left out: {some(left_out, _MOST_NAMED)}.")
     return replace(found_values, notes=(*notes, *found_values.notes))
 
 
@@ -115,6 +106,18 @@ def _event_files(path: Path, shown: str) -> Iterator[tuple[Path, list[Path]]]:
         )
         if found := sorted(here / name for name in names if _MARK in name):
             yield here, found
+
+
+def _in_one_of(runs: Container[str], folder: str) -> str | None:
+    """The run whose folder that is, or lies around it."""
+    return next((one for one in _and_above(folder) if one in runs), None)
+
+
+def _scalars(files: Sequence[Path], shown: str) -> dict[str, LastScalar]:
+    try:
+        return last_scalars(files)
+    except DamageError as damage:
+        raise UserError(f"{shown}: {damage}. Take it away, or the run") from damage
 
 
 def _and_above(folder: str) -> Iterator[str]:
@@ -161,10 +164,9 @@ def _by_table(
     ):
         folder = PurePosixPath(cell.replace(os.sep, "/")).as_posix()
         if folder not in known:
-            near = nearest(folder, known)
             raise UserError(
                 f"{table.shown}:{number}: must name a folder in {shown} with event files, "
-                f"received: {cell}.{f' Did you mean {near}?' if near else ''}"
+                f"received: {cell}.{did_you_mean(folder, known)}"
             )
         if folder in runs:
             raise UserError(f"{table.shown}:{number}: the folder {cell} stands there twice")
@@ -181,11 +183,10 @@ def _tag(stated: str | None, known: set[str], shown: str) -> str:
         return str(stated)
     if stated is None and len(tags) == 1:
         return tags[0]
-    near = nearest(stated, tags) if stated else None
     raise UserError(
         f"--metric must name one of the scalars in {shown}"
         f"{f', received: {stated}.' if stated else '.'}"
-        f"{f' Did you mean {near}?' if near else ''} There are: {some(tags, _MOST_TAGS)}"
+        f"{did_you_mean(stated, tags)} There are: {some(tags, _MOST_TAGS)}"
     )
 
 

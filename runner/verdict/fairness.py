@@ -25,7 +25,6 @@ _SCHEDULE = "schedule"
 _DEFAULT_RATES = {"sgd": 0.01, "heun": 0.01, "rk23": 0.01, "rk45": 0.01}
 _DEFAULT_RATE = 0.001  # of all others
 _SAME_COST = 0.01  # by which budgets may differ, as a share
-_MOST_NAMED = 3
 _MOST_LINES = 8  # of one kind
 _MOST_VALUES = 4  # of one setting, named in a sentence
 _MOST_TWINS = 20  # plain optimizers of a kind that a wrapper is set beside
@@ -178,7 +177,7 @@ def _less_inside(setups: Sequence[Setup], reference: Setup) -> Iterator[str]:
             has = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value, _ in differences)
             others = ", ".join(value for _, _, value in differences)
             yield (
-                f"The {ENTRIES[kind].class_name} inside {some(labels, _MOST_NAMED)} has {has}; "
+                f"The {ENTRIES[kind].class_name} inside {some(labels)} has {has}; "
                 f"{twin} has {others}. A difference may come from that, and not from what is "
                 "around it."
             )
@@ -228,7 +227,7 @@ def _unequal_budgets(setups: Sequence[Setup], reference: Setup) -> Iterator[str]
 
 
 def _by_value(expected: str, reference: Setup, groups: Mapping[str, Sequence[str]]) -> str:
-    parts = [f"{value} in {some(labels, _MOST_NAMED)}" for value, labels in groups.items()]
+    parts = [f"{value} in {some(labels)}" for value, labels in groups.items()]
     more = len(parts) - _MOST_VALUES
     shown = [*parts[:_MOST_VALUES], *([f"and {more} other values"] if more > 0 else [])]
     return f"{expected} in {reference.label}; {'; '.join(shown)}"
@@ -297,13 +296,13 @@ def _tuning(setups: Sequence[Setup]) -> Iterator[str]:
     """Who had less tuning than others, or less that can be relied on."""
     tuned = [one for one in setups if one.tried]
     if untuned := [one.label for one in setups if tuned and not one.tried]:
-        yield f"Untuned, beside others that are: {some(untuned, _MOST_NAMED)}."
+        yield f"Untuned, beside others that are: {some(untuned)}."
     if len({len(one.tried) for one in tuned}) > 1:
         counts = [f"{one.label} {len(one.tried)}" for one in tuned]
-        yield f"Unequal numbers of settings were tried: {some(counts, _MOST_NAMED)}."
+        yield f"Unequal numbers of settings were tried: {some(counts)}."
     if lucky := [one.label for one in setups if one.chosen and one.tuning_seeds == 1]:
         yield (
-            f"Chosen by a single seed, so that luck may have chosen: {some(lucky, _MOST_NAMED)} "
+            f"Chosen by a single seed, so that luck may have chosen: {some(lucky)} "
             "(`--tune-seeds`)."
         )
     yield from _at_default(setups, tuned)
@@ -320,7 +319,7 @@ def _at_default(setups: Sequence[Setup], tried: Sequence[Setup]) -> Iterator[str
         ]
         if left:
             yield (
-                f"At its library's default {key.replace('_', ' ')}: {some(left, _MOST_NAMED)}, "
+                f"At its library's default {key.replace('_', ' ')}: {some(left)}, "
                 f"where that of {example.label}, {_told(example.tuned[key])}, was chosen of "
                 f"{number_of(len(example.tried), 'setting')}."
             )

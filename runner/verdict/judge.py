@@ -9,13 +9,13 @@ from pathlib import Path
 from optrun.runner.errors import UserError
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import csv_cell, is_styled, show, style, terminal_width, widest, wrap
-from optrun.runner.ui.wording import nearest
+from optrun.runner.ui.wording import did_you_mean
 from optrun.runner.untrusted import printable
 from optrun.runner.verdict import event_folders, measurements
-from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, judge
+from optrun.runner.verdict.conclusions import ALPHA, Judged, judge
 from optrun.runner.verdict.measurements import Measurements
 from optrun.runner.verdict.metrics import Metric
-from optrun.runner.verdict.sentences import Unit, in_common, notes, sentence
+from optrun.runner.verdict.sentences import Unit, in_common, notes, sentences
 from optrun.runner.verdict.summary import summarise
 
 FORMAT = 1
@@ -55,7 +55,7 @@ def judge_file(
     elif layout == "csv":
         text = _csv(judged)
     else:
-        lines = _said(found, judged)
+        lines = list(sentences(judged, Unit(found.metric)))
         text = (_markdown if layout == "markdown" else _table)(found, reference, judged, lines)
     show(text)
 
@@ -83,30 +83,21 @@ def _baseline(names: Sequence[str], stated: str | None) -> str:
     wanted = stated or (usual[0] if len(usual) == 1 else None)
     if wanted is not None and wanted in names:
         return wanted
-    near = nearest(wanted, names) if wanted else None
-    meant = f" Did you mean {near}?" if near else ""
     raise UserError(
         f"--baseline must name one of the experiments, {', '.join(names)}"
-        f"{f'; received: {wanted}.{meant}' if wanted else ''}"
+        f"{f'; received: {wanted}.{did_you_mean(wanted, names)}' if wanted else ''}"
     )
 
 
-def _said(found: Measurements, judged: Sequence[Judged]) -> list[str]:
-    unit = Unit(found.metric)
-    order = list(Conclusion)
-    ranked = sorted(judged, key=lambda one: order.index(one.conclusion))
-    return [sentence(one, unit, len(judged)) for one in ranked]
-
-
 def _notes(found: Measurements, judged: Sequence[Judged]) -> list[str]:
-    return [*notes(judged), *in_common(judged, found.values)]
+    return [*in_common(judged, found.values), *notes(judged)]
 
 
 def _table(
-    found: Measurements, baseline: str, judged: Sequence[Judged], sentences: Sequence[str]
+    found: Measurements, baseline: str, judged: Sequence[Judged], said: Sequence[str]
 ) -> str:
     width = min(terminal_width(), 100)
-    lines = [style(line, "strong", is_styled()) for text in sentences for line in wrap(text, width)]
+    lines = [style(line, "strong", is_styled()) for text in said for line in wrap(text, width)]
     cells = [["experiment", "seeds", found.metric], *_rows(found, baseline)]
     widths = [widest(column) for column in zip(*cells, strict=True)]
     columns = [Column(widths[0]), *(Column(one, right=True) for one in widths[1:])]
@@ -120,12 +111,12 @@ def _table(
 
 
 def _markdown(
-    found: Measurements, baseline: str, judged: Sequence[Judged], sentences: Sequence[str]
+    found: Measurements, baseline: str, judged: Sequence[Judged], said: Sequence[str]
 ) -> str:
     cells = [["experiment", "seeds", found.metric], ["---", "---:", "---:"]]
     table = [f"| {' | '.join(row)} |" for row in (*cells, *_rows(found, baseline))]
-    said = [f"- {text}" for text in (*found.notes, *_notes(found, judged))]
-    return "\n".join([*(f"**{text}**  " for text in sentences), "", *table, "", *said]) + "\n"
+    noted = [f"- {text}" for text in (*found.notes, *_notes(found, judged))]
+    return "\n".join([*(f"**{text}**  " for text in said), "", *table, "", *noted]) + "\n"
 
 
 def _rows(found: Measurements, baseline: str) -> Iterator[list[str]]:
@@ -170,7 +161,7 @@ def _json(
         "margin": margin,
         "comparisons": [asdict(one) for one in judged],
         "experiments": experiments,
-        "sentences": _said(found, judged),
+        "sentences": list(sentences(judged, Unit(found.metric))),
         "notes": [*found.notes, *_notes(found, judged)],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

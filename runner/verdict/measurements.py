@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optrun.runner.errors import UserError
-from optrun.runner.ui.wording import nearest, number_of, some
+from optrun.runner.ui.wording import did_you_mean, number_of, some
 from optrun.runner.untrusted import DamageError, content_of, printable
 
 _LARGEST_FILE = 64 * 2**20  # bytes
@@ -173,6 +173,4 @@ def _value(cell: str, where: str) -> float | None:
 
 
 def _received(names: Sequence[str], wanted: str = "") -> str:
-    near = nearest(wanted, names) if wanted else None
-    meant = f" Did you mean {near}?" if near else ""
-    return f", received: {', '.join(names) or 'no columns'}.{meant}"
+    return f", received: {', '.join(names) or 'no columns'}.{did_you_mean(wanted, names)}"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from optrun.data.labels import CLASS_NAMES
 from optrun.runner.errors import UserError
-from optrun.runner.ui.wording import nearest
+from optrun.runner.ui.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,11 @@ class Metric:
 
     name: str
     higher_is_better: bool
+
+    @property
+    def sign(self) -> int:
+        """What makes a gain of a difference: 1, or -1 where lower is better."""
+        return 1 if self.higher_is_better else -1
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ MEASURES = (
 )
 # fmt: on
 
+# What is spent in training, as `--by` takes it.
+AXES = ("epochs", "updates", "images", "gradient-evaluations", "training-seconds")
 BY_KEY = {measure.key: measure for measure in MEASURES}
 DEFAULT_SORT, DEFAULT_METRIC = "best_validation_loss", "test_accuracy"
 TEXT_COLUMNS = ("name", "optimizer", "seeds")  # what `--sort` takes besides the measures
@@ -107,6 +114,5 @@ def _meant(name: str, known: Sequence[str], must: str) -> str:
     wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
     if wanted in known:
         return wanted
-    near = nearest(wanted, known, cutoff=0.5)
-    hint = f" Did you mean {near}?" if near else ""
+    hint = did_you_mean(wanted, known, cutoff=0.5)
     raise UserError(f"{must}, received: {name}.{hint} There are: {', '.join(known)}.")

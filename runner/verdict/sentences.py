@@ -1,14 +1,15 @@
 """A judgement in words: what won, by how much, and how sure that is; never more than was found."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from optrun.runner.ui.wording import number_of, some
-from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged
+from optrun.runner.verdict.conclusions import ALPHA, Conclusion, Judged, ranked
 from optrun.runner.verdict.metrics import Measure
 
-_MOST_NAMED = 3
+_MOST_LINES = 8  # of comparisons without a conclusion, and of notes on pairs
 
 
 @dataclass(frozen=True)
@@ -67,23 +68,57 @@ p = 0.031.'
             return f"No difference that matters between {names}: {found}, {by_seed}{p}."
     if judged.needs_seeds is not None:
         return (
-            f"No conclusion about {names}: {_values(judged)} can never give p < {ALPHA:g}"
-            f"{f' in {comparisons} comparisons' if comparisons > 1 else ''}; "
-            f"{judged.needs_seeds} seeds each can. So far {found}{by_seed and ', '}"
+            f"No conclusion about {names}: "
+            f"{too_few(_values(judged), judged.needs_seeds, comparisons)}. So far {found}, "
             f"{by_seed.removesuffix(', ')}."
         )
     return f"No conclusion about {names}: {found}, {by_seed}{p}."
 
 
+def sentences(judged: Sequence[Judged], unit: Unit) -> Iterator[str]:
+    """What is concluded of all comparisons, the surest first; without a conclusion, in few words.
+
+    Candidates with equally many seeds, too few to conclude anything, share a sentence.
+    """
+    count, undecided = len(judged), 0
+    lacking: defaultdict[tuple[str, int], list[Judged]] = defaultdict(list)
+    for one in ranked(judged):
+        if one.conclusion is Conclusion.NONE and one.needs_seeds is not None:
+            lacking[_values(one), one.needs_seeds].append(one)
+            continue
+        undecided += one.conclusion is Conclusion.NONE
+        if undecided <= _MOST_LINES:
+            yield sentence(one, unit, count)
+    for (values, needed), alike in lacking.items():
+        if len(alike) == 1:
+            yield sentence(alike[0], unit, count)
+        else:
+            names = some([one.candidate for one in alike])
+            why = too_few(values, needed, count)
+            yield f"No conclusion about {names} against {alike[0].baseline}: {why}."
+    if (more := undecided - _MOST_LINES) > 0:
+        yield f"No conclusion about {more} more either; --format json has them all."
+
+
+def too_few(values: str, needed: int, comparisons: int) -> str:
+    """Why values, in words, can never conclude anything, however far they are apart.
+
+    >>> too_few("3 paired seeds", 7, 2)
+    '3 paired seeds can never give p < 0.05 in 2 comparisons; 7 seeds each can'
+    """
+    several = f" in {comparisons} comparisons" if comparisons > 1 else ""
+    return f"{values} can never give p < {ALPHA:g}{several}; {needed} seeds each can"
+
+
 def notes(judged: Sequence[Judged]) -> Iterator[str]:
     """How the comparisons were made, and what pairing was worth."""
     if any(not one.paired for one in judged):
-        names = ", ".join(one.candidate for one in judged if not one.paired)
+        names = some([one.candidate for one in judged if not one.paired])
         yield (
             f"Not paired with the baseline: {names}. All values were dealt out anew, not exchanged "
             "seed by seed."
         )
-    for one in judged:
+    for one in judged[:_MOST_LINES]:
         if one.correlation is not None and one.variance_ratio is not None:
             gain = "gains" if one.correlation > 0 else "loses"
             yield (
@@ -105,7 +140,7 @@ def in_common(judged: Sequence[Judged], values: Mapping[str, Mapping[Any, float]
             rest = "; the others are no part of the verdict" if common else ""
             found.setdefault(told + rest, []).append(one.candidate)
     for told, names in found.items():
-        yield f"{some(names, _MOST_NAMED)} and {judged[0].baseline}: {told}."
+        yield f"{some(names)} and {judged[0].baseline}: {told}."
 
 
 def _difference(judged: Judged, unit: Unit) -> str:
@@ -124,7 +159,7 @@ def _by_seed(judged: Judged) -> str:
 
 def _values(judged: Judged) -> str:
     if judged.paired:
-        return f"{len(judged.seeds)} paired seed{'s' * (len(judged.seeds) != 1)}"
+        return number_of(len(judged.seeds), "paired seed")
     return f"{judged.seeds[0]} against {judged.seeds[1]} values"
 
 

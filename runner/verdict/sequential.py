@@ -22,6 +22,7 @@ from optrun.runner.verdict.conclusions import (
     ALPHA,
     Conclusion,
     Judged,
+    concluded,
     correlation,
     variance_ratio,
 )
@@ -31,8 +32,6 @@ Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 LOOKS = (8, 12, 16, 24, 32)  # pairs; beyond, each is half of two looks before more
-FEWEST_PAIRS = 6  # that any sign-flip test can conclude from
-MOST_PAIRS = 1024
 _MOST_EXACT_PAIRS = 20  # of which all sign vectors are the reference
 _FIXED = 9_999  # sign vectors beyond that: always the same, the observed one among them
 # Statistics that differ by rounding alone are ties.
@@ -73,8 +72,8 @@ def answers(
     seeds: Sequence[int],
     looks: Sequence[int],
     *,
+    sign: int = 1,
     over: Mapping[str, int] | None = None,
-    higher_is_better: bool = True,
     margin: float | None = None,
     alpha: float = ALPHA,
 ) -> tuple[dict[str, Answer], int]:
@@ -88,6 +87,7 @@ def answers(
             one of the two has no number (it diverged) is missing, and counts as no difference.
         seeds: All that may come, in the order in which they are added.
         looks: After how many of them the data are looked at, ascending; the last is the end.
+        sign: 1, or -1 where lower is better.
         over: How many of the first seeds each candidate and the baseline have behind them, with a
             number or not. A look is made when all that are not settled have. None: all that have
             a number.
@@ -111,17 +111,11 @@ def answers(
             counted = np.isfinite(data[:, place])
             if not counted.any():
                 continue
-            is_rejected = made[-1].observed[place] > limit
+            is_rejected = bool(made[-1].observed[place] > limit)
             difference = float(data[counted, place].mean())
-            interval = _interval(made, name, difference, is_rejected=bool(is_rejected))
-            sign = 1 if higher_is_better else -1
-            conclusion = Conclusion.NONE
-            if margin is not None and interval and max(map(abs, interval)) <= margin:
-                conclusion = Conclusion.SAME
-            elif is_rejected:
-                conclusion = Conclusion.BETTER if sign * difference > 0 else Conclusion.WORSE
+            interval = _interval(made, name, difference, is_rejected=is_rejected)
             found[name] = Answer(
-                conclusion,
+                concluded(sign * difference, interval, margin, is_significant=is_rejected),
                 tuple(seed for seed, there in zip(seeds, counted, strict=False) if there),
                 difference,
                 interval,
@@ -160,21 +154,20 @@ def judge_by_looks(
         },
         seeds,
         looks,
+        sign=metric.sign,
         over={name: min(over[name], over[baseline]) for name in candidates},
-        higher_is_better=metric.higher_is_better,
         margin=margin,
         alpha=alpha,
     )
     judged = []
     for name, answer in found.items():
         pairs = [(values[name][seed], of_baseline[seed]) for seed in answer.seeds]
-        sign = 1 if metric.higher_is_better else -1
         judged.append(
             Judged(
                 candidate=name,
                 baseline=baseline,
                 metric=metric.name,
-                better=sum(sign * (one - other) > 0 for one, other in pairs),
+                better=sum(metric.sign * (one - other) > 0 for one, other in pairs),
                 ties=sum(one == other for one, other in pairs),
                 seeds=answer.seeds,
                 paired=True,

@@ -14,6 +14,7 @@ from optrun.optimizers.specification import parse
 from optrun.runner.compare.budgets import within_budget
 from optrun.runner.compare.comparison import compare
 from optrun.runner.compare.judgement import verdict
+from optrun.runner.compare.notes import notes as notes_beneath
 from optrun.runner.config.load import load
 from optrun.runner.runs.reader import read_all
 from optrun.runner.verdict.fairness import _DEFAULT_RATE, _DEFAULT_RATES, Setup, beside, notes
@@ -330,7 +331,8 @@ def run_of(name: str, specification: Mapping[str, object], seed: int = 1, **more
 
 def compared(results: Path, **options: Any) -> tuple[str, ...]:
     [group] = compare(*read_all([results])).groups
-    return verdict(group, BY_KEY["test_accuracy"], **options).notes
+    found = verdict(group, BY_KEY["test_accuracy"], **options)
+    return tuple(notes_beneath(group, found))
 
 
 def test_compare_tells_what_is_unfair_in_the_table_and_in_json(
@@ -353,8 +355,9 @@ def test_compare_tells_what_is_unfair_in_the_table_and_in_json(
     [group] = compare(*read_all([tmp_path / "results"])).groups
     curve = {"curve_of": lambda run: [(1.0, 0.9)], "baseline": "sgd"}
     at_cost = within_budget(group, "gradient-evaluations", BY_KEY["test_accuracy"], **curve)
-    assert any(note.startswith(expected[0]) for note in at_cost.notes)
-    assert not any("Unequal budgets" in note for note in at_cost.notes)
+    found = list(notes_beneath(group, at_cost, by_cost=False))
+    assert any(note.startswith(expected[0]) for note in found)
+    assert not any("Unequal budgets" in note for note in found)
 
 
 def test_a_larger_batch_costs_no_less_for_having_fewer_gradients(

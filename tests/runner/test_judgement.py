@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optrun.runner.compare.comparison import compare
 from optrun.runner.compare.judgement import Verdict, verdict
+from optrun.runner.compare.notes import notes
 from optrun.runner.runs.reader import read_all
 from optrun.runner.verdict.conclusions import Conclusion
 from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_METRIC
@@ -48,7 +50,8 @@ def make_runs(make_run: MakeRun) -> MakeRuns:
 def judged(tmp_path: Path) -> Callable[..., Verdict]:
     def judge(**options: object) -> Verdict:
         [group] = compare(*read_all([tmp_path / "results"])).groups
-        return verdict(group, BY_KEY[DEFAULT_METRIC], **options)
+        found = verdict(group, BY_KEY[DEFAULT_METRIC], **options)
+        return replace(found, notes=tuple(notes(group, found)))
 
     return judge
 
@@ -105,6 +108,50 @@ def test_the_commands_that_run_what_is_missing_are_named(
     assert len(commands) == 2
     assert re.fullmatch(rf"What is missing runs by: optrun train {pair} --seeds 4-7", commands[0])
     assert re.fullmatch(rf".*optrun train {runs.format('heun')} --seeds 6-7", commands[1])
+
+
+def missing(found: Verdict) -> list[tuple[list[str], str]]:
+    """The experiments and the seeds of each command."""
+    commands = [one for one in found.notes if one.startswith("What is missing runs by: ")]
+    return [
+        (re.findall(r"(\w+)-s\d+-\w+/config\.yaml", one), one.rpartition("--seeds ")[2].split()[0])
+        for one in commands
+    ]
+
+
+def test_a_command_is_named_for_each_range_of_missing_seeds(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 5)
+    make_runs("adam", 3, after=2)
+    # Six pairs are the fewest: of the seeds 1 to 6, one lacks the last, the other three.
+    assert missing(judged()) == [(["adam"], "1-2"), (["sgd", "adam"], "6-6")]
+
+
+def test_rows_that_are_no_pairs_each_need_so_many_seeds_whichever(
+    make_runs: MakeRuns, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 3)
+    make_runs("adam", 2, after=10, start="elsewhere")
+    # Of three and four values 35 deals are possible, of four and four 70: 2 / 70 < 0.05.
+    assert missing(judged()) == [(["sgd"], "4-4"), (["adam"], "13-14")]
+
+
+def test_a_seed_that_diverged_is_not_asked_for_again(
+    make_runs: MakeRuns, make_run: MakeRun, judged: Callable[..., Verdict]
+) -> None:
+    make_runs("sgd", 3)
+    make_runs("adam", 2)
+    make_run(
+        name="adam",
+        seed=3,
+        experiment="adam Adam",
+        state="diverged",
+        result=None,
+        optimizer={"description": "Adam", "specification": {"name": "adam"}},
+        provenance={"initial_weights": "w3", "first_batches": "b3"},
+    )
+    assert missing(judged()) == [(["sgd", "adam"], "4-7")]
 
 
 @pytest.mark.parametrize(
@@ -208,8 +255,8 @@ def test_where_seeds_differ_it_is_said_how_many_are_in_common(
 ) -> None:
     make_runs("sgd", 8)
     make_runs("adam", count, after=after)
-    notes = [note for note in judged().notes if "in common" in note]
-    assert notes == ([] if said is None else [f"adam and sgd: {said}"])
+    found = [note for note in judged().notes if "in common" in note]
+    assert found == ([] if said is None else [f"adam and sgd: {said}"])
 
 
 def test_two_rows_of_one_name_are_told_apart(

@@ -212,7 +212,7 @@ def test_runs_that_do_not_count_are_named_up_to_a_few(
     make_run("other", format=9)
     lines = captions.left_out(compared())
     assert lines == [
-        "6 interrupted: stopped0, stopped1, stopped2, and 3 more",
+        "6 interrupted: stopped0, stopped1, stopped2 and 3 more",
         "1 failed: broken (disk full)",
         "1 unreadable: other (format must be 1, received: 9 (another version?))",
     ]

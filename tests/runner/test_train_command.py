@@ -375,13 +375,13 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, optrun: Optr
         (
             ["sgd", "adam"],
             "3",
-            "3 seeds each can never give p < 0.05: no difference can",
+            "3 seeds each can never give p < 0.05; 6 seeds each can",
         ),
         (["sgd", "adam"], "8", "8 seeds each can show a difference; 6 are the fewest"),
         (
             ["sgd", "adam", "heun"],
             "6",
-            "in 2 comparisons: no difference can be concluded with",
+            "in 2 comparisons; 7 seeds each can",
         ),
         (["sgd"], "1", None),
     ],

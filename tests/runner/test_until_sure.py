@@ -329,7 +329,7 @@ def test_one_assumes_what_is_said_before_it_begins() -> None:
     # sqrt(0.1 / (2 * 308)) = 1.27 points, times the root of 2 for a pair.
     assert "scatter by about 1.3 points (308 test photos, 10 % told wrong, assumed)" in text
     assert "differences of pairs by 1.8" in text
-    assert "How long a seed of each takes is told at the first look" in text
+    assert "How long a seed of each takes is not known" in text
 
 
 def test_refusals_are_a_persons_mistakes() -> None:

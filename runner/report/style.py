@@ -1,0 +1,250 @@
+"""How figures look and become files: one style for screens, print and whoever sees no colour.
+
+The colours are Okabe and Ito's (2008, "Color universal design"), which people of every kind of
+colour vision tell apart, darkened or lightened to a contrast of at least 3 to the ground. Nothing
+is told by colour alone: each line has a dash and a marker of its own, so that it is found in grey
+too. Files hold no date and no random id: the same figure is the same bytes.
+"""
+
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optrun.data.files import write_atomically
+from optrun.runner.report.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+ENDINGS = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours on one ground; `cycle` is what matplotlib calls C0, C1, ..."""
+
+    ground: str
+    text: str
+    grid: str
+    cycle: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of one row of panels, in inches, and of its text, in points."""
+
+    width: float
+    height: float
+    font: float
+    most_columns: int  # panels side by side
+
+
+THEMES: Mapping[str, Theme] = {
+    "light": Theme(
+        "#ffffff",
+        "#1a1a1a",
+        "#dddddd",
+        ("#0072b2", "#c45500", "#00875f", "#b85d8f", "#a87600", "#2d8fc7", "#1a1a1a"),
+    ),
+    "dark": Theme(
+        "#15181c",
+        "#e8e8e8",
+        "#3a3f45",
+        ("#4ba3dc", "#ff7f2a", "#1fc79a", "#d98ab5", "#e69f00", "#9ad1f5", "#e8e8e8"),
+    ),
+}
+SIZES: Mapping[str, Size] = {
+    "page": Size(10.0, 4.2, 9.0, 2),
+    "two-columns": Size(7.0, 3.6, 8.0, 2),
+    "one-column": Size(3.4, 2.9, 7.0, 1),
+}
+_DPI = 150
+_DASHES: Sequence[Any] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+MOST_LOOKS = len(_MARKERS)  # lines that are told apart in one picture
+_LONGEST_LABEL = 60
+_LETTER = 0.53  # of the font's size, the width of one as a mean
+
+
+def look(place: int) -> dict[str, Any]:
+    """Colour, dash and marker of the nth line, as matplotlib's keywords.
+
+    >>> look(0), look(1)["marker"]
+    ({'color': 'C0', 'linestyle': '-', 'marker': 'o'}, 's')
+    """
+    colours = len(THEMES["light"].cycle)
+    return {
+        "color": f"C{place % colours}",
+        "linestyle": _DASHES[place % len(_DASHES)],
+        "marker": _MARKERS[place % MOST_LOOKS],
+    }
+
+
+def legend_label(name: str) -> str:
+    """A name as a legend takes it: short, and not beginning with the mark of what is hidden.
+
+    >>> legend_label("_mine"), legend_label("a" * 70)[-4:]
+    (' _mine', 'aaa…')
+    """
+    shown = name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def save(
+    rows: Sequence[tuple[str, Sequence[Figure]]],
+    path: Path,
+    *,
+    size: str = "page",
+    theme: str = "light",
+) -> None:
+    """Writes a picture by its ending, all of it or nothing; an `OSError` where it can't be."""
+    write_atomically(path, encoded(rows, path.suffix.lower(), size=size, theme=theme))
+
+
+def encoded(
+    rows: Sequence[tuple[str, Sequence[Figure]]],
+    ending: str,
+    *,
+    size: str = "page",
+    theme: str = "light",
+) -> bytes:
+    """The bytes of a .png, .svg or .pdf.
+
+    Args:
+        rows: Each a heading, which may be empty, above figures as panels that share a legend.
+        ending: One of `ENDINGS`.
+        size: One of `SIZES`; a picture is so wide, and so high for every line of panels.
+        theme: One of `THEMES`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Picture
+
+    shape = SIZES[size]
+    with _styled(THEMES[theme], shape), warnings.catch_warnings():
+        # A name in letters that the font lacks is drawn as boxes, and said in words anyway.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        lines = [_lines_of(len(figures), shape) for _, figures in rows]
+        picture = Picture(figsize=(shape.width, shape.height * sum(lines)), layout="constrained")
+        FigureCanvasAgg(picture)
+        parts = picture.subfigures(len(rows), 1, height_ratios=lines, squeeze=False)
+        for part, (heading, figures) in zip(parts[:, 0], rows, strict=True):
+            _draw_row(part, heading, figures, shape)
+        buffer = io.BytesIO()
+        picture.savefig(buffer, format=ending.removeprefix("."), metadata=_metadata(rows, ending))
+    return buffer.getvalue()
+
+
+def _lines_of(count: int, shape: Size) -> int:
+    return -(-count // _columns_of(count, shape))
+
+
+def _columns_of(count: int, shape: Size) -> int:
+    return min(count, shape.most_columns)
+
+
+def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape: Size) -> None:
+    columns = _columns_of(len(figures), shape)
+    if heading:
+        part.suptitle(_wrapped(heading, shape.width, shape.font), fontsize=shape.font + 1)
+    panels = part.subplots(_lines_of(len(figures), shape), columns, squeeze=False).flat
+    for axes, figure in zip(panels, figures, strict=False):
+        figure.draw(axes)
+        title = _wrapped(figure.title, 0.86 * shape.width / columns, shape.font + 1)
+        axes.set_title(title, loc="left")
+    for axes in list(panels)[len(figures) :]:
+        axes.remove()
+    _add_legend(part, list(part.axes), figures, shape)
+
+
+def _add_legend(
+    part: "FigureBase", panels: "Sequence[Axes]", figures: Sequence[Figure], shape: Size
+) -> None:
+    """Below the panels, where it can hide nothing; beneath its title, how the figures are read."""
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    readings = dict.fromkeys(figure.reading for figure in figures if figure.reading)
+    title = _wrapped(" ".join(readings), shape.width, shape.font - 1)
+    if not found and not title:
+        return
+    longest = max(map(len, found), default=0)
+    needed = (longest + 6) * _LETTER * shape.font / 72
+    part.legend(
+        found.values(),
+        found.keys(),
+        loc="outside lower center",
+        ncols=max(1, min(len(found), int(shape.width / needed))),
+        title=title or None,
+        title_fontsize=shape.font - 1,
+        frameon=False,
+        handlelength=3.2,
+    )
+
+
+def _wrapped(text: str, width: float, font: float) -> str:
+    """In lines of so many inches."""
+    return textwrap.fill(text, max(12, int(width * 72 / (_LETTER * font))))
+
+
+def _metadata(rows: Sequence[tuple[str, Sequence[Figure]]], ending: str) -> dict[str, str | None]:
+    """What the picture shows, for whoever cannot see it; no date, no program."""
+    figures = [figure for _, row in rows for figure in row]
+    title = "; ".join(dict.fromkeys(figure.title for figure in figures))
+    told = " ".join(dict.fromkeys(figure.finding for figure in figures))
+    match ending:
+        case ".png":
+            return {"Software": None, "Title": title, "Description": told}
+        case ".svg":
+            return {"Date": None, "Creator": None, "Title": title, "Description": told}
+        case _:
+            fixed: dict[str, str | None] = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+            return {**fixed, "Title": title, "Subject": told}
+
+
+@contextmanager
+def _styled(theme: Theme, shape: Size) -> Iterator[None]:
+    """All of Matplotlib's settings for a picture, whatever a person's own file says."""
+    import matplotlib as mpl
+    from cycler import cycler
+
+    settings: dict[str, Any] = {
+        "axes.prop_cycle": cycler(color=theme.cycle),
+        "axes.facecolor": theme.ground,
+        "figure.facecolor": theme.ground,
+        "savefig.facecolor": theme.ground,
+        **dict.fromkeys(
+            ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"),
+            theme.text,
+        ),
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.8,
+        "font.family": "DejaVu Sans",  # the one that matplotlib brings with it
+        "font.size": shape.font,
+        "axes.titlesize": shape.font + 1,
+        "axes.titleweight": "bold",
+        "axes.labelsize": shape.font,
+        "legend.fontsize": shape.font,
+        "xtick.labelsize": shape.font - 1,
+        "ytick.labelsize": shape.font - 1,
+        "lines.markersize": shape.font / 2,
+        "savefig.dpi": _DPI,
+        "text.parse_math": False,  # names are other people's: "$" in one is no formula
+        "svg.hashsalt": "optrun",
+        "pdf.fonttype": 42,
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(settings)
+        yield

@@ -253,12 +253,12 @@ def learning_curves(
     shown = drawn_of(found)
     return Figure(
         key=f"learning-curves-{measure.replace('_', '-')}-{axis}",
-        title=f"{quantity.name.capitalize()} by {AXIS_LABELS[axis].partition(' (')[0]}",
-        finding=" ".join([_finding(found, axis, quantity), *left_out(group, found, axis)]),
+        title=f"{quantity.name.capitalize()} over {AXIS_LABELS[axis].partition(' (')[0]}",
+        finding=_finding(found, axis, quantity),
         columns=("experiment", "seed", AXIS_LABELS[axis], quantity.label, "band from", "band to"),
         rows=table_of(found, quantity.scale),
         draw=lambda axes: draw_bundles(axes, shown, axis, quantity),
-        reading=reading_of(found),
+        reading=" ".join([reading_of(found), *left_out(group, found, axis)]),
     )
 
 
@@ -415,7 +415,7 @@ def _finding(found: Sequence[Bundle], axis: str, quantity: Quantity) -> str:
     told = [f"{label} {quantity.told(one.mean)} ({_means(one)})" for label, one in ends]
     best = "highest" if quantity.higher_is_better else "lowest"
     return (
-        f"After {Budget(axis, least)}, the most that all have, {quantity.name} is {best} with "
+        f"After {spent_told(axis, least)}, the most that all have, {quantity.name} is {best} with "
         f"{told[0]}, then {some(told[1:], _MOST_NAMED)}; not tested for significance."
     )
 
@@ -425,16 +425,28 @@ def _finding_of_one(bundle: Bundle, middle: Sequence[Middle], axis: str, quantit
     kind = f", {_means(last)}" if last.curves > 1 else ""
     if first is last:
         told = quantity.told(last.mean)
-        return f"{bundle.label}{kind}: {quantity.name} {told} after {Budget(axis, last.spent)}."
+        return f"{bundle.label}{kind}: {quantity.name} {told} after {spent_told(axis, last.spent)}."
     choose = max if quantity.higher_is_better else min
     best = choose(middle, key=lambda one: one.mean)
-    at_best = "its best" if best is last else f"best after {Budget(axis, best.spent)}"
+    at_best = "its best" if best is last else f"best after {spent_told(axis, best.spent)}"
     told_best = "" if best is last else f" ({quantity.told(best.mean)})"
     return (
         f"{bundle.label}{kind}: {quantity.name} {quantity.told(first.mean)} after "
-        f"{Budget(axis, first.spent)}, {quantity.told(last.mean)} after "
-        f"{Budget(axis, last.spent)}, {at_best}{told_best}."
+        f"{spent_told(axis, first.spent)}, {quantity.told(last.mean)} after "
+        f"{spent_told(axis, last.spent)}, {at_best}{told_best}."
     )
+
+
+def spent_told(axis: str, spent: float) -> str:
+    """What was spent, in words; a record of steps may lie within an epoch.
+
+    >>> spent_told("epochs", 1), spent_told("epochs", 0.4), spent_told("updates", 2500)
+    ('1 epoch', '0.4 epochs', '2,500 updates')
+    """
+    if axis == SECONDS or (float(spent).is_integer() and spent != 1):
+        return str(Budget(axis, spent))
+    name = axis.replace("-", " ")
+    return f"1 {name[:-1]}" if spent == 1 else f"{spent:.2g} {name}"
 
 
 def _means(one: Middle) -> str:
@@ -458,16 +470,16 @@ def slow_and_fast(
     pairs = [(one, fast_of[one.label]) for one in slow if one.label in fast_of]
     if not pairs:
         return None
-    shown = pairs[: MOST_LOOKS // 2]
+    shown = [pair for pair in pairs if pair[0] in drawn_of(slow)]
 
     def draw(axes: "Axes") -> None:
         for pair in shown:
             style = look(pair[0].place)
-            for bundle, dash, name in zip(pair, ("-", "--"), ("slow", "fast"), strict=True):
-                face = "none" if name == "fast" else style["color"]
-                part = {**style, "linestyle": dash, "markerfacecolor": face}
-                own = f"{legend_label(bundle.label)}, " if len(pairs) > 1 else ""
-                draw_bundle(axes, bundle, part, loss.scale, f"{own}{name} weights")
+            # Which experiment, its colour and marker say: in a legend it is named once.
+            slow_style = {**style, "linestyle": "-"}
+            fast_style = {**style, "linestyle": "--", "markerfacecolor": "none"}
+            draw_bundle(axes, pair[0], slow_style, loss.scale, pair[0].title)
+            draw_bundle(axes, pair[1], fast_style, loss.scale, "")
         axes.set_ylabel(loss.label)
         set_axis(axes, axis)
         _keep_in_view(axes, [bundle for pair in shown for bundle in pair], loss.scale)
@@ -493,7 +505,7 @@ def slow_and_fast(
         ),
         rows=rows,
         draw=draw,
-        reading=reading_of([*slow, *fast]),
+        reading=f"Solid: slow weights; dashed, with open marks: fast weights. {reading_of(slow)}",
     )
 
 
@@ -517,11 +529,10 @@ def _slow_against_fast(slow: Bundle, fast: Bundle) -> str:
         gaps = [gap for one in pairs for place, gap in one if place == epoch]
         if not gaps:
             continue
-        lower = sum(gap < 0 for gap in gaps)
         mean = statistics.fmean(gaps)
-        way = "below" if mean < 0 else "above"
-        told.append(
-            f"after epoch {epoch} the slow weights have the lower loss in {lower} of "
-            f"{number_of(len(gaps), 'run')}, as a mean {abs(mean):.3f} {way} the fast ones"
-        )
-    return f"{slow.label}: {'; '.join(told)}."
+        way = f"{abs(mean):.2g} {'below' if mean < 0 else 'above'} that of the fast ones"
+        if len(gaps) > 1:
+            lower = sum(gap < 0 for gap in gaps)
+            way += f" as a mean, and the lower one in {lower} of {len(gaps)} seeds"
+        told.append(f"after epoch {epoch} {way if mean else 'equal to that of the fast ones'}")
+    return f"{slow.label}: the loss of the slow weights is {'; '.join(told)}."

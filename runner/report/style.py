@@ -60,7 +60,7 @@ THEMES: Mapping[str, Theme] = {
     ),
 }
 SIZES: Mapping[str, Size] = {
-    "page": Size(10.0, 4.2, 9.0, 2),
+    "page": Size(10.0, 3.8, 9.0, 3),
     "two-columns": Size(7.0, 3.6, 8.0, 2),
     "one-column": Size(3.4, 2.9, 7.0, 1),
 }
@@ -145,19 +145,22 @@ def _lines_of(count: int, shape: Size) -> int:
 
 
 def _columns_of(count: int, shape: Size) -> int:
-    return min(count, shape.most_columns)
+    """As many as fit and leave no gap; four are two by two."""
+    full = max(each for each in range(1, shape.most_columns + 1) if count % each == 0)
+    return full if full > 1 else min(count, 2, shape.most_columns)
 
 
 def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape: Size) -> None:
     columns = _columns_of(len(figures), shape)
     if heading:
         part.suptitle(_wrapped(heading, shape.width, shape.font), fontsize=shape.font + 1)
-    panels = part.subplots(_lines_of(len(figures), shape), columns, squeeze=False).flat
+    grid = part.subplots(_lines_of(len(figures), shape), columns, squeeze=False)
+    panels = list(grid.flat)
     for axes, figure in zip(panels, figures, strict=False):
         figure.draw(axes)
         title = _wrapped(figure.title, 0.86 * shape.width / columns, shape.font + 1)
         axes.set_title(title, loc="left")
-    for axes in list(panels)[len(figures) :]:
+    for axes in panels[len(figures) :]:
         axes.remove()
     _add_legend(part, list(part.axes), figures, shape)
 

@@ -258,7 +258,7 @@ def learning_curves(
         columns=("experiment", "seed", AXIS_LABELS[axis], quantity.label, "band from", "band to"),
         rows=table_of(found, quantity.scale),
         draw=lambda axes: draw_bundles(axes, shown, axis, quantity),
-        reading=" ".join([reading_of(found), *left_out(group, found, axis)]),
+        reading=(*reading_of(found), *left_out(group, found, axis)),
     )
 
 
@@ -275,7 +275,7 @@ def drawn_of(found: Sequence[Bundle]) -> list[Bundle]:
     return [one for one in found if one.place < MOST_LOOKS] or list(found[:MOST_LOOKS])
 
 
-def reading_of(found: Sequence[Bundle]) -> str:
+def reading_of(found: Sequence[Bundle]) -> list[str]:
     """What the lines, bands and marks of such a picture are."""
     most = max(len(one.averaged) for one in found)
     counts = {len(one.averaged) for one in found}
@@ -291,7 +291,7 @@ def reading_of(found: Sequence[Bundle]) -> str:
         told.append("×: diverged.")
     if statuses - {RunStatus.DIVERGED, RunStatus.COMPLETED}:
         told.append("|: not finished.")
-    return " ".join(told)
+    return told
 
 
 def table_of(found: Sequence[Bundle], scale: float) -> list[tuple[Cell, ...]]:
@@ -337,7 +337,14 @@ def draw_bundle(
         if curve in averaged and len(averaged) == 1:
             continue  # its mean is itself
         values = [value * scale for value in curve.values]
-        axes.plot(curve.spent, values, color=colour, linewidth=0.7, alpha=0.45)
+        axes.plot(
+            curve.spent,
+            values,
+            color=colour,
+            linestyle=style["linestyle"],
+            linewidth=0.7,
+            alpha=0.45,
+        )
     middle = bundle.middle
     if len(averaged) > 1:
         axes.fill_between(
@@ -369,12 +376,13 @@ def _keep_in_view(axes: "Axes", found: Sequence[Bundle], scale: float) -> None:
         bottom = max(bottom, min(whole_ones) - room)
         top = min(top, max(whole_ones) + room)
         axes.set_ylim(bottom, top)
+    margin = 0.03 * (top - bottom)  # clear of the title
     for bundle in found:
         for curve in bundle.curves:
             if curve.status == RunStatus.COMPLETED:
                 continue
             mark = "x" if curve.status == RunStatus.DIVERGED else "|"
-            height = min(max(curve.values[-1] * scale, bottom), top)
+            height = min(max(curve.values[-1] * scale, bottom + margin), top - margin)
             axes.plot(
                 [curve.spent[-1]],
                 [height],
@@ -505,7 +513,7 @@ def slow_and_fast(
         ),
         rows=rows,
         draw=draw,
-        reading=f"Solid: slow weights; dashed, with open marks: fast weights. {reading_of(slow)}",
+        reading=(*reading_of(slow), "Solid: slow weights; dashed, with open marks: fast weights."),
     )
 
 

@@ -7,7 +7,6 @@ too. Files hold no date and no random id: the same figure is the same bytes.
 """
 
 import io
-import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,8 +67,9 @@ _DPI = 150
 _DASHES: Sequence[Any] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 MOST_LOOKS = len(_MARKERS)  # lines that are told apart in one picture
-_LONGEST_LABEL = 60
-_LETTER = 0.53  # of the font's size, the width of one as a mean
+_LONGEST_LABEL = 200  # characters
+_LINE, _BOLD = 1.5, 1.1  # of the font's size, the height of a line; of its width, when bold
+_HANDLE = 3.2  # of the font's size, the length of a legend's line
 
 
 def look(place: int) -> dict[str, Any]:
@@ -87,13 +87,12 @@ def look(place: int) -> dict[str, Any]:
 
 
 def legend_label(name: str) -> str:
-    """A name as a legend takes it: short, and not beginning with the mark of what is hidden.
+    """A name as a label; matplotlib hides those that begin with "_".
 
-    >>> legend_label("_mine"), legend_label("a" * 70)[-4:]
-    (' _mine', 'aaa…')
+    >>> legend_label("_mine"), legend_label("mine")
+    (' _mine', 'mine')
     """
-    shown = name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
-    return f" {shown}" if shown.startswith("_") else shown
+    return f" {name}" if name.startswith("_") else name
 
 
 def save(
@@ -129,12 +128,12 @@ def encoded(
     with _styled(THEMES[theme], shape), warnings.catch_warnings():
         # A name in letters that the font lacks is drawn as boxes, and said in words anyway.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        lines = [_lines_of(len(figures), shape) for _, figures in rows]
-        picture = Picture(figsize=(shape.width, shape.height * sum(lines)), layout="constrained")
+        picture = Picture(layout="constrained")
         FigureCanvasAgg(picture)
-        parts = picture.subfigures(len(rows), 1, height_ratios=lines, squeeze=False)
-        for part, (heading, figures) in zip(parts[:, 0], rows, strict=True):
-            _draw_row(part, heading, figures, shape)
+        parts = picture.subfigures(len(rows), 1, squeeze=False)[:, 0]
+        heights = [_draw_row(part, *row, shape) for part, row in zip(parts, rows, strict=True)]
+        parts[0].get_subplotspec().get_gridspec().set_height_ratios(heights)
+        picture.set_size_inches(shape.width, sum(heights))
         buffer = io.BytesIO()
         picture.savefig(buffer, format=ending.removeprefix("."), metadata=_metadata(rows, ending))
     return buffer.getvalue()
@@ -150,50 +149,90 @@ def _columns_of(count: int, shape: Size) -> int:
     return full if full > 1 else min(count, 2, shape.most_columns)
 
 
-def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape: Size) -> None:
+def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape: Size) -> float:
+    """Draws panels with their heading and legend; gives the height that these take, in inches."""
     columns = _columns_of(len(figures), shape)
+    lines = 0
     if heading:
-        part.suptitle(_wrapped(heading, shape.width, shape.font), fontsize=shape.font + 1)
+        text = _wrapped(heading, shape.width, shape.font + 1)
+        part.suptitle(text, fontsize=shape.font + 1)
+        lines += text.count("\n") + 1
     grid = part.subplots(_lines_of(len(figures), shape), columns, squeeze=False)
     panels = list(grid.flat)
     for axes, figure in zip(panels, figures, strict=False):
         figure.draw(axes)
-        title = _wrapped(figure.title, 0.86 * shape.width / columns, shape.font + 1)
+        title = _wrapped(figure.title, 0.78 * shape.width / columns, _BOLD * (shape.font + 1))
         axes.set_title(title, loc="left")
     for axes in panels[len(figures) :]:
         axes.remove()
-    _add_legend(part, list(part.axes), figures, shape)
+    lines += _add_legend(part, list(part.axes), figures, shape)
+    return shape.height * _lines_of(len(figures), shape) + lines * _LINE * shape.font / 72
 
 
 def _add_legend(
     part: "FigureBase", panels: "Sequence[Axes]", figures: Sequence[Figure], shape: Size
-) -> None:
-    """Below the panels, where it can hide nothing; beneath its title, how the figures are read."""
+) -> int:
+    """Below the panels, where it can hide nothing; beneath its title, how the figures are read.
+
+    Gives the number of its lines.
+    """
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    readings = dict.fromkeys(figure.reading for figure in figures if figure.reading)
+    readings = dict.fromkeys(one for figure in figures for one in figure.reading)
     title = _wrapped(" ".join(readings), shape.width, shape.font - 1)
     if not found and not title:
-        return
-    longest = max(map(len, found), default=0)
-    needed = (longest + 6) * _LETTER * shape.font / 72
+        return 0
+    around = (_HANDLE + 4) * shape.font / 72  # a handle and the gaps about it, in inches
+    labels = [_cut(label, shape.width - around, shape.font) for label in found]
+    widest = max((_width(label, shape.font) for label in labels), default=0.0)
+    columns = max(1, min(len(found), int(shape.width / (widest + around))))
     part.legend(
         found.values(),
-        found.keys(),
+        labels,
         loc="outside lower center",
-        ncols=max(1, min(len(found), int(shape.width / needed))),
+        ncols=columns,
         title=title or None,
         title_fontsize=shape.font - 1,
         frameon=False,
-        handlelength=3.2,
+        handlelength=_HANDLE,
     )
+    return -(-len(found) // columns) + (title.count("\n") + 1 if title else 0)
+
+
+def _cut(label: str, width: float, font: float) -> str:
+    """At most so many inches wide; the middle goes, since names differ at their ends."""
+    shown, keep = label[:_LONGEST_LABEL], min(len(label), _LONGEST_LABEL)
+    if len(label) > keep:
+        shown = f"{label[: keep // 2]}…{label[-keep // 2 :]}"
+    while _width(shown, font) > width and keep > 8:
+        keep -= 1
+        shown = f"{label[: keep // 2]}…{label[-keep // 2 :]}"
+    return shown
+
+
+def _width(text: str, font: float) -> float:
+    """In inches, as matplotlib sets it."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    width, _, _ = TextToPath().get_text_width_height_descent(
+        text, FontProperties(family="DejaVu Sans", size=font), ismath=False
+    )
+    return float(width) / 72
 
 
 def _wrapped(text: str, width: float, font: float) -> str:
-    """In lines of so many inches."""
-    return textwrap.fill(text, max(12, int(width * 72 / (_LETTER * font))))
+    """In lines of so many inches, but for a word that is longer."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _width(longer, font) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def _metadata(rows: Sequence[tuple[str, Sequence[Figure]]], ending: str) -> dict[str, str | None]:
@@ -244,6 +283,7 @@ def _styled(theme: Theme, shape: Size) -> Iterator[None]:
         "lines.markersize": shape.font / 2,
         "savefig.dpi": _DPI,
         "text.parse_math": False,  # names are other people's: "$" in one is no formula
+        "figure.constrained_layout.w_pad": 0.1,
         "svg.hashsalt": "optrun",
         "pdf.fonttype": 42,
     }

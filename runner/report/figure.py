@@ -24,6 +24,6 @@ class Figure:
     columns: Sequence[str]  # of its data, with units
     rows: Sequence[Sequence[Cell]] = field(repr=False)
     draw: "Callable[[Axes], None]" = field(repr=False)
-    # How it is read, in sentences: what a thin line, a band or a mark stands for. Lines have labels,
-    # of which whoever shows the figure makes a legend.
+    # How it is read, in sentences: what a thin line, a band or a mark stands for. Whoever shows
+    # the figure makes a legend of its lines' labels.
     reading: Sequence[str] = ()

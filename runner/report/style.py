@@ -130,9 +130,12 @@ def encoded(
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         picture = Picture(layout="constrained")
         FigureCanvasAgg(picture)
-        parts = picture.subfigures(len(rows), 1, squeeze=False)[:, 0]
-        heights = [_draw_row(part, *row, shape) for part, row in zip(parts, rows, strict=True)]
-        parts[0].get_subplotspec().get_gridspec().set_height_ratios(heights)
+        grid = picture.add_gridspec(len(rows), 1)
+        heights = [
+            _draw_row(picture.add_subfigure(grid[place, 0]), *row, shape)
+            for place, row in enumerate(rows)
+        ]
+        grid.set_height_ratios(heights)
         picture.set_size_inches(shape.width, sum(heights))
         buffer = io.BytesIO()
         picture.savefig(buffer, format=ending.removeprefix("."), metadata=_metadata(rows, ending))
@@ -165,7 +168,7 @@ def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape
         axes.set_title(title, loc="left")
     for axes in panels[len(figures) :]:
         axes.remove()
-    lines += _add_legend(part, list(part.axes), figures, shape)
+    lines += _add_legend(part, panels[: len(figures)], figures, shape)
     return shape.height * _lines_of(len(figures), shape) + lines * _LINE * shape.font / 72
 
 
@@ -256,7 +259,7 @@ def _styled(theme: Theme, shape: Size) -> Iterator[None]:
     import matplotlib as mpl
     from cycler import cycler
 
-    settings: dict[str, Any] = {
+    settings: dict[Any, Any] = {
         "axes.prop_cycle": cycler(color=theme.cycle),
         "axes.facecolor": theme.ground,
         "figure.facecolor": theme.ground,

@@ -98,7 +98,7 @@ def read_steps(folder: Path) -> list[Mapping[str, Any]]:
                 lines.append(line)
             if len(lines) == 2 * _MOST_STEPS:
                 lines, stride = lines[1::2], 2 * stride
-    events = []
+    events: list[Mapping[str, Any]] = []
     for line in lines:
         with contextlib.suppress(DamageError):
             events.append(_event(line))

@@ -38,6 +38,7 @@ AXIS_LABELS = {
 _MOST_POINTS = 100  # of a curve of steps; more records are averaged
 _MOST_ROWS = 2_000  # of a table with every seed; a longer one has the means alone
 _MOST_NAMED = 3
+_MOST_BANDS = 6
 _FEWEST_FOR_DEVIATION = 3
 _STRAY = 0.15  # of the height of the curves that completed, as room for others
 
@@ -258,7 +259,7 @@ def learning_curves(
         columns=("experiment", "seed", AXIS_LABELS[axis], quantity.label, "band from", "band to"),
         rows=table_of(found, quantity.scale),
         draw=lambda axes: draw_bundles(axes, shown, axis, quantity),
-        reading=(*reading_of(found), *left_out(group, found, axis)),
+        reading=(*reading_of(shown), *left_out(group, found, axis)),
     )
 
 
@@ -275,6 +276,11 @@ def drawn_of(found: Sequence[Bundle]) -> list[Bundle]:
     return [one for one in found if one.place < MOST_LOOKS] or list(found[:MOST_LOOKS])
 
 
+def has_bands(found: Sequence[Bundle]) -> bool:
+    """Whether there is room for bands; many hide one another, and the lines."""
+    return len(found) <= _MOST_BANDS
+
+
 def reading_of(found: Sequence[Bundle]) -> list[str]:
     """What the lines, bands and marks of such a picture are."""
     most = max(len(one.averaged) for one in found)
@@ -282,9 +288,9 @@ def reading_of(found: Sequence[Bundle]) -> list[str]:
     told = []
     if most > 1:
         told.append("Thick: the mean over seeds; thin: each seed.")
-    if max(counts) >= _FEWEST_FOR_DEVIATION:
+    if has_bands(found) and max(counts) >= _FEWEST_FOR_DEVIATION:
         told.append("Band: mean ± standard deviation.")
-    if _FEWEST_FOR_DEVIATION - 1 in counts:
+    if has_bands(found) and _FEWEST_FOR_DEVIATION - 1 in counts:
         told.append("Band of two seeds: from one to the other.")
     statuses = {curve.status for bundle in found for curve in bundle.curves}
     if RunStatus.DIVERGED in statuses:
@@ -323,14 +329,21 @@ def table_of(found: Sequence[Bundle], scale: float) -> list[tuple[Cell, ...]]:
 def draw_bundles(axes: "Axes", found: Sequence[Bundle], axis: str, quantity: Quantity) -> None:
     """Thin lines for seeds, a thick one for their mean, a band about it."""
     for bundle in found:
-        draw_bundle(axes, bundle, look(bundle.place), quantity.scale, bundle.title)
+        style = look(bundle.place)
+        draw_bundle(axes, bundle, style, quantity.scale, bundle.title, has_band=has_bands(found))
     axes.set_ylabel(quantity.label)
     set_axis(axes, axis)
     _keep_in_view(axes, found, quantity.scale)
 
 
 def draw_bundle(
-    axes: "Axes", bundle: Bundle, style: Mapping[str, Any], scale: float, label: str
+    axes: "Axes",
+    bundle: Bundle,
+    style: Mapping[str, Any],
+    scale: float,
+    label: str,
+    *,
+    has_band: bool,
 ) -> None:
     averaged, colour = bundle.averaged, style["color"]
     for curve in bundle.curves:
@@ -346,7 +359,7 @@ def draw_bundle(
             alpha=0.45,
         )
     middle = bundle.middle
-    if len(averaged) > 1:
+    if has_band and len(averaged) > 1:
         axes.fill_between(
             [one.spent for one in middle],
             [one.low * scale for one in middle],
@@ -481,13 +494,14 @@ def slow_and_fast(
     shown = [pair for pair in pairs if pair[0] in drawn_of(slow)]
 
     def draw(axes: "Axes") -> None:
+        banded = has_bands([one for pair in shown for one in pair])
         for pair in shown:
             style = look(pair[0].place)
             # Which experiment, its colour and marker say: in a legend it is named once.
             slow_style = {**style, "linestyle": "-"}
             fast_style = {**style, "linestyle": "--", "markerfacecolor": "none"}
-            draw_bundle(axes, pair[0], slow_style, loss.scale, pair[0].title)
-            draw_bundle(axes, pair[1], fast_style, loss.scale, "")
+            draw_bundle(axes, pair[0], slow_style, loss.scale, pair[0].title, has_band=banded)
+            draw_bundle(axes, pair[1], fast_style, loss.scale, "", has_band=banded)
         axes.set_ylabel(loss.label)
         set_axis(axes, axis)
         _keep_in_view(axes, [bundle for pair in shown for bundle in pair], loss.scale)
@@ -513,7 +527,10 @@ def slow_and_fast(
         ),
         rows=rows,
         draw=draw,
-        reading=(*reading_of(slow), "Solid: slow weights; dashed, with open marks: fast weights."),
+        reading=(
+            *reading_of([one for pair in shown for one in pair]),
+            "Solid: slow weights; dashed, with open marks: fast weights.",
+        ),
     )
 
 

@@ -68,6 +68,7 @@ _DASHES: Sequence[Any] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2,
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 MOST_LOOKS = len(_MARKERS)  # lines that are told apart in one picture
 _LONGEST_LABEL = 200  # characters
+_FILLED = 0.92  # of the width, since hinted letters are wider
 _LINE, _BOLD = 1.5, 1.1  # of the font's size, the height of a line; of its width, when bold
 _HANDLE = 3.2  # of the font's size, the length of a legend's line
 
@@ -227,11 +228,11 @@ def _width(text: str, font: float) -> float:
 
 
 def _wrapped(text: str, width: float, font: float) -> str:
-    """In lines of so many inches, but for a word that is longer."""
+    """In lines that leave some of so many inches free, but for a word that is longer."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _width(longer, font) > width:
+        if lines[-1] and _width(longer, font) > _FILLED * width:
             lines.append(word)
         else:
             lines[-1] = longer

@@ -92,9 +92,11 @@ def time_to_target(
             for seed, one in of_row.items()
         ],
         draw=lambda axes: _draw_targets(axes, shown, spent, axis),
-        reading=(
-            "Dots: each seed; bar: their median, in which a miss is infinite; ×: never reached.",
-            *left_out(group, found, axis),
+        reading=" ".join(
+            [
+                "Dots: each seed; bar: their median, in which a miss is infinite; ×: never reached.",
+                *left_out(group, found, axis),
+            ]
         ),
     )
 
@@ -116,7 +118,14 @@ def _draw_targets(
             heights = [height + 0.5 * ((n + 0.5) / alike - 0.5) for n in range(alike)]
             marker = "x" if math.isinf(value) else style["marker"]
             at = never if math.isinf(value) else value
-            axes.plot([at] * alike, heights, linestyle="none", color=style["color"], marker=marker)
+            axes.plot(
+                [at] * alike,
+                heights,
+                linestyle="none",
+                color=style["color"],
+                marker=marker,
+                gid=bundle.label,
+            )
         middle = statistics.median(values)
         if math.isfinite(middle):
             axes.plot(
@@ -125,6 +134,7 @@ def _draw_targets(
                 color=style["color"],
                 linewidth=2.5,
                 alpha=0.6,
+                gid=bundle.label,
             )
     axes.set_yticks(range(len(shown)), [beside_axis(one.label) for one in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.4)
@@ -168,7 +178,7 @@ def cost(group: Group, axis: str = "gradient-evaluations") -> Figure | None:
         from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
         for label in shown:
-            style = {**look(places[label]), "linestyle": "none"}
+            style = {**look(places[label]), "linestyle": "none", "gid": label}
             seeds = points[label]
             if len(seeds) > 1:
                 spent, values = [one[1] for one in seeds], [100 * one[2] for one in seeds]
@@ -198,15 +208,15 @@ def cost(group: Group, axis: str = "gradient-evaluations") -> Figure | None:
         for label in best
     ]
     price = "training time" if axis == SECONDS else "gradient evaluations"
+    little = "little" if axis == SECONDS else "few"
     return Figure(
         key=f"cost-{axis}",
         title=f"Test accuracy against {price}",
         finding=(
-            f"By their means, none has both a higher test accuracy and fewer {price} than "
+            f"By their means, no other has as high a test accuracy for as {little} {price} as "
             f"{some(told, _MOST_NAMED)}; not tested for significance."
-            if axis != SECONDS
-            else f"By their means, none has both a higher test accuracy and a shorter {price} than "
-            f"{some(told, _MOST_NAMED)}; not tested for significance."
+            if len(points) > 1
+            else f"{told[0]}."
         ),
         columns=("experiment", "seed", AXIS_LABELS[axis], "test accuracy (%)"),
         rows=[
@@ -215,8 +225,6 @@ def cost(group: Group, axis: str = "gradient-evaluations") -> Figure | None:
             for seed, spent, accuracy in of
         ],
         draw=draw,
-        reading=(
-            "Large: the mean over seeds; small: each seed.",
-            *((f"Not shown, {number_of(len(beside), 'run')}: {NO_SECONDS}.",) if beside else ()),
-        ),
+        reading="Large: the mean over seeds; small: each seed."
+        + (f" Not shown, {number_of(len(beside), 'run')}: {NO_SECONDS}." if beside else ""),
     )

@@ -259,7 +259,7 @@ def learning_curves(
         columns=("experiment", "seed", AXIS_LABELS[axis], quantity.label, "band from", "band to"),
         rows=table_of(found, quantity.scale),
         draw=lambda axes: draw_bundles(axes, shown, axis, quantity),
-        reading=(*reading_of(shown), *left_out(group, found, axis)),
+        reading=" ".join([*reading_of(shown), *left_out(group, found, axis)]),
     )
 
 
@@ -346,25 +346,20 @@ def draw_bundle(
     has_band: bool,
 ) -> None:
     averaged, colour = bundle.averaged, style["color"]
+    own = {"color": colour, "gid": bundle.label}
     for curve in bundle.curves:
         if curve in averaged and len(averaged) == 1:
             continue  # its mean is itself
         values = [value * scale for value in curve.values]
-        axes.plot(
-            curve.spent,
-            values,
-            color=colour,
-            linestyle=style["linestyle"],
-            linewidth=0.7,
-            alpha=0.45,
-        )
+        dash = style["linestyle"]
+        axes.plot(curve.spent, values, **own, linestyle=dash, linewidth=0.7, alpha=0.45)
     middle = bundle.middle
     if has_band and len(averaged) > 1:
         axes.fill_between(
             [one.spent for one in middle],
             [one.low * scale for one in middle],
             [one.high * scale for one in middle],
-            color=colour,
+            **own,
             alpha=0.15,
             linewidth=0,
         )
@@ -372,6 +367,7 @@ def draw_bundle(
         [one.spent for one in middle],
         [one.mean * scale for one in middle],
         label=label,
+        gid=bundle.label,
         linewidth=1.8,
         markevery=max(1, len(middle) // 8),
         **style,
@@ -399,6 +395,7 @@ def _keep_in_view(axes: "Axes", found: Sequence[Bundle], scale: float) -> None:
             axes.plot(
                 [curve.spent[-1]],
                 [height],
+                gid=bundle.label,
                 color=look(bundle.place)["color"],
                 marker=mark,
                 markersize=8,
@@ -527,9 +524,11 @@ def slow_and_fast(
         ),
         rows=rows,
         draw=draw,
-        reading=(
-            *reading_of([one for pair in shown for one in pair]),
-            "Solid: slow weights; dashed, with open marks: fast weights.",
+        reading=" ".join(
+            [
+                *reading_of([one for pair in shown for one in pair]),
+                "Solid: slow weights; dashed, with open marks: fast weights.",
+            ]
         ),
     )
 

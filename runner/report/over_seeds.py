@@ -1,8 +1,8 @@
-"""Figures over seeds: each seed's result beside the baseline's, and how far training over-fitted."""
+"""Figures over seeds: each seed's result beside the baseline's, and how far it over-fitted."""
 
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optrun.runner.compare.comparison import Group, labels_of
 from optrun.runner.compare.footnotes import readable
@@ -53,12 +53,12 @@ def seeds(group: Group, verdict: Verdict) -> Figure | None:
     def draw(axes: "Axes") -> None:
         for height, candidate in enumerate(reversed(order)):
             style = look(places[candidate])
-            dots = {"linestyle": "none", "color": style["color"]}
+            own: dict[str, Any] = {"linestyle": "none", "gid": candidate}
             values = verdict.values[candidate]
             common = judged[candidate].seeds if judged[candidate].paired else ()
             below, above = height - _APART, height + _APART
             for seed in common:
-                pair = [of_baseline[seed] * scale, values[seed] * scale]
+                pair = [of_baseline[int(str(seed))] * scale, values[int(str(seed))] * scale]
                 is_better = (pair[1] - pair[0]) * (1 if metric.better == "higher" else -1) > 0
                 axes.plot(
                     pair,
@@ -66,17 +66,24 @@ def seeds(group: Group, verdict: Verdict) -> Figure | None:
                     color=style["color"] if is_better else "0.55",
                     linestyle="-" if is_better else ":",
                     linewidth=1.0,
+                    gid=candidate,
                 )
-            own = [one * scale for one in values.values()]
-            axes.plot(own, [above] * len(own), marker=style["marker"], **dots)
+            dots = [one * scale for one in values.values()]
+            axes.plot(
+                dots,
+                [above] * len(dots),
+                marker=style["marker"],
+                color=style["color"],
+                **own,
+            )
             others = [one * scale for one in of_baseline.values()]
             axes.plot(
                 others,
                 [below] * len(others),
                 marker="o",
-                linestyle="none",
                 markerfacecolor="none",
                 color=look(places[reference])["color"],
+                **own,
             )
         axes.set_yticks(range(len(order)), [beside_axis(one) for one in reversed(order)])
         axes.set_ylim(-0.6, len(order) - 0.4)
@@ -101,14 +108,9 @@ def seeds(group: Group, verdict: Verdict) -> Figure | None:
             for seed, value in verdict.values[one].items()
         ],
         draw=draw,
-        reading=(
-            f"Filled: the experiment's seeds; open circles below: those of {reference}.",
-            *(
-                ("A line joins a pair: solid where the experiment is better, dotted where not.",)
-                if any(one.paired for one in judged.values())
-                else ()
-            ),
-        ),
+        reading=f"Filled: the experiment's seeds; open circles below: those of {reference}."
+        + " A line joins a pair: solid where the experiment is better, dotted where not."
+        * any(one.paired for one in judged.values()),
     )
 
 
@@ -177,10 +179,12 @@ def generalisation_gap(
         columns=("experiment", "seed", "epochs", quantity.label, "band from", "band to"),
         rows=table_of(found, quantity.scale),
         draw=draw,
-        reading=(
-            *reading_of(shown),
-            "Above 0 the training photos are told better than those of validation.",
-            *left_out(group, found, "epochs"),
+        reading=" ".join(
+            [
+                *reading_of(shown),
+                "Above 0 the training photos are told better than those of validation.",
+                *left_out(group, found, "epochs"),
+            ]
         ),
     )
 
@@ -219,8 +223,7 @@ def _over_fitting(
         return "All runs diverged."
     ranked = sorted(ends.items(), key=lambda one: -one[1][0])
     told = [
-        f"{label} {mean * quantity.scale:+.{quantity.decimals}f}".replace("-", "−")
-        + f" ({f'mean of {count} seeds' if count > 1 else '1 seed'})"
+        f"{label} {_signed(mean * quantity.scale, quantity.decimals)} ({f'mean of {count} seeds' if count > 1 else '1 seed'})"
         for label, (mean, count) in ranked
     ]
     sentences = [
@@ -230,6 +233,10 @@ def _over_fitting(
     if of == "loss":
         sentences.append(_rose(validation))
     return " ".join(sentences)
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def _rose(validation: Sequence[Bundle]) -> str:

@@ -7,6 +7,7 @@ too. Files hold no date and no random id: the same figure is the same bytes.
 """
 
 import io
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -165,6 +166,8 @@ def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape
     panels = list(grid.flat)
     for axes, figure in zip(panels, figures, strict=False):
         figure.draw(axes)
+        for artist in axes.get_children():
+            artist.set_gid(None)  # a page's business
         title = _wrapped(figure.title, 0.78 * shape.width / columns, _BOLD * (shape.font + 1))
         axes.set_title(title, loc="left")
     for axes in panels[len(figures) :]:
@@ -184,8 +187,8 @@ def _add_legend(
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    readings = dict.fromkeys(one for figure in figures for one in figure.reading)
-    title = _wrapped(" ".join(readings), shape.width, shape.font - 1)
+    sentences = (one for figure in figures for one in re.split(r"(?<=[.]) ", figure.reading))
+    title = _wrapped(" ".join(dict.fromkeys(sentences)), shape.width, shape.font - 1)
     if not found and not title:
         return 0
     around = (_HANDLE + 4) * shape.font / 72  # a handle and the gaps about it, in inches

@@ -16,7 +16,6 @@ from optrun.runner.compare.settings_tried import (
 )
 from optrun.runner.report.figure import Cell, Figure
 from optrun.runner.report.style import MOST_LOOKS, legend_label, look
-from optrun.runner.ui.wording import some
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +69,7 @@ def sensitivity(group: Group) -> Figure | None:
                 [loss for _, loss in done],
                 label=legend_label(label),
                 linewidth=1.6,
+                gid=label,
                 **style,
             )
             chosen = [(at, one.loss) for at, one in points[label] if one.is_chosen and one.loss]
@@ -81,6 +81,7 @@ def sensitivity(group: Group) -> Figure | None:
                 markersize=13,
                 markerfacecolor="none",
                 linestyle="none",
+                gid=label,
             )
             axes.plot(
                 lost,
@@ -90,6 +91,7 @@ def sensitivity(group: Group) -> Figure | None:
                 markersize=8,
                 markeredgewidth=2,
                 linestyle="none",
+                gid=label,
             )
         axes.axhline(GUESS, color="0.5", linewidth=0.8)
         axes.set_ylim(top=ceiling + 2 * room)
@@ -114,16 +116,18 @@ def sensitivity(group: Group) -> Figure | None:
     return Figure(
         key="sensitivity",
         title=f"Validation loss over {name}",
-        finding=f"{some([_best(label, of, name) for label, of in points.items()], _MOST_NAMED)}.",
+        finding=f"{_sentences([_best(label, of, name) for label, of in points.items()])}.",
         columns=("experiment", name, _LOSS, "chosen"),
         rows=rows,
         draw=draw,
-        reading=(
-            "Ringed: the setting chosen; a line across: a guess, ln 2.",
-            *(("×: diverged.",) if has_lost else ()),
-            "Each point is the mean over the seeds that were kept for tuning.",
-        ),
+        reading="Ringed: the setting chosen; a line across: a guess, ln 2. Each point is the mean over "
+        f"the seeds that were kept for tuning.{' ×: diverged.' * has_lost}",
     )
+
+
+def _sentences(told: list[str]) -> str:
+    more = len(told) - _MOST_NAMED
+    return "; ".join([*told[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _value(settings: Mapping[str, str]) -> float | None:
@@ -165,7 +169,14 @@ def expected_best(group: Group) -> Figure | None:
             if place < MOST_LOOKS:
                 counts = range(1, len(values) + 1)
                 every = max(1, len(values) // 8)
-                axes.plot(counts, values, label=legend_label(label), markevery=every, **look(place))
+                axes.plot(
+                    counts,
+                    values,
+                    label=legend_label(label),
+                    gid=label,
+                    markevery=every,
+                    **look(place),
+                )
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes.set_xlabel("settings tried")
         axes.set_ylabel(f"expected best {_LOSS}")
@@ -188,7 +199,5 @@ def expected_best(group: Group) -> Figure | None:
             for count, value in enumerate(values, 1)
         ],
         draw=draw,
-        reading=(
-            "Settings drawn at random from those tried; one that diverged counts as a guess.",
-        ),
+        reading="Settings drawn at random from those tried; one that diverged counts as a guess.",
     )

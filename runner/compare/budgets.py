@@ -56,7 +56,8 @@ class Budget:
     def __str__(self) -> str:
         if self.axis == SECONDS:
             return f"{duration(self.most)} of training"
-        return f"{self.most:,.0f} {self.axis.replace('-', ' ')}"
+        most = f"{self.most:,.1f}".removesuffix(".0")  # a median may lie between two epochs
+        return f"{most} {self.axis.replace('-', ' ')}"
 
 
 def curve(run: Run, axis: str, metric: Measure) -> Curve:

@@ -94,7 +94,7 @@ def time_to_target(
         draw=lambda axes: _draw_targets(axes, shown, spent, axis),
         reading=" ".join(
             [
-                "Dots: each seed; bar: their median, in which a miss is infinite; ×: never reached.",
+                "Dots: each seed; bar: the median, where a miss is infinite; ×: never reached.",
                 *left_out(group, found, axis),
             ]
         ),

@@ -223,7 +223,8 @@ def _over_fitting(
         return "All runs diverged."
     ranked = sorted(ends.items(), key=lambda one: -one[1][0])
     told = [
-        f"{label} {_signed(mean * quantity.scale, quantity.decimals)} ({f'mean of {count} seeds' if count > 1 else '1 seed'})"
+        f"{label} {_signed(mean * quantity.scale, quantity.decimals)} "
+        f"({f'mean of {count} seeds' if count > 1 else '1 seed'})"
         for label, (mean, count) in ranked
     ]
     sentences = [

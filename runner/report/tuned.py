@@ -101,7 +101,7 @@ def sensitivity(group: Group) -> Figure | None:
             if len(ticks) <= 9:
                 axes.set_xticks(ticks)
             else:
-                axes.xaxis.set_major_locator(LogLocator())
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.tick_params(axis="x", rotation=30 if len(ticks) > 5 else 0)
@@ -120,8 +120,8 @@ def sensitivity(group: Group) -> Figure | None:
         columns=("experiment", name, _LOSS, "chosen"),
         rows=rows,
         draw=draw,
-        reading="Ringed: the setting chosen; a line across: a guess, ln 2. Each point is the mean over "
-        f"the seeds that were kept for tuning.{' ×: diverged.' * has_lost}",
+        reading="Ringed: the setting chosen; a line across: a guess, ln 2. Each point is the mean "
+        f"over the seeds that were kept for tuning.{' ×: diverged.' * has_lost}",
     )
 
 

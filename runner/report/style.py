@@ -114,6 +114,7 @@ def encoded(
     *,
     size: str = "page",
     theme: str = "light",
+    is_inline: bool = False,
 ) -> bytes:
     """The bytes of a .png, .svg or .pdf.
 
@@ -122,25 +123,32 @@ def encoded(
         ending: One of `ENDINGS`.
         size: One of `SIZES`; a picture is so wide, and so high for every line of panels.
         theme: One of `THEMES`.
+        is_inline: For a page, which has title and reading in its own text: text stays text, the
+            ground is the page's, and what is drawn keeps its `gid`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
 
     shape = SIZES[size]
-    with _styled(THEMES[theme], shape), warnings.catch_warnings():
+    with _styled(THEMES[theme], shape, is_inline), warnings.catch_warnings():
         # A name in letters that the font lacks is drawn as boxes, and said in words anyway.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         picture = Picture(layout="constrained")
         FigureCanvasAgg(picture)
         grid = picture.add_gridspec(len(rows), 1)
         heights = [
-            _draw_row(picture.add_subfigure(grid[place, 0]), *row, shape)
+            _draw_row(picture.add_subfigure(grid[place, 0]), *row, shape, is_inline=is_inline)
             for place, row in enumerate(rows)
         ]
         grid.set_height_ratios(heights)
         picture.set_size_inches(shape.width, sum(heights))
         buffer = io.BytesIO()
-        picture.savefig(buffer, format=ending.removeprefix("."), metadata=_metadata(rows, ending))
+        picture.savefig(
+            buffer,
+            format=ending.removeprefix("."),
+            transparent=is_inline,
+            metadata=_metadata(rows, ending),
+        )
     return buffer.getvalue()
 
 
@@ -154,7 +162,14 @@ def _columns_of(count: int, shape: Size) -> int:
     return full if full > 1 else min(count, 2, shape.most_columns)
 
 
-def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape: Size) -> float:
+def _draw_row(
+    part: "FigureBase",
+    heading: str,
+    figures: Sequence[Figure],
+    shape: Size,
+    *,
+    is_inline: bool,
+) -> float:
     """Draws panels with their heading and legend; gives the height that these take, in inches."""
     columns = _columns_of(len(figures), shape)
     lines = 0
@@ -166,18 +181,21 @@ def _draw_row(part: "FigureBase", heading: str, figures: Sequence[Figure], shape
     panels = list(grid.flat)
     for axes, figure in zip(panels, figures, strict=False):
         figure.draw(axes)
+        if is_inline:
+            continue
         for artist in axes.get_children():
-            artist.set_gid(None)  # a page's business
+            artist.set_gid(None)
         title = _wrapped(figure.title, 0.78 * shape.width / columns, _BOLD * (shape.font + 1))
         axes.set_title(title, loc="left")
     for axes in panels[len(figures) :]:
         axes.remove()
-    lines += _add_legend(part, panels[: len(figures)], figures, shape)
+    readings = [] if is_inline else [figure.reading for figure in figures]
+    lines += _add_legend(part, panels[: len(figures)], readings, shape)
     return shape.height * _lines_of(len(figures), shape) + lines * _LINE * shape.font / 72
 
 
 def _add_legend(
-    part: "FigureBase", panels: "Sequence[Axes]", figures: Sequence[Figure], shape: Size
+    part: "FigureBase", panels: "Sequence[Axes]", readings: Sequence[str], shape: Size
 ) -> int:
     """Below the panels, where it can hide nothing; beneath its title, how the figures are read.
 
@@ -187,7 +205,7 @@ def _add_legend(
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    sentences = (one for figure in figures for one in re.split(r"(?<=[.]) ", figure.reading))
+    sentences = (one for text in readings for one in re.split(r"(?<=[.]) ", text))
     title = _wrapped(" ".join(dict.fromkeys(sentences)), shape.width, shape.font - 1)
     if not found and not title:
         return 0
@@ -258,7 +276,7 @@ def _metadata(rows: Sequence[tuple[str, Sequence[Figure]]], ending: str) -> dict
 
 
 @contextmanager
-def _styled(theme: Theme, shape: Size) -> Iterator[None]:
+def _styled(theme: Theme, shape: Size, is_inline: bool) -> Iterator[None]:
     """All of Matplotlib's settings for a picture, whatever a person's own file says."""
     import matplotlib as mpl
     from cycler import cycler
@@ -292,6 +310,7 @@ def _styled(theme: Theme, shape: Size) -> Iterator[None]:
         "text.parse_math": False,  # names are other people's: "$" in one is no formula
         "figure.constrained_layout.w_pad": 0.1,
         "svg.hashsalt": "optrun",
+        "svg.fonttype": "none" if is_inline else "path",
         "pdf.fonttype": 42,
     }
     with mpl.rc_context():

@@ -10,9 +10,10 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from optrun.runner.compare.budgets import AXES, NO_SECONDS, SECONDS, Budget, beside_others
 from optrun.runner.compare.comparison import Group, labels_of
@@ -38,7 +39,8 @@ AXIS_LABELS = {
 _MOST_POINTS = 100  # of a curve of steps; more records are averaged
 _MOST_ROWS = 2_000  # of a table with every seed; a longer one has the means alone
 _MOST_NAMED = 3
-_MOST_BANDS = 6
+_MOST_BANDS = 6  # in a picture
+_MOST_SEEDS = 60  # likewise
 _FEWEST_FOR_DEVIATION = 3
 _STRAY = 0.15  # of the height of the curves that completed, as room for others
 
@@ -132,7 +134,7 @@ class Bundle:
                 return found
         return ()
 
-    @property
+    @cached_property
     def middle(self) -> list[Middle]:
         """By epoch or step, as far as all averaged curves go."""
         return middle_of(self.averaged)
@@ -276,9 +278,18 @@ def drawn_of(found: Sequence[Bundle]) -> list[Bundle]:
     return [one for one in found if one.place < MOST_LOOKS] or list(found[:MOST_LOOKS])
 
 
-def has_bands(found: Sequence[Bundle]) -> bool:
-    """Whether there is room for bands; many hide one another, and the lines."""
-    return len(found) <= _MOST_BANDS
+@dataclass(frozen=True)
+class Detail:
+    """What a picture has room for beside the means."""
+
+    has_bands: bool  # many hide one another, and the lines
+    has_seeds: bool
+
+    @classmethod
+    def of(cls, found: Sequence[Bundle]) -> Self:
+        """For a picture of these."""
+        curves = sum(len(one.curves) for one in found)
+        return cls(len(found) <= _MOST_BANDS, curves <= _MOST_SEEDS)
 
 
 def reading_of(found: Sequence[Bundle]) -> list[str]:
@@ -286,11 +297,13 @@ def reading_of(found: Sequence[Bundle]) -> list[str]:
     most = max(len(one.averaged) for one in found)
     counts = {len(one.averaged) for one in found}
     told = []
+    detail = Detail.of(found)
     if most > 1:
-        told.append("Thick: the mean over seeds; thin: each seed.")
-    if has_bands(found) and max(counts) >= _FEWEST_FOR_DEVIATION:
+        thin = "; thin: each seed" * detail.has_seeds
+        told.append(f"Thick: the mean over seeds{thin}.")
+    if detail.has_bands and max(counts) >= _FEWEST_FOR_DEVIATION:
         told.append("Band: mean ± standard deviation.")
-    if has_bands(found) and _FEWEST_FOR_DEVIATION - 1 in counts:
+    if detail.has_bands and _FEWEST_FOR_DEVIATION - 1 in counts:
         told.append("Band of two seeds: from one to the other.")
     statuses = {curve.status for bundle in found for curve in bundle.curves}
     if RunStatus.DIVERGED in statuses:
@@ -328,9 +341,10 @@ def table_of(found: Sequence[Bundle], scale: float) -> list[tuple[Cell, ...]]:
 
 def draw_bundles(axes: "Axes", found: Sequence[Bundle], axis: str, quantity: Quantity) -> None:
     """Thin lines for seeds, a thick one for their mean, a band about it."""
+    detail = Detail.of(found)
     for bundle in found:
         style = look(bundle.place)
-        draw_bundle(axes, bundle, style, quantity.scale, bundle.title, has_band=has_bands(found))
+        draw_bundle(axes, bundle, style, quantity.scale, bundle.title, detail=detail)
     axes.set_ylabel(quantity.label)
     set_axis(axes, axis)
     _keep_in_view(axes, found, quantity.scale)
@@ -343,18 +357,19 @@ def draw_bundle(
     scale: float,
     label: str,
     *,
-    has_band: bool,
+    detail: Detail,
 ) -> None:
     averaged, colour = bundle.averaged, style["color"]
     own = {"color": colour, "gid": bundle.label}
+    faint = max(0.12, min(0.45, 3 / max(1, len(averaged))))  # many must not hide their mean
     for curve in bundle.curves:
-        if curve in averaged and len(averaged) == 1:
-            continue  # its mean is itself
+        if curve in averaged and (len(averaged) == 1 or not detail.has_seeds):
+            continue  # of one the mean is itself
         values = [value * scale for value in curve.values]
         dash = style["linestyle"]
-        axes.plot(curve.spent, values, **own, linestyle=dash, linewidth=0.7, alpha=0.45)
+        axes.plot(curve.spent, values, **own, linestyle=dash, linewidth=0.7, alpha=faint)
     middle = bundle.middle
-    if has_band and len(averaged) > 1:
+    if detail.has_bands and len(averaged) > 1:
         axes.fill_between(
             [one.spent for one in middle],
             [one.low * scale for one in middle],
@@ -491,14 +506,14 @@ def slow_and_fast(
     shown = [pair for pair in pairs if pair[0] in drawn_of(slow)]
 
     def draw(axes: "Axes") -> None:
-        banded = has_bands([one for pair in shown for one in pair])
+        detail = Detail.of([one for pair in shown for one in pair])
         for pair in shown:
             style = look(pair[0].place)
             # Which experiment, its colour and marker say: in a legend it is named once.
             slow_style = {**style, "linestyle": "-"}
             fast_style = {**style, "linestyle": "--", "markerfacecolor": "none"}
-            draw_bundle(axes, pair[0], slow_style, loss.scale, pair[0].title, has_band=banded)
-            draw_bundle(axes, pair[1], fast_style, loss.scale, "", has_band=banded)
+            draw_bundle(axes, pair[0], slow_style, loss.scale, pair[0].title, detail=detail)
+            draw_bundle(axes, pair[1], fast_style, loss.scale, "", detail=detail)
         axes.set_ylabel(loss.label)
         set_axis(axes, axis)
         _keep_in_view(axes, [bundle for pair in shown for bundle in pair], loss.scale)

@@ -146,6 +146,17 @@ def test_every_seed_is_a_line_with_all_of_its_points(
     assert axes.get_ylabel() == "validation accuracy (%)"
 
 
+def test_very_many_seeds_are_a_mean_and_a_band_alone(
+    make_curves: MakeCurves, table: Callable[[], Group]
+) -> None:
+    make_curves("sgd", *([0.9, 0.5] for _ in range(60)), [0.9, 0.5], states={61: "diverged"})
+    figure = curves.learning_curves(table(), "epochs", "validation_loss")
+    assert figure is not None
+    assert figure.reading.startswith("Thick: the mean over seeds. Band: ")
+    # The mean, the one that diverged, and its mark.
+    assert len(drawn(figure).lines) == 3
+
+
 def test_a_mean_goes_as_far_as_all_of_its_seeds(
     make_curves: MakeCurves, table: Callable[[], Group]
 ) -> None:

@@ -24,6 +24,7 @@ from optrun.runner.runs.reader import Run
 from optrun.runner.runs.record import RunStatus
 from optrun.runner.ui.wording import number_of, some
 from optrun.runner.untrusted import number, whole
+from optrun.runner.verdict.summary import standard_deviation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ QUANTITIES = {
 
 @dataclass(frozen=True)
 class History:
-    """What a run recorded as it went."""
+    """What a run recorded as it went; of steps at most so many records as a curve has points."""
 
     epochs: Sequence[Event]
     steps: Sequence[Event]
@@ -93,7 +94,19 @@ def history(folder: Path) -> History:
 
     Who draws several figures reads them once: `functools.cache(history)`.
     """
-    return History(read_events(folder).of(EventKind.EPOCH), read_steps(folder))
+    return History(read_events(folder).of(EventKind.EPOCH), _averaged(read_steps(folder)))
+
+
+def _averaged(steps: Sequence[Event]) -> list[Event]:
+    """Of very many records of steps several in a row as one: the last, with their mean loss."""
+    known = [(one, loss) for one in steps if (loss := number(one.get("loss"))) is not None]
+    together = max(1, math.ceil(len(known) / _MOST_POINTS))
+    parts = (known[at : at + together] for at in range(0, len(known), together))
+    return [
+        {**part[-1][0], "loss": statistics.fmean(loss for _, loss in part)}
+        for part in parts
+        if len(part) == together
+    ]
 
 
 @dataclass(frozen=True)
@@ -168,8 +181,8 @@ def middle_of(curves: Sequence[RunCurve]) -> list[Middle]:
     for place in common:
         spent, values = zip(*(one[place] for one in points), strict=True)
         mean, low, high = statistics.fmean(values), min(values), max(values)
-        if len(values) >= _FEWEST_FOR_DEVIATION:
-            deviation = statistics.stdev(values)
+        deviation = standard_deviation(values)
+        if deviation is not None and len(values) >= _FEWEST_FOR_DEVIATION:
             low, high = mean - deviation, mean + deviation
         found.append(Middle(statistics.fmean(spent), mean, low, high, len(values)))
     return found
@@ -218,23 +231,17 @@ def _epoch_points(
 
 
 def _step_points(run: Run, steps: Sequence[Event], axis: str) -> list[tuple[int, float, float]]:
-    """The training loss of each record of steps, or, of very many, of several in a row."""
+    """The training loss of each record of steps."""
     per_epoch = run.record.steps_per_epoch
     points: list[tuple[int, float, float]] = []
-    together = max(1, math.ceil(len(steps) / _MOST_POINTS))
-    losses: list[float] = []
     for event in steps:
         step, loss = whole(event.get("step")), number(event.get("loss"))
         if axis == "epochs":
             spent = None if step is None or per_epoch is None else step / per_epoch
         else:
             spent = number(event.get(AXES[axis]))
-        if step is None or loss is None or spent is None:
-            continue
-        losses.append(loss)
-        if len(losses) == together:
-            points.append((step, spent, statistics.fmean(losses)))
-            losses = []
+        if step is not None and loss is not None and spent is not None:
+            points.append((step, spent, loss))
     return points
 
 
@@ -447,9 +454,10 @@ def _finding(found: Sequence[Bundle], axis: str, quantity: Quantity) -> str:
     ends.sort(key=lambda one: sign * one[1].mean)
     told = [f"{label} {quantity.told(one.mean)} ({_means(one)})" for label, one in ends]
     best = "highest" if quantity.higher_is_better else "lowest"
+    others = f", then {some(told[1:], _MOST_NAMED)}" if len(told) > 1 else ""
     return (
         f"After {spent_told(axis, least)}, the most that all have, {quantity.name} is {best} with "
-        f"{told[0]}, then {some(told[1:], _MOST_NAMED)}; not tested for significance."
+        f"{told[0]}{others}; not tested for significance."
     )
 
 
@@ -479,7 +487,9 @@ def spent_told(axis: str, spent: float) -> str:
     if axis == SECONDS or (float(spent).is_integer() and spent != 1):
         return str(Budget(axis, spent))
     name = axis.replace("-", " ")
-    return f"1 {name[:-1]}" if spent == 1 else f"{spent:.2g} {name}"
+    if spent == 1:
+        return f"1 {name[:-1]}"
+    return f"{spent:,.1f} {name}" if spent > 1 else f"{spent:.2g} {name}"
 
 
 def _means(one: Middle) -> str:

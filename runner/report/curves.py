@@ -578,10 +578,9 @@ def _slow_against_fast(slow: Bundle, fast: Bundle) -> str:
         gaps = [gap for one in pairs for place, gap in one if place == epoch]
         if not gaps:
             continue
-        mean = statistics.fmean(gaps)
-        way = f"{abs(mean):.2g} {'below' if mean < 0 else 'above'} that of the fast ones"
-        if len(gaps) > 1:
-            lower = sum(gap < 0 for gap in gaps)
-            way += f" as a mean, and the lower one in {lower} of {len(gaps)} seeds"
-        told.append(f"after epoch {epoch} {way if mean else 'equal to that of the fast ones'}")
-    return f"{slow.label}: the loss of the slow weights is {'; '.join(told)}."
+        mean, lower = statistics.fmean(gaps), sum(gap < 0 for gap in gaps)
+        way = f"{abs(mean):.2g} {'below' if mean < 0 else 'above'}" if mean else "equal to"
+        seeds = f" (below in {lower} of {len(gaps)} seeds)" if len(gaps) > 1 else ""
+        told.append(f"{way} that of the fast ones after epoch {epoch}{seeds}")
+    kind = "is, as a mean over seeds," if len(pairs) > 1 else "is"
+    return f"{slow.label}: the loss of the slow weights {kind} {', '.join(told)}."

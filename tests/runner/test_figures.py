@@ -225,8 +225,11 @@ def test_slow_weights_stand_beside_the_fast_ones(
         [pytest.approx(0.95), pytest.approx(0.55)],
     ]
     assert figure is not None
-    assert "after epoch 1 0.25 below that of the fast ones as a mean" in figure.finding
-    assert "the lower one in 2 of 2 seeds; after epoch 2 0.25 below" in figure.finding
+    assert figure.finding == (
+        "lookahead: the loss of the slow weights is, as a mean over seeds, 0.25 below that of the "
+        "fast ones after epoch 1 (below in 2 of 2 seeds), 0.25 below that of the fast ones after "
+        "epoch 2 (below in 2 of 2 seeds)."
+    )
 
 
 def test_pairs_of_seeds_are_joined_and_the_worse_ones_dotted(

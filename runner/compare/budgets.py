@@ -18,8 +18,8 @@ from optrun.runner.ui.wording import duration, number_of
 from optrun.runner.untrusted import mapping, number
 from optrun.runner.verdict.metrics import Measure
 
-_SECONDS = "training-seconds"
-_NO_SECONDS = (
+SECONDS = "training-seconds"
+NO_SECONDS = (
     "runs that were trained at the same time on one machine have no seconds that can be compared"
 )
 # Test photos are asked once, at a training's end: what a curve has is measured on validation.
@@ -46,14 +46,24 @@ class Budget:
     most: float
 
     def __str__(self) -> str:
-        if self.axis == _SECONDS:
+        if self.axis == SECONDS:
             return f"{duration(self.most)} of training"
-        return f"{self.most:,.0f} {self.axis.replace('-', ' ')}"
+        most = f"{self.most:,.1f}".removesuffix(".0")  # a median may lie between two epochs
+        return f"{most} {self.axis.replace('-', ' ')}"
+
+
+def event_key(axis: str) -> str:
+    """What was spent, as the event of an epoch calls it.
+
+    >>> event_key("epochs"), event_key("gradient-evaluations")
+    ('epoch', 'gradient_evaluations')
+    """
+    return "epoch" if axis == "epochs" else axis.replace("-", "_")
 
 
 def curve(run: Run, axis: str, metric: Measure) -> Curve:
     """A run's curve, as far as its events can be read and what is spent grows."""
-    points, spent_key = [], "epoch" if axis == "epochs" else axis.replace("-", "_")
+    points, spent_key = [], event_key(axis)
     for event in read_events(run.folder).of(EventKind.EPOCH):
         spent, value = number(event.get(spent_key)), number(event.get(metric.key))
         if spent is not None and value is not None:
@@ -100,13 +110,13 @@ def within_budget(
     `target` is in the unit of the table; None: the baseline's median at the end.
     """
     curve_of = curve_of or (lambda run: curve(run, axis, metric))
-    beside = _beside_others(group) if axis == _SECONDS else set()
+    beside = beside_others(group) if axis == SECONDS else set()
     if beside:
         alone, curve_of = curve_of, lambda run: [] if run.folder in beside else alone(run)
     curves = [{run.record.seed: curve_of(run) for run in row.runs} for row in group.rows]
     ends = [points[-1][0] for of_row in curves for points in of_row.values() if points]
     if not ends:
-        why = _NO_SECONDS if beside else "no run has epochs that can be read"
+        why = NO_SECONDS if beside else "no run has epochs that can be read"
         return Verdict(metric, None, sentences=(f"No verdict: {why}.",))
     is_higher, budget = metric.better == "higher", Budget(axis, min(ends))
 
@@ -133,11 +143,11 @@ def within_budget(
                 spent_to_reach(points, goal, higher_is_better=is_higher)
                 for points in of_row.values()
             ]
-            reached.append(f"{label} {_median(spent, axis)}")
+            reached.append(f"{label} {median_told(spent, axis)}")
     told = f"{readable(metric.key)} of {goal * metric.scale:.4g}{' %' if metric.percent else ''}"
     notes = [f"{told} took: {', '.join(reached)}."] if reached else []
     if beside:
-        notes.append(f"Not counted, {number_of(len(beside), 'run')}: {_NO_SECONDS}.")
+        notes.append(f"Not counted, {number_of(len(beside), 'run')}: {NO_SECONDS}.")
     return replace(
         found,
         sentences=tuple(f"Within {budget}: {one}" for one in found.sentences),
@@ -145,7 +155,7 @@ def within_budget(
     )
 
 
-def _beside_others(group: Group) -> set[Path]:
+def beside_others(group: Group) -> set[Path]:
     """The runs, by their folders, that were trained while another was on the same machine.
 
     Their seconds say as much of the other as of the optimizer.
@@ -165,7 +175,7 @@ def _beside_others(group: Group) -> set[Path]:
     return found
 
 
-def _median(spent: Sequence[float], axis: str) -> str:
+def median_told(spent: Sequence[float], axis: str) -> str:
     if not spent:
         return "has no runs"
     missed = sum(map(math.isinf, spent))

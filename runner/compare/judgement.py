@@ -63,7 +63,7 @@ def verdict(
     if len(rows) == 1:
         alone = ("One experiment: nothing to compare it with.",)
         return Verdict(metric, None, seen, sentences=alone)
-    reference = baseline_of({label: _described(row) for label, row in rows.items()}, baseline)
+    reference = label_of_baseline(rows, baseline)
     if reference not in values or len(values) < 2:
         if reference is None:
             said = f"No verdict: {baseline}, the baseline, is not in this table."
@@ -92,6 +92,11 @@ def verdict(
             *in_common(judged, values),
         ),
     )
+
+
+def label_of_baseline(rows: Mapping[str, Row], stated: str | None = None) -> str | None:
+    """The row, by label, that the others are set against; None where none is called as stated."""
+    return baseline_of({label: _described(row) for label, row in rows.items()}, stated)
 
 
 def _nothing_to_judge(

@@ -17,6 +17,7 @@ from optrun.runner.runs.reader import CONFIG_NAME, find_run, read_config
 from optrun.runner.runs.record import RunRecord, RunStatus, flatten
 from optrun.runner.runs.standing import CLOCKS, Size, Standing, size_of, steps_per_epoch
 from optrun.runner.runs.writer_lock import LOCK_NAME, holder_of
+from optrun.runner.ui.sparkline import sparkline
 from optrun.runner.ui.table import Column, row_lines
 from optrun.runner.ui.text import hanging, is_styled, padded, show, style, terminal_width, widest
 from optrun.runner.ui.wording import age, counted, duration, moment, percent, share
@@ -26,6 +27,7 @@ _INDENT = 12
 _MOST_NOTES = 10
 _HASH_DIGITS = 8
 _LONGEST_COMMAND = 40  # words
+_FEWEST_FOR_CURVE, _LONGEST_CURVE = 2, 40  # epochs; letters
 _MOST_ENTRIES = 200  # of a folder, listed one by one
 # Of very many epochs the first and the last are shown.
 _MOST_EPOCHS, _FIRST_EPOCHS, _LAST_EPOCHS = 40, 5, 30
@@ -141,6 +143,7 @@ def _paragraphs(details: Details) -> Iterator[Sequence[str]]:
         yield from _machine(record)
         yield "result", *_result(details, record)
         yield "resumed", *_resumptions(details, record)
+        yield "curve", _curve(details)
     elif config:
         names = ("name", "optimizer.name", "training.epochs", "training.seed")
         yield _joined("config", *(_told(name + " {}", config.get(name)) for name in names))
@@ -252,6 +255,19 @@ def _result(details: Details, record: RunRecord) -> Sequence[str]:
         f"validation accuracy {validation}, loss {best_loss}{at}",
         f"test accuracy {test}, log loss {log_loss}, ROC AUC {auc}",
     ]
+
+
+def _curve(details: Details) -> str:
+    """The validation loss by epoch, drawn in a line of letters."""
+    losses = [number(one.get("validation_loss")) for one in details.epochs]
+    known = [loss for loss in losses if loss is not None]
+    if len(known) < _FEWEST_FOR_CURVE:
+        return ""
+    drawn = sparkline(losses, _LONGEST_CURVE)
+    return (
+        f"{drawn}  validation loss from {_loss(known[0])} to {_loss(known[-1])}, "
+        f"the lowest {_loss(min(known))}"
+    )
 
 
 def _resumptions(details: Details, record: RunRecord) -> Iterator[str]:

@@ -30,10 +30,10 @@ def summarise(values: Sequence[float | None]) -> Summary:
     present = [value for value in values if value is not None]
     if not present or len(present) < len(values):
         return Summary(tuple(values), None, None)
-    return Summary(tuple(values), statistics.fmean(present), _standard_deviation(present))
+    return Summary(tuple(values), statistics.fmean(present), standard_deviation(present))
 
 
-def _standard_deviation(values: Sequence[float]) -> float | None:
+def standard_deviation(values: Sequence[float]) -> float | None:
     """That of a sample, sqrt(sum (x - mean)^2 / (n - 1)); 0 exactly where all are equal.
 
     `statistics.stdev` computes in fractions, which of thousands of runs takes seconds.

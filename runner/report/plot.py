@@ -1,11 +1,12 @@
 """What `optrun plot` does: the curves of some runs in one picture, and in words what they show."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from optrun.runner.compare.comparison import Group, compare
+from optrun.runner.compare.comparison import Group, Row, compare
 from optrun.runner.compare.footnotes import heading
 from optrun.runner.errors import UserError
 from optrun.runner.report.curves import QUANTITIES, history, learning_curves, slow_and_fast
@@ -16,6 +17,8 @@ from optrun.runner.runs.record import TUNING, RunRecord, RunStatus
 from optrun.runner.ui.text import show, terminal_width, wrap
 from optrun.runner.ui.wording import number_of, one_of
 from optrun.runner.untrusted import printable
+from optrun.runner.verdict.metrics import DEFAULT_SORT
+from optrun.runner.verdict.summary import summarise
 
 _MOST_TABLES = 4  # rows of panels
 _OVER = (RunStatus.COMPLETED, RunStatus.DIVERGED)
@@ -101,12 +104,24 @@ def groups_to_draw(runs: Sequence[Run]) -> tuple[Group, ...]:
         replace(
             group,
             rows=tuple(
-                replace(row, runs=tuple(standing[run.folder] for run in row.runs))
-                for row in group.rows
+                sorted(
+                    (
+                        replace(row, runs=tuple(standing[run.folder] for run in row.runs))
+                        for row in group.rows
+                    ),
+                    key=_loss,
+                )
             ),
         )
         for group in compare(counted).groups
     )
+
+
+def _loss(row: Row) -> float:
+    """The mean over the runs that completed: one that is at work doesn't put its row last."""
+    ended = [run.record for run in row.runs if run.status == RunStatus.COMPLETED]
+    mean = summarise([record.measure(DEFAULT_SORT) for record in ended]).mean
+    return math.inf if mean is None else mean
 
 
 def _as_a_run(record: RunRecord) -> RunRecord:

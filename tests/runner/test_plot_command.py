@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from optrun.runner.report.plot import groups_to_draw
+from optrun.runner.runs.reader import read_all
 from optrun.runner.ui import sparkline as sparklines
 from optrun.runner.ui.sparkline import sparkline
 from PIL import Image
@@ -87,6 +89,16 @@ def test_an_unfinished_run_takes_no_completed_ones_place(
     out = words(optrun("plot", tmp_path / "results", "-o", tmp_path / "curves.png"))
     assert "0.500 after 2 epochs" in out
     assert "1 run " in out
+
+
+def test_a_run_that_is_at_work_does_not_put_its_experiment_last(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    make_run(name="sgd", result={"best_validation_loss": 0.2})
+    make_run(name="adam", result={"best_validation_loss": 0.3})
+    make_run(name="sgd", seed=2, state="interrupted", result=None)
+    [group] = groups_to_draw(read_all([tmp_path / "results"])[0])
+    assert [(row.name, len(row.runs)) for row in group.rows] == [("sgd", 2), ("adam", 1)]
 
 
 def test_tables_that_are_not_comparable_are_rows_of_their_own(

@@ -359,14 +359,14 @@ def _missing_runs(judged: Sequence[Judged], rows: dict[str, Row], needed: int) -
     for seeds, folders in configs.items():
         is_range = seeds[-1] - seeds[0] + 1 == len(seeds)
         if is_range and len(folders) <= _MOST_CONFIGS:
-            words = ["optrun train", *(_typed(folder / CONFIG_NAME) for folder in folders)]
+            words = ["optrun train", *(typed(folder / CONFIG_NAME) for folder in folders)]
             words.append(f"--seeds {seeds[0]}-{seeds[-1]}")
-            if (results := _typed(folders[0].parent)) != str(RESULTS):
+            if (results := typed(folders[0].parent)) != str(RESULTS):
                 words.append(f"--results {results}")
             yield f"What is missing runs by: {' '.join(words)}"
 
 
-def _typed(path: Path) -> str:
+def typed(path: Path) -> str:
     """A path as one types it in the working directory."""
     with contextlib.suppress(ValueError, OSError):
         path = path.absolute().relative_to(Path.cwd())

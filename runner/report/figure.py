@@ -24,3 +24,6 @@ class Figure:
     columns: Sequence[str]  # of its data, with units
     rows: Sequence[Sequence[Cell]] = field(repr=False)
     draw: "Callable[[Axes], None]" = field(repr=False)
+    # How it is read: what a thin line, a band or a mark stands for. Lines have labels, of which
+    # whoever shows the figure makes a legend.
+    reading: str = ""

@@ -1,0 +1,152 @@
+"""matplotlib's SVG made part of a page: small, in the page's colours, with its values on hover.
+
+Colours become variables of the page, lighter on a dark ground. Ids, which a page shares, are made
+its own, and those that nothing refers to are dropped.
+"""
+
+import colorsys
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from optrun.runner.report.markup import Markup
+
+GROUNDS = {"light": "#ffffff", "dark": "#14181d"}
+LEAST_CONTRAST = 4.5  # that lines and letters are brought to on a dark ground, at least
+_GREY = 0.12  # saturation below which a colour is one
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_MARK = re.compile(r"row-(\d+)")
+_ROUNDED = ("d", "x", "y", "width", "height", "transform", "points")
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A picture as a part of a page, and the colours that it needs there."""
+
+    svg: Markup
+    colours: frozenset[str]
+
+
+def mark_of(row: int) -> str:
+    """The `gid` of what is drawn of a table's row."""
+    return f"row-{row}"
+
+
+def inline(
+    svg: bytes, *, table: str, prefix: str, description: str, values: Mapping[int, Sequence[str]]
+) -> Inline:
+    """A picture for a page.
+
+    Args:
+        svg: What matplotlib wrote.
+        table: Begins the class of what belongs to a row, as `mark_of` the row ends it.
+        prefix: Of ids, another one for each picture.
+        description: What is to be seen, for whoever cannot see it.
+        values: What each mark of a table's row shows, in the order in which they are drawn.
+    """
+    root = ElementTree.fromstring(svg)  # noqa: S314 (written by matplotlib, a moment ago)
+    colours: set[str] = set()
+    marks: defaultdict[int, list[ElementTree.Element]] = defaultdict(list)
+    references = set(_references(root))
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": description}
+    _strip(root)
+    for node in root.iter():
+        found = _MARK.fullmatch(node.attrib.get("id", ""))
+        if found is not None:
+            node.attrib["class"] = f"{table}-{node.attrib.pop('id')}"
+            marks[int(found[1])] += [one for one in node.iter() if one.tag == "use"]
+        elif node.attrib.get("id") in references:
+            node.attrib["id"] = f"{prefix}-{node.attrib['id']}"
+        else:
+            node.attrib.pop("id", None)
+        for key, value in node.attrib.items():
+            if key in ("style", "fill", "stroke"):
+                colours |= set(_COLOUR.findall(value))
+                value = _COLOUR.sub(lambda one: f"var(--{_variable(one[0])})", value)
+                value = re.sub(r"font-family: [^;]*;? ?", "", value)
+            if key in _ROUNDED:
+                value = _NUMBER.sub(lambda one: f"{float(one[0]):.1f}".removesuffix(".0"), value)
+                value = " ".join(value.split())
+            if key == "href":
+                value = f"#{prefix}-{value[1:]}"
+            node.attrib[key] = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+    for row, nodes in marks.items():
+        told = values.get(row, ())
+        for node, text in zip(nodes, told, strict=False) if len(nodes) == len(told) else ():
+            ElementTree.SubElement(node, "title").text = text
+    return Inline(Markup(ElementTree.tostring(root, encoding="unicode")), frozenset(colours))
+
+
+def colour_rules(colours: Iterable[str], ground: str) -> str:
+    """What the variables are on a ground, "light" or "dark", as CSS."""
+    found = sorted(set(colours))
+    values = found if ground == "light" else map(on_dark, found)
+    return "".join(
+        f"--{_variable(colour)}:{value};" for colour, value in zip(found, values, strict=True)
+    )
+
+
+def on_dark(colour: str) -> str:
+    """The colour for a dark ground: greys turned over, others lightened until they stand out.
+
+    >>> on_dark("#000000"), on_dark("#ffffff")
+    ('#ffffff', '#14181d')
+    """
+    if colour == GROUNDS["light"]:
+        return GROUNDS["dark"]
+    hue, light, saturation = colorsys.rgb_to_hls(*_shares(colour))
+    if saturation < _GREY:
+        return _hex(hue, 1 - 0.85 * light, saturation)
+    while contrast(found := _hex(hue, light, saturation), GROUNDS["dark"]) < LEAST_CONTRAST:
+        light += 0.02
+    return found
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, 1 to 21 (WCAG 2.2, 2023)."""
+    dark, light = sorted(map(_luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in _shares(colour)]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _shares(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    return red, green, blue
+
+
+def _hex(hue: float, light: float, saturation: float) -> str:
+    shares = colorsys.hls_to_rgb(hue, min(light, 1.0), saturation)
+    return "#" + "".join(f"{round(255 * share):02x}" for share in shares)
+
+
+def _variable(colour: str) -> str:
+    return "c" + colour[1:]
+
+
+def _references(root: ElementTree.Element) -> Iterable[str]:
+    for node in root.iter():
+        for key, value in node.attrib.items():
+            if key.endswith("href"):
+                yield value.removeprefix("#")
+            yield from _REFERENCE.findall(value)
+
+
+def _strip(root: ElementTree.Element) -> None:
+    """Of names their namespaces, which HTML knows; of the tree what a page has no use for."""
+    for node in root.iter():
+        node.tag = node.tag.rpartition("}")[2]
+        node.attrib = {key.rpartition("}")[2]: value for key, value in node.attrib.items()}
+        if node.tag not in ("text", "tspan", "title"):
+            node.text = None
+        node.tail = None
+        for child in list(node):
+            if child.tag.rpartition("}")[2] in ("style", "metadata", "title", "desc"):
+                node.remove(child)

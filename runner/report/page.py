@@ -1,0 +1,436 @@
+"""One page of a comparison: verdict, table, figures, and all that one needs to judge and repeat it.
+
+The page is one file that asks for nothing else, works without a script, and carries each figure's
+numbers. What is chosen in it is chosen by CSS.
+"""
+
+import base64
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from optrun.runner.compare import footnotes
+from optrun.runner.compare.budgets import AXES
+from optrun.runner.compare.compare import Tables
+from optrun.runner.compare.comparison import Group, Row, labels_of
+from optrun.runner.compare.judgement import Verdict
+from optrun.runner.compare.render import MISSING, columns_of, divergence
+from optrun.runner.compare.settings_tried import Block, blocks
+from optrun.runner.report import rerun
+from optrun.runner.report.figure import Cell, Figure
+from optrun.runner.report.figures import encoded
+from optrun.runner.report.inline_svg import inline, mark_of
+from optrun.runner.report.markup import Markup, element, elements, joined
+from optrun.runner.report.stylesheet import stylesheet
+from optrun.runner.ui.text import csv_cell
+from optrun.runner.ui.wording import number_of
+from optrun.runner.verdict.metrics import MEASURES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDTH = 7.0  # inches of a picture, of which a screen shows 96 points each
+# Of a figure's data; beyond, `--figures` writes all of it.
+_MOST_DATA_ROWS = 200
+_LONGEST_DATA = 60_000  # characters
+_MOST_FIELDS = 200  # of configurations or circumstances
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A table's part of the page, with what it adds to the style sheet."""
+
+    markup: Markup
+    colours: frozenset[str] = frozenset()
+    switches: str = ""
+
+
+def page(tables: Tables, figures: Sequence[Sequence[Figure]]) -> str:
+    """The page; `figures` are those of each table."""
+    comparison = tables.comparison
+    parts = [
+        _table_part(number, group, found, of_table, comparison.sort)
+        for number, (group, found, of_table) in enumerate(
+            zip(comparison.groups, tables.verdicts, figures, strict=True), 1
+        )
+    ]
+    colours = {colour for part in parts for colour in part.colours}
+    styles = stylesheet(colours, "".join(part.switches for part in parts))
+    runs = [run for group in comparison.groups for row in group.rows for run in row.counting]
+    newest = max(run.record.started for run in runs)
+    source = f"{number_of(len(runs), 'run')} of {tables.places}"
+    separation = footnotes.separation(comparison)
+    left_out = footnotes.left_out(comparison)
+    head = joined(
+        [
+            element("meta", charset="utf-8"),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("title", f"Optimizers compared: {source}"),
+            element("style", Markup(styles)),
+        ]
+    )
+    body = joined(
+        [
+            element(
+                "header",
+                element("h1", "Optimizers compared"),
+                element(
+                    "p", f"{source}, the newest of {newest.day} {newest:%B %Y}.", class_="faint"
+                ),
+                element("p", separation) if separation else None,
+            ),
+            element("main", *(part.markup for part in parts), *_not_counted(left_out)),
+            element("footer", element("p", f"Made by optrun {version('optrun')}.")),
+        ]
+    )
+    page_ = element("html", element("head", head), element("body", body), lang="en")
+    return f"<!DOCTYPE html>\n{page_}\n"
+
+
+def _not_counted(lines: Sequence[str]) -> Iterator[Markup]:
+    if lines:
+        yield element("h2", "Not counted")
+        yield element("ul", elements("li", lines))
+
+
+def _table_part(
+    number: int, group: Group, found: Verdict, figures: Sequence[Figure], sort: str
+) -> _Part:
+    name = f"table-{number}"
+    shown = [_figure(figure, name, group) for figure in figures]
+    drawn, axis_switches = _switchable(name, figures, shown)
+    notes = (*found.notes, *footnotes.notes(group, sort=sort))
+    content = [
+        element("h2", footnotes.heading(group), id=f"{name}-heading"),
+        element("ul", elements("li", found.sentences), class_="verdict"),
+        _choice(name, group.rows),
+        element("h3", "What each reached"),
+        _results(name, group),
+        _measures(),
+        *_settings_tried(group),
+        element("h3", "How to read this"),
+        element("ul", elements("li", notes), class_="notes"),
+        *([element("h3", "Figures"), *drawn] if drawn else []),
+        element("h3", "Configurations"),
+        *_configurations(name, group),
+        element("h3", "Environment"),
+        *_environment(group),
+        element("h3", "To run it again"),
+        _commands(name, group),
+    ]
+    row_switches = "".join(
+        f"#{name}:has(#{name}-show-{at}:not(:checked)) .{name}-{mark_of(at)}{{display:none}}"
+        for at in range(len(group.rows))
+    )
+    return _Part(
+        element("section", *content, id=name, aria_labelledby=f"{name}-heading"),
+        frozenset(colour for part in shown for colour in part.colours),
+        row_switches + axis_switches,
+    )
+
+
+def _choice(name: str, rows: Sequence[Row]) -> Markup | None:
+    """A box for each experiment, which shows it or hides it wherever it occurs."""
+    if len(rows) < 2:
+        return None
+    boxes = [
+        element(
+            "label",
+            element("input", type="checkbox", id=f"{name}-show-{at}", checked=True),
+            f" {label}",
+        )
+        for at, label in enumerate(labels_of(rows))
+    ]
+    legend = element("legend", "Shown in table and figures")
+    every = element("button", "All", type="reset")
+    return element("form", element("fieldset", legend, *boxes, every), class_="choose")
+
+
+def _results(name: str, group: Group) -> Markup:
+    columns = columns_of(group.rows)
+    heads = [
+        element(
+            "th",
+            " ".join(filter(None, column.header[:2])),
+            element("small", column.header[2]) if column.header[2] else None,
+            scope="col",
+            title=column.measure.description,
+        )
+        for column in columns
+    ]
+    lines = []
+    for at, row in enumerate(group.rows):
+        seeds = footnotes.seeds_text(row.seeds)
+        cells = [element("td", len(row.runs), element("small", seeds) if seeds else None)]
+        for column in columns:
+            spread = column.spreads[at]
+            cells.append(
+                element(
+                    "td",
+                    column.means[at],
+                    element("small", spread, class_="spread") if spread else None,
+                    class_="number",
+                )
+            )
+        lines.append(element("tr", _row_head(row), *cells, class_=f"{name}-{mark_of(at)}"))
+    titles = element(
+        "tr",
+        element("th", "experiment", scope="col"),
+        element("th", "seeds", scope="col"),
+        *heads,
+    )
+    return _scrolling(
+        "Mean over seeds, and below it the sample standard deviation",
+        element("thead", titles),
+        element("tbody", *lines),
+    )
+
+
+def _row_head(row: Row) -> Markup:
+    optimizer = ", ".join([row.newest.optimizer, *row.distinctions])
+    others = f"also named {', '.join(row.other_names)}" if row.other_names else None
+    return element(
+        "th",
+        row.name,
+        element("small", optimizer),
+        element("small", others) if others else None,
+        element("small", divergence(row), class_="bad") if row.diverged else None,
+        scope="row",
+    )
+
+
+def _measures() -> Markup:
+    pairs = [
+        joined([element("dt", " ".join(one.title)), element("dd", one.description)])
+        for one in MEASURES
+    ]
+    return element("details", element("summary", "What the columns are"), element("dl", *pairs))
+
+
+def _settings_tried(group: Group) -> Iterator[Markup]:
+    found = list(blocks(group))
+    if found:
+        yield element("h3", "Settings tried")
+    for block in found:
+        yield _block(block)
+
+
+def _block(block: Block) -> Markup:
+    heads = [", ".join(map(str.strip, lines)) for lines in (block.corner, *block.heads)]
+    rows = [[label, *(cell.strip() for cell in cells)] for label, cells in block.rows]
+    return _plain_table(block.title or "Likewise", heads, rows)
+
+
+def _figure(figure: Figure, name: str, group: Group) -> _Part:
+    labels = labels_of(group.rows)
+
+    def draw(axes: "Axes") -> None:
+        figure.draw(axes)
+        _mark(axes, labels)
+
+    picture = inline(
+        encoded(replace(figure, draw=draw), ".svg", width=_WIDTH, title=False),
+        table=name,
+        prefix=f"{name}-{figure.key}",
+        description=f"{figure.title}. {figure.finding}",
+        values=_values(figure, labels),
+    )
+    caption = element(
+        "figcaption",
+        element("h4", figure.title),
+        element("p", figure.finding),
+        element("p", figure.reading, class_="faint") if figure.reading else None,
+    )
+    plot = element("div", picture.svg, class_="plot", tabindex="0")
+    return _Part(
+        element("figure", caption, plot, _data(figure, name, labels), id=f"{name}-{figure.key}"),
+        picture.colours,
+    )
+
+
+def _mark(axes: "Axes", labels: Sequence[str]) -> None:
+    """Gives what is drawn of a row, known by its label or `gid`, the id by which it is found."""
+    rows = {label.lstrip(): mark_of(at) for at, label in enumerate(labels)}
+    for artist in axes.get_children():
+        known = artist.get_gid() or str(artist.get_label()).lstrip()
+        if known in rows:
+            artist.set_gid(rows[known])
+    for container in axes.containers:
+        label = str(container.get_label()).lstrip()
+        for artist in container.get_children() if label in rows else ():
+            artist.set_gid(rows[label])
+
+
+def _values(figure: Figure, labels: Sequence[str]) -> Mapping[int, Sequence[str]]:
+    """What is said of each mark, where a figure's data name the row that it is of."""
+    rows = {label: at for at, label in enumerate(labels)}
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for line in figure.rows:
+        at = next((rows[cell] for cell in line if isinstance(cell, str) and cell in rows), None)
+        if at is not None:
+            told = zip(figure.columns, line, strict=True)
+            found[at].append("\n".join(f"{column}: {_cell(cell)}" for column, cell in told))
+    return found
+
+
+def _data(figure: Figure, name: str, labels: Sequence[str]) -> Markup:
+    """The figure's numbers, as a table and as a file that the page itself holds."""
+    rows = [[_cell(cell) for cell in line] for line in figure.rows[:_MOST_DATA_ROWS]]
+    classes = {label: f"{name}-{mark_of(at)}" for at, label in enumerate(labels)}
+    table = _plain_table(figure.title, figure.columns, rows, classes=classes)
+    more = len(figure.rows) - len(rows)
+    cut = f"{more:,} more rows are in the CSV." if more > 0 else None
+    text = csv_of(figure)
+    if len(text) <= _LONGEST_DATA:
+        content = base64.b64encode(text.encode()).decode()
+        href = f"data:text/csv;charset=utf-8;base64,{content}"
+        link = element("a", "As CSV", download=f"{figure.key}.csv", href=href)
+    else:
+        link = Markup("")
+        cut = f"{max(more, 0):,} more rows: optrun report --figures DIR writes all as CSV."
+    return element(
+        "details",
+        element("summary", "The numbers"),
+        element("p", link, class_="csv") if link else None,
+        table,
+        element("p", cut, class_="faint") if cut else None,
+    )
+
+
+def csv_of(figure: Figure) -> str:
+    """The figure's numbers in full precision, for programs and spreadsheets."""
+    lines = [figure.columns, *figure.rows]
+    return "".join(",".join(map(csv_cell, line)) + "\n" for line in lines)
+
+
+def _cell(cell: Cell) -> str:
+    if cell is None:
+        return MISSING
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+
+
+def _switchable(
+    name: str, figures: Sequence[Figure], shown: Sequence[_Part]
+) -> tuple[list[Markup], str]:
+    """The figures, where those of one thing on several axes take one place, to be chosen there."""
+    by_stem: defaultdict[str, list[int]] = defaultdict(list)
+    axes: list[str] = []
+    for at, figure in enumerate(figures):
+        axis = next((one for one in (*AXES, "seconds") if figure.key.endswith(f"-{one}")), "")
+        axes.append(axis)
+        by_stem[figure.key.removesuffix(f"-{axis}") if axis else figure.key].append(at)
+    content, rules = [], []
+    for stem, places in by_stem.items():
+        if len(places) == 1:
+            content.append(shown[places[0]].markup)
+            continue
+        group = f"{name}-{stem}-by"
+        radios = [
+            element(
+                "label",
+                element(
+                    "input",
+                    type="radio",
+                    name=group,
+                    id=f"{group}-{axes[at]}",
+                    checked=at == places[0],
+                ),
+                f" {axes[at].replace('-', ' ')}",
+            )
+            for at in places
+        ]
+        chooser = element("fieldset", element("legend", "Axis"), *radios)
+        content.append(
+            element(
+                "div",
+                element("form", chooser, class_="choose"),
+                *(shown[at].markup for at in places),
+                id=group,
+            )
+        )
+        rules += [
+            f"#{group}:has(#{group}-{axes[at]}:not(:checked))"
+            f" #{name}-{figures[at].key}{{display:none}}"
+            for at in places
+        ]
+    return content, "".join(rules)
+
+
+def _configurations(name: str, group: Group) -> Iterator[Markup]:
+    """Each experiment's settings where they differ, then what is the same in all."""
+    labels = labels_of(group.rows)
+    found = [rerun.configuration_of(row) for row in group.rows]
+    differing, same = rerun.told_apart(found)
+    if len(labels) > 1 and differing:
+        classes = [f"{name}-{mark_of(at)}" for at in range(len(labels))]
+        rows = [[field, *values] for field, values in list(differing.items())[:_MOST_FIELDS]]
+        yield _plain_table("What differs", ("setting", *labels), rows, columns=classes)
+    if same:
+        table = _plain_table(
+            "The same in all", ("setting", "value"), list(same.items())[:_MOST_FIELDS]
+        )
+        said = f"{number_of(len(same), 'setting')}, the same in all"
+        yield element("details", element("summary", said), table)
+
+
+def _environment(group: Group) -> Iterator[Markup]:
+    facts = rerun.environment_of(group)[:_MOST_FIELDS]
+    first = [fact for fact in facts if not fact[0].startswith("packages.")]
+    rest = [fact for fact in facts if fact[0].startswith("packages.")]
+    if not facts:
+        yield element("p", "Not recorded.")
+    for said, rows in (("What the runs were made on and with", first), ("Packages", rest)):
+        if rows:
+            table = _plain_table(said, ("", "value"), rows)
+            yield table if rows is first else element("details", element("summary", said), table)
+
+
+def _commands(name: str, group: Group) -> Markup:
+    lines = []
+    for at, (label, row) in enumerate(zip(labels_of(group.rows), group.rows, strict=True)):
+        commands = [element("pre", element("code", one)) for one in rerun.commands(row)]
+        lines.append(
+            element(
+                "div",
+                element("dt", label),
+                element("dd", *commands),
+                class_=f"{name}-{mark_of(at)}",
+            )
+        )
+    return element("dl", *lines, class_="commands")
+
+
+def _plain_table(
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    classes: Mapping[str, str] | None = None,
+    columns: Sequence[str] = (),
+) -> Markup:
+    """A table of texts; `classes` of rows by their first cell, `columns` those of the others."""
+    of_column = ["", *columns] if columns else [""] * len(heads)
+    titles = [
+        element("th", head or Markup("&nbsp;"), scope="col", class_=one or None)
+        for head, one in zip(heads, of_column, strict=True)
+    ]
+    lines = []
+    for first, *others in rows:
+        cells = [
+            element("td", cell, class_=f"text {one}".strip())
+            for cell, one in zip(others, of_column[1:], strict=True)
+        ]
+        lines.append(
+            element(
+                "tr", element("th", first, scope="row"), *cells, class_=(classes or {}).get(first)
+            )
+        )
+    return _scrolling(caption, element("thead", element("tr", *titles)), element("tbody", *lines))
+
+
+def _scrolling(caption: str, *content: Markup) -> Markup:
+    """A table in a box of its own, since a phone is narrower than most tables."""
+    table = element("table", element("caption", caption), *content)
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)

@@ -153,7 +153,9 @@ def _results(name: str, group: Group) -> Markup:
     heads = [
         element(
             "th",
-            " ".join(filter(None, column.header[:2])),
+            column.header[0],
+            element("br"),
+            column.header[1],
             element("small", column.header[2]) if column.header[2] else None,
             scope="col",
             title=column.measure.description,
@@ -413,7 +415,7 @@ def _plain_table(
     """A table of texts; `classes` of rows by their first cell, `columns` those of the others."""
     of_column = ["", *columns] if columns else [""] * len(heads)
     titles = [
-        element("th", head or Markup("&nbsp;"), scope="col", class_=one or None)
+        element("th", head, scope="col", class_=f"text {one}".strip())
         for head, one in zip(heads, of_column, strict=True)
     ]
     lines = []

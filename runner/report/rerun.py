@@ -64,7 +64,8 @@ def commands(row: Row) -> Iterator[str]:
     results = typed(run.folder.parent)
     for _, together in groupby(enumerate(seeds), lambda pair: pair[1] - pair[0]):
         span = [seed for _, seed in together]
-        words = ["optrun train", typed(run.folder / CONFIG_NAME), f"--seeds {span[0]}-{span[-1]}"]
+        said = f"--seeds {span[0]}-{span[-1]}" if len(span) > 1 else f"--seed {span[0]}"
+        words = ["optrun train", typed(run.folder / CONFIG_NAME), said]
         if results != str(RESULTS):
             words.append(f"--results {results}")
         yield " ".join(words)

@@ -46,6 +46,7 @@ td.number{white-space:nowrap}
 fieldset{border:1px solid var(--line);border-radius:4px;padding:.4rem .75rem .6rem;margin:1rem 0;
  min-width:0}
 legend{color:var(--faint);font-size:.9rem;padding:0 .3rem}
+dt{font-weight:600}
 label{display:inline-block;margin:.15rem 1rem .15rem 0}
 button{font:inherit;color:var(--link);background:none;border:1px solid var(--line);
  border-radius:4px;padding:.1rem .6rem;cursor:pointer}
@@ -57,17 +58,18 @@ figcaption p{margin:.25rem 0}
 details{margin:.5rem 0}
 summary{cursor:pointer;color:var(--link)}
 code{font:.88em/1.5 ui-monospace,Menlo,Consolas,monospace}
-.commands dt{font-weight:600;margin-top:.5rem}
+.commands dt{margin-top:.5rem}
 .commands dd{margin:0}
 pre{margin:.2rem 0;padding:.5rem .75rem;overflow-x:auto;background:var(--band);border-radius:4px}
 footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line);color:var(--faint)}
-@media (min-width:60rem){.measures{font-size:.93rem}}
+@media (min-width:40rem){th:first-child{min-width:15rem}}
 @media print{
  body{max-width:none;padding:0;font-size:10pt}
  .choose,button,summary,.csv{display:none}
  .scroll,.plot{overflow:visible;border:0}
  table{font-size:7.5pt;width:100%}
  th,td{padding:.15rem .25rem}
+ th,td{overflow-wrap:anywhere}
  thead th{white-space:normal}
  td.number{white-space:normal}
  th:first-child{position:static;min-width:0}

@@ -434,5 +434,5 @@ def _plain_table(
 
 def _scrolling(caption: str, *content: Markup) -> Markup:
     """A table in a box of its own, since a phone is narrower than most tables."""
-    table = element("table", element("caption", caption), *content)
+    table = element("table", element("caption", element("span", caption)), *content)
     return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)

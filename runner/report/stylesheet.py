@@ -36,10 +36,11 @@ small{display:block;font-weight:normal;font-size:.85em}
 .scroll:focus-visible,summary:focus-visible{outline:2px solid var(--link)}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding:.4rem .6rem;color:var(--faint)}
+caption span{position:sticky;left:.6rem;display:inline-block;max-width:min(46rem,100vw - 4rem)}
 th,td{padding:.35rem .6rem;text-align:right;vertical-align:top;border-top:1px solid var(--line);
  overflow-wrap:normal}
 thead th{border-top:0;vertical-align:bottom;white-space:nowrap}
-th:first-child{text-align:left;position:sticky;left:0;background:var(--ground);min-width:9rem;
+th:first-child{text-align:left;position:sticky;left:0;background:var(--ground);min-width:11.5rem;
  max-width:18rem;overflow-wrap:anywhere}
 td.text,th.text{text-align:left}
 td.number{white-space:nowrap}

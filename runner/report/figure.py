@@ -24,6 +24,6 @@ class Figure:
     columns: Sequence[str]  # of its data, with units
     rows: Sequence[Sequence[Cell]] = field(repr=False)
     draw: "Callable[[Axes], None]" = field(repr=False)
-    # How it is read: what a thin line, a band or a mark stands for. Lines have labels, of which
-    # whoever shows the figure makes a legend.
+    # How it is read: what a thin line, a band or a mark stands for. Whoever shows it makes a
+    # legend of its lines' labels; what is drawn of a row of the table has its label as `gid`.
     reading: str = ""

@@ -3,6 +3,7 @@
 import io
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from optrun.runner.compare.comparison import Group, labels_of
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ENDINGS = (".png", ".svg", ".pdf")
+_WIDTHS = {"two-columns": 7.0, "one-column": 3.4}  # inches
 _MOST_ROWS = 40
 _LONGEST_TICK = 24  # characters
 
@@ -62,8 +64,17 @@ def figures_of(group: Group, verdict: Verdict) -> list[Figure]:
     ]
 
 
-def encoded(figure: Figure, ending: str, *, width: float, title: bool = True) -> bytes:
-    """The bytes of a .png, .svg or .pdf, so many inches wide."""
+def encoded(figure: Figure, ending: str, size: str) -> bytes:
+    """The bytes of a .png, .svg or .pdf, as wide as "two-columns" of a page or "one-column"."""
+    return _drawn(figure, ending, _WIDTHS[size])
+
+
+def svg_for_page(figure: Figure) -> bytes:
+    """The figure without the words that a page says around it."""
+    return _drawn(replace(figure, title=""), ".svg", _WIDTHS["two-columns"])
+
+
+def _drawn(figure: Figure, ending: str, width: float) -> bytes:
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
@@ -85,8 +96,7 @@ def encoded(figure: Figure, ending: str, *, width: float, title: bool = True) ->
         FigureCanvasAgg(picture)
         axes = picture.add_subplot()
         figure.draw(axes)
-        if title:
-            axes.set_title(figure.title, loc="left")
+        axes.set_title(figure.title, loc="left")
         buffer = io.BytesIO()
         picture.savefig(
             buffer,

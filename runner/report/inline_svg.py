@@ -68,12 +68,16 @@ def inline(
                 colours |= set(_COLOUR.findall(value))
                 value = _COLOUR.sub(lambda one: f"var(--{_variable(one[0])})", value)
                 value = re.sub(r"font-family: [^;]*;? ?", "", value)
+                value = re.sub(r"([:;]) ", r"\1", value)
             if key in _ROUNDED:
                 value = _NUMBER.sub(lambda one: f"{float(one[0]):.1f}".removesuffix(".0"), value)
                 value = " ".join(value.split())
+            if key == "d" and not set(value) & set("CQ"):
+                value = value.replace(" L ", " ")  # after a place, further ones are lines
             if key == "href":
                 value = f"#{prefix}-{value[1:]}"
             node.attrib[key] = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+    _shrink(root)
     for row, nodes in marks.items():
         told = values.get(row, ())
         for node, text in zip(nodes, told, strict=False) if len(nodes) == len(told) else ():
@@ -150,3 +154,20 @@ def _strip(root: ElementTree.Element) -> None:
         for child in list(node):
             if child.tag.rpartition("}")[2] in ("style", "metadata", "title", "desc"):
                 node.remove(child)
+
+
+def _shrink(node: ElementTree.Element) -> None:
+    """Takes out groups that say nothing; says once what all marks of a group look like."""
+    for child in node:
+        _shrink(child)
+    parts: list[ElementTree.Element] = []
+    for child in node:
+        parts += list(child) if child.tag == "g" and not child.attrib else [child]
+    node[:] = parts
+    styles = {child.attrib.get("style") for child in parts}
+    if node.tag == "g" and len(parts) > 1 and {one.tag for one in parts} == {"use"}:
+        [style, *others] = styles
+        if style is not None and not others and "style" not in node.attrib:
+            node.attrib["style"] = style
+            for child in parts:
+                del child.attrib["style"]

@@ -4,12 +4,12 @@ The page is one file that asks for nothing else, works without a script, and car
 numbers. What is chosen in it is chosen by CSS.
 """
 
-import base64
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from optrun.runner.compare import footnotes
 from optrun.runner.compare.budgets import AXES
@@ -20,8 +20,8 @@ from optrun.runner.compare.render import MISSING, columns_of, divergence
 from optrun.runner.compare.settings_tried import Block, blocks
 from optrun.runner.report import rerun
 from optrun.runner.report.figure import Cell, Figure
-from optrun.runner.report.figures import encoded
-from optrun.runner.report.inline_svg import inline, mark_of
+from optrun.runner.report.figures import svg_for_page
+from optrun.runner.report.inline_svg import Inline, inline, mark_of
 from optrun.runner.report.markup import Markup, element, elements, joined
 from optrun.runner.report.stylesheet import stylesheet
 from optrun.runner.ui.text import csv_cell
@@ -31,10 +31,12 @@ from optrun.runner.verdict.metrics import MEASURES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH = 7.0  # inches of a picture, of which a screen shows 96 points each
-# Of a figure's data; beyond, `--figures` writes all of it.
-_MOST_DATA_ROWS = 200
-_LONGEST_DATA = 60_000  # characters
+# Of a page, so that it stays below 3 MB; `--figures` writes everything.
+_MOST_DATA_ROWS = 4_000  # of its figures' tables
+_LONGEST_DATA = 700_000  # characters of their CSV
+_LONGEST_DRAWN = 800_000  # characters of pictures, from which on there is one axis of each
+_MOST_ROWS_EACH = 200
+_SAFE = ",;:/()[]!*"  # in an address of data, within quotes
 _MOST_FIELDS = 200  # of configurations or circumstances
 
 
@@ -50,10 +52,11 @@ class _Part:
 def page(tables: Tables, figures: Sequence[Sequence[Figure]]) -> str:
     """The page; `figures` are those of each table."""
     comparison = tables.comparison
+    drawn = _drawn(comparison.groups, figures)
     parts = [
         _table_part(number, group, found, of_table, comparison.sort)
         for number, (group, found, of_table) in enumerate(
-            zip(comparison.groups, tables.verdicts, figures, strict=True), 1
+            zip(comparison.groups, tables.verdicts, drawn, strict=True), 1
         )
     ]
     colours = {colour for part in parts for colour in part.colours}
@@ -95,12 +98,50 @@ def _not_counted(lines: Sequence[str]) -> Iterator[Markup]:
         yield element("ul", elements("li", lines))
 
 
+def _drawn(
+    groups: Sequence[Group], figures: Sequence[Sequence[Figure]]
+) -> list[list[tuple[Figure, _Part | None]]]:
+    """Each table's figures with what is shown: nothing of a further axis beyond the room."""
+    of_page = [figure for of_table in figures for figure in of_table]
+    rows = min(_MOST_ROWS_EACH, _MOST_DATA_ROWS // max(len(of_page), 1))
+    longest = _LONGEST_DATA // max(len(of_page), 1)
+    places = []
+    for table, of_table in enumerate(figures):
+        seen = set[str]()
+        for at, figure in enumerate(of_table):
+            stem, _ = _stem_and_axis(figure)
+            places.append((stem in seen, table, at))
+            seen.add(stem)
+    shown: list[list[tuple[Figure, _Part | None]]] = [
+        [(figure, None) for figure in of_table] for of_table in figures
+    ]
+    size = 0
+    for is_further, table, at in sorted(places):
+        if is_further and size > _LONGEST_DRAWN:
+            break
+        figure, name = figures[table][at], f"table-{table + 1}"
+        labels = labels_of(groups[table].rows)
+        picture = _picture(figure, f"{name}-{at}", name, labels)
+        data = _data(figure, name, labels, rows, longest)
+        size += len(picture.svg)
+        part = _Part(_figure(figure, f"{name}-{figure.key}", picture, data), picture.colours)
+        shown[table][at] = (figure, part)
+    return shown
+
+
 def _table_part(
-    number: int, group: Group, found: Verdict, figures: Sequence[Figure], sort: str
+    number: int,
+    group: Group,
+    found: Verdict,
+    figures: Sequence[tuple[Figure, _Part | None]],
+    sort: str,
 ) -> _Part:
     name = f"table-{number}"
-    shown = [_figure(figure, name, group) for figure in figures]
-    drawn, axis_switches = _switchable(name, figures, shown)
+    shown = [(figure, part) for figure, part in figures if part is not None]
+    drawn, axis_switches = _switchable(name, shown)
+    if len(shown) < len(figures):
+        said = "To keep this page small some axes are left out: --figures writes all of them."
+        drawn.append(element("p", said, class_="faint"))
     notes = (*found.notes, *footnotes.notes(group, sort=sort))
     content = [
         element("h2", footnotes.heading(group), id=f"{name}-heading"),
@@ -126,7 +167,7 @@ def _table_part(
     )
     return _Part(
         element("section", *content, id=name, aria_labelledby=f"{name}-heading"),
-        frozenset(colour for part in shown for colour in part.colours),
+        frozenset(colour for _, part in shown for colour in part.colours),
         row_switches + axis_switches,
     )
 
@@ -225,20 +266,21 @@ def _block(block: Block) -> Markup:
     return _plain_table(block.title or "Likewise", heads, rows)
 
 
-def _figure(figure: Figure, name: str, group: Group) -> _Part:
-    labels = labels_of(group.rows)
-
+def _picture(figure: Figure, prefix: str, name: str, labels: Sequence[str]) -> Inline:
     def draw(axes: "Axes") -> None:
         figure.draw(axes)
         _mark(axes, labels)
 
-    picture = inline(
-        encoded(replace(figure, draw=draw), ".svg", width=_WIDTH, title=False),
+    return inline(
+        svg_for_page(replace(figure, draw=draw)),
         table=name,
-        prefix=f"{name}-{figure.key}",
+        prefix=prefix,
         description=f"{figure.title}. {figure.finding}",
         values=_values(figure, labels),
     )
+
+
+def _figure(figure: Figure, anchor: str, picture: Inline, data: Markup) -> Markup:
     caption = element(
         "figcaption",
         element("h4", figure.title),
@@ -246,10 +288,7 @@ def _figure(figure: Figure, name: str, group: Group) -> _Part:
         element("p", figure.reading, class_="faint") if figure.reading else None,
     )
     plot = element("div", picture.svg, class_="plot", tabindex="0")
-    return _Part(
-        element("figure", caption, plot, _data(figure, name, labels), id=f"{name}-{figure.key}"),
-        picture.colours,
-    )
+    return element("figure", caption, plot, data, id=anchor)
 
 
 def _mark(axes: "Axes", labels: Sequence[str]) -> None:
@@ -277,28 +316,22 @@ def _values(figure: Figure, labels: Sequence[str]) -> Mapping[int, Sequence[str]
     return found
 
 
-def _data(figure: Figure, name: str, labels: Sequence[str]) -> Markup:
+def _data(figure: Figure, name: str, labels: Sequence[str], most_rows: int, longest: int) -> Markup:
     """The figure's numbers, as a table and as a file that the page itself holds."""
-    rows = [[_cell(cell) for cell in line] for line in figure.rows[:_MOST_DATA_ROWS]]
+    rows = [[_cell(cell) for cell in line] for line in figure.rows[:most_rows]]
     classes = {label: f"{name}-{mark_of(at)}" for at, label in enumerate(labels)}
     table = _plain_table(figure.title, figure.columns, rows, classes=classes)
     more = len(figure.rows) - len(rows)
-    cut = f"{more:,} more rows are in the CSV." if more > 0 else None
     text = csv_of(figure)
-    if len(text) <= _LONGEST_DATA:
-        content = base64.b64encode(text.encode()).decode()
-        href = f"data:text/csv;charset=utf-8;base64,{content}"
-        link = element("a", "As CSV", download=f"{figure.key}.csv", href=href)
+    link, where = None, "in the CSV"
+    if len(text) <= longest:
+        href = f"data:text/csv;charset=utf-8,{quote(text, safe=_SAFE)}"
+        anchor = element("a", "As CSV", download=f"{figure.key}.csv", href=href)
+        link = element("p", anchor, class_="csv")
     else:
-        link = Markup("")
-        cut = f"{max(more, 0):,} more rows: optrun report --figures DIR writes all as CSV."
-    return element(
-        "details",
-        element("summary", "The numbers"),
-        element("p", link, class_="csv") if link else None,
-        table,
-        element("p", cut, class_="faint") if cut else None,
-    )
+        where = "in the CSV that --figures writes"
+    cut = element("p", f"{more:,} more rows are {where}.", class_="faint") if more > 0 else None
+    return element("details", element("summary", "The numbers"), link, table, cut)
 
 
 def csv_of(figure: Figure) -> str:
@@ -313,20 +346,22 @@ def _cell(cell: Cell) -> str:
     return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
 
 
-def _switchable(
-    name: str, figures: Sequence[Figure], shown: Sequence[_Part]
-) -> tuple[list[Markup], str]:
+def _stem_and_axis(figure: Figure) -> tuple[str, str]:
+    """What a figure's key says it shows, and over what."""
+    axis = next((one for one in AXES if figure.key.endswith(f"-{one}")), "")
+    return (figure.key.removesuffix(f"-{axis}") if axis else figure.key), axis
+
+
+def _switchable(name: str, figures: Sequence[tuple[Figure, _Part]]) -> tuple[list[Markup], str]:
     """The figures, where those of one thing on several axes take one place, to be chosen there."""
-    by_stem: defaultdict[str, list[int]] = defaultdict(list)
-    axes: list[str] = []
-    for at, figure in enumerate(figures):
-        axis = next((one for one in (*AXES, "seconds") if figure.key.endswith(f"-{one}")), "")
-        axes.append(axis)
-        by_stem[figure.key.removesuffix(f"-{axis}") if axis else figure.key].append(at)
+    by_stem: defaultdict[str, list[tuple[str, str, Markup]]] = defaultdict(list)
+    for figure, part in figures:
+        stem, axis = _stem_and_axis(figure)
+        by_stem[stem].append((axis, f"{name}-{figure.key}", part.markup))
     content, rules = [], []
-    for stem, places in by_stem.items():
-        if len(places) == 1:
-            content.append(shown[places[0]].markup)
+    for stem, alike in by_stem.items():
+        if len(alike) == 1:
+            content.append(alike[0][2])
             continue
         group = f"{name}-{stem}-by"
         radios = [
@@ -336,26 +371,25 @@ def _switchable(
                     "input",
                     type="radio",
                     name=group,
-                    id=f"{group}-{axes[at]}",
-                    checked=at == places[0],
+                    id=f"{group}-{axis}",
+                    checked=axis == alike[0][0],
                 ),
-                f" {axes[at].replace('-', ' ')}",
+                f" {axis.replace('-', ' ')}",
             )
-            for at in places
+            for axis, _, _ in alike
         ]
         chooser = element("fieldset", element("legend", "Axis"), *radios)
         content.append(
             element(
                 "div",
                 element("form", chooser, class_="choose"),
-                *(shown[at].markup for at in places),
+                *(markup for _, _, markup in alike),
                 id=group,
             )
         )
         rules += [
-            f"#{group}:has(#{group}-{axes[at]}:not(:checked))"
-            f" #{name}-{figures[at].key}{{display:none}}"
-            for at in places
+            f"#{group}:has(#{group}-{axis}:not(:checked)) #{anchor}{{display:none}}"
+            for axis, anchor, _ in alike
         ]
     return content, "".join(rules)
 
@@ -415,13 +449,13 @@ def _plain_table(
     """A table of texts; `classes` of rows by their first cell, `columns` those of the others."""
     of_column = ["", *columns] if columns else [""] * len(heads)
     titles = [
-        element("th", head, scope="col", class_=f"text {one}".strip())
+        element("th", head, scope="col", class_=one or None)
         for head, one in zip(heads, of_column, strict=True)
     ]
     lines = []
     for first, *others in rows:
         cells = [
-            element("td", cell, class_=f"text {one}".strip())
+            element("td", cell, class_=one or None)
             for cell, one in zip(others, of_column[1:], strict=True)
         ]
         lines.append(
@@ -429,10 +463,12 @@ def _plain_table(
                 "tr", element("th", first, scope="row"), *cells, class_=(classes or {}).get(first)
             )
         )
-    return _scrolling(caption, element("thead", element("tr", *titles)), element("tbody", *lines))
+    parts = (element("thead", element("tr", *titles)), element("tbody", *lines))
+    return _scrolling(caption, *parts, class_="texts")
 
 
-def _scrolling(caption: str, *content: Markup) -> Markup:
+def _scrolling(caption: str, *content: Markup, class_: str | None = None) -> Markup:
     """A table in a box of its own, since a phone is narrower than most tables."""
-    table = element("table", element("caption", element("span", caption)), *content)
+    said = element("caption", element("span", caption))
+    table = element("table", said, *content, class_=class_)
     return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)

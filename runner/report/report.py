@@ -14,7 +14,7 @@ from optrun.runner.report.page import csv_of, page
 from optrun.runner.ui.wording import number_of, size
 from optrun.runner.untrusted import printable
 
-_WIDTHS = {"": 7.0, "-one-column": 3.4}  # inches of a figure in print, by what ends its name
+_SIZES = {"": "two-columns", "-one-column": "one-column"}  # by what ends a file's name
 
 
 def report(
@@ -64,8 +64,8 @@ def _files(drawn: Sequence[Sequence[Figure]]) -> Mapping[str, bytes]:
             name = figure.key if len(drawn) == 1 else f"table-{number}-{figure.key}"
             found[f"{name}.csv"] = csv_of(figure).encode()
             for ending in ENDINGS:
-                for suffix, width in _WIDTHS.items():
-                    found[f"{name}{suffix}{ending}"] = encoded(figure, ending, width=width)
+                for suffix, shape in _SIZES.items():
+                    found[f"{name}{suffix}{ending}"] = encoded(figure, ending, shape)
     return found
 
 

@@ -42,7 +42,7 @@ th,td{padding:.35rem .6rem;text-align:right;vertical-align:top;border-top:1px so
 thead th{border-top:0;vertical-align:bottom;white-space:nowrap}
 th:first-child{text-align:left;position:sticky;left:0;background:var(--ground);min-width:11.5rem;
  max-width:18rem;overflow-wrap:anywhere}
-td.text,th.text{text-align:left}
+.texts td,.texts th{text-align:left}
 td.number{white-space:nowrap}
 fieldset{border:1px solid var(--line);border-radius:4px;padding:.4rem .75rem .6rem;margin:1rem 0;
  min-width:0}

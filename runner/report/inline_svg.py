@@ -1,11 +1,12 @@
 """matplotlib's SVG made part of a page: small, in the page's colours, with its values on hover.
 
-Colours become variables of the page, lighter on a dark ground. Ids, which a page shares, are made
-its own, and those that nothing refers to are dropped.
+Styles, of which a page's pictures have few, become classes, and their colours variables, lighter on
+a dark ground. Ids, which a page shares, are made its own; those that nothing refers to are dropped.
 """
 
 import colorsys
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,11 @@ _ROUNDED = ("d", "x", "y", "width", "height", "transform", "points")
 
 @dataclass(frozen=True)
 class Inline:
-    """A picture as a part of a page, and the colours that it needs there."""
+    """A picture as a part of a page, and what it needs there of the style sheet."""
 
     svg: Markup
-    colours: frozenset[str]
+    colours: frozenset[str] = frozenset()
+    styles: frozenset[str] = frozenset()  # each the content of a rule; `style_rules` makes it
 
 
 def mark_of(row: int) -> str:
@@ -49,9 +51,9 @@ def inline(
         values: What each mark of a table's row shows, in the order in which they are drawn.
     """
     root = ElementTree.fromstring(svg)  # noqa: S314 (written by matplotlib, a moment ago)
-    colours: set[str] = set()
+    colours, styles = set[str](), set[str]()
     marks: defaultdict[int, list[ElementTree.Element]] = defaultdict(list)
-    references = set(_references(root))
+    ids = {one: f"{prefix}-{at}" for at, one in enumerate(dict.fromkeys(_references(root)))}
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": description}
     _strip(root)
     for node in root.iter():
@@ -59,12 +61,12 @@ def inline(
         if found is not None:
             node.attrib["class"] = f"{table}-{node.attrib.pop('id')}"
             marks[int(found[1])] += [one for one in node.iter() if one.tag == "use"]
-        elif node.attrib.get("id") in references:
-            node.attrib["id"] = f"{prefix}-{node.attrib['id']}"
+        elif node.attrib.get("id") in ids:
+            node.attrib["id"] = ids[node.attrib["id"]]
         else:
             node.attrib.pop("id", None)
-        for key, value in node.attrib.items():
-            if key in ("style", "fill", "stroke"):
+        for key, value in list(node.attrib.items()):
+            if key == "style":
                 colours |= set(_COLOUR.findall(value))
                 value = _COLOUR.sub(lambda one: f"var(--{_variable(one[0])})", value)
                 value = re.sub(r"font-family: [^;]*;? ?", "", value)
@@ -75,14 +77,28 @@ def inline(
             if key == "d" and not set(value) & set("CQ"):
                 value = value.replace(" L ", " ")  # after a place, further ones are lines
             if key == "href":
-                value = f"#{prefix}-{value[1:]}"
-            node.attrib[key] = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+                value = f"#{ids[value[1:]]}"
+            if key != "aria-label":
+                value = _REFERENCE.sub(lambda one: f"url(#{ids[one[1]]})", value)
+            node.attrib[key] = value
+        if node.attrib.get("transform", "").startswith("rotate(-0 "):
+            del node.attrib["transform"]
     _shrink(root)
+    for node in root.iter():
+        if style := node.attrib.pop("style", ""):
+            styles.add(style)
+            node.attrib["class"] = f"{node.attrib.get('class', '')} {_class(style)}".strip()
     for row, nodes in marks.items():
         told = values.get(row, ())
         for node, text in zip(nodes, told, strict=False) if len(nodes) == len(told) else ():
             ElementTree.SubElement(node, "title").text = text
-    return Inline(Markup(ElementTree.tostring(root, encoding="unicode")), frozenset(colours))
+    svg_text = Markup(ElementTree.tostring(root, encoding="unicode"))
+    return Inline(svg_text, frozenset(colours), frozenset(styles))
+
+
+def style_rules(styles: Iterable[str]) -> str:
+    """The classes of pictures, as CSS."""
+    return "".join(f".{_class(style)}{{{style}}}" for style in sorted(styles))
 
 
 def colour_rules(colours: Iterable[str], ground: str) -> str:
@@ -129,6 +145,10 @@ def _shares(colour: str) -> tuple[float, float, float]:
 def _hex(hue: float, light: float, saturation: float) -> str:
     shares = colorsys.hls_to_rgb(hue, min(light, 1.0), saturation)
     return "#" + "".join(f"{round(255 * share):02x}" for share in shares)
+
+
+def _class(style: str) -> str:
+    return f"s{zlib.crc32(style.encode()):x}"
 
 
 def _variable(colour: str) -> str:

@@ -45,7 +45,7 @@ class _Part:
     """A table's part of the page, with what it adds to the style sheet."""
 
     markup: Markup
-    colours: frozenset[str] = frozenset()
+    pictures: tuple[Inline, ...] = ()
     switches: str = ""
 
 
@@ -59,8 +59,12 @@ def page(tables: Tables, figures: Sequence[Sequence[Figure]]) -> str:
             zip(comparison.groups, tables.verdicts, drawn, strict=True), 1
         )
     ]
-    colours = {colour for part in parts for colour in part.colours}
-    styles = stylesheet(colours, "".join(part.switches for part in parts))
+    pictures = [picture for part in parts for picture in part.pictures]
+    styles = stylesheet(
+        {colour for one in pictures for colour in one.colours},
+        {style for one in pictures for style in one.styles},
+        "".join(part.switches for part in parts),
+    )
     runs = [run for group in comparison.groups for row in group.rows for run in row.counting]
     newest = max(run.record.started for run in runs)
     source = f"{number_of(len(runs), 'run')} of {tables.places}"
@@ -124,7 +128,7 @@ def _drawn(
         picture = _picture(figure, f"{name}-{at}", name, labels)
         data = _data(figure, name, labels, rows, longest)
         size += len(picture.svg)
-        part = _Part(_figure(figure, f"{name}-{figure.key}", picture, data), picture.colours)
+        part = _Part(_figure(figure, f"{name}-{figure.key}", picture, data), (picture,))
         shown[table][at] = (figure, part)
     return shown
 
@@ -167,7 +171,7 @@ def _table_part(
     )
     return _Part(
         element("section", *content, id=name, aria_labelledby=f"{name}-heading"),
-        frozenset(colour for _, part in shown for colour in part.colours),
+        tuple(picture for _, part in shown for picture in part.pictures),
         row_switches + axis_switches,
     )
 

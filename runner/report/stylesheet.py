@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from optrun.runner.report.inline_svg import GROUNDS, colour_rules
+from optrun.runner.report.inline_svg import GROUNDS, colour_rules, style_rules
 
 # Of text, to be read on the ground of the page.
 INKS = {
@@ -82,8 +82,8 @@ footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line);color:v
 """
 
 
-def stylesheet(colours: Iterable[str], switches: str = "") -> str:
-    """The rules of a page whose pictures have these colours.
+def stylesheet(colours: Iterable[str], styles: Iterable[str], switches: str = "") -> str:
+    """The rules of a page whose pictures have these colours and styles.
 
     `switches` are rules besides, of what its choices show and hide. A browser that does not know
     `:has` shows everything, and offers no choice.
@@ -101,5 +101,5 @@ def stylesheet(colours: Iterable[str], switches: str = "") -> str:
     return (
         f":root{{color-scheme:light dark;{themes['light']}}}"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{themes['dark']}}}}}"
-        f"{_RULES}{choices}"
+        f"{_RULES}{style_rules(styles)}{choices}"
     )

@@ -20,7 +20,14 @@ from click.testing import CliRunner, Result
 from optrun.runner.commands.compare import compare as compare_command
 from optrun.runner.commands.report import report as report_command
 from optrun.runner.errors import UserError
-from optrun.runner.report.inline_svg import GROUNDS, LEAST_CONTRAST, contrast, inline, on_dark
+from optrun.runner.report.inline_svg import (
+    GROUNDS,
+    LEAST_CONTRAST,
+    contrast,
+    inline,
+    on_dark,
+    style_rules,
+)
 from optrun.runner.report.stylesheet import INKS
 
 MakeRun = Callable[..., Path]
@@ -326,9 +333,10 @@ def test_a_picture_keeps_its_words_whatever_they_look_like() -> None:
         'style="fill: #0072b2"/><text>url(#a) id="a" #0072b2 1.2345 &lt;b&gt;</text></svg>'
     )
     found = inline(svg.encode(), table="t", prefix="t-key", description="d", values={})
+    [name] = re.findall(r"\.(\w+)\{fill:var\(--c0072b2\)\}", style_rules(found.styles))
     assert found.svg == (
-        '<svg viewBox="0 0 9 9" role="img" aria-label="d"><clipPath id="t-key-a" />'
-        '<path clip-path="url(#t-key-a)" d="M 1.2 2 3 4" style="fill:var(--c0072b2)" />'
+        '<svg viewBox="0 0 9 9" role="img" aria-label="d"><clipPath id="t-key-0" />'
+        f'<path clip-path="url(#t-key-0)" d="M 1.2 2 3 4" class="{name}" />'
         '<text>url(#a) id="a" #0072b2 1.2345 &lt;b&gt;</text></svg>'
     )
     assert found.colours == {"#0072b2"}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Of a page, so that it stays below 3 MB; `--figures` writes everything.
-_MOST_DATA_ROWS = 4_000  # of its figures' tables
+_MOST_DATA_ROWS = 2_000  # of its figures' tables
 _LONGEST_DATA = 700_000  # characters of their CSV
 _LONGEST_DRAWN = 800_000  # characters of pictures, from which on there is one axis of each
 _MOST_ROWS_EACH = 200

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 # Of a page, so that it stays below 3 MB; `--figures` writes everything.
 _MOST_DATA_ROWS = 2_000  # of its figures' tables
 _LONGEST_DATA = 700_000  # characters of their CSV
-_LONGEST_DRAWN = 800_000  # characters of pictures, from which on there is one axis of each
+# Characters of pictures, from which on there is one axis of each, and from which on there is none.
+_LONGEST_DRAWN, _LONGEST_FIRST = 1_000_000, 1_500_000
 _MOST_ROWS_EACH = 200
 _SAFE = ",;:/()[]!*"  # in an address of data, within quotes
 _MOST_FIELDS = 200  # of configurations or circumstances
@@ -105,7 +106,7 @@ def _not_counted(lines: Sequence[str]) -> Iterator[Markup]:
 def _drawn(
     groups: Sequence[Group], figures: Sequence[Sequence[Figure]]
 ) -> list[list[tuple[Figure, _Part | None]]]:
-    """Each table's figures with what is shown: nothing of a further axis beyond the room."""
+    """Each table's figures with what is shown of them, further axes only where there is room."""
     of_page = [figure for of_table in figures for figure in of_table]
     rows = min(_MOST_ROWS_EACH, _MOST_DATA_ROWS // max(len(of_page), 1))
     longest = _LONGEST_DATA // max(len(of_page), 1)
@@ -121,8 +122,8 @@ def _drawn(
     ]
     size = 0
     for is_further, table, at in sorted(places):
-        if is_further and size > _LONGEST_DRAWN:
-            break
+        if size > (_LONGEST_DRAWN if is_further else _LONGEST_FIRST):
+            continue
         figure, name = figures[table][at], f"table-{table + 1}"
         labels = labels_of(groups[table].rows)
         picture = _picture(figure, f"{name}-{at}", name, labels)
@@ -144,7 +145,7 @@ def _table_part(
     shown = [(figure, part) for figure, part in figures if part is not None]
     drawn, axis_switches = _switchable(name, shown)
     if len(shown) < len(figures):
-        said = "To keep this page small some axes are left out: --figures writes all of them."
+        said = "To keep this page small some figures are left out: --figures writes all of them."
         drawn.append(element("p", said, class_="faint"))
     notes = (*found.notes, *footnotes.notes(group, sort=sort))
     content = [

@@ -7,8 +7,7 @@ a dark ground. Ids, which a page shares, are made its own; those that nothing re
 import colorsys
 import re
 import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -20,7 +19,7 @@ _GREY = 0.12  # saturation below which a colour is one
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_MARK = re.compile(r"row-(\d+)")
+_MARK = re.compile(r"mark-(\d+)")
 _ROUNDED = ("d", "x", "y", "width", "height", "transform", "points")
 
 
@@ -33,34 +32,37 @@ class Inline:
     styles: frozenset[str] = frozenset()  # each the content of a rule; `style_rules` makes it
 
 
-def mark_of(row: int) -> str:
-    """The `gid` of what is drawn of a table's row."""
-    return f"row-{row}"
+@dataclass(frozen=True)
+class Mark:
+    """What was drawn of a table's row, with the `gid` "mark-0" for the first of a picture."""
+
+    class_: str  # of the row
+    name: str  # what it is, on hover
+    values: Sequence[str]  # likewise what each of its points shows, where it has any
 
 
-def inline(
-    svg: bytes, *, table: str, prefix: str, description: str, values: Mapping[int, Sequence[str]]
-) -> Inline:
+def inline(svg: bytes, *, prefix: str, description: str, marks: Sequence[Mark] = ()) -> Inline:
     """A picture for a page.
 
     Args:
         svg: What matplotlib wrote.
-        table: Begins the class of what belongs to a row, as `mark_of` the row ends it.
         prefix: Of ids, another one for each picture.
         description: What is to be seen, for whoever cannot see it.
-        values: What each mark of a table's row shows, in the order in which they are drawn.
+        marks: What has been drawn, by the number in its `gid`.
     """
     root = ElementTree.fromstring(svg)  # noqa: S314 (written by matplotlib, a moment ago)
     colours, styles = set[str](), set[str]()
-    marks: defaultdict[int, list[ElementTree.Element]] = defaultdict(list)
+    drawn: list[tuple[Mark, ElementTree.Element]] = []
     ids = {one: f"{prefix}-{at}" for at, one in enumerate(dict.fromkeys(_references(root)))}
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": description}
     _strip(root)
     for node in root.iter():
         found = _MARK.fullmatch(node.attrib.get("id", ""))
         if found is not None:
-            node.attrib["class"] = f"{table}-{node.attrib.pop('id')}"
-            marks[int(found[1])] += [one for one in node.iter() if one.tag == "use"]
+            del node.attrib["id"]
+            mark = marks[int(found[1])]
+            node.attrib["class"] = mark.class_
+            drawn.append((mark, node))
         elif node.attrib.get("id") in ids:
             node.attrib["id"] = ids[node.attrib["id"]]
         else:
@@ -88,10 +90,15 @@ def inline(
         if style := node.attrib.pop("style", ""):
             styles.add(style)
             node.attrib["class"] = f"{node.attrib.get('class', '')} {_class(style)}".strip()
-    for row, nodes in marks.items():
-        told = values.get(row, ())
-        for node, text in zip(nodes, told, strict=False) if len(nodes) == len(told) else ():
-            ElementTree.SubElement(node, "title").text = text
+    for mark, node in drawn:
+        points = [one for one in node.iter() if one.tag == "use"]
+        # A point beyond the axes is not drawn, and then it is unknown which one is which.
+        told = zip(points, mark.values, strict=True) if len(points) == len(mark.values) else ()
+        for point, text in told:
+            ElementTree.SubElement(point, "title").text = f"{mark.name}\n{text}"
+        name = ElementTree.Element("title")
+        name.text = mark.name
+        node.insert(0, name)
     svg_text = Markup(ElementTree.tostring(root, encoding="unicode"))
     return Inline(svg_text, frozenset(colours), frozenset(styles))
 

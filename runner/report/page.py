@@ -4,6 +4,7 @@ The page is one file that asks for nothing else, works without a script, and car
 numbers. What is chosen in it is chosen by CSS.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from optrun.runner.compare.settings_tried import Block, blocks
 from optrun.runner.report import rerun
 from optrun.runner.report.figure import Cell, Figure
 from optrun.runner.report.figures import svg_for_page
-from optrun.runner.report.inline_svg import Inline, inline, mark_of
+from optrun.runner.report.inline_svg import Inline, Mark, inline
 from optrun.runner.report.markup import Markup, element, elements, joined
 from optrun.runner.report.stylesheet import stylesheet
 from optrun.runner.ui.text import csv_cell
@@ -29,6 +30,7 @@ from optrun.runner.ui.wording import number_of
 from optrun.runner.verdict.metrics import MEASURES
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Of a page, so that it stays below 3 MB; `--figures` writes everything.
@@ -39,6 +41,11 @@ _LONGEST_DRAWN, _LONGEST_FIRST = 1_000_000, 1_500_000
 _MOST_ROWS_EACH = 200
 _SAFE = ",;:/()[]!*"  # in an address of data, within quotes
 _MOST_FIELDS = 200  # of configurations or circumstances
+
+
+def row_class(row: int) -> str:
+    """Ends the class, which a table's name begins, of whatever tells of a row."""
+    return f"row-{row}"
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ def _table_part(
         _commands(name, group),
     ]
     row_switches = "".join(
-        f"#{name}:has(#{name}-show-{at}:not(:checked)) .{name}-{mark_of(at)}{{display:none}}"
+        f"#{name}:has(#{name}-show-{at}:not(:checked)) .{name}-{row_class(at)}{{display:none}}"
         for at in range(len(group.rows))
     )
     return _Part(
@@ -222,7 +229,7 @@ def _results(name: str, group: Group) -> Markup:
                     class_="number",
                 )
             )
-        lines.append(element("tr", _row_head(row), *cells, class_=f"{name}-{mark_of(at)}"))
+        lines.append(element("tr", _row_head(row), *cells, class_=f"{name}-{row_class(at)}"))
     titles = element(
         "tr",
         element("th", "experiment", scope="col"),
@@ -272,17 +279,48 @@ def _block(block: Block) -> Markup:
 
 
 def _picture(figure: Figure, prefix: str, name: str, labels: Sequence[str]) -> Inline:
+    marks: list[Mark] = []
+
     def draw(axes: "Axes") -> None:
         figure.draw(axes)
-        _mark(axes, labels)
+        marks.extend(_marks(axes, name, labels))
 
     return inline(
         svg_for_page(replace(figure, draw=draw)),
-        table=name,
         prefix=prefix,
         description=f"{figure.title}. {figure.finding}",
-        values=_values(figure, labels),
+        marks=marks,
     )
+
+
+def _marks(axes: "Axes", name: str, labels: Sequence[str]) -> Iterator[Mark]:
+    """What was drawn of rows, known by the label or `gid`; that becomes the number of the mark."""
+    rows = {label.lstrip(): at for at, label in enumerate(labels)}
+    found = [(one, one.get_gid() or str(one.get_label())) for one in axes.get_children()]
+    for container in axes.containers:
+        found += [(one, str(container.get_label())) for one in container.get_children()]
+    number = 0
+    for artist, label in found:
+        at = rows.get(label.lstrip())
+        if at is not None:
+            artist.set_gid(f"mark-{number}")
+            number += 1
+            yield Mark(f"{name}-{row_class(at)}", labels[at], list(_points(axes, artist)))
+
+
+def _points(axes: "Axes", artist: "Artist") -> Iterator[str]:
+    """The values of a line's points that are marked, in words."""
+    import numpy as np
+    from matplotlib.lines import Line2D
+
+    if not isinstance(artist, Line2D) or artist.get_marker() in (None, "None", "", " "):
+        return
+    every = artist.get_markevery()
+    step = every if isinstance(every, int) else 1
+    for place in np.asarray(artist.get_xydata(), dtype=float)[::step].tolist():
+        pairs = zip((axes.get_xlabel(), axes.get_ylabel()), place, strict=True)
+        if all(map(math.isfinite, place)):
+            yield "\n".join(f"{label}: {value:.6g}" for label, value in pairs if label)
 
 
 def _figure(figure: Figure, anchor: str, picture: Inline, data: Markup) -> Markup:
@@ -296,35 +334,10 @@ def _figure(figure: Figure, anchor: str, picture: Inline, data: Markup) -> Marku
     return element("figure", caption, plot, data, id=anchor)
 
 
-def _mark(axes: "Axes", labels: Sequence[str]) -> None:
-    """Gives what is drawn of a row, known by its label or `gid`, the id by which it is found."""
-    rows = {label.lstrip(): mark_of(at) for at, label in enumerate(labels)}
-    for artist in axes.get_children():
-        known = artist.get_gid() or str(artist.get_label()).lstrip()
-        if known in rows:
-            artist.set_gid(rows[known])
-    for container in axes.containers:
-        label = str(container.get_label()).lstrip()
-        for artist in container.get_children() if label in rows else ():
-            artist.set_gid(rows[label])
-
-
-def _values(figure: Figure, labels: Sequence[str]) -> Mapping[int, Sequence[str]]:
-    """What is said of each mark, where a figure's data name the row that it is of."""
-    rows = {label: at for at, label in enumerate(labels)}
-    found: defaultdict[int, list[str]] = defaultdict(list)
-    for line in figure.rows:
-        at = next((rows[cell] for cell in line if isinstance(cell, str) and cell in rows), None)
-        if at is not None:
-            told = zip(figure.columns, line, strict=True)
-            found[at].append("\n".join(f"{column}: {_cell(cell)}" for column, cell in told))
-    return found
-
-
 def _data(figure: Figure, name: str, labels: Sequence[str], most_rows: int, longest: int) -> Markup:
     """The figure's numbers, as a table and as a file that the page itself holds."""
     rows = [[_cell(cell) for cell in line] for line in figure.rows[:most_rows]]
-    classes = {label: f"{name}-{mark_of(at)}" for at, label in enumerate(labels)}
+    classes = {label: f"{name}-{row_class(at)}" for at, label in enumerate(labels)}
     table = _plain_table(figure.title, figure.columns, rows, classes=classes)
     more = len(figure.rows) - len(rows)
     text = csv_of(figure)
@@ -405,7 +418,7 @@ def _configurations(name: str, group: Group) -> Iterator[Markup]:
     found = [rerun.configuration_of(row) for row in group.rows]
     differing, same = rerun.told_apart(found)
     if len(labels) > 1 and differing:
-        classes = [f"{name}-{mark_of(at)}" for at in range(len(labels))]
+        classes = [f"{name}-{row_class(at)}" for at in range(len(labels))]
         rows = [[field, *values] for field, values in list(differing.items())[:_MOST_FIELDS]]
         yield _plain_table("What differs", ("setting", *labels), rows, columns=classes)
     if same:
@@ -437,7 +450,7 @@ def _commands(name: str, group: Group) -> Markup:
                 "div",
                 element("dt", label),
                 element("dd", *commands),
-                class_=f"{name}-{mark_of(at)}",
+                class_=f"{name}-{row_class(at)}",
             )
         )
     return element("dl", *lines, class_="commands")

@@ -227,13 +227,15 @@ def test_each_figure_has_its_numbers_as_a_table_and_as_csv(page: Page) -> None:
 def test_a_mark_tells_its_numbers_on_hover(path: Path, page: Page) -> None:
     found = re.findall(r"<use [^>]*><title>([^<]*)</title></use>", path.read_text())
     known = {
-        tuple(zip(head, map(as_shown, line), strict=True))
-        for head, *lines in tables_of_figures(page)
+        (line[0], as_shown(cell))
+        for _, *lines in tables_of_figures(page)
         for line in lines
+        for cell in line
     }
     assert len(found) >= 12
     for text in found:
-        assert tuple(tuple(line.split(": ")) for line in text.split("\n")) in known
+        name, first, *_ = text.split("\n")
+        assert (name, first.partition(": ")[2]) in known
 
 
 def test_the_command_of_a_row_trains_its_seeds_from_its_own_settings(
@@ -349,7 +351,7 @@ def test_a_picture_keeps_its_words_whatever_they_look_like() -> None:
         '<clipPath id="a"/><path id="b" clip-path="url(#a)" d="M 1.2345 2.0 L 3 4" '
         'style="fill: #0072b2"/><text>url(#a) id="a" #0072b2 1.2345 &lt;b&gt;</text></svg>'
     )
-    found = inline(svg.encode(), table="t", prefix="t-key", description="d", values={})
+    found = inline(svg.encode(), prefix="t-key", description="d")
     [name] = re.findall(r"\.(\w+)\{fill:var\(--c0072b2\)\}", style_rules(found.styles))
     assert found.svg == (
         '<svg viewBox="0 0 9 9" role="img" aria-label="d"><clipPath id="t-key-0" />'
@@ -370,7 +372,8 @@ MEASURE = """<script>addEventListener("load", () => {
     window: innerWidth,
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     ground: getComputedStyle(document.body).backgroundColor,
-    empty: [...document.querySelectorAll("svg")].filter(one => !one.getBBox().width).length,
+    empty: [...document.querySelectorAll("svg")].filter(one =>
+      one.getClientRects().length && !one.getBBox().width).length,
     cut: [...document.querySelectorAll("svg text")].filter(one => {
       const box = one.getBoundingClientRect();
       const around = one.closest("svg").getBoundingClientRect();

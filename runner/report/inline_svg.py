@@ -37,7 +37,7 @@ class Mark:
     """What was drawn of a table's row, with the `gid` "mark-0" for the first of a picture."""
 
     class_: str  # of the row
-    name: str  # what it is, on hover
+    name: str  # what it is, on hover; empty where its points say enough
     values: Sequence[str]  # likewise what each of its points shows, where it has any
 
 
@@ -95,10 +95,11 @@ def inline(svg: bytes, *, prefix: str, description: str, marks: Sequence[Mark] =
         # A point beyond the axes is not drawn, and then it is unknown which one is which.
         told = zip(points, mark.values, strict=True) if len(points) == len(mark.values) else ()
         for point, text in told:
-            ElementTree.SubElement(point, "title").text = f"{mark.name}\n{text}"
-        name = ElementTree.Element("title")
-        name.text = mark.name
-        node.insert(0, name)
+            ElementTree.SubElement(point, "title").text = f"{mark.name}\n{text}".strip()
+        if mark.name:
+            name = ElementTree.Element("title")
+            name.text = mark.name
+            node.insert(0, name)
     svg_text = Markup(ElementTree.tostring(root, encoding="unicode"))
     return Inline(svg_text, frozenset(colours), frozenset(styles))
 

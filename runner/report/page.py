@@ -296,16 +296,22 @@ def _picture(figure: Figure, prefix: str, name: str, labels: Sequence[str]) -> I
 def _marks(axes: "Axes", name: str, labels: Sequence[str]) -> Iterator[Mark]:
     """What was drawn of rows, known by the label or `gid`; that becomes the number of the mark."""
     rows = {label.lstrip(): at for at, label in enumerate(labels)}
-    found = [(one, one.get_gid() or str(one.get_label())) for one in axes.get_children()]
+    found = [(one, one.get_gid(), str(one.get_label())) for one in axes.get_children()]
     for container in axes.containers:
-        found += [(one, str(container.get_label())) for one in container.get_children()]
+        label = str(container.get_label())
+        found += [(one, label, label) for one in container.get_children()]
     number = 0
-    for artist, label in found:
-        at = rows.get(label.lstrip())
+    for artist, row, label in found:
+        at = rows.get((row or label).lstrip())
         if at is not None:
             artist.set_gid(f"mark-{number}")
             number += 1
-            yield Mark(f"{name}-{row_class(at)}", labels[at], list(_points(axes, artist)))
+            points = list(_points(axes, artist))
+            # A label of matplotlib's own begins so. Points without a name may be of another row
+            # that is shown beside this one.
+            said = "" if label.startswith("_") else label
+            said = said or ("" if points else labels[at])
+            yield Mark(f"{name}-{row_class(at)}", said, points)
 
 
 def _points(axes: "Axes", artist: "Artist") -> Iterator[str]:

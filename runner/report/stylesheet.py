@@ -54,7 +54,7 @@ button{font:inherit;color:var(--link);background:none;border:1px solid var(--lin
 figure{margin:1.5rem 0}
 figcaption p{margin:.25rem 0}
 .plot{overflow-x:auto}
-.plot svg{display:block;width:100%;min-width:32rem;max-width:52rem;height:auto;fill:var(--ink);
+.plot svg{display:block;width:100%;min-width:32rem;max-width:60rem;height:auto;fill:var(--ink);
  font-family:"DejaVu Sans",Verdana,system-ui,sans-serif;stroke-linejoin:round}
 details{margin:.5rem 0}
 summary{cursor:pointer;color:var(--link)}

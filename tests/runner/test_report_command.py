@@ -23,6 +23,7 @@ from optrun.runner.errors import UserError
 from optrun.runner.report.inline_svg import (
     GROUNDS,
     LEAST_CONTRAST,
+    Mark,
     contrast,
     inline,
     on_dark,
@@ -359,6 +360,20 @@ def test_a_picture_keeps_its_words_whatever_they_look_like() -> None:
         '<text>url(#a) id="a" #0072b2 1.2345 &lt;b&gt;</text></svg>'
     )
     assert found.colours == {"#0072b2"}
+
+
+def test_points_have_their_values_in_the_order_in_which_they_are_drawn() -> None:
+    points = '<use href="#m" x="1"/><use href="#m" x="2"/>'
+    svg = f'<svg viewBox="0 0 9 9"><path id="m"/><g id="mark-0">{points}</g></svg>'
+
+    def titles(*values: str) -> list[tuple[str, str]]:
+        marks = [Mark("row-7", "sgd", values)]
+        found = inline(svg.encode(), prefix="p", description="d", marks=marks).svg
+        assert '<g class="row-7">' in found
+        return re.findall(r'x="(.)"><title>([^<]*)</title>', found)
+
+    assert titles("loss: 3", "loss: 4") == [("1", "sgd\nloss: 3"), ("2", "sgd\nloss: 4")]
+    assert titles("loss: 3", "loss: 4", "loss: 5") == []  # which is which is unknown
 
 
 # In a real browser, where there is one.

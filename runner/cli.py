@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": "Prove here that a run which was killed and resumed is the same run.",
     "compare": "Say of the runs in results/ which won, by how much, how sure.",
     "plot": "Draw the curves of the runs in results/, over seeds, into one picture.",
+    "report": "Write a page about the runs: verdict, table, figures.",
     "judge": "Say of anyone's numbers what won, and how sure that is.",
     "runs": "List the runs and what would resume; show, diff, remove.",
     "evaluate": "Measure a trained network, and show its worst mistakes.",

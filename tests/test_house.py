@@ -122,6 +122,7 @@ def loaded_by(code: str) -> set[str]:
         "import optrun.runner.config.load",
         "from optrun.runner.compare.compare import compare",
         "from optrun.runner.report import costs, over_seeds, plot, tuned",
+        "from optrun.runner.report.report import report",
         "from optrun.runner.verdict.judge import judge_file",
         "from optrun.runner.datasets import inventory, preview",
     ],

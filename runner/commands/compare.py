@@ -5,25 +5,12 @@ from typing import Any
 
 import click
 from optrun.runner.commands import options as shared
-from optrun.runner.verdict.metrics import AXES, MEASURES
+from optrun.runner.verdict.metrics import AXES
 
 
-class _WithMeasures(click.Command):
-    """Its help explains each measure, in the words of the module that knows them."""
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        super().format_help_text(ctx, formatter)
-        with formatter.section("Measures"):
-            formatter.write_dl([(one.key, one.description) for one in MEASURES])
-
-
-@click.command(cls=_WithMeasures)
+@click.command(cls=shared.WithMeasures)
 @shared.results_argument
-@click.option(
-    "--metric",
-    metavar="MEASURE",
-    help="The measure that the verdict is about, one of those named above. Default: test_accuracy.",
-)
+@shared.metric_option
 @click.option(
     "--by",
     type=click.Choice(AXES),
@@ -36,25 +23,9 @@ class _WithMeasures(click.Command):
     metavar="NUMBER",
     help="With --by, in the unit of the table. Default: the baseline's median final value.",
 )
-@click.option(
-    "--baseline",
-    metavar="NAME",
-    help="The experiment, or optimizer, that the others are set against. Default: SGD, else the "
-    "plainest.",
-)
-@click.option(
-    "--margin",
-    type=shared.ABOVE_ZERO,
-    metavar="NUMBER",
-    help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
-)
-@click.option(
-    "--allow",
-    metavar="FIELD",
-    multiple=True,
-    help="Set runs side by side though they differ in this field; said above the table. May be "
-    "repeated.",
-)
+@shared.baseline_option
+@shared.margin_option
+@shared.allow_option
 @click.option(
     "--require",
     metavar="A>=B",

@@ -10,6 +10,17 @@ import click
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+class WithMeasures(click.Command):
+    """Its help explains each measure, in the words of the module that knows them."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from optrun.runner.verdict.metrics import MEASURES
+
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Measures"):
+            formatter.write_dl([(one.key, one.description) for one in MEASURES])
+
+
 class _Path(click.Path):
     """A path that is not empty, which would be the working directory."""
 
@@ -60,6 +71,32 @@ sample_option = flag("--sample", "Use the built-in sample of drawn cats and dogs
 quiet_option = flag("--quiet", "Print nothing but each run's folder.")
 seed_option: Decorator = click.option("--seed", type=SEED, help="Train with this seed.")
 yes_option = flag("--yes", "Do not ask.")
+
+# What is asked of runs that are set side by side.
+metric_option: Decorator = click.option(
+    "--metric",
+    metavar="MEASURE",
+    help="The measure that the verdict is about, one of those named above. Default: test_accuracy.",
+)
+baseline_option: Decorator = click.option(
+    "--baseline",
+    metavar="NAME",
+    help="The experiment, or optimizer, that the others are set against. Default: SGD, else the "
+    "plainest.",
+)
+margin_option: Decorator = click.option(
+    "--margin",
+    type=ABOVE_ZERO,
+    metavar="NUMBER",
+    help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
+)
+allow_option: Decorator = click.option(
+    "--allow",
+    metavar="FIELD",
+    multiple=True,
+    help="Set runs side by side though they differ in this field; said above the table. May be "
+    "repeated.",
+)
 
 
 def set_option(

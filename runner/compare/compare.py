@@ -1,7 +1,7 @@
 """What `optrun compare` does: read the runs, compare them, show or write the result."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -30,10 +30,28 @@ from optrun.runner.ui.text import (
 )
 from optrun.runner.ui.wording import did_you_mean, number_of
 from optrun.runner.untrusted import printable
-from optrun.runner.verdict.metrics import BY_KEY, Measure, measure_called, sort_column
+from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_SORT, Measure, measure_called, sort_column
 
 NOT_MET = 4  # the exit code where what was required is not so
 _FORMAT_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json"}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Runs compared, with the verdict on each table."""
+
+    comparison: Comparison
+    verdicts: Sequence[Verdict]  # in the order of the tables
+    judged: Callable[[Group, str | None], Verdict]  # on a table, against a baseline
+    by_cost: bool  # whether what whole trainings computed has a part in it
+    places: str  # where the runs were looked for
+
+    def noted(self) -> "Tables":
+        """With what further files of the runs tell, which takes longer."""
+        pairs = zip(self.comparison.groups, self.verdicts, strict=True)
+        count = len(self.verdicts)
+        noted = [_noted(group, found, count, by_cost=self.by_cost) for group, found in pairs]
+        return replace(self, verdicts=noted)
 
 
 def compare(
@@ -69,10 +87,56 @@ def compare(
     Raises:
         UserError: A path is missing, there is no such column, the file cannot be written.
     """
-    column, judged_by = sort_column(sort), measure_called(metric, CURVES if by else BY_KEY)
     if output is not None and layout is None:
         layout = layout_of(output, _FORMAT_BY_SUFFIX, "--output")
     layout = layout or "table"
+    tables = tables_of(
+        paths,
+        metric=metric,
+        by=by,
+        target=target,
+        baseline=baseline,
+        margin=margin,
+        allow=allow,
+        sort=sort,
+    )
+    if per_seed:
+        seen = [replace(one, notes=(*by_seed(one), *one.notes)) for one in tables.verdicts]
+        tables = replace(tables, verdicts=seen)
+    if layout != "csv":  # which has no words
+        tables = tables.noted()
+    comparison, verdicts = tables.comparison, tables.verdicts
+    broken = []
+    for text in require if comparison.groups else ():
+        holds, lines = judge_pair(text, comparison.groups, tables.judged)
+        if not holds:
+            broken += [f"{text} is not met: {line}" for line in lines]
+
+    if output is not None:
+        _write(comparison, verdicts, layout, output)
+    elif layout != "table" or comparison.groups or comparison.left_out:
+        _show(comparison, verdicts, layout)
+    if not comparison.groups:
+        quiet = output is not None or layout != "table"
+        click.echo(NOTHING_YET.format(places=tables.places), err=quiet, nl=False)
+    for line in broken:
+        click.echo(f"optrun: {line}", err=True)
+    return NOT_MET if broken or (require and not comparison.groups) else 0
+
+
+def tables_of(
+    paths: Sequence[Path],
+    *,
+    metric: str | None = None,
+    by: str | None = None,
+    target: float | None = None,
+    baseline: str | None = None,
+    margin: float | None = None,
+    allow: Sequence[str] = (),
+    sort: str = DEFAULT_SORT,
+) -> Tables:
+    """The runs in the folders, compared and judged; the arguments are those of `compare`."""
+    column, judged_by = sort_column(sort), measure_called(metric, CURVES if by else BY_KEY)
     paths = list(paths) or [RESULTS]
     # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
     existing = [path for path in paths if path != RESULTS or path.exists()]
@@ -101,30 +165,9 @@ def compare(
             found = verdict(group, judged_by, baseline=baseline, margin=margin, allow=allow)
         return by_plan(group, plans, found, counting, asked=asked)
 
-    verdicts = list(map(judged, comparison.groups))
-    if per_seed:
-        verdicts = [replace(found, notes=(*by_seed(found), *found.notes)) for found in verdicts]
-    if layout != "csv":  # which has no words
-        pairs = zip(comparison.groups, verdicts, strict=True)
-        tables, by_cost = len(verdicts), by is None
-        verdicts = [_noted(group, found, tables, by_cost=by_cost) for group, found in pairs]
-    broken = []
-    for text in require if comparison.groups else ():
-        holds, lines = judge_pair(text, comparison.groups, judged)
-        if not holds:
-            broken += [f"{text} is not met: {line}" for line in lines]
-
-    if output is not None:
-        _write(comparison, verdicts, layout, output)
-    elif layout != "table" or comparison.groups or comparison.left_out:
-        _show(comparison, verdicts, layout)
-    if not comparison.groups:
-        places = ", ".join(printable(str(path)) for path in paths)
-        quiet = output is not None or layout != "table"
-        click.echo(NOTHING_YET.format(places=places), err=quiet, nl=False)
-    for line in broken:
-        click.echo(f"optrun: {line}", err=True)
-    return NOT_MET if broken or (require and not comparison.groups) else 0
+    verdicts = [judged(group) for group in comparison.groups]
+    places = ", ".join(printable(str(path)) for path in paths)
+    return Tables(comparison, verdicts, judged, by is None, places)
 
 
 def _noted(group: Group, found: Verdict, tables: int, *, by_cost: bool) -> Verdict:

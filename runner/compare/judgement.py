@@ -249,9 +249,9 @@ def _missing_runs(judged: Sequence[Judged], rows: Mapping[str, Row]) -> Iterator
             configs[ends].append(rows[label].runs[0].folder)
     for (first, last), folders in sorted(configs.items())[:_MOST_COMMANDS]:
         if len(folders) <= _MOST_CONFIGS:
-            words = ["optrun train", *(_typed(folder / CONFIG_NAME) for folder in folders)]
+            words = ["optrun train", *(typed(folder / CONFIG_NAME) for folder in folders)]
             words.append(f"--seeds {first}-{last}")
-            if (results := _typed(folders[0].parent)) != str(RESULTS):
+            if (results := typed(folders[0].parent)) != str(RESULTS):
                 words.append(f"--results {results}")
             yield f"What is missing runs by: {' '.join(words)}"
 
@@ -264,7 +264,7 @@ def _first_seeds(rows: Sequence[Row], needed: int) -> list[int]:
     return list(itertools.islice(itertools.chain(there, more), needed))
 
 
-def _typed(path: Path) -> str:
+def typed(path: Path) -> str:
     """A path as one types it in the working directory."""
     with contextlib.suppress(ValueError, OSError):
         path = path.absolute().relative_to(Path.cwd())

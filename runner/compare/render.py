@@ -67,7 +67,7 @@ def render(comparison: Comparison, verdicts: Sequence[Verdict], *, width: int, s
         for sentence in verdict.sentences:
             add(sentence, "strong")
         lines.append("")
-        columns = [_column(measure, group.rows) for measure in MEASURES]
+        columns = columns_of(group.rows)
         for number, section in enumerate(_sections(columns, width)):
             lines += [*_table(group, section, width, styled, first=number == 0), ""]
         for block in blocks(group):
@@ -174,7 +174,7 @@ def _name_lines(row: Row, *, full: bool, alone: bool) -> list[Line]:
     if full and row.other_names:
         lines.append(Line("also named " + ", ".join(row.other_names), "faint"))
     if full and row.diverged:
-        lines.append(Line(_divergence(row), "bad"))
+        lines.append(Line(divergence(row), "bad"))
     return lines
 
 
@@ -184,10 +184,16 @@ def _seeds_lines(row: Row) -> list[Line]:
     return [Line(str(len(row.runs))), *parts]
 
 
-def _divergence(row: Row) -> str:
+def divergence(row: Row) -> str:
+    """How many of a row's seeds diverged, and which."""
     total = len(row.runs) + len(row.diverged)
     seeds = seeds_text([run.record.seed for run in row.diverged])
     return f"{len(row.diverged)} of {total} diverged (seed {seeds})"
+
+
+def columns_of(rows: Sequence[Row]) -> list[Column]:
+    """Every measure of the rows, as any table shows it."""
+    return [_column(measure, rows) for measure in MEASURES]
 
 
 def _column(measure: Measure, rows: Sequence[Row]) -> Column:
@@ -233,7 +239,7 @@ def _scale(measure: Measure, summaries: Sequence[Summary]) -> tuple[float, str, 
 
 
 def _markdown_table(group: Group) -> Iterable[str]:
-    measured = [_column(measure, group.rows) for measure in MEASURES]
+    measured = columns_of(group.rows)
     headers = ["experiment", "optimizer", "seeds"]
     headers += [" ".join(filter(None, column.header)) for column in measured]
     yield f"| {' | '.join(headers)} |"
@@ -242,7 +248,7 @@ def _markdown_table(group: Group) -> Iterable[str]:
         optimizer = ", ".join([row.newest.optimizer, *row.distinctions])
         seeds = f"{len(row.runs)}: {seeds_text(row.seeds)}" if row.runs else "0"
         if row.diverged:
-            seeds += f"; {_divergence(row)}"
+            seeds += f"; {divergence(row)}"
         texts = [_escape(row.name), _escape(optimizer), seeds]
         texts += [f"{one.means[index]} {one.spreads[index]}".rstrip() for one in measured]
         yield f"| {' | '.join(texts)} |"

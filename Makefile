@@ -18,6 +18,7 @@ train: $(VENV)/.installed ## Train Lookahead on the built-in sample: the first t
 
 demo: $(VENV)/.installed ## SGD against Lookahead, the same eight seeds each, on the sample: some minutes
 	@$(OPTRUN) train configs/sgd_vgg19.yaml configs/lookahead_vgg19.yaml --sample --seeds 8 --set training.epochs=2 --results results/demo
+	@$(OPTRUN) report results/demo -o results/demo/report.html
 	@$(OPTRUN) compare results/demo
 
 compare: $(VENV)/.installed ## Set all runs in results/ side by side

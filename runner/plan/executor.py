@@ -150,7 +150,7 @@ def _until_sure(
         for line in until_sure.told(plan, now):
             display.say(line)
         if not now.seeds:
-            display.say(f"Next: optrun compare {request.results}")
+            display.say(f"Next: {_seen_by(request.results)}")
             if plan.sample:
                 display.say(_OF_SAMPLE)
             return worst
@@ -217,7 +217,7 @@ def _plan_of(request: Request) -> Plan:
 
 def _next(plan: Plan, request: Request) -> str:
     """What fits what just happened: a comparison, or runs that give it something to compare."""
-    compare = f"optrun compare {request.results}"
+    compare = _seen_by(request.results)
     configs = {run.config for run in plan.runs}
     recorded = reader.read_all([request.results])[0] if request.results.is_dir() else []
     if len(configs) > 1 or len({one.record.experiment for one in recorded}) > 1:
@@ -230,6 +230,12 @@ def _next(plan: Plan, request: Request) -> str:
             results = f" --results {request.results}" if request.results != reader.RESULTS else ""
             return f"optrun train {opponent} {config}{sample} --seeds 8{results}"
     return compare
+
+
+def _seen_by(results: Path) -> str:
+    """What shows runs side by side, in words and in pictures."""
+    page = results / "report.html"
+    return f"optrun compare {results}; as a page: optrun report {results} -o {page}"
 
 
 def resume(request: ResumeRequest, listeners: Sequence[Listener] = ()) -> int:

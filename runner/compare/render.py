@@ -29,6 +29,7 @@ _SEEDS_WIDTH = 6  # "17-24,": a longer list of seeds takes several lines
 _GAP = 2
 _NARROWEST_TABLE = 48
 _NOT_COUNTED = "Not counted: "
+_COMMAND = ": optrun "
 _MOST_EXTRA_DECIMALS = 3
 _WIDEST_FIXED = 1e9  # from here on a number is written with an exponent
 _TIME_UNITS = ((3600.0, "h", 2), (60.0, "min", 1), (1.0, "s", 1))
@@ -55,9 +56,13 @@ def render(comparison: Comparison, verdicts: Sequence[Verdict], *, width: int, s
     lines: list[str] = []
 
     def add(text: str, look: str, start: str = "") -> None:
-        for line in wrap(text, width - len(start)):
+        # A command is to be copied: it has a line of its own, however long.
+        said, is_followed, command = text.partition(_COMMAND)
+        for line in wrap(said + ":" * bool(is_followed), width - len(start)):
             lines.append(style(start + line, look, styled))
             start = " " * len(start)
+        if is_followed:
+            lines.append(style(f"    {_COMMAND[2:]}{command}", look, styled))
 
     if separation := captions.separation(comparison):
         add(separation, "care")

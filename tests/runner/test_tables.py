@@ -63,12 +63,24 @@ def test_at_every_width_all_numbers_are_whole_and_no_line_is_too_long(
     several: Comparison, width: int
 ) -> None:
     text = shown(several, width=width)
-    assert max(len(line) for line in text.splitlines()) <= width
+    assert max(map(len, but_commands(text))) <= width
     for number in ("90.0", "91.2", "95.0", "0.250", "0.9500", "100", "40.0", "100.0"):
         assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", text), number
     for title in {word for measure in MEASURES for word in " ".join(measure.title).split()}:
         assert title in text
     assert "…" not in text
+
+
+def but_commands(text: str) -> list[str]:
+    """The lines; a command has one of its own, whole, so that it can be copied."""
+    return [line for line in text.splitlines() if not line.startswith("    optrun ")]
+
+
+def test_a_command_is_never_cut(several: Comparison) -> None:
+    text = shown(several, width=60)
+    commands = [line for line in text.splitlines() if line.startswith("    optrun train ")]
+    assert commands
+    assert all(re.search(r" --seeds \d+-\d+( --results \S+)?$", line) for line in commands)
 
 
 def test_at_160_columns_everything_stands_in_one_table(several: Comparison) -> None:
@@ -242,7 +254,7 @@ def hostile(make_run: MakeRun, compared: Compared) -> Comparison:
 def test_hostile_names_reach_the_terminal_as_visible_text(hostile: Comparison, width: int) -> None:
     text = shown(hostile, width=width)
     assert text.replace("\n", "").isprintable()
-    assert max(len(line) for line in text.splitlines()) <= width
+    assert max(map(len, but_commands(text))) <= width
     assert "[red]" in "".join(text.split())
 
 

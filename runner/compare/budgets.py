@@ -11,7 +11,13 @@ from pathlib import Path
 
 from optrun.runner.compare.comparison import Group, Row, by_label
 from optrun.runner.compare.footnotes import readable
-from optrun.runner.compare.judgement import Verdict, verdict
+from optrun.runner.compare.judgement import (
+    BATCHES,
+    Verdict,
+    label_of_baseline,
+    other_batches,
+    verdict,
+)
 from optrun.runner.runs.event_log import EventKind, read_events
 from optrun.runner.runs.reader import Run
 from optrun.runner.ui.wording import duration, number_of
@@ -114,7 +120,16 @@ def within_budget(
     if beside:
         alone, curve_of = curve_of, lambda run: [] if run.folder in beside else alone(run)
     curves = [{run.record.seed: curve_of(run) for run in row.runs} for row in group.rows]
-    ends = [points[-1][0] for of_row in curves for points in of_row.values() if points]
+    # A row that is not judged has no say in how much all have.
+    rows = by_label(group.rows)
+    reference = label_of_baseline(rows, baseline)
+    apart = {} if reference is None or BATCHES in allow else other_batches(rows, reference)
+    ends = [
+        points[-1][0]
+        for label, of_row in zip(rows, curves, strict=True)
+        for points in of_row.values()
+        if points and label not in apart
+    ]
     if not ends:
         why = NO_SECONDS if beside else "no run has epochs that can be read"
         return Verdict(metric, None, sentences=(f"No verdict: {why}.",))
@@ -129,7 +144,7 @@ def within_budget(
         return {seed: value for seed, value in best.items() if value is not None}
 
     found = verdict(group, metric, baseline=baseline, margin=margin, allow=allow, values_of=values)
-    labels = dict(zip(by_label(group.rows), curves, strict=True))
+    labels = dict(zip(rows, curves, strict=True))
     if target is not None:
         goal = target / metric.scale
     else:

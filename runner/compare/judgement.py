@@ -70,7 +70,7 @@ def verdict(
         else:
             said = _nothing_to_judge(rows.values(), metric, reference, reference in values)
         return Verdict(metric, reference, seen, sentences=(said,))
-    apart = {} if BATCHES in allow else _other_batches(rows, reference)
+    apart = {} if BATCHES in allow else other_batches(rows, reference)
     values = {label: of_row for label, of_row in values.items() if label not in apart}
     judged = judge(
         values,
@@ -112,7 +112,7 @@ def _nothing_to_judge(
     return f"No verdict: {lacking} no completed run with a {readable(metric.key)}."
 
 
-def _other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:
+def other_batches(rows: dict[str, Row], reference: str) -> dict[str, str]:
     """The rows that share neither the photos fed at once nor those of an update with another."""
     of_reference, found = rows[reference].newest, {}
     for label, row in rows.items():

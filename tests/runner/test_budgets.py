@@ -60,6 +60,20 @@ def test_runs_trained_beside_others_have_no_seconds_to_compare(
     assert "better in 7 of 7 seeds" in words(optrun(*compare, "updates"))
 
 
+def test_a_row_that_is_not_judged_has_no_say_in_the_budget(
+    curves: Callable[..., None], optrun: Optrun, tmp_path: Path
+) -> None:
+    curves("sgd", *([0.5, 0.6] for _ in range(7)))
+    curves("adam", *([0.7, 0.8 + seed / 1e3] for seed in range(7)))
+    curves("large", [0.7, 0.8], updates=1)
+    [path] = [run for run in (tmp_path / "results").iterdir() if run.name.startswith("large")]
+    record = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(record | {"batch_size": 64, "images_per_update": 64}))
+    compare = ("compare", tmp_path / "results", "--by", "updates")
+    assert "Within 20 updates: adam is better than sgd" in words(optrun(*compare))
+    assert "Within 2 updates: " in words(optrun(*compare, "--allow", "batch_size"))
+
+
 def words(answer: Answer) -> str:
     return " ".join(answer[1].split())
 

@@ -41,7 +41,9 @@ from optrun.runner.verdict.metrics import AXES
     metavar="COLUMN",
 )
 @shared.format_option("table", "markdown", "csv", "json", ending_of="--output (.md, .csv, .json)")
-@shared.path_option("--output", "FILE", "Write to a file instead of the screen.", kind=shared.FILE)
+@shared.path_option(
+    "--output", "FILE", "Write to a file instead of the screen.", short="-o", kind=shared.FILE
+)
 def compare(results: tuple[Path, ...], **options: Any) -> None:
     """Say of the runs in RESULTS which won, by how much, and how sure that is.
 

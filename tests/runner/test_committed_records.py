@@ -132,3 +132,21 @@ def test_soft_batch_is_set_against_both_batch_sizes(
     candidates = {one["candidate"] for one in table["comparisons"]}
     assert judged in candidates
     assert not_judged not in candidates
+
+
+def test_the_verdict_of_the_study_is_what_compare_says_of_its_records(
+    optrun: Optrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.chdir(root)
+    study = Path("docs", "study")
+    code, out, _ = optrun("compare", study / "records", "--format", "markdown")
+    assert code == 0
+    assert out == (study / "verdict.md").read_text()
+    comparisons = json.loads(optrun("compare", study / "records", "--format", "json")[1])
+    concluded = [
+        one["candidate"]
+        for one in comparisons["tables"][0]["comparisons"]
+        if one["conclusion"] != "no conclusion"
+    ]
+    assert concluded == ["sample-adagrad_vgg19"]

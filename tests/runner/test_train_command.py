@@ -403,7 +403,9 @@ def test_what_comes_next_fits_what_just_happened(tmp_path: Path) -> None:
     other = f"{config('sgd')} {config('adam')} --sample --seeds 8 --results {tmp_path / 'none'}"
     assert told("adam") == f"optrun train {other}"
     assert f" {config('lookahead')} {config('sgd')} " in told("sgd")
-    assert told("adam", "sgd") == f"optrun compare {tmp_path / 'none'}"
+    none = tmp_path / "none"
+    page = f"optrun report {none} -o {none / 'report.html'}"
+    assert told("adam", "sgd") == f"optrun compare {none}; as a page: {page}"
 
 
 WARMED_UP = """

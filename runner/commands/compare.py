@@ -19,7 +19,8 @@ from optrun.runner.verdict.metrics import AXES
 )
 @click.option(
     "--target",
-    type=shared.NUMBER,
+    type=float,
+    callback=shared.finite,
     metavar="NUMBER",
     help="With --by, in the unit of the table. Default: the baseline's median final value.",
 )

@@ -23,6 +23,7 @@ from optrun.runner.commands import options as shared
 @click.option(
     "--margin",
     type=shared.ABOVE_ZERO,
+    callback=shared.finite,
     metavar="NUMBER",
     help="The smallest difference that matters, in the metric's unit.",
 )

@@ -30,18 +30,14 @@ class _Path(click.Path):
         return super().convert(value, *more)
 
 
-class _Finite(click.FloatRange):
-    """A number: what computers call inf and nan is none."""
-
-    def convert(self, value: Any, *more: Any) -> Any:
-        found = super().convert(value, *more)
-        if not math.isfinite(found):
-            self.fail(f"must be a finite number, received {value}", *more)
-        return found
+def finite(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    """Refuses what computers call inf and nan."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"must be a finite number, received {value}")
+    return value
 
 
-NUMBER = _Finite()
-ABOVE_ZERO = _Finite(min=0, min_open=True)
+ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 PATH = _Path(path_type=Path)
 FILE = _Path(path_type=Path, dir_okay=False)
 LARGEST_SEED = 2**31 - 1
@@ -87,6 +83,7 @@ baseline_option: Decorator = click.option(
 margin_option: Decorator = click.option(
     "--margin",
     type=ABOVE_ZERO,
+    callback=finite,
     metavar="NUMBER",
     help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
 )

@@ -73,7 +73,9 @@ def _seeds(text: str) -> list[int]:
 @click.option("--metric", metavar="MEASURE", help="With --until-sure, as in optrun compare.")
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0, min_open=True),
+    type=shared.ABOVE_ZERO,
+    callback=shared.finite,
+    metavar="NUMBER",
     help="With --until-sure, as in optrun compare: no larger difference is an answer, too.",
 )
 @shared.sample_option

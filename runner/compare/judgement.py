@@ -238,10 +238,11 @@ def _missing_runs(judged: Sequence[Judged], rows: Mapping[str, Row]) -> Iterator
         short = [one for one in judged if one.needs_seeds and one.paired is is_paired]
         needed = max((one.needs_seeds or 0 for one in short), default=0)
         labels = dict.fromkeys([one.baseline for one in short] + [one.candidate for one in short])
-        together = [rows[label] for label in labels]
+        # Pairs need the same seeds in all rows, others only enough of their own.
+        of_all = _first_seeds([rows[label] for label in labels], needed) if is_paired else []
         for label in labels:
             row = rows[label]
-            wanted = _first_seeds(together if is_paired else [row], needed)
+            wanted = of_all if is_paired else _first_seeds([row], needed)
             missing[label].update(set(wanted) - set(row.seeds))
     configs: defaultdict[tuple[int, int], list[Path]] = defaultdict(list)
     for label, seeds in missing.items():

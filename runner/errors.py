@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from optrun.data.exceptions import PhotoError
+from optrun.data.printable import printable
 
 
 class UserError(Exception):
@@ -15,6 +17,14 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+def unwritable(path: Path, error: OSError, option: str = "--output") -> UserError:
+    """That a file which an option names cannot be written."""
+    return UserError(
+        f"{option} must be a file that can be written, received: {printable(str(path))} "
+        f"({error.strerror})."
+    )
 
 
 def tell(error: UserError) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from optrun.runner.compare.comparison import Group, Row, by_label
+from optrun.runner.compare.comparison import Group, by_label
 from optrun.runner.compare.footnotes import readable
 from optrun.runner.compare.judgement import (
     BATCHES,
@@ -119,14 +119,16 @@ def within_budget(
     beside = beside_others(group) if axis == SECONDS else set()
     if beside:
         alone, curve_of = curve_of, lambda run: [] if run.folder in beside else alone(run)
-    curves = [{run.record.seed: curve_of(run) for run in row.runs} for row in group.rows]
-    # A row that is not judged has no say in how much all have.
     rows = by_label(group.rows)
+    curves = {
+        label: {run.record.seed: curve_of(run) for run in row.runs} for label, row in rows.items()
+    }
+    # A row that is not judged has no say in how much all have.
     reference = label_of_baseline(rows, baseline)
     apart = {} if reference is None or BATCHES in allow else other_batches(rows, reference)
     ends = [
         points[-1][0]
-        for label, of_row in zip(rows, curves, strict=True)
+        for label, of_row in curves.items()
         for points in of_row.values()
         if points and label not in apart
     ]
@@ -135,25 +137,24 @@ def within_budget(
         return Verdict(metric, None, sentences=(f"No verdict: {why}.",))
     is_higher, budget = metric.better == "higher", Budget(axis, min(ends))
 
-    def values(row: Row) -> dict[int, float]:
-        found = curves[group.rows.index(row)].items()
-        best = {
-            seed: best_within(points, budget.most, higher_is_better=is_higher)
-            for seed, points in found
+    values = {
+        label: {
+            seed: best
+            for seed, points in of_row.items()
+            if (best := best_within(points, budget.most, higher_is_better=is_higher)) is not None
         }
-        return {seed: value for seed, value in best.items() if value is not None}
-
-    found = verdict(group, metric, baseline=baseline, margin=margin, allow=allow, values_of=values)
-    labels = dict(zip(rows, curves, strict=True))
+        for label, of_row in curves.items()
+    }
+    found = verdict(group, metric, baseline=baseline, margin=margin, allow=allow, values=values)
     if target is not None:
         goal = target / metric.scale
     else:
-        of_baseline = labels.get(found.baseline or "", {}).values()
+        of_baseline = curves.get(found.baseline or "", {}).values()
         finals = [points[-1][1] for points in of_baseline if points]
         goal = statistics.median(finals) if finals else math.nan
     reached = []
     if not math.isnan(goal):
-        for label, of_row in labels.items():
+        for label, of_row in curves.items():
             spent = [
                 spent_to_reach(points, goal, higher_is_better=is_higher)
                 for points in of_row.values()

@@ -15,8 +15,8 @@ from optrun.runner.compare.judgement import BATCHES, Verdict, by_seed, row_calle
 from optrun.runner.compare.judgement import require as judge_pair
 from optrun.runner.compare.notes import notes
 from optrun.runner.compare.planned import by_plan
-from optrun.runner.errors import UserError
-from optrun.runner.runs.reader import RESULTS, Run, read_all
+from optrun.runner.errors import UserError, unwritable
+from optrun.runner.runs.reader import Run, looked_in, read_all
 from optrun.runner.runs.record import GUARDED_PACKAGES
 from optrun.runner.runs.sequential_plan import read_plans
 from optrun.runner.ui.text import (
@@ -137,9 +137,7 @@ def tables_of(
 ) -> Tables:
     """The runs in the folders, compared and judged; the arguments are those of `compare`."""
     column, judged_by = sort_column(sort), measure_called(metric, CURVES if by else BY_KEY)
-    paths = list(paths) or [RESULTS]
-    # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
-    existing = [path for path in paths if path != RESULTS or path.exists()]
+    meant, existing = looked_in(paths)
     runs, unreadable = read_all(existing)
     _require_fields(allow, runs)
     comparison = compare_runs(runs, unreadable, sort=column, allow=allow)
@@ -166,7 +164,7 @@ def tables_of(
         return by_plan(group, plans, found, counting, asked=asked)
 
     verdicts = [judged(group) for group in comparison.groups]
-    places = ", ".join(printable(str(path)) for path in paths)
+    places = ", ".join(printable(str(path)) for path in meant)
     return Tables(comparison, verdicts, judged, by is None, places)
 
 
@@ -214,9 +212,7 @@ def _write(comparison: Comparison, verdicts: Sequence[Verdict], layout: str, out
         text = _text(comparison, verdicts, layout, width=WIDE, styled=False)
         write_atomically(output, text.encode())
     except OSError as error:
-        raise UserError(
-            f"--output must be a file that can be written, received: {output} ({error.strerror})."
-        ) from error
+        raise unwritable(output, error) from error
     rows = number_of(sum(len(group.rows) for group in comparison.groups), "row")
     click.echo(f"Wrote {rows} ({layout}) to {output}", err=True)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from optrun.runner.runs.reader import Run, Unreadable, read_config
-from optrun.runner.runs.record import GUARDED_PACKAGES, RunRecord, RunStatus, flatten
+from optrun.runner.runs.record import GUARDED_PACKAGES, OVER, RunRecord, RunStatus, flatten
 from optrun.runner.verdict.metrics import BY_KEY, DEFAULT_SORT, MEASURES
 from optrun.runner.verdict.summary import Summary, summarise
 
@@ -24,7 +24,7 @@ _MOST_CONFIGURATIONS = 100  # files read to tell rows apart; parsing one takes m
 _MOST_FIELDS = 200  # looked at for differences; honest runs have fewer than 100
 _MOST_SETTINGS = 30  # named of a group
 
-_NAMES_ONLY = {"name", "notes", "training.seed"}  # which make no two experiments differ
+NAMES_ONLY = {"name", "notes", "training.seed"}  # which make no two experiments differ
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _choose(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
     """The runs of one experiment that count, one for each seed, and the others."""
     newest: dict[int, Run] = {}
     runs = sorted(runs, key=_rank, reverse=True)
-    for status in (RunStatus.COMPLETED, RunStatus.DIVERGED):
+    for status in OVER:
         for run in runs:
             if run.status == status:
                 newest.setdefault(run.record.seed, run)
@@ -313,7 +313,7 @@ def _tell_apart(twins: Sequence[Row], config_of: ConfigOf) -> list[tuple[str, ..
     if len(twins) <= _MOST_CONFIGURATIONS:
         for row, known in zip(twins, settings, strict=True):
             known |= config_of(row.counting[0])
-    fields = [item.field for item in _differences(settings) if item.field not in _NAMES_ONLY]
+    fields = [item.field for item in _differences(settings) if item.field not in NAMES_ONLY]
     told = [
         tuple(
             f"{name.rpartition('.')[2]} {_shown(values, name)[:_LONGEST_DISTINCTION]}"

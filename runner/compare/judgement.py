@@ -48,17 +48,18 @@ def verdict(
     baseline: str | None = None,
     margin: float | None = None,
     allow: Collection[str] = (),
-    values_of: Callable[[Row], Mapping[int, float]] | None = None,
+    values: Mapping[str, Mapping[int, float]] | None = None,
 ) -> Verdict:
     """Judge every row of a table against the baseline's.
 
     `baseline` is a row's name or its optimizer's; None: SGD, else the row of the shortest
-    description. `margin` is in the unit that the table shows. `values_of` gives a row's values by
-    seed, where they are not the metric's of its runs.
+    description. `margin` is in the unit that the table shows. `values` are those of the rows, by
+    label and seed, where they are not the metric's of their runs.
     """
     rows = by_label(group.rows)
-    found = values_of or (lambda row: _values(row, metric))
-    seen = {label: found(row) for label, row in rows.items()}
+    if values is None:
+        values = {label: _values(row, metric) for label, row in rows.items()}
+    seen = values
     values = {label: of_row for label, of_row in seen.items() if of_row}
     if len(rows) == 1:
         alone = ("One experiment: nothing to compare it with.",)
@@ -250,11 +251,7 @@ def _missing_runs(judged: Sequence[Judged], rows: Mapping[str, Row]) -> Iterator
             configs[ends].append(rows[label].runs[0].folder)
     for (first, last), folders in sorted(configs.items())[:_MOST_COMMANDS]:
         if len(folders) <= _MOST_CONFIGS:
-            words = ["optrun train", *(typed(folder / CONFIG_NAME) for folder in folders)]
-            words.append(f"--seeds {first}-{last}")
-            if (results := typed(folders[0].parent)) != str(RESULTS):
-                words.append(f"--results {results}")
-            yield f"What is missing runs by: {' '.join(words)}"
+            yield f"What is missing runs by: {training(folders, f'--seeds {first}-{last}')}"
 
 
 def _first_seeds(rows: Sequence[Row], needed: int) -> list[int]:
@@ -263,6 +260,14 @@ def _first_seeds(rows: Sequence[Row], needed: int) -> list[int]:
     there = sorted({seed for row in rows for seed in row.seeds} - diverged)
     more = (seed for seed in itertools.count(max(there, default=0) + 1) if seed not in diverged)
     return list(itertools.islice(itertools.chain(there, more), needed))
+
+
+def training(folders: Sequence[Path], seeds: str) -> str:
+    """The command that trains what the folders of runs say, with other seeds."""
+    words = ["optrun train", *(typed(folder / CONFIG_NAME) for folder in folders), seeds]
+    if (results := typed(folders[0].parent)) != str(RESULTS):
+        words.append(f"--results {results}")
+    return " ".join(words)
 
 
 def typed(path: Path) -> str:

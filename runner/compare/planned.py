@@ -65,8 +65,6 @@ def _judged(
     rows = {
         name: names[identity] for name, identity in plan.experiments.items() if identity in names
     }
-    records = [run.record for row in group.rows for run in row.counting]
-    values, _ = sequential_plan.recorded(plan, counting)
     now = sequential_plan.standing_of(plan, counting)
     measure, looks = plan.measure, ", ".join(map(str, plan.looks))
     judged = [
@@ -90,11 +88,10 @@ def _judged(
         notes.append(f"Not sure yet of {unsure}: the same command with --resume goes on.")
     if aside:
         notes.append(f"Not judged, since they are no part of the plan: {some(aside)}.")
-    outside = [one for one in records if one.experiment in names and not plan.has(one)]
-    outside = [one for one in outside if names[one.experiment] in rows.values()]
-    if outside:
-        notes.append(f"{number_of(len(outside), 'run')} outside the plan: not counted in.")
-    seen = {**otherwise.values, **{rows[name]: values[name] for name in rows}}
+    of_plan = [run.record for label in rows.values() for run in labels[label].counting]
+    if outside := sum(not plan.has(record) for record in of_plan):
+        notes.append(f"{number_of(outside, 'run')} outside the plan: not counted in.")
+    seen = {**otherwise.values, **{label: now.values[name] for name, label in rows.items()}}
     return Verdict(
         measure,
         reference,

@@ -21,7 +21,7 @@ from optrun.data.split import Split, split
 from optrun.runner.config.load import load
 from optrun.runner.config.schema import Data, Experiment
 from optrun.runner.datasets.preparation import in_classes, prepared
-from optrun.runner.errors import UserError, photo_errors
+from optrun.runner.errors import UserError, photo_errors, unwritable
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import number_of
 
@@ -61,9 +61,7 @@ def show_photos(
     try:
         write_atomically(file, sheet)
     except OSError as error:
-        raise UserError(
-            f"--output must be a file that can be written, received: {file} ({error.strerror})."
-        ) from error
+        raise unwritable(file, error) from error
     click.echo(f"Wrote {file.absolute()}: {title.splitlines()[0]}")
 
 

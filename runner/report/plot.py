@@ -8,12 +8,12 @@ from pathlib import Path
 
 from optrun.runner.compare.comparison import Group, Row, compare
 from optrun.runner.compare.footnotes import heading
-from optrun.runner.errors import UserError
+from optrun.runner.errors import UserError, unwritable
 from optrun.runner.report.curves import QUANTITIES, history, learning_curves, slow_and_fast
 from optrun.runner.report.figure import Figure
 from optrun.runner.report.style import ENDINGS, save
-from optrun.runner.runs.reader import RESULTS, Run, read_all
-from optrun.runner.runs.record import TUNING, RunRecord, RunStatus
+from optrun.runner.runs.reader import Run, looked_in, read_all
+from optrun.runner.runs.record import OVER, TUNING, RunRecord, RunStatus
 from optrun.runner.ui.text import show, terminal_width, wrap
 from optrun.runner.ui.wording import number_of, one_of
 from optrun.runner.untrusted import printable
@@ -21,7 +21,6 @@ from optrun.runner.verdict.metrics import DEFAULT_SORT
 from optrun.runner.verdict.summary import summarise
 
 _MOST_TABLES = 4  # rows of panels
-_OVER = (RunStatus.COMPLETED, RunStatus.DIVERGED)
 
 
 def plot(paths: Sequence[Path], *, output: Path, by: str, metric: str | None) -> None:
@@ -40,9 +39,9 @@ def plot(paths: Sequence[Path], *, output: Path, by: str, metric: str | None) ->
         raise UserError(
             f"--output must end in {one_of(ENDINGS)}, received: {printable(str(output))}"
         )
-    paths = list(paths) or [RESULTS]
-    runs, unreadable = read_all([one for one in paths if one != RESULTS or one.exists()])
-    places = ", ".join(printable(str(path)) for path in paths)
+    meant, existing = looked_in(paths)
+    runs, unreadable = read_all(existing)
+    places = ", ".join(printable(str(path)) for path in meant)
     if not runs:
         broken = f" but {len(unreadable)} that cannot be read" if unreadable else ""
         raise UserError(
@@ -66,10 +65,7 @@ def plot(paths: Sequence[Path], *, output: Path, by: str, metric: str | None) ->
     try:
         save([(heading(group), figures) for group, figures in shown], output)
     except OSError as error:
-        raise UserError(
-            f"--output must be a file that can be written, received: {printable(str(output))} "
-            f"({error.strerror})."
-        ) from error
+        raise unwritable(output, error) from error
     show("\n".join(_told(output, shown, len(rows))) + "\n")
 
 
@@ -90,11 +86,11 @@ def groups_to_draw(runs: Sequence[Run]) -> tuple[Group, ...]:
     """
     if all(run.record.is_trial for run in runs):
         runs = [replace(run, record=_as_a_run(run.record)) for run in runs]
-    ready = {(run.record.experiment, run.record.seed) for run in runs if run.status in _OVER}
+    ready = {(run.record.experiment, run.record.seed) for run in runs if run.status in OVER}
     standing = {run.folder: run for run in runs}
     counted = [
         replace(run, status=RunStatus.COMPLETED)
-        if run.status not in _OVER
+        if run.status not in OVER
         and not run.record.is_trial
         and (run.record.experiment, run.record.seed) not in ready
         else run

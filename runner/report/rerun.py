@@ -3,16 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 
-from optrun.runner.compare.comparison import NOT_RECORDED, Group, Row
-from optrun.runner.compare.judgement import typed
+from optrun.runner.compare.comparison import NAMES_ONLY, NOT_RECORDED, Group, Row
+from optrun.runner.compare.footnotes import ranges
+from optrun.runner.compare.judgement import training
 from optrun.runner.compare.render import MISSING
-from optrun.runner.runs.reader import CONFIG_NAME, RESULTS, read_config
+from optrun.runner.runs.reader import read_config
 from optrun.runner.runs.record import flatten
 from optrun.runner.ui.wording import number_of, some
 
-_OWN = {"name", "notes", "training.seed"}  # which make no two experiments differ
 _MOST_VALUES = 4
 _ALSO_RECORDED = ("photos_source", "photos_by_part", "git_commit", "git_dirty", "parameters")
 
@@ -21,7 +20,7 @@ def configuration_of(row: Row) -> dict[str, str]:
     """A row's settings by dotted name: as its newest run's file has them, else its record."""
     run = next((one for one in row.counting if one.record is row.newest), row.counting[0])
     found = {**flatten(row.newest.specification, "optimizer."), **read_config(run.folder)}
-    return {key: _text(value) for key, value in found.items() if key not in _OWN}
+    return {key: _text(value) for key, value in found.items() if key not in NAMES_ONLY}
 
 
 def told_apart(
@@ -60,15 +59,9 @@ def environment_of(group: Group) -> list[tuple[str, str]]:
 def commands(row: Row) -> Iterator[str]:
     """What trains a row's seeds anew, from the settings that its runs have recorded."""
     run = next((one for one in row.counting if one.record is row.newest), row.counting[0])
-    seeds = sorted(one.record.seed for one in row.counting)
-    results = typed(run.folder.parent)
-    for _, together in groupby(enumerate(seeds), lambda pair: pair[1] - pair[0]):
-        span = [seed for _, seed in together]
-        said = f"--seeds {span[0]}-{span[-1]}" if len(span) > 1 else f"--seed {span[0]}"
-        words = ["optrun train", typed(run.folder / CONFIG_NAME), said]
-        if results != str(RESULTS):
-            words.append(f"--results {results}")
-        yield " ".join(words)
+    for first, last in ranges([one.record.seed for one in row.counting]):
+        said = f"--seeds {first}-{last}" if last > first else f"--seed {first}"
+        yield training([run.folder], said)
 
 
 def _text(value: object) -> str:

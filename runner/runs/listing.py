@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from optrun.runner.runs import reader as runs
-from optrun.runner.runs.reader import RESULTS
 from optrun.runner.runs.record import RunStatus
 from optrun.runner.runs.standing import Size, Standing, size_of
 from optrun.runner.ui.table import Column, Line, row_lines
@@ -38,9 +37,7 @@ No runs in {places}. Train something first, with the built-in sample say:
 
 def list_runs(paths: Sequence[Path], *, layout: str) -> None:
     """Print the runs in the folders (none stands for `results`), as a table or json."""
-    paths = list(paths) or [RESULTS]
-    # A fresh clone, or a folder beside it, has no results yet: that is no mistake.
-    existing = [path for path in paths if path != RESULTS or path.exists()]
+    meant, existing = runs.looked_in(paths)
     # The newest last, right above the prompt; what cannot be read first.
     found = [(standing.run.record, standing) for standing in map(Standing, runs.find(existing))]
     found.sort(key=lambda one: (one[0].started.timestamp() if one[0] else 0.0, one[1].run.label))
@@ -60,7 +57,7 @@ def list_runs(paths: Sequence[Path], *, layout: str) -> None:
         }
         show(json.dumps(content, indent=1, allow_nan=False) + "\n")
     elif not found and not leftovers:
-        show(_NOTHING_YET.format(places=", ".join(printable(str(path)) for path in paths)))
+        show(_NOTHING_YET.format(places=", ".join(printable(str(path)) for path in meant)))
     else:
         lines = [*_table(readable, now, terminal_width())] if readable else []
         show("\n".join([*lines, *_remarks(readable, damaged, leftovers)]) + "\n")

@@ -140,6 +140,15 @@ def _listed(names: Sequence[str]) -> str:
     return some([printable(name) for name in names], _MOST_NAMED)
 
 
+def looked_in(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The folders that are meant, `results` where none is named; and those of them to be read.
+
+    A fresh clone, or a folder beside it, has no results yet: that is no mistake.
+    """
+    meant = list(paths) or [RESULTS]
+    return meant, [path for path in meant if path != RESULTS or path.exists()]
+
+
 def read_all(paths: Iterable[Path]) -> tuple[list[Run], list[Unreadable]]:
     """Reads every run that `find` finds in the paths."""
     found = [read(folder) for folder in find(paths)]

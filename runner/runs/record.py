@@ -66,6 +66,8 @@ class RunStatus(StrEnum):
     DAMAGED = "damaged"  # no record that can be read, and nobody is at work
 
 
+# In which a run stays; of several runs of a seed one counts, completed before diverged.
+OVER = (RunStatus.COMPLETED, RunStatus.DIVERGED)
 _COUNTS = ("batch_size", "steps_per_epoch", "images_per_update")
 _DERIVED = (RunStatus.STARTING, RunStatus.KILLED, RunStatus.DAMAGED)
 

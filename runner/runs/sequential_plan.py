@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from optrun.data.files import write_atomically
-from optrun.runner.runs.record import RunRecord, RunStatus
+from optrun.runner.runs.record import OVER, RunRecord, RunStatus
 from optrun.runner.ui.wording import number_of
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, number, whole
 from optrun.runner.verdict.conclusions import ALPHA, Judged
@@ -22,7 +22,6 @@ from optrun.runner.verdict.sequential import judge_by_looks
 FORMAT = 1
 _PATTERN = "until-sure-*.json"
 _MOST_LOOKS = 100
-_OVER = (RunStatus.COMPLETED, RunStatus.DIVERGED)
 _HASH, _CONTENT = "sha256", "plan"
 
 
@@ -97,6 +96,7 @@ class Plans:
 class Standing:
     """How far a plan is."""
 
+    values: Mapping[str, Mapping[int, float]]  # the metric of its runs, by experiment and seed
     judged: Sequence[Judged]  # as of the last look; empty before the first
     looks_made: int
     open_ones: Sequence[str]  # candidates that are not settled
@@ -105,7 +105,7 @@ class Standing:
 
 def standing_of(plan: SequentialPlan, records: Sequence[RunRecord]) -> Standing:
     """How far the plan is, by the records of its own runs; others count for nothing."""
-    values, over = recorded(plan, records)
+    values, over = _recorded(plan, records)
     judged, looks_made = judge_by_looks(
         values,
         over,
@@ -122,12 +122,13 @@ def standing_of(plan: SequentialPlan, records: Sequence[RunRecord]) -> Standing:
         settled |= set(plan.candidates) - {one.candidate for one in judged}
     open_ones = [name for name in plan.candidates if name not in settled]
     if not open_ones or looks_made == len(plan.looks):
-        return Standing(judged, looks_made, open_ones, ())
+        return Standing(values, judged, looks_made, open_ones, ())
     before = plan.looks[looks_made - 1] if looks_made else 0
-    return Standing(judged, looks_made, open_ones, range(before + 1, plan.looks[looks_made] + 1))
+    coming = range(before + 1, plan.looks[looks_made] + 1)
+    return Standing(values, judged, looks_made, open_ones, coming)
 
 
-def recorded(
+def _recorded(
     plan: SequentialPlan, records: Sequence[RunRecord]
 ) -> tuple[dict[str, dict[int, float]], dict[str, int]]:
     """The metric of the plan's runs by experiment and seed, and how many first seeds are over."""
@@ -136,7 +137,7 @@ def recorded(
     ended: dict[str, set[int]] = {name: set() for name in plan.experiments}
     for record in records:
         name = names.get(record.experiment)
-        if name is None or not plan.has(record) or record.written_status not in _OVER:
+        if name is None or not plan.has(record) or record.written_status not in OVER:
             continue
         ended[name].add(record.seed)
         value = record.measure(plan.metric)

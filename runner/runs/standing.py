@@ -13,7 +13,7 @@ from optrun.runner.runs.checkpoint_places import ARRAYS, MANIFEST
 from optrun.runner.runs.disk import is_file
 from optrun.runner.runs.event_log import last_epoch
 from optrun.runner.runs.reader import CONFIG_NAME, Run, Unreadable, read
-from optrun.runner.runs.record import RunStatus
+from optrun.runner.runs.record import OVER, RunStatus
 from optrun.runner.runs.writer_lock import LOCK_NAME, is_held
 from optrun.runner.ui.wording import age, exact_size
 from optrun.runner.untrusted import DamageError, content_of, json_object, mapping, number, whole
@@ -79,7 +79,7 @@ class Standing:
         if status != RunStatus.COMPLETED:
             self.saved, only_damaged = newest_saved(folder, self.run.record.id)
         self.progress = _progress(self.run, self.saved)
-        if status not in (RunStatus.COMPLETED, RunStatus.DIVERGED, RunStatus.RUNNING):
+        if status not in (*OVER, RunStatus.RUNNING):
             if self.held:
                 self.obstacle = "a process is at work on it"
             elif not is_file(folder / CONFIG_NAME):
@@ -96,7 +96,7 @@ class Standing:
         if self.run.record is None:
             return ""
         of_all = "?" if of is None else f"{of:,}"
-        is_over = self.run.status in (RunStatus.COMPLETED, RunStatus.DIVERGED) or now == of
+        is_over = self.run.status in OVER or now == of
         return f"{now:,}/{of_all} epochs" if is_over else f"epoch {now + 1:,}/{of_all}"
 
     @property

@@ -148,6 +148,15 @@ def number(value: object) -> float | None:
     return float(value)
 
 
+def typed_number(text: object) -> float | None:
+    """A setting that is a number, as a person typed it."""
+    try:
+        value = float(text) if isinstance(text, str) else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def whole(value: object) -> int | None:
     """A recorded count; None for what is no whole number from 0, or absurdly large."""
     is_count = isinstance(value, int) and not isinstance(value, bool)

@@ -25,7 +25,7 @@ from optrun.runner.verdict.metrics import AXES
     help="With --by, in the unit of the table. Default: the baseline's median final value.",
 )
 @shared.baseline_option
-@shared.margin_option
+@shared.margin_of_tables
 @shared.allow_option
 @click.option(
     "--require",

@@ -20,13 +20,7 @@ from optrun.runner.commands import options as shared
     help="Which values are better. Default: as the metric's name says (accuracy, loss, ...).",
 )
 @click.option("--baseline", metavar="NAME", help="Default: the experiment called sgd, or baseline.")
-@click.option(
-    "--margin",
-    type=shared.ABOVE_ZERO,
-    callback=shared.finite,
-    metavar="NUMBER",
-    help="The smallest difference that matters, in the metric's unit.",
-)
+@shared.margin_option("The smallest difference that matters, in the metric's unit.")
 @shared.defaulted(
     "--experiment-column", "experiment", str, "Where experiments are named.", metavar="COLUMN"
 )

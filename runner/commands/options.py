@@ -37,7 +37,6 @@ def finite(_: click.Context, __: click.Parameter, value: float | None) -> float 
     return value
 
 
-ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 PATH = _Path(path_type=Path)
 FILE = _Path(path_type=Path, dir_okay=False)
 LARGEST_SEED = 2**31 - 1
@@ -56,10 +55,25 @@ def defaulted(name: str, default: Any, kind: Any, help: str, **more: Any) -> Dec
 
 
 def path_option(
-    name: str, metavar: str, help: str, *, short: str | None = None, kind: click.Path = PATH
+    name: str,
+    metavar: str,
+    help: str,
+    *,
+    short: str | None = None,
+    kind: click.Path = PATH,
+    default: str | None = None,
 ) -> Decorator:
     names = (name,) if short is None else (short, name)
-    return click.option(*names, type=kind, metavar=metavar, help=help)
+    shown = default is not None
+    return click.option(
+        *names, type=kind, metavar=metavar, default=default, show_default=shown, help=help
+    )
+
+
+def margin_option(help: str) -> Decorator:
+    """`--margin`, in whatever unit the help says."""
+    kind = click.FloatRange(min=0, min_open=True)
+    return click.option("--margin", type=kind, callback=finite, metavar="NUMBER", help=help)
 
 
 flip_option = flag("--flip", "Average each photo with its mirror image, at twice the time.")
@@ -80,12 +94,8 @@ baseline_option: Decorator = click.option(
     help="The experiment, or optimizer, that the others are set against. Default: SGD, else the "
     "plainest.",
 )
-margin_option: Decorator = click.option(
-    "--margin",
-    type=ABOVE_ZERO,
-    callback=finite,
-    metavar="NUMBER",
-    help="The smallest difference that matters, in the unit of the table (points, for accuracies).",
+margin_of_tables = margin_option(
+    "The smallest difference that matters, in the unit of the table (points, for accuracies)."
 )
 allow_option: Decorator = click.option(
     "--allow",

@@ -4,23 +4,23 @@ from pathlib import Path
 
 import click
 from optrun.runner.commands import options as shared
+from optrun.runner.verdict.metrics import AXES
 
 
 @click.command()
 @shared.results_argument
-@click.option(
-    "-o",
+@shared.path_option(
     "--output",
-    type=shared.FILE,
-    metavar="FILE",
-    default=Path("curves.png"),
-    show_default=True,
-    help="The picture to write, by its ending a .png, .svg or .pdf; one of that name is replaced.",
+    "FILE",
+    "The picture to write, by its ending a .png, .svg or .pdf; one of that name is replaced.",
+    short="-o",
+    kind=shared.FILE,
+    default="curves.png",
 )
 @shared.defaulted(
     "--by",
     "epochs",
-    click.Choice(["epochs", "updates", "images", "gradient-evaluations", "training-seconds"]),
+    click.Choice(AXES),
     "What is spent, from left to right.",
 )
 @click.option(

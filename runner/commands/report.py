@@ -9,18 +9,12 @@ from optrun.runner.commands import options as shared
 
 @click.command(cls=shared.WithMeasures)
 @shared.results_argument
-@click.option(
-    "-o",
-    "--output",
-    type=shared.FILE,
-    metavar="FILE",
-    default="report.html",
-    show_default=True,
-    help="The page.",
+@shared.path_option(
+    "--output", "FILE", "The page.", short="-o", kind=shared.FILE, default="report.html"
 )
 @shared.metric_option
 @shared.baseline_option
-@shared.margin_option
+@shared.margin_of_tables
 @shared.allow_option
 @shared.path_option(
     "--figures", "DIR", "Write each figure there too: PNG, SVG and PDF, and its numbers as CSV."

@@ -71,12 +71,8 @@ def _seeds(text: str) -> list[int]:
 )
 @click.option("--baseline", metavar="NAME", help="With --until-sure, as in optrun compare.")
 @click.option("--metric", metavar="MEASURE", help="With --until-sure, as in optrun compare.")
-@click.option(
-    "--margin",
-    type=shared.ABOVE_ZERO,
-    callback=shared.finite,
-    metavar="NUMBER",
-    help="With --until-sure, as in optrun compare: no larger difference is an answer, too.",
+@shared.margin_option(
+    "With --until-sure, as in optrun compare: no larger difference is an answer, too."
 )
 @shared.sample_option
 @shared.flag("--real", "Never let the sample stand in for photos that cannot be had.")

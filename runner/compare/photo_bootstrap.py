@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from optrun.runner.compare.comparison import Group, Row, by_label
 from optrun.runner.compare.judgement import Verdict
-from optrun.runner.runs import array_file
+from optrun.runner.engine.scores import log_losses, told_right
+from optrun.runner.runs.predictions import kept_predictions
 from optrun.runner.runs.reader import Run
-from optrun.runner.runs.run_folder import PREDICTIONS_NAME
 from optrun.runner.ui.wording import some
-from optrun.runner.untrusted import DamageError
 from optrun.runner.verdict.metrics import Measure
 from optrun.runner.verdict.sentences import Unit
 
@@ -76,15 +75,7 @@ def notes(found: Mapping[str, tuple[float, float]], verdict: Verdict) -> Iterato
     )
 
 
-def _correct(z: Numbers, positive: npt.NDArray[np.bool_]) -> Numbers:
-    return np.asarray((z > 0) == positive, np.float64)
-
-
-def _log_loss(z: Numbers, positive: npt.NDArray[np.bool_]) -> Numbers:
-    return np.asarray(np.logaddexp(0, np.where(positive, -z, z)), np.float64)
-
-
-_SCORES = {"test_accuracy": _correct, "test_log_loss": _log_loss}  # of each photo
+_SCORES = {"test_accuracy": told_right, "test_log_loss": log_losses}  # of each photo
 
 
 def _mean_scores(row: Row, metric: Measure) -> Numbers | None:
@@ -98,16 +89,11 @@ def _mean_scores(row: Row, metric: Measure) -> Numbers | None:
 
 def _scores(run: Run, metric: Measure) -> Numbers | None:
     """Those of one run, if they are what its record says of them."""
-    try:
-        arrays = array_file.read(run.folder / PREDICTIONS_NAME)
-        logits, labels = arrays["test_logits"], arrays["test_labels"]
-    except (DamageError, KeyError):
+    if (kept := kept_predictions(run.folder, "test")) is None:
         return None
-    if logits.ndim != 1 or logits.shape != labels.shape or logits.dtype.kind != "f":
-        return None
-    scores = _SCORES[metric.key](logits.astype(np.float64), labels == 1)
+    scores = _SCORES[metric.key](*kept)
     recorded = run.record.measure(metric.key)
-    is_own = len(scores) and recorded is not None and abs(scores.mean() - recorded) < 1e-6
+    is_own = recorded is not None and abs(scores.mean() - recorded) < 1e-6
     return scores if is_own else None
 
 

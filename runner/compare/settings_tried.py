@@ -18,15 +18,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from optrun.runner.compare.comparison import Group, Row, by_label
+from optrun.runner.engine.scores import LOG_LOSS_AT_CHANCE
 from optrun.runner.ui import table
 from optrun.runner.ui.table import Line, row_lines
 from optrun.runner.ui.text import style, widest, wrap
 from optrun.runner.ui.wording import number_of, some
-from optrun.runner.untrusted import mapping, number
-from optrun.runner.verdict.metrics import BY_KEY
+from optrun.runner.untrusted import mapping, number, typed_number
+from optrun.runner.verdict.metrics import BY_KEY, TUNED_BY
 
-GUESS = math.log(2)
-_MEASURE = BY_KEY["best_validation_loss"]  # which chooses
+GUESS = LOG_LOSS_AT_CHANCE
+_MEASURE = BY_KEY[TUNED_BY]
 _MOST_SETTINGS = 1000  # of a row
 _MOST_ROWS = 20  # shown; JSON has them all, as with settings
 _MOST_COLUMNS = 12
@@ -181,7 +182,7 @@ def markdown_lines(block: Block, escape: Callable[[str], str]) -> Iterator[str]:
         yield from (escape(block.title), "")
     heads = [", ".join(map(str.strip, lines)) for lines in (block.corner, *block.heads)]
     # A number needs no escape, which would make it hard to read as text.
-    heads = [head if math.isfinite(_number(head)) else escape(head) for head in heads]
+    heads = [escape(head) if typed_number(head) is None else head for head in heads]
     yield f"| {' | '.join(heads)} |"
     yield f"|---|{'---:|' * len(block.heads)}"
     for label, of_row in block.rows:
@@ -243,15 +244,8 @@ def _settings(recorded: object) -> dict[str, str]:
 
 def _order(settings: Mapping[str, str]) -> list[tuple[float, str]]:
     """By value where these are numbers."""
-    return [(_number(text), text) for text in settings.values()]
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        return math.inf
-    return math.inf if math.isnan(value) else value
+    numbers = {text: typed_number(text) for text in settings.values()}
+    return [(math.inf if one is None else one, text) for text, one in numbers.items()]
 
 
 def _spread(count: int) -> set[int]:

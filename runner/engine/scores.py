@@ -21,18 +21,27 @@ class Scores:
 
 
 def score(logits: Floats, labels: npt.NDArray[np.integer]) -> Scores:
-    """Score logits [n], of which a positive one means 1, against labels [n], 0 or 1.
+    """Score logits [n], of which a positive one means 1, against labels [n], 0 or 1."""
+    z = np.asarray(logits, np.float64)
+    return Scores(
+        log_loss=float(np.mean(log_losses(z, labels))),
+        accuracy=float(np.mean(told_right(z, labels))),
+        roc_auc=roc_auc(z, np.asarray(labels) == 1),
+    )
 
-    The log loss of one photo is log(1 + exp(-z)) for a 1 and log(1 + exp(z)) for a 0, which
-    `logaddexp` computes without overflow and without clipping the probability.
+
+def log_losses(logits: Floats, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Of each photo: log(1 + exp(-z)) for a 1 and log(1 + exp(z)) for a 0.
+
+    `logaddexp` computes them without overflow and without clipping the probability.
     """
     z = np.asarray(logits, np.float64)
-    positive = np.asarray(labels) == 1
-    return Scores(
-        log_loss=float(np.mean(np.logaddexp(0, np.where(positive, -z, z)))),
-        accuracy=float(np.mean((z > 0) == positive)),
-        roc_auc=roc_auc(z, positive),
-    )
+    return np.asarray(np.logaddexp(0, np.where(np.asarray(labels) == 1, -z, z)), np.float64)
+
+
+def told_right(logits: Floats, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """1 for each photo that is told right, else 0."""
+    return np.asarray((np.asarray(logits) > 0) == (np.asarray(labels) == 1), np.float64)
 
 
 def roc_auc(scores: Floats, positive: npt.NDArray[np.bool_]) -> float | None:

@@ -25,9 +25,8 @@ from optrun.runner.engine.scores import score, sigmoid
 from optrun.runner.errors import UserError, photo_errors
 from optrun.runner.inference.prediction import Progress, check_exists, check_writable, new_file
 from optrun.runner.inference.statistics import choose_clipping, clipped
-from optrun.runner.runs import array_file
+from optrun.runner.runs.predictions import kept_predictions
 from optrun.runner.runs.reader import find_run
-from optrun.runner.runs.run_folder import PREDICTIONS_NAME
 from optrun.runner.ui.stderr_capture import native_stderr_captured
 from optrun.runner.ui.wording import some
 from optrun.runner.untrusted import DamageError, content_of
@@ -239,30 +238,13 @@ def _kept_logits(
     trained: "Trained",
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]] | None:
     """Logits [n] of the validation photos and their labels [n] in predictions.npz, if usable."""
-    path = trained.run.folder / PREDICTIONS_NAME
     loss = trained.run.record.measure("best_validation_loss")
-    if loss is None:
+    kept = kept_predictions(trained.run.folder, "validation")
+    if loss is None or kept is None:
         return None
-    try:
-        arrays = array_file.read(path)
-        logits, labels = arrays["validation_logits"], arrays["validation_labels"]
-    except (DamageError, KeyError):
-        return None
-    usable = (
-        logits.ndim == 1
-        and len(logits) > 0
-        and logits.shape == labels.shape
-        and logits.dtype.kind == "f"
-        and labels.dtype.kind in "ui"
-        and np.isfinite(logits).all()
-        and np.isin(labels, (0, 1)).all()
-    )
-    if not usable:
-        return None
-    logits, labels = logits.astype(np.float32), labels.astype(np.uint8)
     # Predictions of another run, put in place, have another loss than the one recorded.
-    is_own = math.isclose(score(logits, labels).log_loss, loss, rel_tol=1e-9)
-    return (logits, labels) if is_own else None
+    is_own = math.isclose(score(*kept).log_loss, loss, rel_tol=1e-9)
+    return kept if is_own else None
 
 
 def submission(labels: Mapping[int, float | int]) -> str:

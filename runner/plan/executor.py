@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,12 +80,12 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
 
     def carry_out(stops: Stops) -> int:
         check_writable(request.results)
-        judged = partial(
-            _carry_out_plan if request.until_sure is None else _until_sure,
-            display=display,
-            stops=stops,
-            listeners=listeners,
-        )
+
+        def judged(of_verdict: Request) -> int:
+            if request.until_sure is None:
+                return _carry_out_plan(of_verdict, display, stops, listeners)
+            return _until_sure(of_verdict, request.until_sure, display, stops, listeners)
+
         if request.tuning is None:
             return judged(request)
         tried = replace(
@@ -125,13 +124,15 @@ def execute(request: Request, listeners: Sequence[Listener] = ()) -> int:
 
 
 def _until_sure(
-    request: Request, display: Display, stops: Stops, listeners: Sequence[Listener]
+    request: Request,
+    asked: UntilSure,
+    display: Display,
+    stops: Stops,
+    listeners: Sequence[Listener],
 ) -> int:
     """Seeds added from look to look, until all is settled; returns the exit code."""
-    if request.until_sure is None:
-        raise ValueError("until_sure must be asked for")
     runs = _plan_of(request).runs
-    plan = until_sure.planned(runs, request.until_sure)
+    plan = until_sure.planned(runs, asked)
     entries = [
         replace(entry, provenance={**entry.provenance, UNTIL_SURE: plan.hash})
         for entry in request.entries

@@ -15,8 +15,8 @@ from optrun.runner.errors import UserError
 from optrun.runner.plan.plan import Entry
 from optrun.runner.runs.record import TUNING, RunRecord, RunStatus
 from optrun.runner.ui.wording import number_of
+from optrun.runner.verdict.metrics import TUNED_BY
 
-MEASURE = "best_validation_loss"  # which chooses
 _MOST_SETTINGS = 1000
 _RANGE = re.compile(r"([^=]+)=(.+)\.\.(.+)")
 _MULTIPLE = re.compile(r"x(\d.*|\.\d.*)")
@@ -131,7 +131,7 @@ def chosen(
         trial = trials[best]
         facts = {
             "tried": [
-                {"settings": dict(one), MEASURE: score}
+                {"settings": dict(one), TUNED_BY: score}
                 for one, score in zip(trials, scores, strict=True)
             ],
             "chosen": dict(trial),
@@ -149,7 +149,9 @@ def chosen(
 def _score(records: Sequence[RunRecord | None]) -> float | None:
     """The mean over seeds; None where one of them has no result."""
     values = [
-        record.measure(MEASURE) if record and record.written_status == RunStatus.COMPLETED else None
+        record.measure(TUNED_BY)
+        if record and record.written_status == RunStatus.COMPLETED
+        else None
         for record in records
     ]
     present = [value for value in values if value is not None]

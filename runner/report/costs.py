@@ -24,6 +24,7 @@ from optrun.runner.report.curves import (
     drawn_of,
     history,
     left_out,
+    set_axis,
 )
 from optrun.runner.report.figure import Figure
 from optrun.runner.report.over_seeds import beside_axis
@@ -104,8 +105,6 @@ def time_to_target(
 def _draw_targets(
     axes: "Axes", shown: Sequence[Bundle], spent: dict[str, dict[int, float]], axis: str
 ) -> None:
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
     reached = [one for it in shown for one in spent[it.label].values() if math.isfinite(one)]
     end = max((curve.spent[-1] for one in shown for curve in one.averaged), default=1.0)
     never = 1.08 * max([end, *reached])
@@ -139,9 +138,7 @@ def _draw_targets(
     axes.set_yticks(range(len(shown)), [beside_axis(one.label) for one in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlim(0, 1.04 * (never if has_misses else max(end, *reached)))
-    axes.set_xlabel(AXIS_LABELS[axis])
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=axis != SECONDS))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    set_axis(axes, axis)
 
 
 def cost(group: Group, axis: str = "gradient-evaluations") -> Figure | None:

@@ -59,7 +59,7 @@ def seeds(group: Group, verdict: Verdict) -> Figure | None:
             below, above = height - _APART, height + _APART
             for seed in common:
                 pair = [of_baseline[int(str(seed))] * scale, values[int(str(seed))] * scale]
-                is_better = (pair[1] - pair[0]) * (1 if metric.better == "higher" else -1) > 0
+                is_better = (pair[1] - pair[0]) * metric.judged.sign > 0
                 axes.plot(
                     pair,
                     [below, above],

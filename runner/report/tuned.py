@@ -1,6 +1,5 @@
 """Figures of what was tuned: the loss of each setting tried, and the best that fewer would give."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from optrun.runner.compare.settings_tried import (
 )
 from optrun.runner.report.figure import Cell, Figure
 from optrun.runner.report.style import MOST_LOOKS, legend_label, look
+from optrun.runner.untrusted import typed_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,13 +131,8 @@ def _sentences(told: list[str]) -> str:
 
 
 def _value(settings: Mapping[str, str]) -> float | None:
-    """The number that a setting is."""
-    try:
-        [text] = settings.values()
-        value = float(text)
-    except ValueError:  # several, or no number
-        return None
-    return value if math.isfinite(value) else None
+    """The number that a setting is; None for several, or for what is no number."""
+    return typed_number(next(iter(settings.values()))) if len(settings) == 1 else None
 
 
 def _best(label: str, of_row: list[tuple[float, Tried]], name: str) -> str:

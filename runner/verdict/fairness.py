@@ -7,13 +7,13 @@ settings chosen on one seed, more gradients for one than for the other.
 
 import itertools
 import json
-import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from optrun.optimizers.registry import ENTRIES
 from optrun.runner.ui.wording import number_of, some
+from optrun.runner.untrusted import typed_number
 
 Settings = Mapping[str, object]
 
@@ -282,9 +282,9 @@ def _chosen(setups: Sequence[Setup]) -> Iterator[str]:
     for one in setups:
         for key, value in one.chosen.items() if one.tried else ():
             tried = f"{one.label}: {key} {value} chosen of {number_of(len(one.tried), 'setting')}"
-            found = {_number(each.get(key)) for each in one.tried}
+            found = {typed_number(each.get(key)) for each in one.tried}
             numbers = sorted(number for number in found if number is not None)
-            if len(numbers) < 2 or (number := _number(value)) is None:
+            if len(numbers) < 2 or (number := typed_number(value)) is None:
                 yield f"{tried} tried."
                 continue
             is_edge = number in (numbers[0], numbers[-1])
@@ -353,12 +353,3 @@ def _told(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, int | float) else str(value)[:_LONGEST_VALUE]
-
-
-def _number(text: object) -> float | None:
-    """A setting that is a number, as a person typed it."""
-    try:
-        value = float(text) if isinstance(text, str) else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

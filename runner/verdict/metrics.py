@@ -90,6 +90,7 @@ MEASURES = (
 # What is spent in training, as `--by` takes it.
 AXES = ("epochs", "updates", "images", "gradient-evaluations", "training-seconds")
 BY_KEY = {measure.key: measure for measure in MEASURES}
+TUNED_BY = "best_validation_loss"  # what chooses of several settings
 DEFAULT_SORT, DEFAULT_METRIC = "best_validation_loss", "test_accuracy"
 TEXT_COLUMNS = ("name", "optimizer", "seeds")  # what `--sort` takes besides the measures
 

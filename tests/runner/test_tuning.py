@@ -9,6 +9,7 @@ import pytest
 from optrun.optimizers.specification import parse
 from optrun.runner.errors import UserError
 from optrun.runner.plan import tuning
+from optrun.runner.verdict.metrics import TUNED_BY
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MakeRun = Callable[..., Path]
@@ -119,7 +120,7 @@ def test_the_best_by_validation_trains_with_the_seeds_of_the_verdict(
     trials = [one for one in records if one["seed"] == 7]
     [final] = [one for one in records if one["seed"] == 1]
     losses = {
-        one["provenance"]["tuning"]["settings"]["learning_rate"]: one["result"][tuning.MEASURE]
+        one["provenance"]["tuning"]["settings"]["learning_rate"]: one["result"][TUNED_BY]
         for one in trials
     }
     best = min(losses, key=losses.__getitem__)
